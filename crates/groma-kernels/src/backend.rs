@@ -1,0 +1,324 @@
+//! The seam between the transformer and the hardware: every kernel the tape calls, on device buffers.
+//!
+//! All buffers hold `f32`, row-major and densely packed. A kernel whose name ends in `_backward` **adds** to the gradient
+//! buffers that it is given, so that a tensor which is used twice gets the sum of both gradients; forward kernels overwrite
+//! their output. Results never depend on the number of threads, and the result of one row never depends on the other rows
+//! of the batch (reductions over rows, as in weight gradients, run in a fixed order).
+
+use crate::Buffer;
+use crate::layout::AttentionLayout;
+
+/// Root-mean-square or mean-and-variance normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / sqrt(mean(x^2) + eps)` (Zhang & Sennrich 2019).
+    Rms,
+    /// `(x - mean) / sqrt(var + eps)` with the biased variance (Ba et al. 2016).
+    Layer,
+}
+
+/// A normalisation over the last axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormShape {
+    /// Number of rows normalised.
+    pub rows: usize,
+    /// Length of a row.
+    pub width: usize,
+    /// Which statistics are used.
+    pub kind: NormKind,
+    /// Added under the square root.
+    pub eps: f32,
+    /// Added to each weight before it multiplies: 1 for Gemma, 0 elsewhere.
+    pub weight_offset: f32,
+}
+
+/// How the rotated pairs of a rotary embedding lie in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotaryStyle {
+    /// Element `i` pairs with `i + rotated / 2` (Llama, NeoX and all Hugging Face families).
+    Halves,
+    /// Element `2 i` pairs with `2 i + 1` (the RoFormer paper, GPT-J).
+    Interleaved,
+}
+
+/// A rotary embedding applied to `rows x heads x head_dim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotaryShape {
+    /// Number of rows (tokens).
+    pub rows: usize,
+    /// Number of heads in a row.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// How many leading elements of a head are rotated; even, at most `head_dim`.
+    pub rotated: usize,
+    /// Pairing of the elements.
+    pub style: RotaryStyle,
+}
+
+/// Everything of an attention call but the buffers and the layout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Multiplies `q . k`.
+    pub scale: f32,
+    /// Gemma 2's `cap * tanh(score / cap)`, before the mask.
+    pub softcap: Option<f32>,
+    /// A query at position `p` sees keys at positions `> p - window`.
+    pub window: Option<usize>,
+}
+
+/// The elementwise non-linearities of the supported families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// The exact `x * Phi(x)`.
+    Gelu,
+    /// The tanh approximation (`gelu_new`, `gelu_pytorch_tanh`).
+    GeluTanh,
+    /// `max(0, x)`.
+    Relu,
+}
+
+/// Shape of a log-probability head call: `rows` hidden states of `width` against a vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadShape {
+    /// Number of hidden states.
+    pub rows: usize,
+    /// Width of a hidden state.
+    pub width: usize,
+    /// Number of rows of the unembedding matrix.
+    pub vocab: usize,
+    /// Gemma's final `cap * tanh(logit / cap)`.
+    pub softcap: Option<f32>,
+    /// Divides the logits (after the cap); 1 for none.
+    pub temperature: f32,
+}
+
+/// What the log-probability head computes for each row besides the log-sum-exp, which it always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadWants {
+    /// Entropy of the predicted distribution, in nats.
+    pub entropy: bool,
+    /// Mean of the logits over the vocabulary (TRL's `logits/*`).
+    pub mean_logit: bool,
+    /// Index of the largest logit (the lowest index among ties).
+    pub argmax: bool,
+}
+
+/// Per-row results of the log-probability head. Fields not asked for are empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeadOutput {
+    /// `log p(target)`, one per row.
+    pub logp: Vec<f32>,
+    /// `log sum exp` of the logits, one per row; the backward pass reads it.
+    pub log_sum_exp: Vec<f32>,
+    /// See [`HeadWants::entropy`].
+    pub entropy: Vec<f32>,
+    /// See [`HeadWants::mean_logit`].
+    pub mean_logit: Vec<f32>,
+    /// See [`HeadWants::argmax`].
+    pub argmax: Vec<u32>,
+}
+
+/// One AdamW step (Loshchilov & Hutter 2019, as PyTorch writes it).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Learning rate of this step.
+    pub lr: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Steps done, this one included; starts at 1.
+    pub step: u64,
+    /// The gradient is multiplied by this first (clipping, accumulation).
+    pub gradient_scale: f32,
+}
+
+/// A declarative edit of activations, applied to listed rows of a `rows x width` buffer.
+///
+/// Each has an exact backward: see [`Backend::edit_backward`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// `x + coefficient * vector`.
+    Add {
+        /// Direction, of the buffer's width.
+        vector: Vec<f32>,
+        /// Its multiplier.
+        coefficient: f32,
+    },
+    /// `x - strength * (x . u) u` for the unit vector `u` along `direction` (directional ablation at strength 1).
+    ProjectOut {
+        /// Direction, of the buffer's width; normalised by the kernel, must not be zero.
+        direction: Vec<f32>,
+        /// Share removed.
+        strength: f32,
+    },
+    /// The row becomes the given one; `values` holds one row for all, or one per listed row.
+    Replace {
+        /// New values.
+        values: Vec<f32>,
+    },
+    /// `factor * x`.
+    Scale {
+        /// The multiplier; 0 is zero ablation.
+        factor: f32,
+    },
+    /// Every element is clamped to `[low, high]`.
+    Clamp {
+        /// Lower bound.
+        low: f32,
+        /// Upper bound.
+        high: f32,
+    },
+}
+
+/// The kernels. One implementation per kind of device; [`crate::Cpu`] is the reference.
+///
+/// Shapes in the method comments are `[rows, columns]`. Lengths are checked by `debug_assert` in kernels and by the tape
+/// before it calls them.
+pub trait Backend: Send + Sync + std::fmt::Debug {
+    /// Short name for manifests, e.g. `cpu avx512f`.
+    fn name(&self) -> String;
+    /// A buffer of `len` values, all zero.
+    fn zeros(&self, len: usize) -> Buffer;
+    /// A buffer of `len` unspecified values, for a kernel that overwrites all of it.
+    fn scratch(&self, len: usize) -> Buffer;
+    /// Copies host values to the device.
+    fn upload(&self, values: &[f32]) -> Buffer;
+    /// Copies a buffer to the host.
+    fn download(&self, buffer: &Buffer) -> Vec<f32>;
+
+    /// `out[t] = table[ids[t]]`; table `[vocab, width]`, out `[ids.len(), width]`.
+    fn embed(&self, out: &mut Buffer, table: &Buffer, ids: &[u32], width: usize);
+    /// `d_table[ids[t]] += d_out[t]`, in row order.
+    fn embed_backward(&self, d_table: &mut Buffer, d_out: &Buffer, ids: &[u32], width: usize);
+
+    /// `y = x wᵀ + bias`; x `[rows, inputs]`, w `[outputs, inputs]` (Hugging Face's Linear), y `[rows, outputs]`.
+    /// Every element is a chain of fused multiply-adds over `inputs` in an order that depends on `inputs` alone.
+    #[allow(clippy::too_many_arguments)]
+    fn linear(&self, y: &mut Buffer, x: &Buffer, w: &Buffer, bias: Option<&Buffer>, rows: usize, inputs: usize, outputs: usize);
+    /// `dx += dy w`.
+    fn linear_backward_input(&self, dx: &mut Buffer, dy: &Buffer, w: &Buffer, rows: usize, inputs: usize, outputs: usize);
+    /// `dw += dyᵀ x`.
+    fn linear_backward_weight(&self, dw: &mut Buffer, dy: &Buffer, x: &Buffer, rows: usize, inputs: usize, outputs: usize);
+    /// `db += sum over rows of dy`, dy `[rows, width]`.
+    fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize);
+
+    /// Normalises rows; `stats` `[rows, 2]` receives (mean or 0, reciprocal deviation) for the backward pass.
+    fn norm(&self, y: &mut Buffer, stats: &mut Buffer, x: &Buffer, weight: Option<&Buffer>, bias: Option<&Buffer>, shape: NormShape);
+    /// Gradients of [`Backend::norm`]; `dx`, `dw`, `db` may each be absent when nobody wants them.
+    #[allow(clippy::too_many_arguments)]
+    fn norm_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dw: Option<&mut Buffer>,
+        db: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Buffer,
+        stats: &Buffer,
+        weight: Option<&Buffer>,
+        shape: NormShape,
+    );
+
+    /// Rotates the heads of each row by its position. `table` `[positions, rotated]` holds for each position `rotated/2`
+    /// cosines, then `rotated/2` sines (scaling already applied).
+    fn rotary(&self, y: &mut Buffer, x: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
+    /// `dx += R⁻¹ dy` scaled as the forward was.
+    fn rotary_backward(&self, dx: &mut Buffer, dy: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
+
+    /// Causal attention over a forest of segments; see [`AttentionLayout`].
+    /// q, out `[query rows, heads * head_dim]`; k, v `[key rows, kv_heads * head_dim]`; `lse` `[query rows, heads]`
+    /// receives the log-sum-exp of the scores. Streams over keys in blocks aligned to *path positions*, so that a row's
+    /// result does not depend on how its path is cut into segments.
+    #[allow(clippy::too_many_arguments)]
+    fn attention(&self, out: &mut Buffer, lse: &mut Buffer, q: &Buffer, k: &Buffer, v: &Buffer, layout: &AttentionLayout, shape: AttentionShape);
+    /// Gradients of [`Backend::attention`], accumulated into shared spans in a fixed order.
+    #[allow(clippy::too_many_arguments)]
+    fn attention_backward(
+        &self,
+        dq: &mut Buffer,
+        dk: &mut Buffer,
+        dv: &mut Buffer,
+        d_out: &Buffer,
+        out: &Buffer,
+        lse: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    );
+    /// The attention probabilities themselves, `[heads, query rows, key rows]` with zeros where a key is not visible;
+    /// for looking inside short inputs only.
+    fn attention_pattern(&self, pattern: &mut Buffer, q: &Buffer, k: &Buffer, layout: &AttentionLayout, shape: AttentionShape);
+
+    /// `y = f(x)` elementwise.
+    fn activation(&self, y: &mut Buffer, x: &Buffer, kind: Activation);
+    /// `dx += dy f'(x)`.
+    fn activation_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, kind: Activation);
+    /// `y = f(gate) * up` elementwise.
+    fn gated(&self, y: &mut Buffer, gate: &Buffer, up: &Buffer, kind: Activation);
+    /// `d_gate += dy * up * f'(gate)`, `d_up += dy * f(gate)`.
+    fn gated_backward(&self, d_gate: &mut Buffer, d_up: &mut Buffer, dy: &Buffer, gate: &Buffer, up: &Buffer, kind: Activation);
+
+    /// `y = a + b`.
+    fn add(&self, y: &mut Buffer, a: &Buffer, b: &Buffer);
+    /// `y += factor * x`.
+    fn add_scaled(&self, y: &mut Buffer, x: &Buffer, factor: f32);
+    /// `y = factor * x`.
+    fn scale(&self, y: &mut Buffer, x: &Buffer, factor: f32);
+    /// Takes `groups` runs of `run` columns, `stride` apart and starting at `start`, out of rows of `width`:
+    /// `y[t, g * run + j] = x[t, start + g * stride + j]`. Splits fused projections.
+    #[allow(clippy::too_many_arguments)]
+    fn columns(&self, y: &mut Buffer, x: &Buffer, rows: usize, width: usize, start: usize, stride: usize, groups: usize, run: usize);
+    /// `dx[t, start + g * stride + j] += dy[t, g * run + j]`.
+    #[allow(clippy::too_many_arguments)]
+    fn columns_backward(&self, dx: &mut Buffer, dy: &Buffer, rows: usize, width: usize, start: usize, stride: usize, groups: usize, run: usize);
+    /// `y[i] = x[index[i]]`, rows of `width`.
+    fn gather_rows(&self, y: &mut Buffer, x: &Buffer, index: &[u32], width: usize);
+    /// `dx[index[i]] += dy[i]`, in order.
+    fn gather_rows_backward(&self, dx: &mut Buffer, dy: &Buffer, index: &[u32], width: usize);
+    /// `y = x * mask / keep`, where element `i`'s mask is drawn from `(seed, i)` alone with probability `keep`.
+    /// The backward pass calls it again on the gradient with the same seed.
+    fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64);
+
+    /// Edits rows of `x` in place.
+    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit);
+    /// Turns the gradient after an edit into the gradient before it, in place; `before` is the unedited buffer.
+    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit);
+
+    /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists.
+    /// hidden `[rows, width]`, unembed `[vocab, width]`.
+    fn head(&self, hidden: &Buffer, unembed: &Buffer, targets: &[u32], shape: HeadShape, wants: HeadWants) -> HeadOutput;
+    /// Gradient of `sum d_logp[i] * logp[i] + sum d_entropy[i] * entropy[i]` (`d_entropy` empty: none).
+    #[allow(clippy::too_many_arguments)]
+    fn head_backward(
+        &self,
+        d_hidden: Option<&mut Buffer>,
+        d_unembed: Option<&mut Buffer>,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        targets: &[u32],
+        output: &HeadOutput,
+        d_logp: &[f32],
+        d_entropy: &[f32],
+        shape: HeadShape,
+    );
+
+    /// One AdamW step on one tensor; `m` and `v` are its moments.
+    fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW);
+    /// Sum of squares in f64, in a fixed order; NaN and infinities come through.
+    fn sum_of_squares(&self, x: &Buffer) -> f64;
+}

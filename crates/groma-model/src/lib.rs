@@ -1,0 +1,1 @@
+//! Tokenizer, chat template, families, weights, token tree, transformer, adapters and sampling.

@@ -1,0 +1,1 @@
+//! Run directories, manifests, measurements, atomic files, limits, seeds and cancellation.

@@ -1,0 +1,3 @@
+//! The groma program.
+
+fn main() {}
