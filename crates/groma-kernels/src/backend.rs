@@ -208,16 +208,49 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// `y = x wᵀ + bias`; x `[rows, inputs]`, w `[outputs, inputs]` (Hugging Face's Linear), y `[rows, outputs]`.
     /// Every element is a chain of fused multiply-adds over `inputs` in an order that depends on `inputs` alone.
     #[allow(clippy::too_many_arguments)]
-    fn linear(&self, y: &mut Buffer, x: &Buffer, w: &Buffer, bias: Option<&Buffer>, rows: usize, inputs: usize, outputs: usize);
+    fn linear(
+        &self,
+        y: &mut Buffer,
+        x: &Buffer,
+        w: &Buffer,
+        bias: Option<&Buffer>,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    );
     /// `dx += dy w`.
-    fn linear_backward_input(&self, dx: &mut Buffer, dy: &Buffer, w: &Buffer, rows: usize, inputs: usize, outputs: usize);
+    fn linear_backward_input(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        w: &Buffer,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    );
     /// `dw += dyᵀ x`.
-    fn linear_backward_weight(&self, dw: &mut Buffer, dy: &Buffer, x: &Buffer, rows: usize, inputs: usize, outputs: usize);
+    fn linear_backward_weight(
+        &self,
+        dw: &mut Buffer,
+        dy: &Buffer,
+        x: &Buffer,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    );
     /// `db += sum over rows of dy`, dy `[rows, width]`.
     fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize);
 
     /// Normalises rows; `stats` `[rows, 2]` receives (mean or 0, reciprocal deviation) for the backward pass.
-    fn norm(&self, y: &mut Buffer, stats: &mut Buffer, x: &Buffer, weight: Option<&Buffer>, bias: Option<&Buffer>, shape: NormShape);
+    fn norm(
+        &self,
+        y: &mut Buffer,
+        stats: &mut Buffer,
+        x: &Buffer,
+        weight: Option<&Buffer>,
+        bias: Option<&Buffer>,
+        shape: NormShape,
+    );
     /// Gradients of [`Backend::norm`]; `dx`, `dw`, `db` may each be absent when nobody wants them.
     #[allow(clippy::too_many_arguments)]
     fn norm_backward(
@@ -234,16 +267,39 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Rotates the heads of each row by its position. `table` `[positions, rotated]` holds for each position `rotated/2`
     /// cosines, then `rotated/2` sines (scaling already applied).
-    fn rotary(&self, y: &mut Buffer, x: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
+    fn rotary(
+        &self,
+        y: &mut Buffer,
+        x: &Buffer,
+        table: &Buffer,
+        positions: &[u32],
+        shape: RotaryShape,
+    );
     /// `dx += R⁻¹ dy` scaled as the forward was.
-    fn rotary_backward(&self, dx: &mut Buffer, dy: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
+    fn rotary_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        table: &Buffer,
+        positions: &[u32],
+        shape: RotaryShape,
+    );
 
     /// Causal attention over a forest of segments; see [`AttentionLayout`].
     /// q, out `[query rows, heads * head_dim]`; k, v `[key rows, kv_heads * head_dim]`; `lse` `[query rows, heads]`
     /// receives the log-sum-exp of the scores. Streams over keys in blocks aligned to *path positions*, so that a row's
     /// result does not depend on how its path is cut into segments.
     #[allow(clippy::too_many_arguments)]
-    fn attention(&self, out: &mut Buffer, lse: &mut Buffer, q: &Buffer, k: &Buffer, v: &Buffer, layout: &AttentionLayout, shape: AttentionShape);
+    fn attention(
+        &self,
+        out: &mut Buffer,
+        lse: &mut Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    );
     /// Gradients of [`Backend::attention`], accumulated into shared spans in a fixed order.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
@@ -262,7 +318,14 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     );
     /// The attention probabilities themselves, `[heads, query rows, key rows]` with zeros where a key is not visible;
     /// for looking inside short inputs only.
-    fn attention_pattern(&self, pattern: &mut Buffer, q: &Buffer, k: &Buffer, layout: &AttentionLayout, shape: AttentionShape);
+    fn attention_pattern(
+        &self,
+        pattern: &mut Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    );
 
     /// `y = f(x)` elementwise.
     fn activation(&self, y: &mut Buffer, x: &Buffer, kind: Activation);
@@ -271,7 +334,15 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// `y = f(gate) * up` elementwise.
     fn gated(&self, y: &mut Buffer, gate: &Buffer, up: &Buffer, kind: Activation);
     /// `d_gate += dy * up * f'(gate)`, `d_up += dy * f(gate)`.
-    fn gated_backward(&self, d_gate: &mut Buffer, d_up: &mut Buffer, dy: &Buffer, gate: &Buffer, up: &Buffer, kind: Activation);
+    fn gated_backward(
+        &self,
+        d_gate: &mut Buffer,
+        d_up: &mut Buffer,
+        dy: &Buffer,
+        gate: &Buffer,
+        up: &Buffer,
+        kind: Activation,
+    );
 
     /// `y = a + b`.
     fn add(&self, y: &mut Buffer, a: &Buffer, b: &Buffer);
@@ -282,10 +353,30 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Takes `groups` runs of `run` columns, `stride` apart and starting at `start`, out of rows of `width`:
     /// `y[t, g * run + j] = x[t, start + g * stride + j]`. Splits fused projections.
     #[allow(clippy::too_many_arguments)]
-    fn columns(&self, y: &mut Buffer, x: &Buffer, rows: usize, width: usize, start: usize, stride: usize, groups: usize, run: usize);
+    fn columns(
+        &self,
+        y: &mut Buffer,
+        x: &Buffer,
+        rows: usize,
+        width: usize,
+        start: usize,
+        stride: usize,
+        groups: usize,
+        run: usize,
+    );
     /// `dx[t, start + g * stride + j] += dy[t, g * run + j]`.
     #[allow(clippy::too_many_arguments)]
-    fn columns_backward(&self, dx: &mut Buffer, dy: &Buffer, rows: usize, width: usize, start: usize, stride: usize, groups: usize, run: usize);
+    fn columns_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        rows: usize,
+        width: usize,
+        start: usize,
+        stride: usize,
+        groups: usize,
+        run: usize,
+    );
     /// `y[i] = x[index[i]]`, rows of `width`.
     fn gather_rows(&self, y: &mut Buffer, x: &Buffer, index: &[u32], width: usize);
     /// `dx[index[i]] += dy[i]`, in order.
@@ -297,11 +388,25 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Edits rows of `x` in place.
     fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit);
     /// Turns the gradient after an edit into the gradient before it, in place; `before` is the unedited buffer.
-    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit);
+    fn edit_backward(
+        &self,
+        dx: &mut Buffer,
+        before: &Buffer,
+        rows: &[u32],
+        width: usize,
+        edit: &Edit,
+    );
 
     /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists.
     /// hidden `[rows, width]`, unembed `[vocab, width]`.
-    fn head(&self, hidden: &Buffer, unembed: &Buffer, targets: &[u32], shape: HeadShape, wants: HeadWants) -> HeadOutput;
+    fn head(
+        &self,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        targets: &[u32],
+        shape: HeadShape,
+        wants: HeadWants,
+    ) -> HeadOutput;
     /// Gradient of `sum d_logp[i] * logp[i] + sum d_entropy[i] * entropy[i]` (`d_entropy` empty: none).
     #[allow(clippy::too_many_arguments)]
     fn head_backward(

@@ -1,1 +1,3 @@
-//! Tokenizer, chat template, families, weights, token tree, transformer, adapters and sampling.
+//! Tokenizer, chat template, families, weights in and out, token tree, transformer, adapters, sampling.
+
+pub mod spec;
