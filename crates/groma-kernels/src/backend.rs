@@ -267,23 +267,9 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Rotates the heads of each row by its position. `table` `[positions, rotated]` holds for each position `rotated/2`
     /// cosines, then `rotated/2` sines (scaling already applied).
-    fn rotary(
-        &self,
-        y: &mut Buffer,
-        x: &Buffer,
-        table: &Buffer,
-        positions: &[u32],
-        shape: RotaryShape,
-    );
+    fn rotary(&self, y: &mut Buffer, x: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
     /// `dx += R⁻¹ dy` scaled as the forward was.
-    fn rotary_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        table: &Buffer,
-        positions: &[u32],
-        shape: RotaryShape,
-    );
+    fn rotary_backward(&self, dx: &mut Buffer, dy: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape);
 
     /// Causal attention over a forest of segments; see [`AttentionLayout`].
     /// q, out `[query rows, heads * head_dim]`; k, v `[key rows, kv_heads * head_dim]`; `lse` `[query rows, heads]`
@@ -388,14 +374,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Edits rows of `x` in place.
     fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit);
     /// Turns the gradient after an edit into the gradient before it, in place; `before` is the unedited buffer.
-    fn edit_backward(
-        &self,
-        dx: &mut Buffer,
-        before: &Buffer,
-        rows: &[u32],
-        width: usize,
-        edit: &Edit,
-    );
+    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit);
 
     /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists.
     /// hidden `[rows, width]`, unembed `[vocab, width]`.

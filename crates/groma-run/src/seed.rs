@@ -13,12 +13,7 @@ pub struct Seed([u8; 32]);
 impl Seed {
     /// The root of a run.
     pub fn new(seed: u64) -> Self {
-        Seed(
-            *blake3::Hasher::new_derive_key("groma seed v1")
-                .update(&seed.to_le_bytes())
-                .finalize()
-                .as_bytes(),
-        )
+        Seed(*blake3::Hasher::new_derive_key("groma seed v1").update(&seed.to_le_bytes()).finalize().as_bytes())
     }
 
     /// The seed of a named part.
@@ -32,13 +27,7 @@ impl Seed {
     }
 
     fn child(self, kind: &[u8], value: &[u8]) -> Self {
-        Seed(
-            *blake3::Hasher::new_keyed(&self.0)
-                .update(kind)
-                .update(value)
-                .finalize()
-                .as_bytes(),
-        )
+        Seed(*blake3::Hasher::new_keyed(&self.0).update(kind).update(value).finalize().as_bytes())
     }
 
     /// The generator of this seed, at its start.
