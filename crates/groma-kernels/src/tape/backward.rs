@@ -1,0 +1,194 @@
+//! The backward half of the tape: one arm an operation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Cotangent, Gradients, Key, Op, Tape, Var, WatchedGradients};
+use crate::{Backend, Buffer};
+
+/// Gradients on their way: those of nodes may be shared until somebody adds to them.
+struct Flow<'a> {
+    backend: Arc<dyn Backend>,
+    nodes: BTreeMap<u32, Arc<Buffer>>,
+    parameters: &'a mut Gradients,
+}
+
+impl Flow<'_> {
+    /// Hands out the gradient of `key` so far, to be added to and given back; `None` where nobody wants it.
+    fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
+        let held = match key? {
+            Key::Parameter(id) => self.parameters.buffers.remove(&id),
+            Key::Node(node) => {
+                let shared = self.nodes.remove(&node);
+                shared.map(|shared| Arc::try_unwrap(shared).unwrap_or_else(|shared| (*shared).clone()))
+            }
+        };
+        Some(held.unwrap_or_else(|| self.backend.zeros(len)))
+    }
+
+    /// Takes a lent gradient back.
+    fn give_back(&mut self, key: Option<Key>, buffer: Option<Buffer>) {
+        match (key, buffer) {
+            (Some(Key::Parameter(id)), Some(buffer)) => {
+                self.parameters.buffers.insert(id, buffer);
+            }
+            (Some(Key::Node(node)), Some(buffer)) => {
+                self.nodes.insert(node, Arc::new(buffer));
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds to the gradient of `key` through `add`, which gets a buffer that already holds the sum so far.
+    fn add_with(&mut self, key: Option<Key>, len: usize, add: impl FnOnce(&dyn Backend, &mut Buffer)) {
+        if let Some(mut buffer) = self.lend(key, len) {
+            add(&*self.backend, &mut buffer);
+            self.give_back(key, Some(buffer));
+        }
+    }
+
+    /// Adds a whole gradient; the first one to arrive is shared instead of copied.
+    fn add_shared(&mut self, key: Option<Key>, dy: &Arc<Buffer>) {
+        if let Some(Key::Node(node)) = key
+            && !self.nodes.contains_key(&node)
+        {
+            self.nodes.insert(node, dy.clone());
+            return;
+        }
+        self.add_with(key, dy.len(), |backend, dx| backend.add_scaled(dx, dy, 1.0));
+    }
+}
+
+impl Tape {
+    /// Runs the tape backwards from `cotangents`, adding to `gradients` for every trainable parameter and returning the
+    /// gradients of watched values.
+    ///
+    /// # Panics
+    /// If a cotangent's shape is not that of its value: an error of the calling code.
+    pub fn backward(mut self, cotangents: Vec<Cotangent>, gradients: &mut Gradients) -> WatchedGradients {
+        let mut flow = Flow { backend: self.backend.clone(), nodes: BTreeMap::new(), parameters: gradients };
+        let mut heads = BTreeMap::new();
+        for cotangent in cotangents {
+            match cotangent {
+                Cotangent::Value(var, buffer) => {
+                    assert_eq!(var.buffer.len(), buffer.len(), "a cotangent has the shape of its value");
+                    flow.add_shared(var.key, &Arc::new(buffer));
+                }
+                Cotangent::Head { head, d_logp, d_entropy } => {
+                    assert_eq!(head.output.logp.len(), d_logp.len(), "one cotangent a log-probability");
+                    if let Some(node) = head.key {
+                        heads.insert(node, (d_logp, d_entropy));
+                    }
+                }
+            }
+        }
+        let mut watched = WatchedGradients::default();
+        while let Some((node, op)) = self.ops.pop() {
+            if let Op::Head { hidden, unembed, targets, output, shape } = &op {
+                if let Some((d_logp, d_entropy)) = heads.get(&node) {
+                    let (h, u) = (&hidden.buffer, &unembed.buffer);
+                    let mut dh = flow.lend(hidden.key, h.len());
+                    let mut du = flow.lend(unembed.key, u.len());
+                    let backend = &flow.backend;
+                    backend.head_backward(dh.as_mut(), du.as_mut(), h, u, targets, output, d_logp, d_entropy, *shape);
+                    flow.give_back(hidden.key, dh);
+                    flow.give_back(unembed.key, du);
+                }
+                continue;
+            }
+            let dy =
+                if self.watched.contains(&node) { flow.nodes.get(&node).cloned() } else { flow.nodes.remove(&node) };
+            if let Some(dy) = dy {
+                step(&mut flow, op, &dy);
+            }
+        }
+        for node in self.watched {
+            if let Some(buffer) = flow.nodes.get(&node) {
+                watched.buffers.insert(node, buffer.clone());
+            }
+        }
+        watched
+    }
+}
+
+/// Sends the gradient of an operation's output on to its inputs.
+fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
+    match op {
+        Op::Embed { table, table_len, width, ids } => {
+            flow.add_with(Some(table), table_len, |b, d| b.embed_backward(d, dy, &ids, width));
+        }
+        Op::Linear { x, w, bias } => linear(flow, &x, &w, bias, dy),
+        Op::Norm { x, weight, bias, stats, shape } => {
+            let w = weight.as_ref().map(|w| &*w.buffer);
+            let w_key = weight.as_ref().and_then(|w| w.key);
+            let mut dx = flow.lend(x.key, x.buffer.len());
+            let mut dw = flow.lend(w_key, shape.width);
+            let mut db = flow.lend(bias, shape.width);
+            flow.backend.norm_backward(dx.as_mut(), dw.as_mut(), db.as_mut(), dy, &x.buffer, &stats, w, shape);
+            flow.give_back(x.key, dx);
+            flow.give_back(w_key, dw);
+            flow.give_back(bias, db);
+        }
+        Op::Rotary { x, table, positions, shape } => {
+            flow.add_with(Some(x), dy.len(), |b, d| b.rotary_backward(d, dy, &table.table, &positions, shape));
+        }
+        Op::Attention { q, k, v, out, lse, layout, shape } => {
+            let backend = flow.backend.clone();
+            let mut dq = backend.zeros(q.buffer.len());
+            let mut dk = backend.zeros(k.buffer.len());
+            let mut dv = backend.zeros(v.buffer.len());
+            backend.attention_backward(
+                &mut dq, &mut dk, &mut dv, dy, &out, &lse, &q.buffer, &k.buffer, &v.buffer, &layout, shape,
+            );
+            flow.add_shared(q.key, &Arc::new(dq));
+            flow.add_shared(k.key, &Arc::new(dk));
+            flow.add_shared(v.key, &Arc::new(dv));
+        }
+        Op::Activation { x, kind } => {
+            flow.add_with(x.key, dy.len(), |b, d| b.activation_backward(d, dy, &x.buffer, kind));
+        }
+        Op::Gated { gate, up, kind } => {
+            let backend = flow.backend.clone();
+            let mut d_gate = backend.zeros(dy.len());
+            let mut d_up = backend.zeros(dy.len());
+            backend.gated_backward(&mut d_gate, &mut d_up, dy, &gate.buffer, &up.buffer, kind);
+            flow.add_shared(gate.key, &Arc::new(d_gate));
+            flow.add_shared(up.key, &Arc::new(d_up));
+        }
+        Op::Add { a, b, factor } => {
+            flow.add_shared(a, dy);
+            if factor == 1.0 {
+                flow.add_shared(b, dy);
+            } else {
+                flow.add_with(b, dy.len(), |backend, d| backend.add_scaled(d, dy, factor));
+            }
+        }
+        Op::Scale { x, factor } => flow.add_with(Some(x), dy.len(), |b, d| b.add_scaled(d, dy, factor)),
+        Op::Columns { x, rows, width, columns } => {
+            flow.add_with(Some(x), rows * width, |b, d| {
+                b.columns_backward(d, dy, rows, width, columns.start, columns.stride, columns.groups, columns.run);
+            });
+        }
+        Op::GatherRows { x, rows, width, index } => {
+            flow.add_with(Some(x), rows * width, |b, d| b.gather_rows_backward(d, dy, &index, width));
+        }
+        Op::Dropout { x, keep, seed } => {
+            let mut dx = flow.backend.scratch(dy.len());
+            flow.backend.dropout(&mut dx, dy, keep, seed);
+            flow.add_shared(Some(x), &Arc::new(dx));
+        }
+        Op::Edit { x, rows, edit } => {
+            let mut dx = (**dy).clone();
+            flow.backend.edit_backward(&mut dx, &x.buffer, &rows, x.width, &edit);
+            flow.add_shared(x.key, &Arc::new(dx));
+        }
+        Op::Head { .. } => {}
+    }
+}
+
+fn linear(flow: &mut Flow, x: &Var, w: &Var, bias: Option<Key>, dy: &Arc<Buffer>) {
+    let (rows, inputs, outputs) = (x.rows, x.width, w.rows);
+    flow.add_with(x.key, x.buffer.len(), |b, d| b.linear_backward_input(d, dy, &w.buffer, rows, inputs, outputs));
+    flow.add_with(w.key, w.buffer.len(), |b, d| b.linear_backward_weight(d, dy, &x.buffer, rows, inputs, outputs));
+    flow.add_with(bias, outputs, |b, d| b.sum_rows(d, dy, rows, outputs));
+}
