@@ -57,8 +57,44 @@ pub struct Spec {
     pub final_softcap: Option<f32>,
     /// The unembedding is the embedding matrix.
     pub tied: bool,
+    /// A linear score of one output replaces the unembedding (`*ForSequenceClassification` with one label).
+    pub score_head: bool,
+    /// What replaces `rotaries` and `max_positions` for longer texts (longrope); see [`Spec::for_length`].
+    pub long_context: Option<LongContext>,
     /// What differs between layers; one entry a layer.
     pub layers: Vec<Layer>,
+}
+
+/// The second set of rotary tables of longrope, made for texts longer than [`Spec::max_positions`].
+///
+/// transformers chooses the set by the longest sequence of each batch, so that a text's scores depend on its
+/// neighbours. Here the choice is made once, for a whole model, by [`Spec::for_length`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongContext {
+    /// Replaces [`Spec::max_positions`].
+    pub max_positions: usize,
+    /// Replaces [`Spec::rotaries`].
+    pub rotaries: Vec<Rotary>,
+}
+
+impl Spec {
+    /// The same function prepared for texts of up to `tokens` tokens: the long rotary tables where there are any and
+    /// the text needs them. Check `max_positions` of the result: it may still be smaller.
+    pub fn for_length(&self, tokens: usize) -> Spec {
+        let mut spec = self.clone();
+        if tokens > spec.max_positions
+            && let Some(long) = spec.long_context.take()
+        {
+            spec.max_positions = long.max_positions;
+            spec.rotaries = long.rotaries;
+        }
+        spec
+    }
+
+    /// The same body with a score of one output in place of the unembedding.
+    pub fn with_score_head(&self) -> Spec {
+        Spec { score_head: true, ..self.clone() }
+    }
 }
 
 /// What may differ from layer to layer.
