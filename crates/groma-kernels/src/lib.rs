@@ -2,9 +2,14 @@
 //!
 //! The only crate of groma with `unsafe` code. Every backward kernel is checked against central differences.
 mod backend;
+mod buffer;
+mod cpu;
+mod error;
 mod layout;
+mod pool;
 pub use backend::*;
+pub use buffer::Buffer;
+pub use cpu::{Cpu, Level};
+pub use error::Error;
 pub use layout::{AttentionLayout, AttentionSegment, KeySpan};
-/// Device memory.
-#[derive(Debug)]
-pub struct Buffer;
+pub use pool::MemoryUse;

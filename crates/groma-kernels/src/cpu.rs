@@ -1,0 +1,366 @@
+//! The CPU backend.
+mod activation;
+mod adamw;
+mod attention;
+mod dropout;
+mod edit;
+mod head;
+mod level;
+mod linear;
+mod norm;
+pub(crate) mod pack;
+mod parallel;
+mod rotary;
+mod rows;
+
+use crate::layout::AttentionLayout;
+use crate::pool::{MemoryUse, Pool};
+use crate::{
+    Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, NormShape,
+    RotaryShape,
+};
+pub use level::Level;
+use rows::Columns;
+use std::sync::Arc;
+
+/// Kernels for the host processor, on the threads of the current rayon pool.
+///
+/// Cheap to clone; clones share one memory pool.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    level: Level,
+    pool: Arc<Pool>,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cpu {
+    /// The most able kernels that this processor runs, limited by the environment variable `GROMA_CPU` where it holds a
+    /// known name (see [`Level::requested`], which programs call at start to refuse unknown ones).
+    pub fn new() -> Self {
+        let limit = Level::requested().ok().flatten().unwrap_or(Level::Avx512);
+        Self { level: limit.min(Level::detected()), pool: Arc::default() }
+    }
+
+    /// Kernels of one level.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedLevel`] if this processor lacks its instructions.
+    pub fn with_level(level: Level) -> Result<Self, Error> {
+        if !level.is_supported() {
+            return Err(Error::UnsupportedLevel { wanted: level.name(), available: Level::detected().name() });
+        }
+        Ok(Self { level, pool: Arc::default() })
+    }
+
+    /// The instructions used.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Memory held by buffers of this backend, packed copies and temporary ones included.
+    pub fn memory(&self) -> MemoryUse {
+        self.pool.memory()
+    }
+
+    /// Starts the peak of [`Cpu::memory`] anew.
+    pub fn reset_memory_peak(&self) {
+        self.pool.reset_peak();
+    }
+
+    /// Gives idle memory back to the operating system.
+    pub fn trim_memory(&self) {
+        self.pool.trim();
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> String {
+        format!("cpu {}", self.level.name())
+    }
+
+    fn zeros(&self, len: usize) -> Buffer {
+        Buffer::new(&self.pool, len, true)
+    }
+
+    fn scratch(&self, len: usize) -> Buffer {
+        Buffer::new(&self.pool, len, false)
+    }
+
+    fn upload(&self, values: &[f32]) -> Buffer {
+        let mut buffer = self.scratch(values.len());
+        buffer.host_mut().copy_from_slice(values);
+        buffer
+    }
+
+    fn download(&self, buffer: &Buffer) -> Vec<f32> {
+        buffer.host().to_vec()
+    }
+
+    fn embed(&self, out: &mut Buffer, table: &Buffer, ids: &[u32], width: usize) {
+        rows::gather(out.host_mut(), table.host(), ids, width);
+    }
+
+    fn embed_backward(&self, d_table: &mut Buffer, d_out: &Buffer, ids: &[u32], width: usize) {
+        rows::scatter_add(d_table.host_mut(), d_out.host(), ids, width);
+    }
+
+    fn linear(
+        &self,
+        y: &mut Buffer,
+        x: &Buffer,
+        w: &Buffer,
+        bias: Option<&Buffer>,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    ) {
+        debug_assert_eq!((x.len(), w.len(), y.len()), (rows * inputs, inputs * outputs, rows * outputs));
+        linear::forward(y.host_mut(), x.host(), w.host(), bias.map(Buffer::host), inputs, outputs);
+    }
+
+    fn linear_backward_input(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        w: &Buffer,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    ) {
+        debug_assert_eq!((dx.len(), w.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
+        linear::backward_input(dx.host_mut(), dy.host(), w.host(), inputs, outputs);
+    }
+
+    fn linear_backward_weight(
+        &self,
+        dw: &mut Buffer,
+        dy: &Buffer,
+        x: &Buffer,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    ) {
+        debug_assert_eq!((x.len(), dw.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
+        linear::backward_weight(dw.host_mut(), dy.host(), x.host(), inputs, outputs);
+    }
+
+    fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize) {
+        debug_assert_eq!((db.len(), dy.len()), (width, rows * width));
+        rows::sum_rows(db.host_mut(), dy.host());
+    }
+
+    fn norm(
+        &self,
+        y: &mut Buffer,
+        stats: &mut Buffer,
+        x: &Buffer,
+        weight: Option<&Buffer>,
+        bias: Option<&Buffer>,
+        shape: NormShape,
+    ) {
+        let (weight, bias) = (weight.map(Buffer::host), bias.map(Buffer::host));
+        norm::forward(y.host_mut(), stats.host_mut(), x.host(), weight, bias, shape);
+    }
+
+    fn norm_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dw: Option<&mut Buffer>,
+        db: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Buffer,
+        stats: &Buffer,
+        weight: Option<&Buffer>,
+        shape: NormShape,
+    ) {
+        let (dx, dw, db) = (dx.map(Buffer::host_mut), dw.map(Buffer::host_mut), db.map(Buffer::host_mut));
+        norm::backward(dx, dw, db, dy.host(), x.host(), stats.host(), weight.map(Buffer::host), shape);
+    }
+
+    fn rotary(&self, y: &mut Buffer, x: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape) {
+        rotary::forward(y.host_mut(), x.host(), table.host(), positions, shape);
+    }
+
+    fn rotary_backward(&self, dx: &mut Buffer, dy: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape) {
+        rotary::backward(dx.host_mut(), dy.host(), table.host(), positions, shape);
+    }
+
+    fn attention(
+        &self,
+        out: &mut Buffer,
+        lse: &mut Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    ) {
+        attention::forward(out.host_mut(), lse.host_mut(), q.host(), k.host(), v.host(), layout, shape);
+    }
+
+    fn attention_backward(
+        &self,
+        dq: &mut Buffer,
+        dk: &mut Buffer,
+        dv: &mut Buffer,
+        d_out: &Buffer,
+        out: &Buffer,
+        lse: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    ) {
+        let (dq, dk, dv) = (dq.host_mut(), dk.host_mut(), dv.host_mut());
+        let (d_out, out, lse) = (d_out.host(), out.host(), lse.host());
+        attention::backward(dq, dk, dv, d_out, out, lse, q.host(), k.host(), v.host(), layout, shape);
+    }
+
+    fn attention_pattern(
+        &self,
+        pattern: &mut Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        layout: &AttentionLayout,
+        shape: AttentionShape,
+    ) {
+        attention::pattern(pattern.host_mut(), q.host(), k.host(), layout, shape);
+    }
+
+    fn activation(&self, y: &mut Buffer, x: &Buffer, kind: Activation) {
+        let pairs = y.host_mut().iter_mut().zip(x.host());
+        pairs.for_each(|(y, &x)| *y = activation::value_and_slope(x, kind).0);
+    }
+
+    fn activation_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, kind: Activation) {
+        let pairs = dx.host_mut().iter_mut().zip(dy.host().iter().zip(x.host()));
+        pairs.for_each(|(dx, (dy, &x))| *dx += dy * activation::value_and_slope(x, kind).1);
+    }
+
+    fn gated(&self, y: &mut Buffer, gate: &Buffer, up: &Buffer, kind: Activation) {
+        let pairs = y.host_mut().iter_mut().zip(gate.host().iter().zip(up.host()));
+        pairs.for_each(|(y, (&gate, up))| *y = activation::value_and_slope(gate, kind).0 * up);
+    }
+
+    fn gated_backward(
+        &self,
+        d_gate: &mut Buffer,
+        d_up: &mut Buffer,
+        dy: &Buffer,
+        gate: &Buffer,
+        up: &Buffer,
+        kind: Activation,
+    ) {
+        let (d_gate, d_up, dy, gate, up) = (d_gate.host_mut(), d_up.host_mut(), dy.host(), gate.host(), up.host());
+        for i in 0..dy.len() {
+            let (value, slope) = activation::value_and_slope(gate[i], kind);
+            d_gate[i] += dy[i] * up[i] * slope;
+            d_up[i] += dy[i] * value;
+        }
+    }
+
+    fn add(&self, y: &mut Buffer, a: &Buffer, b: &Buffer) {
+        let pairs = y.host_mut().iter_mut().zip(a.host().iter().zip(b.host()));
+        pairs.for_each(|(y, (a, b))| *y = a + b);
+    }
+
+    fn add_scaled(&self, y: &mut Buffer, x: &Buffer, factor: f32) {
+        y.host_mut().iter_mut().zip(x.host()).for_each(|(y, x)| *y += factor * x);
+    }
+
+    fn scale(&self, y: &mut Buffer, x: &Buffer, factor: f32) {
+        y.host_mut().iter_mut().zip(x.host()).for_each(|(y, x)| *y = factor * x);
+    }
+
+    fn columns(
+        &self,
+        y: &mut Buffer,
+        x: &Buffer,
+        rows: usize,
+        width: usize,
+        start: usize,
+        stride: usize,
+        groups: usize,
+        run: usize,
+    ) {
+        debug_assert_eq!((x.len(), y.len()), (rows * width, rows * groups * run));
+        rows::columns(y.host_mut(), x.host(), Columns { width, start, stride, groups, run });
+    }
+
+    fn columns_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        rows: usize,
+        width: usize,
+        start: usize,
+        stride: usize,
+        groups: usize,
+        run: usize,
+    ) {
+        debug_assert_eq!((dx.len(), dy.len()), (rows * width, rows * groups * run));
+        rows::columns_backward(dx.host_mut(), dy.host(), Columns { width, start, stride, groups, run });
+    }
+
+    fn gather_rows(&self, y: &mut Buffer, x: &Buffer, index: &[u32], width: usize) {
+        rows::gather(y.host_mut(), x.host(), index, width);
+    }
+
+    fn gather_rows_backward(&self, dx: &mut Buffer, dy: &Buffer, index: &[u32], width: usize) {
+        rows::scatter_add(dx.host_mut(), dy.host(), index, width);
+    }
+
+    fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64) {
+        dropout::dropout(y.host_mut(), x.host(), keep, seed);
+    }
+
+    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit) {
+        edit::edit(x.host_mut(), rows, width, edit);
+    }
+
+    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit) {
+        edit::edit_backward(dx.host_mut(), before.host(), rows, width, edit);
+    }
+
+    fn head(
+        &self,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        targets: &[u32],
+        shape: HeadShape,
+        wants: HeadWants,
+    ) -> HeadOutput {
+        head::forward(hidden.host(), unembed.host(), targets, shape, wants)
+    }
+
+    fn head_backward(
+        &self,
+        d_hidden: Option<&mut Buffer>,
+        d_unembed: Option<&mut Buffer>,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        targets: &[u32],
+        output: &HeadOutput,
+        d_logp: &[f32],
+        d_entropy: &[f32],
+        shape: HeadShape,
+    ) {
+        let (d_hidden, d_unembed) = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
+        let (hidden, unembed) = (hidden.host(), unembed.host());
+        head::backward(d_hidden, d_unembed, hidden, unembed, targets, output, d_logp, d_entropy, shape);
+    }
+
+    fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {
+        adamw::step(w.host_mut(), g.host(), m.host_mut(), v.host_mut(), step);
+    }
+
+    fn sum_of_squares(&self, x: &Buffer) -> f64 {
+        x.host().iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
+}

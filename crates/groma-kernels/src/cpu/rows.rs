@@ -1,0 +1,77 @@
+//! Kernels that move rows and columns: embedding, gathering, splitting of fused projections, sums over rows.
+use super::parallel::{SharedMut, for_each, for_rows};
+
+/// `y[i] = x[index[i]]`, rows of `width`.
+pub(crate) fn gather(y: &mut [f32], x: &[f32], index: &[u32], width: usize) {
+    for_rows(y, width, 1, |first, chunk| {
+        for (row, &source) in chunk.chunks_exact_mut(width).zip(&index[first..]) {
+            row.copy_from_slice(&x[source as usize * width..][..width]);
+        }
+    });
+}
+
+/// `dx[index[i]] += dy[i]`, in the order of `i` for every element: tasks split the columns.
+pub(crate) fn scatter_add(dx: &mut [f32], dy: &[f32], index: &[u32], width: usize) {
+    const COLUMNS: usize = 64;
+    let dx = SharedMut::new(dx);
+    for_each(width.div_ceil(COLUMNS), dy.len(), |task| {
+        let start = task * COLUMNS;
+        let len = COLUMNS.min(width - start);
+        for (row, &target) in dy.chunks_exact(width).zip(index) {
+            // SAFETY: this task alone uses the columns `start..start + len`, and one row of them at a time.
+            let sums = unsafe { dx.slice(target as usize * width + start, len) };
+            sums.iter_mut().zip(&row[start..]).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}
+
+/// Which columns [`columns`] takes: `groups` runs of `run`, `stride` apart, from `start` on, out of rows of `width`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    pub(crate) width: usize,
+    pub(crate) start: usize,
+    pub(crate) stride: usize,
+    pub(crate) groups: usize,
+    pub(crate) run: usize,
+}
+
+/// `y[t, g * run + j] = x[t, start + g * stride + j]`.
+pub(crate) fn columns(y: &mut [f32], x: &[f32], shape: Columns) {
+    let width = shape.groups * shape.run;
+    for_rows(y, width, 1, |first, chunk| {
+        for (row, source) in chunk.chunks_exact_mut(width).zip(x[first * shape.width..].chunks_exact(shape.width)) {
+            for (group, part) in row.chunks_exact_mut(shape.run).enumerate() {
+                part.copy_from_slice(&source[shape.start + group * shape.stride..][..shape.run]);
+            }
+        }
+    });
+}
+
+/// `dx[t, start + g * stride + j] += dy[t, g * run + j]`.
+pub(crate) fn columns_backward(dx: &mut [f32], dy: &[f32], shape: Columns) {
+    let width = shape.groups * shape.run;
+    for_rows(dx, shape.width, 1, |first, chunk| {
+        for (row, source) in chunk.chunks_exact_mut(shape.width).zip(dy[first * width..].chunks_exact(width)) {
+            for (group, part) in source.chunks_exact(shape.run).enumerate() {
+                let sums = &mut row[shape.start + group * shape.stride..][..shape.run];
+                sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    });
+}
+
+/// `db += sum over rows of dy`, row by row.
+pub(crate) fn sum_rows(db: &mut [f32], dy: &[f32]) {
+    const COLUMNS: usize = 64;
+    let width = db.len();
+    let db = SharedMut::new(db);
+    for_each(width.div_ceil(COLUMNS), dy.len(), |task| {
+        let start = task * COLUMNS;
+        let len = COLUMNS.min(width - start);
+        // SAFETY: this task alone uses these elements.
+        let sums = unsafe { db.slice(start, len) };
+        for row in dy.chunks_exact(width) {
+            sums.iter_mut().zip(&row[start..]).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}
