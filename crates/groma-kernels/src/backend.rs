@@ -367,6 +367,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn gather_rows(&self, y: &mut Buffer, x: &Buffer, index: &[u32], width: usize);
     /// `dx[index[i]] += dy[i]`, in order.
     fn gather_rows_backward(&self, dx: &mut Buffer, dy: &Buffer, index: &[u32], width: usize);
+    /// `dst[index[i]] = src[i]`, rows of `width`; fills a key/value cache.
+    fn scatter_rows(&self, dst: &mut Buffer, src: &Buffer, index: &[u32], width: usize);
     /// `y = x * mask / keep`, where element `i`'s mask is drawn from `(seed, i)` alone with probability `keep`.
     /// The backward pass calls it again on the gradient with the same seed.
     fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64);

@@ -316,6 +316,10 @@ impl Backend for Cpu {
         rows::scatter_add(dx.host_mut(), dy.host(), index, width);
     }
 
+    fn scatter_rows(&self, dst: &mut Buffer, src: &Buffer, index: &[u32], width: usize) {
+        rows::scatter(dst.host_mut(), src.host(), index, width);
+    }
+
     fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64) {
         dropout::dropout(y.host_mut(), x.host(), keep, seed);
     }

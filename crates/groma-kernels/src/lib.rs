@@ -7,9 +7,13 @@ mod cpu;
 mod error;
 mod layout;
 mod pool;
+mod tape;
 pub use backend::*;
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Level};
 pub use error::Error;
 pub use layout::{AttentionLayout, AttentionSegment, KeySpan};
 pub use pool::MemoryUse;
+pub use tape::{
+    Columns, Cotangent, Gradients, HeadVar, NormParameters, ParameterId, RotaryTable, Tape, Var, WatchedGradients,
+};

@@ -52,6 +52,13 @@ impl Var {
         Var { rows, width, buffer: Arc::new(buffer), key: None }
     }
 
+    /// Overwrites the listed rows with those of `new`; copies the buffer first if another variable shares it.
+    pub fn scatter_rows(&mut self, backend: &dyn Backend, index: &[u32], new: &Var) {
+        assert!(new.width == self.width && new.rows == index.len(), "the new rows fit");
+        assert!(index.iter().all(|&i| (i as usize) < self.rows), "row indices lie within the matrix");
+        backend.scatter_rows(Arc::make_mut(&mut self.buffer), &new.buffer, index, self.width);
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

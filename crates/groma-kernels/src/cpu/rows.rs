@@ -75,3 +75,10 @@ pub(crate) fn sum_rows(db: &mut [f32], dy: &[f32]) {
         }
     });
 }
+/// `dst[index[i]] = src[i]`.
+pub(crate) fn scatter(dst: &mut [f32], src: &[f32], index: &[u32], width: usize) {
+    for (row, &at) in src.chunks_exact(width).zip(index) {
+        dst[at as usize * width..][..width].copy_from_slice(row);
+    }
+}
+
