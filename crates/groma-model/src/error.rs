@@ -130,6 +130,51 @@ pub enum Error {
         problem: String,
     },
 
+    // Running a model
+    /// A name is not that of a hook point of this model.
+    #[error("`{name}` is not a hook point of this model")]
+    UnknownHook {
+        /// The name.
+        name: String,
+    },
+    /// A hook point can be read, but neither edited nor differentiated.
+    #[error("`{name}` can be read, but neither edited nor differentiated")]
+    ReadOnlyHook {
+        /// The name.
+        name: String,
+    },
+    /// A token id is beyond the embedding.
+    #[error("token id {id} is beyond the model's vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// The id.
+        id: u32,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// A sequence is longer than the model's positions.
+    #[error("a sequence of {tokens} tokens is longer than the model's limit of {limit}")]
+    TooLong {
+        /// Its length.
+        tokens: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A prompt holds no token.
+    #[error("prompt {index} holds no token; a model needs at least one, e.g. its begin-of-text token")]
+    EmptyPrompt {
+        /// Which prompt, from 0.
+        index: usize,
+    },
+    /// A sampling parameter is out of range.
+    #[error("{problem}")]
+    Sampling {
+        /// Which, and its range.
+        problem: String,
+    },
+    /// The work was stopped from outside.
+    #[error("stopped before the end")]
+    Cancelled,
+
     // Adapters
     /// The files of an adapter contradict each other or the model.
     #[error("{}: {problem}", path.display())]
@@ -331,6 +376,7 @@ impl Classify for Error {
         match self {
             Error::Io { source, .. } => class_of_io(source),
             Error::NonFiniteWeights { .. } => Class::NonFinite,
+            Error::Cancelled => Class::Interrupted,
             _ => Class::Usage,
         }
     }
@@ -345,6 +391,7 @@ impl Classify for Error {
                 "remove a field that does not change what the model computes; \
                  a field that does is not supported"
             }
+            Error::UnknownHook { .. } => "names are those of TransformerLens, e.g. blocks.0.hook_resid_pre",
             Error::NoWeights { .. } => "a model directory in Hugging Face layout is expected",
             Error::Safetensors { .. } => "fetch or write the file again",
             _ => return None,

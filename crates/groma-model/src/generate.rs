@@ -1,0 +1,271 @@
+//! Sampling continuations: prompts that share prefixes and samples that share prompts are computed once.
+//!
+//! The prompts' radix tree is computed into the upper part of a cache; each sample then grows its own run of rows below
+//! its prompt. A sample is a function of the model, its prompt, the parameters and its seed: never of what else was in
+//! the batch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use groma_kernels::{AttentionLayout, AttentionSegment, KeySpan, Tape, Var};
+use groma_run::Seed;
+use rayon::prelude::*;
+
+use crate::cache::KvCache;
+use crate::sampling::SamplingParameters;
+use crate::transformer::Input;
+use crate::tree::pack;
+use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer};
+
+/// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
+const BATCH_ROWS: usize = 16_384;
+/// Sequences in one batch, at most.
+const BATCH_SEQUENCES: usize = 256;
+
+/// A prompt with the seed of its samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationPrompt {
+    /// Tokens, at least one.
+    pub ids: Vec<u32>,
+    /// Sample `i` of this prompt draws from `seed.index(i)`.
+    pub seed: Seed,
+}
+
+/// Why a continuation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// A stop token or a stop string.
+    Stop,
+    /// The token limit, or the model's longest sequence.
+    Length,
+}
+
+/// One sampled continuation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// Tokens, a final stop token included.
+    pub ids: Vec<u32>,
+    /// Natural log-probability of each token under the model itself (without temperature and filters).
+    pub logps: Vec<f32>,
+    /// The text without stop token and stop string.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// What generation needs besides the model: text for ids, and when to stop.
+pub struct GenerationContext<'a> {
+    /// How tokens are chosen; `stop_ids` must hold the tokenizer's own stop tokens too.
+    pub parameters: &'a SamplingParameters,
+    /// Decodes tokens, special ones left out.
+    pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// Whether an attached adapter takes part.
+    pub adapter: bool,
+}
+
+struct Sample {
+    prompt: usize,
+    /// Cache rows of its own.
+    rows: Range<usize>,
+    ids: Vec<u32>,
+    logps: Vec<f32>,
+    seed: Seed,
+    finish: Option<Finish>,
+    /// Bytes of text before a stop string, once one was found.
+    text_end: Option<usize>,
+}
+
+/// Samples continuations of each prompt: `result[prompt][sample]`.
+///
+/// `progress` is told the number of tokens made since its last call, and stops the work with [`Error::Cancelled`] by
+/// returning `false`.
+pub fn generate(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<Generation>>> {
+    if let Some(problem) = context.parameters.problem() {
+        return Err(Error::Sampling { problem });
+    }
+    if let Some(index) = prompts.iter().position(|prompt| prompt.ids.is_empty()) {
+        return Err(Error::EmptyPrompt { index });
+    }
+    let parameters = context.parameters;
+    let rows_per_prompt = |p: &GenerationPrompt| {
+        let rows = p.ids.len() + parameters.samples * parameters.max_new_tokens;
+        rows.max(parameters.samples * BATCH_ROWS / BATCH_SEQUENCES)
+    };
+    let sizes: Vec<usize> = prompts.iter().map(rows_per_prompt).collect();
+    let mut generations = Vec::with_capacity(prompts.len());
+    for range in pack(&sizes, BATCH_ROWS) {
+        generations.extend(Batch::prefill(transformer, &prompts[range], context)?.run(progress)?);
+    }
+    Ok(generations)
+}
+
+/// Prompts in a cache, and their samples growing below them.
+struct Batch<'a> {
+    transformer: &'a Transformer,
+    context: &'a GenerationContext<'a>,
+    prompts: &'a [GenerationPrompt],
+    tree: TokenTree,
+    ends: Vec<SegmentId>,
+    cache: KvCache,
+    samples: Vec<Sample>,
+    /// Hidden state before each sample's next token.
+    hidden: Var,
+}
+
+impl<'a> Batch<'a> {
+    fn prefill(
+        transformer: &'a Transformer,
+        prompts: &'a [GenerationPrompt],
+        context: &'a GenerationContext<'a>,
+    ) -> Result<Self> {
+        let borrowed: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
+        let (tree, ends) = TokenTree::share_prefixes(&borrowed);
+        let mut samples = Vec::new();
+        let mut capacity = tree.len();
+        for (prompt, p) in prompts.iter().enumerate() {
+            let room = transformer.spec().max_positions.saturating_sub(p.ids.len());
+            for i in 0..context.parameters.samples {
+                let rows = capacity..capacity + context.parameters.max_new_tokens.min(room + 1);
+                capacity = rows.end;
+                let seed = p.seed.index(i as u64);
+                samples.push(Sample { prompt, rows, ids: vec![], logps: vec![], seed, finish: None, text_end: None });
+            }
+        }
+        let mut cache = KvCache::new(transformer.spec(), transformer.backend().clone(), capacity);
+        transformer.check_tokens(tree.tokens())?;
+        let input = Input {
+            ids: tree.tokens().into(),
+            positions: tree.positions(),
+            layout: Arc::new(AttentionLayout { keys: capacity, ..tree.layout() }),
+            cache: Some((&mut cache, (0..tree.len() as u32).collect())),
+        };
+        let mut tape = Tape::inference(transformer.backend().clone());
+        let hidden = transformer.run(&mut tape, input, &mut pass(context))?;
+        let last = |s: &Sample| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32;
+        let hidden = tape.gather_rows(&hidden, &samples.iter().map(last).collect());
+        Ok(Batch { transformer, context, prompts, tree, ends, cache, samples, hidden })
+    }
+
+    fn run(mut self, progress: &mut dyn FnMut(usize) -> bool) -> Result<Vec<Vec<Generation>>> {
+        loop {
+            let active: Vec<usize> = (0..self.samples.len()).filter(|&i| self.samples[i].finish.is_none()).collect();
+            if active.is_empty() {
+                return Ok(self.finish());
+            }
+            self.choose(&active)?;
+            if !progress(active.len()) {
+                return Err(Error::Cancelled);
+            }
+            self.advance()?;
+        }
+    }
+
+    /// Draws the next token of each active sample from its hidden state.
+    fn choose(&mut self, active: &[usize]) -> Result<()> {
+        let mut logits = self.transformer.logits(&self.hidden)?;
+        let vocab = self.transformer.spec().vocab_size;
+        let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
+        let mut chosen: Vec<&mut Sample> =
+            self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
+        chosen.par_iter_mut().zip(logits.par_chunks_exact_mut(vocab)).for_each(|(sample, logits)| {
+            sample.choose(&prompts[sample.prompt].ids, logits, context, limit);
+        });
+        Ok(())
+    }
+
+    /// Computes the hidden states behind the tokens just chosen, for samples that go on.
+    fn advance(&mut self) -> Result<()> {
+        let going: Vec<&Sample> = self.samples.iter().filter(|s| s.finish.is_none()).collect();
+        if going.is_empty() {
+            return Ok(());
+        }
+        let segments: Vec<_> = going.iter().enumerate().map(|(row, sample)| self.segment(row, sample)).collect();
+        let layout = AttentionLayout {
+            trees: vec![0..segments.len()],
+            queries: segments.len(),
+            keys: self.samples.last().map_or(0, |s| s.rows.end).max(self.tree.len()),
+            segments,
+        };
+        let rows = layout.segments.iter().map(|s| s.key_start as u32).collect();
+        let input = Input {
+            ids: going.iter().filter_map(|s| s.ids.last().copied()).collect(),
+            positions: layout.segments.iter().map(|s| s.position as u32).collect(),
+            layout: Arc::new(layout),
+            cache: Some((&mut self.cache, rows)),
+        };
+        let mut tape = Tape::inference(self.transformer.backend().clone());
+        self.hidden = self.transformer.run(&mut tape, input, &mut pass(self.context))?;
+        Ok(())
+    }
+
+    /// Where the last token of a sample stands.
+    fn segment(&self, row: usize, sample: &Sample) -> AttentionSegment {
+        let prompt = self.tree.path_len(self.ends[sample.prompt]);
+        let before = sample.ids.len() - 1;
+        let mut ancestors = self.tree.ancestor_spans(Some(self.ends[sample.prompt]));
+        if before > 0 {
+            ancestors.push(KeySpan { start: sample.rows.start, len: before, position: prompt });
+        }
+        let (key_start, position) = (sample.rows.start + before, prompt + before);
+        AttentionSegment { query_start: row, len: 1, key_start, position, ancestors }
+    }
+
+    fn finish(self) -> Vec<Vec<Generation>> {
+        let mut generations: Vec<Vec<Generation>> = self.prompts.iter().map(|_| Vec::new()).collect();
+        for sample in self.samples {
+            let stop = &self.context.parameters.stop_ids;
+            let visible = match sample.ids.last() {
+                Some(last) if stop.contains(last) => &sample.ids[..sample.ids.len() - 1],
+                _ => &sample.ids[..],
+            };
+            let mut text = (self.context.decode)(visible);
+            if let Some(end) = sample.text_end {
+                text.truncate(end);
+            }
+            let finish = sample.finish.unwrap_or(Finish::Length);
+            generations[sample.prompt].push(Generation { ids: sample.ids, logps: sample.logps, text, finish });
+        }
+        generations
+    }
+}
+
+impl Sample {
+    fn choose(&mut self, prompt: &[u32], logits: &mut [f32], context: &GenerationContext, limit: usize) {
+        let parameters = context.parameters;
+        let history = match parameters.repetition_penalty {
+            1.0 => Vec::new(),
+            _ => [prompt, &self.ids].concat(),
+        };
+        let mut rng = self.seed.index(self.ids.len() as u64).rng();
+        let (token, logp) = parameters.choose(logits, &history, &mut rng);
+        self.ids.push(token);
+        self.logps.push(logp);
+        if parameters.stop_ids.contains(&token) {
+            self.finish = Some(Finish::Stop);
+        } else if let Some(end) = self.stop_string(context) {
+            self.text_end = Some(end);
+            self.finish = Some(Finish::Stop);
+        } else if self.ids.len() >= parameters.max_new_tokens || prompt.len() + self.ids.len() >= limit {
+            self.finish = Some(Finish::Length);
+        }
+    }
+
+    /// Where the earliest stop string begins in the text so far.
+    fn stop_string(&self, context: &GenerationContext) -> Option<usize> {
+        let stops = &context.parameters.stop_strings;
+        if stops.is_empty() {
+            return None;
+        }
+        let text = (context.decode)(&self.ids);
+        stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+    }
+}
+
+fn pass<'a>(context: &GenerationContext) -> Pass<'a> {
+    Pass { adapter: context.adapter, ..Pass::default() }
+}

@@ -1,0 +1,494 @@
+//! The transformer: one forward pass, described by a [`Spec`], for training, scoring, sampling and looking inside.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use groma_kernels::{
+    AttentionLayout, AttentionShape, Backend, Columns, NormParameters, ParameterId, RotaryTable, Tape, Var,
+};
+use groma_run::Seed;
+
+use crate::cache::KvCache;
+use crate::hooks::{HookPoint, Hooks, Site};
+use crate::{Error, Lora, LowRank, Mlp, ParameterStore, Qkv, Result, Spec, Tensor, TokenTree, Weights};
+
+mod layers;
+mod rotary;
+
+pub use layers::{LinearModule, linear_modules};
+use layers::{Block, Linear, MlpLayers, Model, Norm, QkvLayers};
+
+/// What a forward pass does besides computing.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    /// Whether an attached adapter takes part. Switched off, the model is its own reference.
+    pub adapter: bool,
+    /// Reads and edits.
+    pub hooks: Option<&'a mut Hooks>,
+    /// Draws the adapter's dropout; `None` for none.
+    pub dropout: Option<Seed>,
+}
+
+impl Default for Pass<'_> {
+    fn default() -> Self {
+        Pass { adapter: true, hooks: None, dropout: None }
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// A plain pass with hooks.
+    pub fn with_hooks(hooks: &'a mut Hooks) -> Self {
+        Pass { hooks: Some(hooks), ..Pass::default() }
+    }
+
+    fn at(&mut self, tape: &mut Tape, layer: usize, site: Site, x: Var) -> Var {
+        let point = HookPoint { layer, site };
+        match &mut self.hooks {
+            Some(hooks) if hooks.wants(point) => hooks.at(tape, point, x),
+            _ => x,
+        }
+    }
+
+    fn wants(&self, layer: usize, site: Site) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.wants(HookPoint { layer, site }))
+    }
+}
+
+/// The tokens of one pass and where they stand; keys are the tokens themselves, or rows of a cache.
+pub(crate) struct Input<'a> {
+    pub(crate) ids: Arc<[u32]>,
+    pub(crate) positions: Arc<[u32]>,
+    pub(crate) layout: Arc<AttentionLayout>,
+    /// The cache, and the rows in it that receive the keys and values of `ids`.
+    pub(crate) cache: Option<(&'a mut KvCache, Arc<[u32]>)>,
+}
+
+/// A model ready to run: its function, its parameters and, where attached, its adapter.
+#[derive(Debug)]
+pub struct Transformer {
+    spec: Spec,
+    backend: Arc<dyn Backend>,
+    parameters: ParameterStore,
+    model: Model,
+    rotaries: RwLock<Vec<RotaryTable>>,
+    adapter: Option<Adapter>,
+}
+
+#[derive(Clone, Debug)]
+struct Adapter {
+    scale: f32,
+    dropout: f32,
+    /// Factors `a` and `b` by canonical module name.
+    pairs: BTreeMap<String, (ParameterId, ParameterId)>,
+}
+
+impl Transformer {
+    /// Loads `weights` onto `backend`; all parameters are trainable.
+    pub fn new(spec: Spec, weights: &Weights, backend: Arc<dyn Backend>) -> Result<Self> {
+        let mut parameters = ParameterStore::default();
+        for parameter in crate::parameters(&spec) {
+            let tensor = weights.get(&parameter.name).ok_or_else(|| Error::Weights {
+                problem: format!("{} is missing", parameter.name),
+            })?;
+            if tensor.shape != parameter.shape {
+                let problem = format!("{} has shape {:?} instead of {:?}", parameter.name, tensor.shape, parameter.shape);
+                return Err(Error::Weights { problem });
+            }
+            let (rows, width) = matrix(&parameter.shape);
+            parameters.insert(parameter.name, rows, width, true, backend.upload(&tensor.values));
+        }
+        let model = Model::find(&spec, &parameters)?;
+        Ok(Transformer { spec, backend, parameters, model, rotaries: RwLock::default(), adapter: None })
+    }
+
+    /// The function.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Where it runs.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// All parameters, those of the adapter last.
+    pub fn parameters(&self) -> &ParameterStore {
+        &self.parameters
+    }
+
+    /// All parameters, to be changed.
+    pub fn parameters_mut(&mut self) -> &mut ParameterStore {
+        &mut self.parameters
+    }
+
+    /// Copies the base parameters (without the adapter) to the host.
+    pub fn weights(&self) -> Weights {
+        let shapes = crate::parameters(&self.spec);
+        let tensors = shapes.into_iter().filter_map(|parameter| {
+            let id = self.parameters.id(&parameter.name)?;
+            let values = self.backend.download(self.parameters.get(id).buffer());
+            Some((parameter.name, Tensor { shape: parameter.shape, values }))
+        });
+        tensors.collect()
+    }
+
+    /// Keeps packed copies of all parameters that do not train, for repeated use (see [`groma_kernels::Buffer::freeze`]).
+    pub fn freeze(&mut self) {
+        let ids: Vec<_> = self.parameters.iter().filter(|(_, p)| !p.trainable).map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(buffer) = self.parameters.get_mut(id).buffer_mut() {
+                buffer.freeze();
+            }
+        }
+    }
+
+    /// Attaches an adapter: its factors train, everything else stops training.
+    pub fn attach(&mut self, lora: &Lora) -> Result<()> {
+        if self.adapter.is_some() {
+            return Err(Error::Weights { problem: "an adapter is already attached; merge it first".into() });
+        }
+        let modules = linear_modules(&self.spec);
+        let mut pairs = BTreeMap::new();
+        for (name, pair) in &lora.pairs {
+            let module = modules.iter().find(|module| module.name == *name).ok_or_else(|| Error::Weights {
+                problem: format!("the adapter has factors for {name}, which this model does not have"),
+            })?;
+            let rank = pair.a.shape.first().copied().unwrap_or(0);
+            if pair.a.shape != [rank, module.inputs] || pair.b.shape != [module.outputs, rank] {
+                let problem = format!(
+                    "the adapter's factors for {name} have shapes {:?} and {:?}; the layer is {} x {}",
+                    pair.a.shape, pair.b.shape, module.outputs, module.inputs
+                );
+                return Err(Error::Weights { problem });
+            }
+            pairs.insert(name.clone(), (pair, rank, module.inputs, module.outputs));
+        }
+        self.parameters.set_trainable(|_| false);
+        let mut ids = BTreeMap::new();
+        for (name, (pair, rank, inputs, outputs)) in pairs {
+            let (a, b) = (self.backend.upload(&pair.a.values), self.backend.upload(&pair.b.values));
+            let a = self.parameters.insert(format!("{name}.lora_a"), rank, inputs, true, a);
+            let b = self.parameters.insert(format!("{name}.lora_b"), outputs, rank, true, b);
+            ids.insert(name, (a, b));
+        }
+        self.adapter = Some(Adapter { scale: lora.scale, dropout: lora.dropout, pairs: ids });
+        self.model.attach(&self.adapter.as_ref().map(|a| a.pairs.clone()).unwrap_or_default());
+        Ok(())
+    }
+
+    /// The attached adapter as it is now.
+    pub fn adapter(&self) -> Option<Lora> {
+        let adapter = self.adapter.as_ref()?;
+        let tensor = |id| {
+            let p = self.parameters.get(id);
+            Tensor { shape: vec![p.rows, p.width], values: self.backend.download(p.buffer()) }
+        };
+        let pairs = adapter.pairs.iter().map(|(name, &(a, b))| (name.clone(), LowRank { a: tensor(a), b: tensor(b) }));
+        Some(Lora { scale: adapter.scale, dropout: adapter.dropout, pairs: pairs.collect() })
+    }
+
+    /// The base weights with the adapter added in: `W + scale * B A`.
+    pub fn merged_weights(&self) -> Weights {
+        let mut weights = self.weights();
+        for (name, pair) in self.adapter().into_iter().flat_map(|lora| {
+            let scale = lora.scale;
+            lora.pairs.into_iter().map(move |(name, pair)| (name, (scale, pair)))
+        }) {
+            if let Some(tensor) = weights.get_mut(&format!("{name}.weight")) {
+                add_product(tensor, &pair.1, pair.0);
+            }
+        }
+        weights
+    }
+
+    /// Hidden states of all rows of `tree` behind the final norm, `[rows, hidden_size]`.
+    pub fn hidden(&self, tape: &mut Tape, tree: &TokenTree, pass: &mut Pass) -> Result<Var> {
+        if let Some(hooks) = &pass.hooks {
+            hooks.check(&self.spec)?;
+        }
+        self.check_tokens(tree.tokens())?;
+        let input = Input {
+            ids: tree.tokens().into(),
+            positions: tree.positions(),
+            layout: Arc::new(tree.layout()),
+            cache: None,
+        };
+        self.run(tape, input, pass)
+    }
+
+    /// The unembedding matrix `[vocab, hidden_size]`: the embedding where they are tied.
+    ///
+    /// # Errors
+    /// If the model has a score head instead.
+    pub fn unembed(&self) -> Result<Var> {
+        let id = self.model.unembed.ok_or_else(|| Error::Weights {
+            problem: "a reward model has a score head and no unembedding".into(),
+        })?;
+        Ok(self.parameters.var(id))
+    }
+
+    /// Scores of a reward model for hidden states `[rows, hidden_size]`: `[rows, 1]`.
+    ///
+    /// # Errors
+    /// If the model has no score head.
+    pub fn score_head(&self, tape: &mut Tape, hidden: &Var) -> Result<Var> {
+        let id = self.model.score.ok_or_else(|| Error::Weights { problem: "the model has no score head".into() })?;
+        Ok(tape.linear(hidden, &self.parameters.var(id), None))
+    }
+
+    /// Logits `[rows, vocab]` for hidden states, the final cap applied; for short inputs and for looking inside.
+    pub fn logits(&self, hidden: &Var) -> Result<Vec<f32>> {
+        let mut tape = Tape::inference(self.backend.clone());
+        let logits = tape.linear(hidden, &self.unembed()?, None);
+        let mut logits = self.backend.download(logits.buffer());
+        if let Some(cap) = self.spec.final_softcap {
+            logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+        }
+        Ok(logits)
+    }
+
+    /// Checks ids against the vocabulary, so that no kernel reads beyond the embedding.
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        match tokens.iter().find(|&&id| id as usize >= self.spec.vocab_size) {
+            Some(&id) => Err(Error::TokenOutOfRange { id, vocab_size: self.spec.vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// The forward pass.
+    pub(crate) fn run(&self, tape: &mut Tape, mut input: Input, pass: &mut Pass) -> Result<Var> {
+        let depth = input.positions.iter().max().map_or(0, |&p| p as usize + 1);
+        if depth > self.spec.max_positions {
+            return Err(Error::TooLong { tokens: depth, limit: self.spec.max_positions });
+        }
+        let rotaries = self.rotary_tables(depth);
+        let mut x = tape.embed(&self.parameters.var(self.model.embed), &input.ids);
+        if self.spec.embedding_scale != 1.0 {
+            x = tape.scale(&x, self.spec.embedding_scale);
+        }
+        x = pass.at(tape, 0, Site::Embed, x);
+        if let Some(positions) = self.model.positions {
+            let p = tape.embed(&self.parameters.var(positions), &input.positions);
+            let p = pass.at(tape, 0, Site::PosEmbed, p);
+            x = tape.add(&x, &p);
+        }
+        for (layer, block) in self.model.blocks.iter().enumerate() {
+            x = self.block(tape, layer, block, x, &mut input, &rotaries, pass);
+        }
+        let x = self.norm(tape, &x, Some(&self.model.norm_final));
+        Ok(pass.at(tape, 0, Site::NormFinal, x))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the state of one forward pass")]
+    fn block(
+        &self,
+        tape: &mut Tape,
+        layer: usize,
+        block: &Block,
+        x: Var,
+        input: &mut Input,
+        rotaries: &[RotaryTable],
+        pass: &mut Pass,
+    ) -> Var {
+        let x = pass.at(tape, layer, Site::ResidPre, x);
+        let normed = self.norm(tape, &x, block.norm_attention.as_ref());
+        let normed = pass.at(tape, layer, Site::NormAttention, normed);
+        let attention = self.attention(tape, layer, block, &normed, input, rotaries, pass);
+        let attention = self.norm(tape, &attention, block.norm_attention_out.as_ref());
+        let attention = pass.at(tape, layer, Site::AttentionOut, attention);
+        if self.spec.parallel_residual {
+            let mlp = self.mlp_branch(tape, layer, block, &x, pass);
+            let both = tape.add(&mlp, &attention);
+            let out = tape.add(&both, &x);
+            return pass.at(tape, layer, Site::ResidPost, out);
+        }
+        let mid = tape.add(&x, &attention);
+        let mid = pass.at(tape, layer, Site::ResidMid, mid);
+        let mlp = self.mlp_branch(tape, layer, block, &mid, pass);
+        let out = tape.add(&mid, &mlp);
+        pass.at(tape, layer, Site::ResidPost, out)
+    }
+
+    fn mlp_branch(&self, tape: &mut Tape, layer: usize, block: &Block, x: &Var, pass: &mut Pass) -> Var {
+        let normed = self.norm(tape, x, block.norm_mlp.as_ref());
+        let normed = pass.at(tape, layer, Site::NormMlp, normed);
+        let out = self.mlp(tape, layer, &block.mlp, &normed, pass);
+        let out = self.norm(tape, &out, block.norm_mlp_out.as_ref());
+        pass.at(tape, layer, Site::MlpOut, out)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the state of one forward pass")]
+    fn attention(
+        &self,
+        tape: &mut Tape,
+        layer: usize,
+        block: &Block,
+        x: &Var,
+        input: &mut Input,
+        rotaries: &[RotaryTable],
+        pass: &mut Pass,
+    ) -> Var {
+        let (q, k, v) = self.project(tape, block, x, pass);
+        let q = pass.at(tape, layer, Site::Query, q);
+        let k = pass.at(tape, layer, Site::Key, k);
+        let v = pass.at(tape, layer, Site::Value, v);
+        let (mut q, mut k) = (self.qk_norm(tape, &q, block.q_norm), self.qk_norm(tape, &k, block.k_norm));
+        if let Some(rotary) = self.spec.layers[layer].rotary {
+            q = tape.rotary(&q, &rotaries[rotary], &input.positions, self.spec.head_dim);
+            k = tape.rotary(&k, &rotaries[rotary], &input.positions, self.spec.head_dim);
+            q = pass.at(tape, layer, Site::RotaryQuery, q);
+            k = pass.at(tape, layer, Site::RotaryKey, k);
+        }
+        let (k, v) = match &mut input.cache {
+            None => (k, v),
+            Some((cache, rows)) => cache.write(layer, rows, &k, &v),
+        };
+        let shape = self.attention_shape(layer);
+        if pass.wants(layer, Site::Pattern) {
+            let pattern = tape.attention_pattern(&q, &k, &input.layout, shape);
+            pass.at(tape, layer, Site::Pattern, pattern);
+        }
+        let z = tape.attention(&q, &k, &v, &input.layout, shape);
+        let z = pass.at(tape, layer, Site::Z, z);
+        self.linear(tape, &block.attention_out, &z, pass)
+    }
+
+    fn attention_shape(&self, layer: usize) -> AttentionShape {
+        AttentionShape {
+            heads: self.spec.heads,
+            kv_heads: self.spec.kv_heads,
+            head_dim: self.spec.head_dim,
+            scale: self.spec.attention_scale,
+            softcap: self.spec.attention_softcap,
+            window: self.spec.layers[layer].window,
+        }
+    }
+
+    fn project(&self, tape: &mut Tape, block: &Block, x: &Var, pass: &mut Pass) -> (Var, Var, Var) {
+        let fused = match &block.qkv {
+            QkvLayers::Separate { q, k, v } => {
+                let q = self.linear(tape, q, x, pass);
+                let k = self.linear(tape, k, x, pass);
+                return (q, k, self.linear(tape, v, x, pass));
+            }
+            QkvLayers::Fused(qkv) => self.linear(tape, qkv, x, pass),
+        };
+        let Spec { heads, kv_heads, head_dim, .. } = self.spec;
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let mut cut = |start, run| {
+            let columns = match self.spec.qkv {
+                Qkv::PerHead => Columns { start: start * head_dim, stride: 3 * head_dim, groups: heads, run: head_dim },
+                _ => Columns { start: [0, queries, queries + keys][start], stride: 0, groups: 1, run },
+            };
+            tape.columns(&fused, columns)
+        };
+        (cut(0, queries), cut(1, keys), cut(2, keys))
+    }
+
+    fn qk_norm(&self, tape: &mut Tape, x: &Var, weight: Option<ParameterId>) -> Var {
+        let Some(id) = weight else { return x.clone() };
+        let weight = self.parameters.var(id);
+        let width = weight.width();
+        tape.norm(x, width, self.norm_parameters(Some(&weight), None))
+    }
+
+    fn mlp(&self, tape: &mut Tape, layer: usize, mlp: &MlpLayers, x: &Var, pass: &mut Pass) -> Var {
+        let activation = self.spec.activation;
+        let hidden = match mlp {
+            MlpLayers::Plain { up, .. } => {
+                let pre = self.linear(tape, up, x, pass);
+                let pre = pass.at(tape, layer, Site::MlpPre, pre);
+                tape.activation(&pre, activation)
+            }
+            MlpLayers::Gated { gate, up, .. } => {
+                let gate = self.linear(tape, gate, x, pass);
+                let up = self.linear(tape, up, x, pass);
+                let gate = pass.at(tape, layer, Site::MlpPre, gate);
+                let up = pass.at(tape, layer, Site::MlpPreLinear, up);
+                tape.gated(&gate, &up, activation)
+            }
+            MlpLayers::GatedConcatenated { gate_up, .. } => {
+                let both = self.linear(tape, gate_up, x, pass);
+                let run = self.spec.intermediate_size;
+                let gate = tape.columns(&both, Columns { start: 0, stride: 0, groups: 1, run });
+                let up = tape.columns(&both, Columns { start: run, stride: 0, groups: 1, run });
+                let gate = pass.at(tape, layer, Site::MlpPre, gate);
+                let up = pass.at(tape, layer, Site::MlpPreLinear, up);
+                tape.gated(&gate, &up, activation)
+            }
+        };
+        let hidden = pass.at(tape, layer, Site::MlpPost, hidden);
+        self.linear(tape, mlp.down(), &hidden, pass)
+    }
+
+    /// Normalises with the model's norm; without one, `x` passes.
+    fn norm(&self, tape: &mut Tape, x: &Var, norm: Option<&Norm>) -> Var {
+        let Some(norm) = norm else { return x.clone() };
+        let weight = self.parameters.var(norm.weight);
+        let bias = norm.bias.map(|id| self.parameters.var(id));
+        tape.norm(x, x.width(), self.norm_parameters(Some(&weight), bias.as_ref()))
+    }
+
+    fn norm_parameters<'a>(&self, weight: Option<&'a Var>, bias: Option<&'a Var>) -> NormParameters<'a> {
+        let norm = self.spec.norm;
+        NormParameters { weight, bias, kind: norm.kind, eps: norm.eps, weight_offset: norm.weight_offset }
+    }
+
+    fn linear(&self, tape: &mut Tape, layer: &Linear, x: &Var, pass: &mut Pass) -> Var {
+        let bias = layer.bias.map(|id| self.parameters.var(id));
+        let y = tape.linear(x, &self.parameters.var(layer.weight), bias.as_ref());
+        let (Some((a, b)), Some(adapter), true) = (layer.low_rank, &self.adapter, pass.adapter) else { return y };
+        let dropped = match pass.dropout {
+            Some(seed) if adapter.dropout > 0.0 => {
+                tape.dropout(x, 1.0 - adapter.dropout, seed.index(u64::from(layer.weight.0)).bits())
+            }
+            _ => x.clone(),
+        };
+        let low = tape.linear(&dropped, &self.parameters.var(a), None);
+        let low = tape.linear(&low, &self.parameters.var(b), None);
+        tape.add_scaled(&y, &low, adapter.scale)
+    }
+
+    /// Tables for positions below `depth`, made longer when needed.
+    fn rotary_tables(&self, depth: usize) -> Vec<RotaryTable> {
+        let long_enough = |tables: &Vec<RotaryTable>| {
+            tables.len() == self.spec.rotaries.len()
+                && tables.iter().all(|t| t.table.len() / t.rotated.max(1) >= depth)
+        };
+        {
+            let tables = self.rotaries.read().unwrap_or_else(PoisonError::into_inner);
+            if long_enough(&tables) {
+                return tables.clone();
+            }
+        }
+        let positions = depth.next_power_of_two().max(64).min(self.spec.max_positions.max(depth));
+        let made: Vec<_> =
+            self.spec.rotaries.iter().map(|r| rotary::table(&*self.backend, r, positions)).collect();
+        let mut tables = self.rotaries.write().unwrap_or_else(PoisonError::into_inner);
+        if !long_enough(&tables) {
+            *tables = made.clone();
+        }
+        made
+    }
+}
+
+/// Rows and width of a parameter's shape; vectors have one row.
+fn matrix(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [rows, width] => (*rows, *width),
+        _ => (1, shape.iter().product()),
+    }
+}
+
+/// `w += scale * b a`, in f64.
+fn add_product(w: &mut Tensor, pair: &LowRank, scale: f32) {
+    let (rank, inputs) = (pair.a.shape[0], pair.a.shape[1]);
+    for (row, values) in w.values.chunks_exact_mut(inputs).enumerate() {
+        for (column, value) in values.iter_mut().enumerate() {
+            let sum: f64 = (0..rank)
+                .map(|r| f64::from(pair.b.values[row * rank + r]) * f64::from(pair.a.values[r * inputs + column]))
+                .sum();
+            *value = (f64::from(*value) + f64::from(scale) * sum) as f32;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Which parameters each layer reads: canonical names resolved once, when a model is loaded.
+
+use std::collections::BTreeMap;
+
+use groma_kernels::ParameterId;
+
+use crate::{Error, Mlp, ParameterStore, Qkv, Result, Spec};
+
+/// A linear layer that an adapter can stand beside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinearModule {
+    /// Canonical name, e.g. `blocks.0.attention.q`.
+    pub name: String,
+    /// Width of its input.
+    pub inputs: usize,
+    /// Width of its output.
+    pub outputs: usize,
+}
+
+/// All linear layers inside the blocks, in forward order.
+pub fn linear_modules(spec: &Spec) -> Vec<LinearModule> {
+    let (queries, keys) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
+    let (hidden, wide) = (spec.hidden_size, spec.intermediate_size);
+    let mut of_block = match spec.qkv {
+        Qkv::Separate => {
+            vec![("attention.q", hidden, queries), ("attention.k", hidden, keys), ("attention.v", hidden, keys)]
+        }
+        Qkv::Concatenated | Qkv::PerHead => vec![("attention.qkv", hidden, queries + 2 * keys)],
+    };
+    of_block.push(("attention.out", queries, hidden));
+    match spec.mlp {
+        Mlp::Plain => of_block.push(("mlp.up", hidden, wide)),
+        Mlp::Gated => of_block.extend([("mlp.gate", hidden, wide), ("mlp.up", hidden, wide)]),
+        Mlp::GatedConcatenated => of_block.push(("mlp.gate_up", hidden, 2 * wide)),
+    }
+    of_block.push(("mlp.down", wide, hidden));
+    let blocks = (0..spec.layers.len()).flat_map(|i| of_block.iter().map(move |module| (i, *module)));
+    blocks
+        .map(|(i, (name, inputs, outputs))| LinearModule { name: format!("blocks.{i}.{name}"), inputs, outputs })
+        .collect()
+}
+
+#[derive(Debug)]
+pub(super) struct Linear {
+    name: String,
+    pub(super) weight: ParameterId,
+    pub(super) bias: Option<ParameterId>,
+    /// Factors `a` and `b` of an attached adapter.
+    pub(super) low_rank: Option<(ParameterId, ParameterId)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) weight: ParameterId,
+    pub(super) bias: Option<ParameterId>,
+}
+
+#[derive(Debug)]
+pub(super) enum QkvLayers {
+    Separate { q: Linear, k: Linear, v: Linear },
+    Fused(Linear),
+}
+
+#[derive(Debug)]
+pub(super) enum MlpLayers {
+    Plain { up: Linear, down: Linear },
+    Gated { gate: Linear, up: Linear, down: Linear },
+    GatedConcatenated { gate_up: Linear, down: Linear },
+}
+
+impl MlpLayers {
+    pub(super) fn down(&self) -> &Linear {
+        match self {
+            MlpLayers::Plain { down, .. }
+            | MlpLayers::Gated { down, .. }
+            | MlpLayers::GatedConcatenated { down, .. } => down,
+        }
+    }
+
+    fn linears(&mut self) -> Vec<&mut Linear> {
+        match self {
+            MlpLayers::Plain { up, down } => vec![up, down],
+            MlpLayers::Gated { gate, up, down } => vec![gate, up, down],
+            MlpLayers::GatedConcatenated { gate_up, down } => vec![gate_up, down],
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) norm_attention: Option<Norm>,
+    pub(super) norm_attention_out: Option<Norm>,
+    pub(super) norm_mlp: Option<Norm>,
+    pub(super) norm_mlp_out: Option<Norm>,
+    pub(super) qkv: QkvLayers,
+    pub(super) q_norm: Option<ParameterId>,
+    pub(super) k_norm: Option<ParameterId>,
+    pub(super) attention_out: Linear,
+    pub(super) mlp: MlpLayers,
+}
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) embed: ParameterId,
+    pub(super) positions: Option<ParameterId>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) norm_final: Norm,
+    pub(super) unembed: Option<ParameterId>,
+    pub(super) score: Option<ParameterId>,
+}
+
+impl Model {
+    /// Finds every layer's parameters; which of them there must be was decided by [`crate::parameters`].
+    pub(super) fn find(spec: &Spec, store: &ParameterStore) -> Result<Model> {
+        let find = Finder(store);
+        let embed = find.id("embed.weight")?;
+        let blocks = (0..spec.layers.len()).map(|i| find.block(spec, &format!("blocks.{i}")));
+        let unembed = if spec.tied { Some(embed) } else { store.id("unembed.weight") };
+        Ok(Model {
+            embed,
+            positions: store.id("positions.weight"),
+            blocks: blocks.collect::<Result<_>>()?,
+            norm_final: find.required_norm("norm_final")?,
+            unembed: unembed.filter(|_| !spec.score_head),
+            score: store.id("score.weight"),
+        })
+    }
+
+    /// Puts the factors of an adapter beside the layers that it names.
+    pub(super) fn attach(&mut self, pairs: &BTreeMap<String, (ParameterId, ParameterId)>) {
+        for block in &mut self.blocks {
+            let mut linears = block.mlp.linears();
+            linears.push(&mut block.attention_out);
+            match &mut block.qkv {
+                QkvLayers::Separate { q, k, v } => linears.extend([q, k, v]),
+                QkvLayers::Fused(qkv) => linears.push(qkv),
+            }
+            for linear in linears {
+                linear.low_rank = pairs.get(&linear.name).copied();
+            }
+        }
+    }
+}
+
+struct Finder<'a>(&'a ParameterStore);
+
+impl Finder<'_> {
+    fn id(&self, name: &str) -> Result<ParameterId> {
+        self.0.id(name).ok_or_else(|| Error::Weights { problem: format!("{name} is missing") })
+    }
+
+    fn linear(&self, name: String) -> Result<Linear> {
+        let weight = self.id(&format!("{name}.weight"))?;
+        let bias = self.0.id(&format!("{name}.bias"));
+        Ok(Linear { name, weight, bias, low_rank: None })
+    }
+
+    fn norm(&self, name: &str) -> Option<Norm> {
+        let weight = self.0.id(&format!("{name}.weight"))?;
+        Some(Norm { weight, bias: self.0.id(&format!("{name}.bias")) })
+    }
+
+    fn required_norm(&self, name: &str) -> Result<Norm> {
+        self.norm(name).ok_or_else(|| Error::Weights { problem: format!("{name}.weight is missing") })
+    }
+
+    fn block(&self, spec: &Spec, at: &str) -> Result<Block> {
+        let linear = |name: &str| self.linear(format!("{at}.{name}"));
+        let norm = |name: &str| self.norm(&format!("{at}.{name}"));
+        let qkv = match spec.qkv {
+            Qkv::Separate => {
+                QkvLayers::Separate { q: linear("attention.q")?, k: linear("attention.k")?, v: linear("attention.v")? }
+            }
+            Qkv::Concatenated | Qkv::PerHead => QkvLayers::Fused(linear("attention.qkv")?),
+        };
+        let down = linear("mlp.down")?;
+        let mlp = match spec.mlp {
+            Mlp::Plain => MlpLayers::Plain { up: linear("mlp.up")?, down },
+            Mlp::Gated => MlpLayers::Gated { gate: linear("mlp.gate")?, up: linear("mlp.up")?, down },
+            Mlp::GatedConcatenated => MlpLayers::GatedConcatenated { gate_up: linear("mlp.gate_up")?, down },
+        };
+        Ok(Block {
+            norm_attention: norm("norm_attention"),
+            norm_attention_out: norm("norm_attention_out"),
+            norm_mlp: norm("norm_mlp"),
+            norm_mlp_out: norm("norm_mlp_out"),
+            qkv,
+            q_norm: self.0.id(&format!("{at}.attention.q_norm.weight")),
+            k_norm: self.0.id(&format!("{at}.attention.k_norm.weight")),
+            attention_out: linear("attention.out")?,
+            mlp,
+        })
+    }
+}
