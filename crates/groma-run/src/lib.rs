@@ -1,7 +1,77 @@
-//! What a run leaves on disk, and what every part of groma shares: classes of errors, seeds, limits, cancellation.
+//! What a run leaves on disk, and what every part of groma shares: classes of errors, seeds, digests, limits, time,
+//! cancellation, progress.
+//!
+//! # A run directory
+//!
+//! | name | content |
+//! |---|---|
+//! | `manifest.json` | [`Manifest`]: what was run, on what |
+//! | `events.jsonl` | [`Event`]: what happened |
+//! | `measurements.jsonl` | [`Measurement`]: the numbers |
+//! | `comparisons.jsonl` | [`Comparison`]: two subjects on the same items |
+//! | `samples/*.jsonl.zst` | [`Sample`]: texts side by side; [`Item`]: the score of each item |
+//! | `stages/*.json` | [`StageRecord`]: what an ended stage left |
+//! | `checkpoints/`, `model/` | written by the training loop |
+//! | `report.html` | written by the report |
+//!
+//! [`RunDirectory`] holds it for writing, one process at a time; [`RunRecords`] reads it at any time. JSON lines are the
+//! truth. A file is whole or absent: [`atomic`] has the means. Everything that changes the disk goes through [`Storage`],
+//! so that a test can make any operation fail ([`FaultyDisk`]).
 
+pub mod atomic;
+mod cancel;
 mod class;
+mod clock;
+mod confine;
+mod digest;
+mod directory;
+mod error;
+mod event;
+mod faults;
+mod journal;
+pub mod limits;
+mod lock;
+mod machine;
+mod manifest;
+mod measurement;
+pub mod number;
+mod progress;
+mod read;
+mod recorder;
+mod run_records;
+mod sample;
 mod seed;
+mod stage;
+mod storage;
 
+pub use cancel::Cancel;
 pub use class::{Class, Classify, class_of_io};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use confine::{file_name, inside};
+pub use digest::{Digest, Hasher, NotADigest};
+pub use directory::{
+    CHECKPOINTS, COMPARISONS, EVENTS, MANIFEST, MEASUREMENTS, MODEL, REPORT, RunDirectory, SAMPLES, STAGES, is_run,
+};
+pub use error::Error;
+pub use event::{Check, CheckKind, Event, EventKind, Finding, Severity};
+pub use faults::{Fault, FaultyDisk};
+pub use jiff::Timestamp;
+pub use journal::{Journal, Row, Rows, SyncPolicy, current_rows, read_journal};
+pub use lock::Holder;
+pub use machine::{Machine, available_memory_bytes, free_disk_bytes, memory_bytes};
+pub use manifest::{FORMAT, Input, Manifest, StageEntry, Status};
+pub use measurement::{Comparison, Group, Interval, Measurement, Unit};
+pub use number::Number;
+pub use progress::{Advance, Level, Meter, Progress, Silent};
+pub use read::{read_bytes, read_json};
+pub use recorder::{LostEvents, Recorder};
+pub use run_records::RunRecords;
+pub use sample::{Item, RowReader, RowWriter, Sample, Side, items_file, side_by_side_file};
 pub use seed::Seed;
+pub use stage::{Finished, Output, StageKey, StageRecord};
+pub use storage::{Disk, Files, Storage, StoredFile};
+
+/// The content of a mutex, also after a thread died holding it: what is kept in ours is whole at every moment.
+pub(crate) fn lock_mutex<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,135 @@
+//! One process at a time in a run directory.
+
+use crate::storage::Files;
+use crate::{Clock, Error, limits};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Who holds a run directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// The machine it runs on.
+    pub host: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Holder {
+    /// This process.
+    pub fn this_process(clock: &dyn Clock) -> Self {
+        Holder { pid: std::process::id(), host: crate::machine::host_name(), since: clock.now() }
+    }
+
+    fn unknown() -> Self {
+        Holder { pid: 0, host: String::new(), since: Timestamp::UNIX_EPOCH }
+    }
+
+    fn lives_here(&self) -> bool {
+        self.pid != 0 && self.host == crate::machine::host_name() && process_lives(self.pid)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            0 => write!(f, "another process"),
+            pid => write!(f, "process {pid} on {} since {}", self.host, self.since),
+        }
+    }
+}
+
+/// An exclusive lock, held until dropped. The operating system ends it with the process, however that dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Takes the lock file, creating it where it is missing.
+    ///
+    /// Returns the lock, and the holder that died without giving it back, if one did.
+    pub(crate) fn take(directory: &Path, path: &Path, holder: &Holder) -> Result<(Lock, Option<Holder>), Error> {
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = opened.map_err(Error::io("open", path))?;
+        let in_use = |holder| Error::InUse { path: directory.to_owned(), holder };
+        let supported = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return Err(in_use(read_holder(&mut file).unwrap_or(Holder::unknown()))),
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => false,
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+        };
+        let earlier = read_holder(&mut file);
+        if let (false, Some(earlier)) = (supported, &earlier) {
+            // A file system without locks: go by whether the process named in the file lives.
+            if earlier.lives_here() && earlier.pid != holder.pid {
+                return Err(in_use(earlier.clone()));
+            }
+        }
+        let mut lock = Lock { file };
+        lock.write(Some(holder)).map_err(Error::io("write", path))?;
+        Ok((lock, earlier))
+    }
+
+    fn write(&mut self, holder: Option<&Holder>) -> std::io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        match holder {
+            Some(holder) => serde_json::to_writer(&self.file, holder).map_err(Into::into),
+            None => self.file.flush(),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // An empty file says that the lock was given back in order; closing the file releases it in any case.
+        let _ = self.write(None);
+    }
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = Vec::new();
+    file.rewind().ok()?;
+    file.take(limits::LOCK_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Whether a process of this machine lives.
+#[cfg(unix)]
+pub(crate) fn process_lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Any answer but "no such process" comes from a living one.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether a process of this machine lives; unknown here, so assumed.
+#[cfg(not(unix))]
+pub(crate) fn process_lives(_pid: u32) -> bool {
+    true
+}
+
+/// Creates `target` in one step as a directory that is already locked: prepared under another name, then renamed.
+///
+/// Returns [`None`] where something is there already.
+pub(crate) fn create_locked(files: &Files, target: &Path, holder: &Holder) -> Result<Option<Lock>, Error> {
+    let partial = crate::atomic::partial_sibling(target)?;
+    files.create_directory(&partial).map_err(Error::io("create", target))?;
+    let (lock, _) = Lock::take(target, &partial.join(crate::directory::LOCK), holder)?;
+    match files.rename(&partial, target) {
+        Ok(()) => Ok(Some(lock)),
+        Err(error) => {
+            drop(lock);
+            // Named as a leftover: the next start clears it where this fails.
+            let _ = files.remove_directory(&partial);
+            let taken = target.symlink_metadata().is_ok();
+            if taken { Ok(None) } else { Err(Error::io("create", target)(error)) }
+        }
+    }
+}
