@@ -1,1 +1,3 @@
 //! Tasks, metrics and statistics.
+
+pub mod statistics;
