@@ -1,0 +1,148 @@
+//! The supported families: how each reads a Hugging Face `config.json` into a [`Spec`], and what its checkpoints call
+//! each parameter.
+//!
+//! A family is one file and one record in [`ALL`]. Defaults of absent fields are those of the classes in transformers
+//! 5.23 (which are also those of version 4).
+
+mod common;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
+mod llama;
+mod mistral;
+mod names;
+mod olmo2;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod rope;
+
+use crate::config::{Config, Fields};
+use crate::error::{Error, Result};
+use crate::parameters::parameter_count;
+use crate::spec::Spec;
+
+pub use llama::config_of as llama_config;
+pub use names::{ModuleRule, StoredParameter};
+
+/// All supported families.
+pub static ALL: [&Family; 12] = [
+    &llama::FAMILY,
+    &mistral::FAMILY,
+    &qwen2::FAMILY,
+    &qwen3::FAMILY,
+    &gemma::FAMILY,
+    &gemma2::FAMILY,
+    &gemma3::FAMILY,
+    &phi3::FAMILY,
+    &olmo2::FAMILY,
+    &gpt2::FAMILY,
+    &gpt_neo::FAMILY,
+    &gpt_neox::FAMILY,
+];
+
+/// More parameters than any model that fits a machine: a description beyond this is hostile or broken.
+const PARAMETER_LIMIT: u128 = 1 << 41;
+
+/// A family of models that share code in transformers.
+#[derive(Debug)]
+pub struct Family {
+    /// Short name, e.g. `llama`.
+    pub id: &'static str,
+    /// The class of its language models, an entry of `architectures`.
+    pub architecture: &'static str,
+    /// The classes of its reward models; the first is written.
+    pub score_architectures: &'static [&'static str],
+    /// `model_type` in its configurations.
+    pub model_type: &'static str,
+    /// What precedes the body's names in a checkpoint of a model with a head; absent in one of the body alone.
+    pub base_prefix: &'static str,
+    /// Names of modules in checkpoints.
+    pub rules: &'static [&'static [ModuleRule]],
+    read: fn(&Fields<'_>) -> Result<Spec>,
+}
+
+/// The family of this id.
+pub fn by_id(id: &str) -> Option<&'static Family> {
+    ALL.into_iter().find(|family| family.id == id)
+}
+
+/// Turns a configuration into the description of a transformer.
+///
+/// # Errors
+/// Where the architecture is not supported; where a field is missing, malformed, contradicts another or asks for what is
+/// not supported; and where there are fields that are not known and could change the function.
+pub fn read(config: &Config) -> Result<Spec> {
+    let fields = config.fields();
+    let (family, score_head) = detect(config, &fields)?;
+    let mut spec = (family.read)(&fields)?;
+    spec.score_head = score_head;
+    if score_head {
+        require_one_label(&fields)?;
+    }
+    common::check_common(&fields)?;
+    fields.finish(common::IRRELEVANT)?;
+    let count = parameter_count(&spec);
+    if count > PARAMETER_LIMIT {
+        let problem = format!("describes {count} parameters; the limit is {PARAMETER_LIMIT}");
+        return Err(Error::Field { path: config.path().into(), field: ".".into(), problem });
+    }
+    Ok(spec)
+}
+
+/// Names of all supported architectures, for messages.
+pub fn supported() -> String {
+    ALL.iter().map(|family| family.architecture).collect::<Vec<_>>().join(", ")
+}
+
+fn detect(config: &Config, fields: &Fields<'_>) -> Result<(&'static Family, bool)> {
+    let model_type = fields.text("model_type")?;
+    let (family, score) = match fields.texts("architectures")?.as_deref() {
+        None | Some([]) => (ALL.into_iter().find(|family| Some(family.model_type) == model_type), false),
+        Some([name]) => by_architecture(name),
+        Some(_) => (None, false),
+    };
+    let Some(family) = family else { return Err(unsupported(config)) };
+    match model_type {
+        Some(other) if other != family.model_type => {
+            Err(fields
+                .error("model_type", format!("is \"{other}\", but the architecture needs \"{}\"", family.model_type)))
+        }
+        _ => Ok((family, score)),
+    }
+}
+
+fn by_architecture(name: &str) -> (Option<&'static Family>, bool) {
+    let of_score = |family: &&Family| family.score_architectures.contains(&name);
+    match ALL.into_iter().find(|family| family.architecture == name) {
+        Some(family) => (Some(family), false),
+        None => (ALL.into_iter().find(of_score), true),
+    }
+}
+
+fn unsupported(config: &Config) -> Error {
+    let shown = |name: &str| config.map().get(name).map(ToString::to_string);
+    let mut found = shown("architectures")
+        .or_else(|| shown("model_type").map(|name| format!("of model type {name}")))
+        .unwrap_or_else(|| "(none given)".into());
+    if config.map().contains_key("auto_map") {
+        found += " with code of its own (`auto_map`), which is never run,";
+    }
+    let supported = format!("{}, and the *ForSequenceClassification of each with one label", supported());
+    Error::Architecture { path: config.path().into(), found, supported }
+}
+
+fn require_one_label(fields: &Fields<'_>) -> Result<()> {
+    let named = fields.value("id2label").and_then(|labels| labels.as_object()).map(|labels| labels.len());
+    let labels = match named {
+        Some(labels) => labels,
+        None => fields.size_or("num_labels", 2)?,
+    };
+    if labels == 1 {
+        return Ok(());
+    }
+    Err(fields.error("num_labels", format!("is {labels}; only scores of one label (reward models) are supported")))
+}
