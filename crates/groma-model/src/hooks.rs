@@ -25,7 +25,8 @@ use std::sync::Arc;
 use groma_kernels::{Edit, Tape, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Mlp, NormPlacement, Result, Spec};
+use crate::spec::{Mlp, NormPlacement, Spec};
+use crate::{Error, Result};
 
 /// A kind of place in the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

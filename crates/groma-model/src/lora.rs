@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use groma_run::Seed;
-use rand_core::Rng;
+use rand_chacha::rand_core::Rng;
 
 use crate::{Spec, Tensor, linear_modules};
 

@@ -1,6 +1,6 @@
 //! From logits to a token: the usual filters, in the usual order.
 
-use rand_core::Rng;
+use rand_chacha::rand_core::Rng;
 
 use crate::lora::uniform;
 

@@ -10,12 +10,12 @@ use groma_run::Seed;
 
 use crate::cache::KvCache;
 use crate::hooks::{HookPoint, Hooks, Site};
-use crate::{Error, Lora, LowRank, Mlp, ParameterStore, Qkv, Result, Spec, Tensor, TokenTree, Weights};
+use crate::spec::Qkv;
+use crate::{Error, Lora, LowRank, ParameterStore, Result, Spec, Tensor, TokenTree, Weights, linear_modules};
 
 mod layers;
 mod rotary;
 
-pub use layers::{LinearModule, linear_modules};
 use layers::{Block, Linear, MlpLayers, Model, Norm, QkvLayers};
 
 /// What a forward pass does besides computing.

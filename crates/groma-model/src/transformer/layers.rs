@@ -4,41 +4,8 @@ use std::collections::BTreeMap;
 
 use groma_kernels::ParameterId;
 
-use crate::{Error, Mlp, ParameterStore, Qkv, Result, Spec};
-
-/// A linear layer that an adapter can stand beside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinearModule {
-    /// Canonical name, e.g. `blocks.0.attention.q`.
-    pub name: String,
-    /// Width of its input.
-    pub inputs: usize,
-    /// Width of its output.
-    pub outputs: usize,
-}
-
-/// All linear layers inside the blocks, in forward order.
-pub fn linear_modules(spec: &Spec) -> Vec<LinearModule> {
-    let (queries, keys) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-    let (hidden, wide) = (spec.hidden_size, spec.intermediate_size);
-    let mut of_block = match spec.qkv {
-        Qkv::Separate => {
-            vec![("attention.q", hidden, queries), ("attention.k", hidden, keys), ("attention.v", hidden, keys)]
-        }
-        Qkv::Concatenated | Qkv::PerHead => vec![("attention.qkv", hidden, queries + 2 * keys)],
-    };
-    of_block.push(("attention.out", queries, hidden));
-    match spec.mlp {
-        Mlp::Plain => of_block.push(("mlp.up", hidden, wide)),
-        Mlp::Gated => of_block.extend([("mlp.gate", hidden, wide), ("mlp.up", hidden, wide)]),
-        Mlp::GatedConcatenated => of_block.push(("mlp.gate_up", hidden, 2 * wide)),
-    }
-    of_block.push(("mlp.down", wide, hidden));
-    let blocks = (0..spec.layers.len()).flat_map(|i| of_block.iter().map(move |module| (i, *module)));
-    blocks
-        .map(|(i, (name, inputs, outputs))| LinearModule { name: format!("blocks.{i}.{name}"), inputs, outputs })
-        .collect()
-}
+use crate::spec::{Mlp, Qkv, Spec};
+use crate::{Error, ParameterStore, Result};
 
 #[derive(Debug)]
 pub(super) struct Linear {
