@@ -1,6 +1,6 @@
 //! Device memory: aligned, pooled arrays of `f32`, and packed copies of weights that do not change.
 use crate::cpu::pack::Packed;
-use crate::pool::{Block, Pool};
+use crate::pool::{Lease, Pool};
 use std::sync::{Arc, OnceLock};
 
 /// Device memory: `len` values of `f32`, aligned to 64 bytes.
@@ -11,8 +11,7 @@ use std::sync::{Arc, OnceLock};
 /// the order in which they read it, instead of reordering it at each call.
 #[derive(Debug)]
 pub struct Buffer {
-    block: Block,
-    len: usize,
+    values: Lease,
     pool: Arc<Pool>,
     frozen: Option<Box<FrozenCopies>>,
 }
@@ -29,7 +28,7 @@ pub(crate) struct FrozenCopies {
 impl Buffer {
     /// A buffer of `len` values from `pool`; all zero if `zeroed`, else unspecified.
     pub(crate) fn new(pool: &Arc<Pool>, len: usize, zeroed: bool) -> Self {
-        let mut buffer = Self { block: pool.take(len), len, pool: Arc::clone(pool), frozen: None };
+        let mut buffer = Self { values: Lease::new(pool, len), pool: Arc::clone(pool), frozen: None };
         if zeroed {
             buffer.host_mut().fill(0.0);
         }
@@ -38,17 +37,17 @@ impl Buffer {
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.len
+        self.values.len()
     }
 
     /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.values.is_empty()
     }
 
     /// The values, as host memory.
     pub fn host(&self) -> &[f32] {
-        &self.block.values()[..self.len]
+        &self.values
     }
 
     /// The values for writing. Drops the packed copies of a frozen buffer; the next product makes new ones.
@@ -56,7 +55,7 @@ impl Buffer {
         if let Some(frozen) = &mut self.frozen {
             **frozen = FrozenCopies::default();
         }
-        &mut self.block.values_mut()[..self.len]
+        &mut self.values
     }
 
     /// Declares that this weight is going to be read often and changed hardly ever (inference, the base under LoRA).
@@ -89,18 +88,12 @@ impl Buffer {
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut copy = Self::new(&self.pool, self.len, false);
+        let mut copy = Self::new(&self.pool, self.len(), false);
         copy.host_mut().copy_from_slice(self.host());
         if self.is_frozen() {
             copy.freeze();
         }
         copy
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.block));
     }
 }
 

@@ -7,11 +7,14 @@ mod edit;
 mod head;
 mod level;
 mod linear;
+mod matmul;
 mod norm;
 pub(crate) mod pack;
 mod parallel;
 mod rotary;
 mod rows;
+pub(crate) mod simd;
+mod tile;
 
 use crate::layout::AttentionLayout;
 use crate::pool::{MemoryUse, Pool};
@@ -120,7 +123,7 @@ impl Backend for Cpu {
         outputs: usize,
     ) {
         debug_assert_eq!((x.len(), w.len(), y.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::forward(y.host_mut(), x.host(), w.host(), bias.map(Buffer::host), inputs, outputs);
+        linear::forward(self, y.host_mut(), x.host(), w, bias.map(Buffer::host), rows, inputs, outputs);
     }
 
     fn linear_backward_input(
@@ -133,7 +136,7 @@ impl Backend for Cpu {
         outputs: usize,
     ) {
         debug_assert_eq!((dx.len(), w.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::backward_input(dx.host_mut(), dy.host(), w.host(), inputs, outputs);
+        linear::backward_input(self, dx.host_mut(), dy.host(), w, rows, inputs, outputs);
     }
 
     fn linear_backward_weight(
@@ -146,7 +149,7 @@ impl Backend for Cpu {
         outputs: usize,
     ) {
         debug_assert_eq!((x.len(), dw.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::backward_weight(dw.host_mut(), dy.host(), x.host(), inputs, outputs);
+        linear::backward_weight(self, dw.host_mut(), dy.host(), x.host(), rows, inputs, outputs);
     }
 
     fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize) {

@@ -2,8 +2,9 @@
 //! for page faults.
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Alignment of every block in bytes: a cache line, and the widest vector.
 const ALIGNMENT: usize = 64;
@@ -210,6 +211,41 @@ impl State {
                 }
             }
         }
+    }
+}
+
+/// Temporary values out of a pool, which go back on drop.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    block: Block,
+    len: usize,
+    pool: Arc<Pool>,
+}
+
+impl Lease {
+    /// `len` unspecified values.
+    pub(crate) fn new(pool: &Arc<Pool>, len: usize) -> Self {
+        Self { block: pool.take(len), len, pool: Arc::clone(pool) }
+    }
+}
+
+impl Deref for Lease {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.block.values()[..self.len]
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.block.values_mut()[..self.len]
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.block));
     }
 }
 

@@ -1,35 +1,73 @@
-//! Matrix products.
-use super::parallel::for_rows;
+//! The three products of a linear layer.
+use super::Cpu;
+use super::matmul::{Initial, Right, Size, multiply};
+use super::pack::{Operand, Packed};
+use crate::Buffer;
+use std::sync::OnceLock;
 
-/// `y = x wᵀ + bias`.
-pub(crate) fn forward(y: &mut [f32], x: &[f32], w: &[f32], bias: Option<&[f32]>, inputs: usize, outputs: usize) {
-    for_rows(y, outputs, inputs, |first, chunk| {
-        for (y, x) in chunk.chunks_exact_mut(outputs).zip(x[first * inputs..].chunks_exact(inputs)) {
-            for (o, (y, w)) in y.iter_mut().zip(w.chunks_exact(inputs)).enumerate() {
-                *y = x.iter().zip(w).fold(bias.map_or(0.0, |bias| bias[o]), |sum, (x, w)| sum + x * w);
-            }
-        }
-    });
+/// A frozen weight's packed copy, made if there is none yet; `None` where the weight is not frozen.
+fn packed<'a>(
+    cpu: &Cpu,
+    copy: Option<&'a OnceLock<Packed>>,
+    source: Operand<'_>,
+    columns: usize,
+    inner: usize,
+) -> Option<&'a Packed> {
+    let copy = copy?;
+    if copy.get().is_none() {
+        // Two threads may both pack; one copy stays. Waiting inside `get_or_init` could deadlock, as packing runs on the pool.
+        let _second = copy.set(Packed::new(cpu.level, &cpu.pool, source, columns, inner));
+    }
+    copy.get().filter(|packed| packed.fits(cpu.level, columns, inner))
+}
+
+/// `y = x wᵀ + bias`; y `[rows, outputs]`, x `[rows, inputs]`, w `[outputs, inputs]`.
+pub(crate) fn forward(
+    cpu: &Cpu,
+    y: &mut [f32],
+    x: &[f32],
+    w: &Buffer,
+    bias: Option<&[f32]>,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+) {
+    let source = Operand::rows(w.host(), inputs);
+    let copy = packed(cpu, w.frozen().map(|frozen| &frozen.forward), source, outputs, inputs);
+    let right = copy.map_or(Right::Plain(source), Right::Packed);
+    let size = Size { m: rows, n: outputs, k: inputs };
+    let initial = bias.map_or(Initial::Zero, Initial::Bias);
+    multiply(cpu.level, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
 }
 
 /// `dx += dy w`.
-pub(crate) fn backward_input(dx: &mut [f32], dy: &[f32], w: &[f32], inputs: usize, outputs: usize) {
-    for_rows(dx, inputs, outputs, |first, chunk| {
-        for (dx, dy) in chunk.chunks_exact_mut(inputs).zip(dy[first * outputs..].chunks_exact(outputs)) {
-            for (&dy, w) in dy.iter().zip(w.chunks_exact(inputs)) {
-                dx.iter_mut().zip(w).for_each(|(dx, w)| *dx += dy * w);
-            }
-        }
-    });
+pub(crate) fn backward_input(
+    cpu: &Cpu,
+    dx: &mut [f32],
+    dy: &[f32],
+    w: &Buffer,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+) {
+    let source = Operand::columns(w.host(), inputs);
+    let copy = packed(cpu, w.frozen().map(|frozen| &frozen.backward), source, inputs, outputs);
+    let right = copy.map_or(Right::Plain(source), Right::Packed);
+    let size = Size { m: rows, n: inputs, k: outputs };
+    multiply(cpu.level, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, Initial::Result);
 }
 
 /// `dw += dyᵀ x`.
-pub(crate) fn backward_weight(dw: &mut [f32], dy: &[f32], x: &[f32], inputs: usize, outputs: usize) {
-    for_rows(dw, inputs, dy.len() / outputs, |first, chunk| {
-        for (o, dw) in chunk.chunks_exact_mut(inputs).enumerate() {
-            for (dy, x) in dy.chunks_exact(outputs).zip(x.chunks_exact(inputs)) {
-                dw.iter_mut().zip(x).for_each(|(dw, x)| *dw += dy[first + o] * x);
-            }
-        }
-    });
+pub(crate) fn backward_weight(
+    cpu: &Cpu,
+    dw: &mut [f32],
+    dy: &[f32],
+    x: &[f32],
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+) {
+    let size = Size { m: outputs, n: inputs, k: rows };
+    let right = Right::Plain(Operand::columns(x, inputs));
+    multiply(cpu.level, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, Initial::Result);
 }

@@ -1,5 +1,122 @@
-//! Packed operands of matrix products.
+//! Packing: the operands of a product in the order in which its inner loop reads them.
+//!
+//! A is cut into panels of a few rows, B into panels of [`Level::tile_columns`] columns; in a panel, the elements of one
+//! `k` lie side by side.
+use super::Level;
+use super::parallel::{SharedMut, for_each};
+use super::simd::{Vector, multiversion};
+use crate::pool::{Lease, Pool};
+use std::ops::Range;
+use std::sync::Arc;
 
-/// A matrix in the order in which the product reads it.
+/// One operand as it lies in memory. `i` counts rows of A or columns of B, `k` the inner dimension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand<'a> {
+    /// The elements.
+    pub(crate) data: &'a [f32],
+    /// Distance of two rows of `data`.
+    pub(crate) stride: usize,
+    /// Element `(i, k)` is `data[i * stride + k]` if so, else `data[k * stride + i]`.
+    pub(crate) inner_is_contiguous: bool,
+}
+
+impl<'a> Operand<'a> {
+    /// Rows along `i`: `data[i * stride + k]`.
+    pub(crate) fn rows(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, inner_is_contiguous: true }
+    }
+
+    /// Rows along `k`: `data[k * stride + i]`.
+    pub(crate) fn columns(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, inner_is_contiguous: false }
+    }
+
+    /// Panics unless all elements below the given ends are there.
+    pub(crate) fn check(&self, i_end: usize, k_end: usize) {
+        let (rows, width) = if self.inner_is_contiguous { (i_end, k_end) } else { (k_end, i_end) };
+        let needed = if rows == 0 || width == 0 { 0 } else { (rows - 1) * self.stride + width };
+        assert!(needed <= self.data.len() && width <= self.stride.max(1), "an operand is shorter than its shape");
+    }
+}
+
+/// Copies the elements `(i, k)` with `i` in a range of at most `padded`, `k` in a range, to `panel[(k - k0) * padded + i - i0]`;
+/// the rest up to the padding is 0.
+#[inline(always)]
+fn pack_panel_with<V: Vector>(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) {
+    source.check(i.end, k.end);
+    let (count, depth) = (i.len(), k.len());
+    assert!(count <= padded && padded.is_multiple_of(V::LANES) && panel.len() >= depth * padded);
+    let to = panel.as_mut_ptr();
+    if source.inner_is_contiguous {
+        let whole = depth / V::LANES * V::LANES;
+        for first in (0..padded).step_by(V::LANES) {
+            let rows = count.saturating_sub(first).min(V::LANES);
+            // SAFETY: `check` covers what is read; of missing rows nothing is read, so where they start does not matter.
+            let from = source.data.as_ptr().wrapping_add((i.start + first) * source.stride + k.start);
+            for block in (0..whole).step_by(V::LANES) {
+                // SAFETY: `rows` rows of `LANES` values lie inside the source, `LANES` rows inside the panel, by the asserts.
+                unsafe { V::transpose(from.wrapping_add(block), source.stride, rows, to.add(block * padded + first), padded) };
+            }
+            for inner in whole..depth {
+                for lane in 0..V::LANES {
+                    // SAFETY: as above.
+                    unsafe { *to.add(inner * padded + first + lane) = if lane < rows { *from.add(lane * source.stride + inner) } else { 0.0 } };
+                }
+            }
+        }
+    } else {
+        for inner in 0..depth {
+            let row = &source.data[(k.start + inner) * source.stride + i.start..][..count];
+            for first in (0..padded).step_by(V::LANES) {
+                let valid = count.saturating_sub(first).min(V::LANES);
+                // SAFETY: `valid` values of the row are read (from its end on none), `LANES` of the panel written.
+                unsafe {
+                    let from = row.as_ptr().wrapping_add(first);
+                    let values = if valid == V::LANES { V::load(from) } else { V::load_first(from, valid) };
+                    values.store(to.add(inner * padded + first));
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Packs one panel; see the file's head.
+    fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
+}
+
+/// The whole of a weight as packed B.
 #[derive(Debug)]
-pub(crate) struct Packed;
+pub(crate) struct Packed {
+    values: Lease,
+    level: Level,
+    columns: usize,
+    inner: usize,
+}
+
+impl Packed {
+    /// Packs `inner x columns` elements.
+    pub(crate) fn new(level: Level, pool: &Arc<Pool>, source: Operand<'_>, columns: usize, inner: usize) -> Self {
+        let width = level.tile_columns();
+        let panels = columns.div_ceil(width);
+        let mut values = Lease::new(pool, panels * width * inner);
+        let shared = SharedMut::new(&mut values);
+        for_each(panels, columns * inner, |panel| {
+            // SAFETY: each panel has its own place.
+            let to = unsafe { shared.slice(panel * width * inner, width * inner) };
+            pack_panel(level, to, source, panel * width..columns.min((panel + 1) * width), 0..inner, width);
+        });
+        Self { values, level, columns, inner }
+    }
+
+    /// Whether it was made for products of this shape at this level.
+    pub(crate) fn fits(&self, level: Level, columns: usize, inner: usize) -> bool {
+        (self.level, self.columns, self.inner) == (level, columns, inner)
+    }
+
+    /// A panel from the inner index `k` on.
+    pub(crate) fn panel(&self, panel: usize, k: usize) -> &[f32] {
+        let width = self.level.tile_columns();
+        &self.values[(panel * self.inner + k) * width..(panel + 1) * self.inner * width]
+    }
+}

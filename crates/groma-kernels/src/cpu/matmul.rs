@@ -1,0 +1,243 @@
+//! Matrix products.
+//!
+//! `C[m, n] = start + A[m, k] B[k, n]`, cut as in Goto & van de Geijn (2008, "Anatomy of high-performance matrix
+//! multiplication"): A is packed once; each task packs the panels of B that it needs and runs all of its rows of A
+//! through them. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
+//! (see [`super::tile`]).
+use super::Level;
+use super::pack::{Operand, Packed, pack_panel};
+use super::parallel::{SharedMut, for_each, is_worth};
+use super::tile::{Order, Start, Tile};
+use crate::pool::{Lease, Pool};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Depth of a block of B that stays in the first cache.
+const DEPTH: usize = 256;
+/// Panels of B that a task packs at a time.
+const PANELS: usize = 8;
+/// Panels of A that stay in the second cache.
+const A_PANELS: usize = 24;
+/// Largest depth that is packed at once, so that a long sum over rows needs bounded memory.
+const PACKED_DEPTH: usize = 2048;
+/// Most rows that are packed at once.
+const PACKED_ROWS: usize = 4096;
+/// Tasks per thread that even out the work.
+const TASKS_PER_THREAD: usize = 4;
+
+/// The right-hand operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right<'a> {
+    /// As it lies in memory; packed on the way.
+    Plain(Operand<'a>),
+    /// Packed before.
+    Packed(&'a Packed),
+}
+
+/// What the result starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Initial<'a> {
+    /// Zero: C is overwritten.
+    Zero,
+    /// C: the product is added.
+    Result,
+    /// One value for each column: C is overwritten.
+    Bias(&'a [f32]),
+}
+
+/// Rows, columns and inner dimension of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+}
+
+/// `count` things cut into `parts` nearly equal runs.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    count: usize,
+    parts: usize,
+}
+
+impl Cut {
+    /// As few runs of at most `longest` as there may be.
+    fn at_most(count: usize, longest: usize) -> Self {
+        Self { count, parts: count.div_ceil(longest).max(1) }
+    }
+
+    fn range(self, part: usize) -> Range<usize> {
+        let (base, extra) = (self.count / self.parts, self.count % self.parts);
+        let start = part * base + part.min(extra);
+        start..start + base + usize::from(part < extra)
+    }
+}
+
+/// The product. `c` is `[m, n]`.
+pub(crate) fn multiply(
+    level: Level,
+    pool: &Arc<Pool>,
+    size: Size,
+    a: Operand<'_>,
+    b: Right<'_>,
+    c: &mut [f32],
+    initial: Initial<'_>,
+) {
+    let Size { m, n, k } = size;
+    assert!(c.len() == m * n, "the result has another shape");
+    a.check(m, k);
+    match b {
+        Right::Plain(b) => b.check(n, k),
+        Right::Packed(b) => assert!(b.fits(level, n, k)),
+    }
+    if let Initial::Bias(bias) = initial {
+        assert!(bias.len() == n, "the bias has another width");
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let c = SharedMut::new(c);
+    let depths = Cut::at_most(k, PACKED_DEPTH);
+    for rows in (0..m).step_by(PACKED_ROWS) {
+        for depth in 0..depths.parts {
+            let product = Product {
+                level,
+                pool,
+                n,
+                a,
+                b,
+                c,
+                initial: if depth == 0 { initial } else { Initial::Result },
+                k: depths.range(depth),
+                first_row: rows,
+                rows: Cut::at_most(m.min(rows + PACKED_ROWS) - rows, level.tile_rows()),
+                panels: n.div_ceil(level.tile_columns()),
+            };
+            product.run();
+        }
+    }
+}
+
+/// A product whose A is packed as a whole.
+struct Product<'a> {
+    level: Level,
+    pool: &'a Arc<Pool>,
+    n: usize,
+    a: Operand<'a>,
+    b: Right<'a>,
+    c: SharedMut<'a>,
+    initial: Initial<'a>,
+    /// Inner indices.
+    k: Range<usize>,
+    /// Row of C with which the first panel of A starts.
+    first_row: usize,
+    /// Rows, cut into panels of A.
+    rows: Cut,
+    /// Panels of B.
+    panels: usize,
+}
+
+impl Product<'_> {
+    fn run(&self) {
+        let work = self.rows.count * self.n * self.k.len();
+        let packed = self.pack_left();
+        let (row_parts, panel_parts) = self.tasks(work);
+        let (rows, panels) = (Cut { count: self.rows.parts, parts: row_parts }, Cut { count: self.panels, parts: panel_parts });
+        for_each(row_parts * panel_parts, work, |task| {
+            self.task(&packed, rows.range(task / panel_parts), panels.range(task % panel_parts));
+        });
+    }
+
+    /// All of A, panel by panel.
+    fn pack_left(&self) -> Lease {
+        let padded = self.level.padded_rows();
+        let panel_len = self.k.len() * padded;
+        let mut packed = Lease::new(self.pool, self.rows.parts * panel_len);
+        let shared = SharedMut::new(&mut packed);
+        for_each(self.rows.parts, self.rows.count * self.k.len() * 2, |panel| {
+            // SAFETY: each panel has its own place.
+            let to = unsafe { shared.slice(panel * panel_len, panel_len) };
+            let rows = self.rows.range(panel);
+            let rows = self.first_row + rows.start..self.first_row + rows.end;
+            pack_panel(self.level, to, self.a, rows, self.k.clone(), padded);
+        });
+        packed
+    }
+
+    /// Into how many runs the panels of A and of B are cut.
+    fn tasks(&self, work: usize) -> (usize, usize) {
+        if !is_worth(work) {
+            return (1, 1);
+        }
+        let wanted = (rayon::current_num_threads() * TASKS_PER_THREAD).min(work >> 16);
+        let columns = self.panels.div_ceil(PANELS).max(wanted.min(self.panels));
+        if columns >= wanted {
+            return (1, columns);
+        }
+        (wanted.div_ceil(columns).min(self.rows.parts), columns)
+    }
+
+    /// The tiles of some panels of A with some of B.
+    fn task(&self, packed: &[f32], rows: Range<usize>, panels: Range<usize>) {
+        let width = self.level.tile_columns();
+        let depths = Cut::at_most(self.k.len(), DEPTH);
+        let longest = depths.range(0).len();
+        let mut scratch = match self.b {
+            Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * longest * width),
+            Right::Packed(_) => Lease::new(self.pool, 0),
+        };
+        for first in panels.clone().step_by(PANELS) {
+            let panels = first..panels.end.min(first + PANELS);
+            for depth in 0..depths.parts {
+                let k = depths.range(depth);
+                if let Right::Plain(b) = self.b {
+                    for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut(longest * width)) {
+                        let inner = self.k.start + k.start..self.k.start + k.end;
+                        pack_panel(self.level, to, b, panel * width..self.n.min((panel + 1) * width), inner, width);
+                    }
+                }
+                for start in rows.clone().step_by(A_PANELS) {
+                    for panel in panels.clone() {
+                        let b = match self.b {
+                            Right::Plain(_) => &scratch[(panel - first) * longest * width..][..k.len() * width],
+                            Right::Packed(b) => &b.panel(panel, self.k.start + k.start)[..k.len() * width],
+                        };
+                        self.tiles(packed, start..rows.end.min(start + A_PANELS), panel, k.clone(), b);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tiles of some panels of A with a block of one panel of B.
+    fn tiles(&self, packed: &[f32], rows: Range<usize>, panel: usize, k: Range<usize>, b: &[f32]) {
+        let width = self.level.tile_columns();
+        let first_column = panel * width;
+        let columns = width.min(self.n - first_column);
+        let start = match self.initial {
+            _ if k.start > 0 => Start::Result,
+            Initial::Zero => Start::Zero,
+            Initial::Result => Start::Result,
+            Initial::Bias(bias) => Start::Columns(bias[first_column..].as_ptr()),
+        };
+        let padded = self.level.padded_rows();
+        for part in rows {
+            let tile_rows = self.rows.range(part);
+            let a = &packed[(part * self.k.len() + k.start) * padded..][..k.len() * padded];
+            let first = (self.first_row + tile_rows.start) * self.n + first_column;
+            let tile = Tile {
+                k: k.len(),
+                a: a.as_ptr(),
+                b: b.as_ptr(),
+                b_stride: width,
+                c: self.c.pointer(first, (tile_rows.len() - 1) * self.n + columns),
+                c_stride: self.n,
+                columns,
+                start,
+            };
+            // SAFETY: A and B are slices of the lengths that the tile reads; its part of C is inside C, and no other task
+            // has a tile with this panel of A and of B. The level's tile exists: a run has at most `tile_rows` rows.
+            unsafe { self.level.tile(Order::Packed, tile_rows.len(), columns)(&tile) };
+        }
+    }
+}

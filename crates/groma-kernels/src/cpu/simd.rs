@@ -1,0 +1,118 @@
+//! One vector type for each level of instructions, and the switch between them.
+//!
+//! Numeric code is written once, generic over [`Vector`], in functions marked `#[inline(always)]`, and compiled for each
+//! level by [`multiversion!`]. A function of a level runs only after [`super::Level`] has made sure that the processor has
+//! its instructions; that is what makes the methods of the vector types sound, and why nothing but `multiversion!` and the
+//! table of tiles may name these types.
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+/// A vector of `f32`.
+pub(crate) trait Vector: Copy {
+    /// Number of values in a vector.
+    const LANES: usize;
+
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `LANES` values must be readable from `from` on.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// `LANES` values must be writable from `to` on.
+    unsafe fn store(self, to: *mut f32);
+    /// Reads the first `count <= LANES` values; the others are 0.
+    ///
+    /// # Safety
+    /// `count` values must be readable from `from` on.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// Writes the first `count <= LANES` values.
+    ///
+    /// # Safety
+    /// `count` values must be writable from `to` on.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// The same value everywhere.
+    fn splat(value: f32) -> Self;
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self / other`.
+    fn div(self, other: Self) -> Self;
+    /// `self * factor + summand`, rounded once where the level has that instruction.
+    fn fma(self, factor: Self, summand: Self) -> Self;
+    /// The larger, `other` if either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// The smaller, `other` if either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// The nearest whole number, ties to even.
+    fn round(self) -> Self;
+    /// `2^self` for whole numbers of -126 to 127.
+    fn power_of_two(self) -> Self;
+    /// `then` where `self < other`, else `otherwise`; `otherwise` if either is NaN.
+    fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self;
+    /// Sum of the values, in an order fixed by the level.
+    fn sum(self) -> f32;
+    /// The largest of the values.
+    fn largest(self) -> f32;
+    /// Reads `rows <= LANES` rows of `LANES` values, `from_stride` apart, and writes the transpose as `LANES` rows of
+    /// `LANES` values, `to_stride` apart; values of missing rows are 0.
+    ///
+    /// # Safety
+    /// All of these values must be readable and writable.
+    unsafe fn transpose(from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize);
+
+    /// 0 everywhere.
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::splat(0.0)
+    }
+
+    /// The absolute value.
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.max(Self::zero().sub(self))
+    }
+}
+
+/// Compiles a generic function for each level and picks one at run time:
+/// `multiversion! { fn name(arguments) -> Result = generic; }` defines `name(level, arguments)`, which calls
+/// `generic::<vector type>(arguments)`.
+macro_rules! multiversion {
+    ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $generic:ident;)*) => {$(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        pub(crate) fn $name(level: $crate::Level, $($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                $generic::<$crate::cpu::simd::avx512::Avx512>($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                $generic::<$crate::cpu::simd::avx2::Avx2>($($argument),*)
+            }
+            match level {
+                // SAFETY: a backend has this level only if the processor has these instructions.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx512 => unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx2 => unsafe { avx2($($argument),*) },
+                _ => $generic::<$crate::cpu::simd::portable::Portable>($($argument),*),
+            }
+        }
+    )*};
+}
+pub(crate) use multiversion;

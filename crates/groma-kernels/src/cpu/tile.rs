@@ -1,0 +1,210 @@
+//! The inner loop of all products: a small tile of the result, held in registers, over a run of the inner dimension.
+//!
+//! Every element of the result is one chain of multiply-adds over `k` in rising order, whatever the size of the tile and
+//! however the dimensions are cut: cutting `k` only writes the running value to memory and reads it back. So an element's
+//! bits depend on its row of A, its column of B, its start and the level's rounding, and on nothing else.
+use super::Level;
+use super::simd::{Vector, portable::Portable};
+
+/// What the chains start from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// Zero.
+    Zero,
+    /// What C holds.
+    Result,
+    /// One value for each column.
+    Columns(*const f32),
+}
+
+/// Where element `(i, k)` of A lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// At `k * padded_rows + i`: packed.
+    Packed,
+    /// At `i * 64 + k`: rows of attention blocks.
+    Rows64,
+    /// At `k * 64 + i`: the same, transposed.
+    Columns64,
+}
+
+/// One call: `C[0..rows, 0..columns] = start + A B`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    /// Length of the chains.
+    pub(crate) k: usize,
+    /// First element of A.
+    pub(crate) a: *const f32,
+    /// First element of B; rows of B are padded to whole vectors.
+    pub(crate) b: *const f32,
+    /// Distance of two rows of B.
+    pub(crate) b_stride: usize,
+    /// First element of C.
+    pub(crate) c: *mut f32,
+    /// Distance of two rows of C.
+    pub(crate) c_stride: usize,
+    /// Columns of C, at most [`Level::tile_columns`].
+    pub(crate) columns: usize,
+    /// What the chains start from.
+    pub(crate) start: Start,
+}
+
+const PACKED: u8 = 0;
+const ROWS_64: u8 = 1;
+const COLUMNS_64: u8 = 2;
+
+#[inline(always)]
+unsafe fn load<V: Vector>(from: *const f32, count: usize) -> V {
+    if count >= V::LANES {
+        // SAFETY: the caller promises `count` readable values.
+        unsafe { V::load(from) }
+    } else {
+        // SAFETY: as above.
+        unsafe { V::load_first(from, count) }
+    }
+}
+
+/// `PADDED` is the distance of two columns of a packed A.
+#[inline(always)]
+unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const ORDER: u8, const PADDED: usize>(tile: &Tile) {
+    let (row_step, k_step) = match ORDER {
+        PACKED => (1, PADDED),
+        ROWS_64 => (64, 1),
+        _ => (1, 64),
+    };
+    let mut sums = [[V::zero(); VECTORS]; ROWS];
+    let count = |j: usize| tile.columns.saturating_sub(j * V::LANES);
+    // SAFETY: the caller promises that A, B and C may be used as `Tile` says.
+    unsafe {
+        match tile.start {
+            Start::Zero => {}
+            Start::Result => {
+                for (i, row) in sums.iter_mut().enumerate() {
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        *sum = load(tile.c.add(i * tile.c_stride + j * V::LANES), count(j));
+                    }
+                }
+            }
+            Start::Columns(values) => {
+                for j in 0..VECTORS {
+                    let value = load(values.add(j * V::LANES), count(j));
+                    sums.iter_mut().for_each(|row| row[j] = value);
+                }
+            }
+        }
+        let (mut a, mut b) = (tile.a, tile.b);
+        for _ in 0..tile.k {
+            let mut columns = [V::zero(); VECTORS];
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = V::load(b.add(j * V::LANES));
+            }
+            for (i, row) in sums.iter_mut().enumerate() {
+                let value = V::splat(*a.add(i * row_step));
+                for (sum, column) in row.iter_mut().zip(columns) {
+                    *sum = value.fma(column, *sum);
+                }
+            }
+            a = a.add(k_step);
+            b = b.add(tile.b_stride);
+        }
+        for (i, row) in sums.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
+                let to = tile.c.add(i * tile.c_stride + j * V::LANES);
+                if count(j) >= V::LANES {
+                    sum.store(to);
+                } else {
+                    sum.store_first(to, count(j));
+                }
+            }
+        }
+    }
+}
+
+/// A compiled tile.
+pub(crate) type TileFunction = unsafe fn(&Tile);
+
+/// The compiled tiles of 1, 2, ... rows, of one vector and of two.
+macro_rules! table {
+    ($function:ident, $order:expr, $($rows:literal)*) => {
+        &[$([$function::<$rows, 1, { $order }> as TileFunction, $function::<$rows, 2, { $order }> as TileFunction]),*]
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn run_avx512<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<super::simd::avx512::Avx512, ROWS, VECTORS, ORDER, 16>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<super::simd::avx2::Avx2, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
+unsafe fn run_portable<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Portable, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: [&[[TileFunction; 2]]; 3] = [
+    table!(run_avx512, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+    table!(run_avx512, ROWS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+    table!(run_avx512, COLUMNS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+];
+#[cfg(target_arch = "x86_64")]
+static AVX2: [&[[TileFunction; 2]]; 3] = [
+    table!(run_avx2, PACKED, 1 2 3 4 5 6),
+    table!(run_avx2, ROWS_64, 1 2 3 4 5 6),
+    table!(run_avx2, COLUMNS_64, 1 2 3 4 5 6),
+];
+static PORTABLE: [&[[TileFunction; 2]]; 3] = [
+    table!(run_portable, PACKED, 1 2 3 4),
+    table!(run_portable, ROWS_64, 1 2 3 4),
+    table!(run_portable, COLUMNS_64, 1 2 3 4),
+];
+
+impl Level {
+    fn tiles(self, order: Order) -> &'static [[TileFunction; 2]] {
+        let table: &[&[[TileFunction; 2]]; 3] = match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => &AVX2,
+            _ => &PORTABLE,
+        };
+        match order {
+            Order::Packed => table[usize::from(PACKED)],
+            Order::Rows64 => table[usize::from(ROWS_64)],
+            Order::Columns64 => table[usize::from(COLUMNS_64)],
+        }
+    }
+
+    /// Values in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        if self == Level::Avx512 { 16 } else { 8 }
+    }
+
+    /// Most rows of a tile.
+    pub(crate) fn tile_rows(self) -> usize {
+        self.tiles(Order::Packed).len()
+    }
+
+    /// Distance of two columns of a packed A.
+    pub(crate) fn padded_rows(self) -> usize {
+        self.lanes()
+    }
+
+    /// Most columns of a tile, and the width of a packed panel of B.
+    pub(crate) fn tile_columns(self) -> usize {
+        2 * self.lanes()
+    }
+
+    /// The function for tiles of `rows` rows and `columns` columns.
+    pub(crate) fn tile(self, order: Order, rows: usize, columns: usize) -> TileFunction {
+        self.tiles(order)[rows - 1][usize::from(columns > self.lanes())]
+    }
+}

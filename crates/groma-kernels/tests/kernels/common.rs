@@ -1,0 +1,48 @@
+//! Helpers of the kernel tests.
+
+use groma_kernels::{Cpu, Level};
+
+/// Values in [-1, 1), the same for the same seed (SplitMix64).
+pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
+    (0..len as u64)
+        .map(|i| {
+            let mut z = (seed << 32 ^ i).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// A backend for each level that this machine has.
+pub(crate) fn backends() -> Vec<Cpu> {
+    Level::ALL.into_iter().filter_map(|level| Cpu::with_level(level).ok()).collect()
+}
+
+/// Runs on so many threads.
+pub(crate) fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
+}
+
+pub(crate) fn doubles(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// Fails unless `got` is within `tolerance * (1 + |want|)` everywhere.
+#[track_caller]
+pub(crate) fn assert_close(got: &[f32], want: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let difference = (f64::from(got) - want).abs();
+        assert!(difference <= tolerance * (1.0 + want.abs()), "{what}: element {i} is {got}, not {want}");
+    }
+}
+
+/// Fails unless the bits agree.
+#[track_caller]
+pub(crate) fn assert_same(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    for (i, (a, b)) in got.iter().zip(want).enumerate() {
+        assert!(a.to_bits() == b.to_bits(), "{what}: element {i} is {a:?} and {b:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Matrix products: against f64, and bits that depend on nothing but the row.
+
+use super::common::{assert_close, assert_same, backends, on_threads, values};
+use groma_kernels::{Backend, Cpu};
+use proptest::prelude::*;
+
+/// `start + a b` in f64; `a(i, k)`, `b(k, j)`.
+fn product(
+    (m, n, k): (usize, usize, usize),
+    start: impl Fn(usize, usize) -> f64,
+    a: impl Fn(usize, usize) -> f64,
+    b: impl Fn(usize, usize) -> f64,
+) -> Vec<f64> {
+    let element = |i, j| (0..k).fold(start(i, j), |sum, l| sum + a(i, l) * b(l, j));
+    (0..m).flat_map(|i| (0..n).map(move |j| (i, j))).map(|(i, j)| element(i, j)).collect()
+}
+
+fn check(cpu: &Cpu, rows: usize, inputs: usize, outputs: usize, frozen: bool) {
+    let (x, dy) = (cpu.upload(&values(rows * inputs, 1)), cpu.upload(&values(rows * outputs, 2)));
+    let (mut w, bias) = (cpu.upload(&values(outputs * inputs, 3)), cpu.upload(&values(outputs, 4)));
+    if frozen {
+        w.freeze();
+    }
+    let at = |buffer: &groma_kernels::Buffer, i: usize| f64::from(buffer.host()[i]);
+    let what = format!("{} {rows} x {inputs} x {outputs}, frozen {frozen}", cpu.name());
+
+    let mut y = cpu.upload(&vec![f32::NAN; rows * outputs]);
+    cpu.linear(&mut y, &x, &w, Some(&bias), rows, inputs, outputs);
+    let shape = (rows, outputs, inputs);
+    let want = product(shape, |_, j| at(&bias, j), |i, l| at(&x, i * inputs + l), |l, j| at(&w, j * inputs + l));
+    assert_close(y.host(), &want, 2e-6 * (inputs as f64).sqrt(), &format!("forward, {what}"));
+
+    let before = cpu.upload(&values(rows * inputs, 5));
+    let mut dx = before.clone();
+    cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
+    let start = |i, j| at(&before, i * inputs + j);
+    let want =
+        product((rows, inputs, outputs), start, |i, l| at(&dy, i * outputs + l), |l, j| at(&w, l * inputs + j));
+    assert_close(dx.host(), &want, 2e-6 * (outputs as f64).sqrt(), &format!("dx, {what}"));
+
+    let before = cpu.upload(&values(outputs * inputs, 6));
+    let mut dw = before.clone();
+    cpu.linear_backward_weight(&mut dw, &dy, &x, rows, inputs, outputs);
+    let start = |i, j| at(&before, i * inputs + j);
+    let want = product((outputs, inputs, rows), start, |i, l| at(&dy, l * outputs + i), |l, j| at(&x, l * inputs + j));
+    assert_close(dw.host(), &want, 2e-6 * (rows as f64).sqrt().max(1.0), &format!("dw, {what}"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn products_are_right(rows in 0usize..70, inputs in 1usize..90, outputs in 1usize..110, frozen: bool) {
+        for cpu in backends() {
+            check(&cpu, rows, inputs, outputs, frozen);
+        }
+    }
+}
+
+#[test]
+fn large_products_are_right() {
+    for (rows, inputs, outputs) in [(130, 600, 300), (5000, 7, 33), (33, 5, 4500), (17, 4200, 9)] {
+        for cpu in backends() {
+            check(&cpu, rows, inputs, outputs, false);
+            check(&cpu, rows, inputs, outputs, true);
+        }
+    }
+}
+
+fn forward(cpu: &Cpu, x: &[f32], w: &groma_kernels::Buffer, rows: usize, inputs: usize, outputs: usize) -> Vec<f32> {
+    let mut y = cpu.scratch(rows * outputs);
+    cpu.linear(&mut y, &cpu.upload(&x[..rows * inputs]), w, None, rows, inputs, outputs);
+    cpu.download(&y)
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_others_nor_on_threads() {
+    let (inputs, outputs) = (519, 333);
+    let x = values(2048 * inputs, 7);
+    for cpu in backends() {
+        let plain = cpu.upload(&values(outputs * inputs, 8));
+        let mut frozen = plain.clone();
+        frozen.freeze();
+        let all = forward(&cpu, &x, &plain, 2048, inputs, outputs);
+        for rows in 1..=40 {
+            let what = format!("{}, {rows} rows", cpu.name());
+            assert_same(&forward(&cpu, &x, &plain, rows, inputs, outputs), &all[..rows * outputs], &what);
+            assert_same(&forward(&cpu, &x, &frozen, rows, inputs, outputs), &all[..rows * outputs], &what);
+        }
+        for threads in 1..=3 {
+            for rows in [1, 5, 300, 2048] {
+                let got = on_threads(threads, || forward(&cpu, &x, &plain, rows, inputs, outputs));
+                assert_same(&got, &all[..rows * outputs], &format!("{}, {threads} threads", cpu.name()));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_threads() {
+    let (rows, inputs, outputs) = (700, 200, 150);
+    for cpu in backends() {
+        let (x, dy) = (cpu.upload(&values(rows * inputs, 1)), cpu.upload(&values(rows * outputs, 2)));
+        let w = cpu.upload(&values(outputs * inputs, 3));
+        let gradients = || {
+            let (mut dx, mut dw) = (cpu.zeros(rows * inputs), cpu.zeros(outputs * inputs));
+            cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
+            cpu.linear_backward_weight(&mut dw, &dy, &x, rows, inputs, outputs);
+            (cpu.download(&dx), cpu.download(&dw))
+        };
+        let one = on_threads(1, gradients);
+        for threads in 2..=3 {
+            let got = on_threads(threads, gradients);
+            assert_same(&got.0, &one.0, "dx");
+            assert_same(&got.1, &one.1, "dw");
+        }
+    }
+}
+
+#[test]
+fn writing_to_a_frozen_weight_takes_effect() {
+    let cpu = Cpu::new();
+    let (inputs, outputs) = (40, 50);
+    let x = values(3 * inputs, 1);
+    let mut w = cpu.upload(&values(outputs * inputs, 2));
+    w.freeze();
+    let before = forward(&cpu, &x, &w, 3, inputs, outputs);
+    w.host_mut().iter_mut().for_each(|value| *value *= 2.0);
+    let after = forward(&cpu, &x, &w, 3, inputs, outputs);
+    let doubled: Vec<f32> = before.iter().map(|value| 2.0 * value).collect();
+    assert_same(&after, &doubled, "the packed copy was dropped");
+}
+
+#[test]
+fn fused_levels_agree_to_the_bit() {
+    let (rows, inputs, outputs) = (19, 300, 77);
+    let results: Vec<_> = backends()
+        .iter()
+        .filter(|cpu| cpu.level() != groma_kernels::Level::Portable)
+        .map(|cpu| {
+            let w = cpu.upload(&values(outputs * inputs, 2));
+            forward(cpu, &values(rows * inputs, 1), &w, rows, inputs, outputs)
+        })
+        .collect();
+    for result in results.windows(2) {
+        assert_same(&result[0], &result[1], "AVX2 and AVX-512 both round once");
+    }
+}
