@@ -186,7 +186,7 @@ impl<'a> Batch<'a> {
         }
         let segments: Vec<_> = going.iter().enumerate().map(|(row, sample)| self.segment(row, sample)).collect();
         let layout = AttentionLayout {
-            trees: vec![0..segments.len()],
+            trees: std::iter::once(0..segments.len()).collect(),
             queries: segments.len(),
             keys: self.samples.last().map_or(0, |s| s.rows.end).max(self.tree.len()),
             segments,

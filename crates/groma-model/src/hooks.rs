@@ -256,7 +256,14 @@ mod tests {
             let point = HookPoint { layer: if per_layer { 3 } else { 0 }, site };
             assert_eq!(point.to_string().parse::<HookPoint>().unwrap(), point);
         }
-        for name in ["hook_resid_pre", "blocks.0.hook_embed", "blocks.x.hook_resid_pre", "blocks.0.", "", "blocks.0.attn.hook_scores"] {
+        for name in [
+            "hook_resid_pre",
+            "blocks.0.hook_embed",
+            "blocks.x.hook_resid_pre",
+            "blocks.0.",
+            "",
+            "blocks.0.attn.hook_scores",
+        ] {
             assert!(name.parse::<HookPoint>().is_err(), "{name}");
         }
         assert_eq!(HookPoint::block(3, Site::Z).to_string(), "blocks.3.attn.hook_z");

@@ -1,12 +1,29 @@
 //! Tokenizer, chat template, families, weights in and out, token tree, transformer, adapters, sampling.
 
 pub mod families;
+pub mod generate;
+pub mod hooks;
+pub mod lora;
+pub mod sampling;
+pub mod score;
 pub mod spec;
+pub mod tree;
 
+mod cache;
 mod config;
 mod error;
 mod parameters;
+mod store;
+mod transformer;
+mod weights;
 
 pub use config::{CONFIG_BYTES_LIMIT, Config};
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
+pub use hooks::{HookPoint, Hooks, Intervention, Site};
+pub use lora::{Lora, LowRank};
 pub use parameters::{LinearModule, Parameter, linear_modules, parameters};
+pub use spec::Spec;
+pub use store::{ParameterStore, StoredParameter};
+pub use transformer::{Pass, Transformer};
+pub use tree::{Predictors, SegmentId, TokenTree};
+pub use weights::{Tensor, Weights};

@@ -55,7 +55,10 @@ impl SamplingParameters {
             (self.temperature >= 0.0 && self.temperature.is_finite(), "temperature must be at least 0"),
             (self.top_p > 0.0 && self.top_p <= 1.0, "top_p must be above 0 and at most 1"),
             ((0.0..=1.0).contains(&self.min_p), "min_p must be between 0 and 1"),
-            (self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite(), "repetition_penalty must be above 0"),
+            (
+                self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite(),
+                "repetition_penalty must be above 0",
+            ),
             (self.samples > 0, "samples must be at least 1"),
             (self.max_new_tokens > 0, "max_new_tokens must be at least 1"),
         ];

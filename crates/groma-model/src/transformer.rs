@@ -87,11 +87,12 @@ impl Transformer {
     pub fn new(spec: Spec, weights: &Weights, backend: Arc<dyn Backend>) -> Result<Self> {
         let mut parameters = ParameterStore::default();
         for parameter in crate::parameters(&spec) {
-            let tensor = weights.get(&parameter.name).ok_or_else(|| Error::Weights {
-                problem: format!("{} is missing", parameter.name),
-            })?;
+            let tensor = weights
+                .get(&parameter.name)
+                .ok_or_else(|| Error::Weights { problem: format!("{} is missing", parameter.name) })?;
             if tensor.shape != parameter.shape {
-                let problem = format!("{} has shape {:?} instead of {:?}", parameter.name, tensor.shape, parameter.shape);
+                let problem =
+                    format!("{} has shape {:?} instead of {:?}", parameter.name, tensor.shape, parameter.shape);
                 return Err(Error::Weights { problem });
             }
             let (rows, width) = matrix(&parameter.shape);
@@ -221,9 +222,10 @@ impl Transformer {
     /// # Errors
     /// If the model has a score head instead.
     pub fn unembed(&self) -> Result<Var> {
-        let id = self.model.unembed.ok_or_else(|| Error::Weights {
-            problem: "a reward model has a score head and no unembedding".into(),
-        })?;
+        let id = self
+            .model
+            .unembed
+            .ok_or_else(|| Error::Weights { problem: "a reward model has a score head and no unembedding".into() })?;
         Ok(self.parameters.var(id))
     }
 
@@ -452,8 +454,7 @@ impl Transformer {
     /// Tables for positions below `depth`, made longer when needed.
     fn rotary_tables(&self, depth: usize) -> Vec<RotaryTable> {
         let long_enough = |tables: &Vec<RotaryTable>| {
-            tables.len() == self.spec.rotaries.len()
-                && tables.iter().all(|t| t.table.len() / t.rotated.max(1) >= depth)
+            tables.len() == self.spec.rotaries.len() && tables.iter().all(|t| t.table.len() / t.rotated.max(1) >= depth)
         };
         {
             let tables = self.rotaries.read().unwrap_or_else(PoisonError::into_inner);
@@ -462,8 +463,7 @@ impl Transformer {
             }
         }
         let positions = depth.next_power_of_two().max(64).min(self.spec.max_positions.max(depth));
-        let made: Vec<_> =
-            self.spec.rotaries.iter().map(|r| rotary::table(&*self.backend, r, positions)).collect();
+        let made: Vec<_> = self.spec.rotaries.iter().map(|r| rotary::table(&*self.backend, r, positions)).collect();
         let mut tables = self.rotaries.write().unwrap_or_else(PoisonError::into_inner);
         if !long_enough(&tables) {
             *tables = made.clone();

@@ -151,8 +151,7 @@ impl TokenTree {
 
     /// The row of the last token of the path that ends in `segment`; `None` if the path is empty.
     pub fn last_row(&self, segment: SegmentId) -> Option<usize> {
-        std::iter::successors(Some(segment), |&s| self.parent(s))
-            .find_map(|s| self.rows(s).last())
+        std::iter::successors(Some(segment), |&s| self.parent(s)).find_map(|s| self.rows(s).last())
     }
 
     /// Which rows predict the tokens of `segment`. The first token is predicted by the last row before it; the first token

@@ -1,0 +1,345 @@
+//! Identities of the forward and backward pass: the tree against plain sequences, the cache against the tree, threads,
+//! batches, gradients against central differences, and edits that must be no-ops.
+
+use std::sync::Arc;
+
+use groma_kernels::{Cotangent, Cpu, Gradients, HeadWants, Tape};
+use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
+use groma_model::sampling::SamplingParameters;
+use groma_model::score::{ScoreOptions, ScoreRequest, score};
+use groma_model::spec::*;
+use groma_model::{
+    HookPoint, Hooks, Intervention, Lora, Pass, Site, Tensor, TokenTree, Transformer, Weights, linear_modules,
+    parameters,
+};
+use groma_run::Seed;
+
+fn random(seed: Seed, len: usize, scale: f32) -> Vec<f32> {
+    use rand_chacha::rand_core::Rng;
+    let mut rng = seed.rng();
+    (0..len).map(|_| ((rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0) * scale).collect()
+}
+
+/// A small model with a bit of everything; `kind` chooses among the families' switches.
+fn spec(kind: usize) -> Spec {
+    let rotary = Rotary {
+        rotated: 8,
+        style: RotaryStyle::Halves,
+        inverse_frequencies: (0..4).map(|i| 10f64.powi(-i)).collect(),
+        amplitude: 1.0,
+    };
+    let mut spec = Spec {
+        family: "llama",
+        vocab_size: 31,
+        hidden_size: 16,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 8,
+        intermediate_size: 24,
+        max_positions: 128,
+        norm: Norm { kind: NormKind::Rms, eps: 1e-5, weight_offset: 0.0, bias: false },
+        norm_placement: NormPlacement::Pre,
+        parallel_residual: false,
+        rotaries: vec![rotary],
+        learned_positions: false,
+        qkv: Qkv::Separate,
+        qk_norm: QkNorm::None,
+        qkv_bias: false,
+        attention_out_bias: false,
+        attention_scale: 0.35,
+        attention_softcap: None,
+        mlp: Mlp::Gated,
+        mlp_bias: false,
+        activation: Activation::Silu,
+        embedding_scale: 1.0,
+        final_softcap: None,
+        tied: true,
+        score_head: false,
+        long_context: None,
+        layers: vec![Layer { window: None, rotary: Some(0) }; 2],
+    };
+    match kind {
+        0 => {}
+        1 => {
+            spec.norm_placement = NormPlacement::Sandwich;
+            spec.norm.weight_offset = 1.0;
+            spec.attention_softcap = Some(2.0);
+            spec.final_softcap = Some(3.0);
+            spec.embedding_scale = 4.0;
+            spec.layers[0].window = Some(3);
+            spec.qk_norm = QkNorm::PerHead;
+            spec.activation = Activation::GeluTanh;
+        }
+        2 => {
+            spec.kv_heads = 4;
+            spec.qkv = Qkv::PerHead;
+            spec.qkv_bias = true;
+            spec.attention_out_bias = true;
+            spec.mlp = Mlp::Plain;
+            spec.mlp_bias = true;
+            spec.activation = Activation::Gelu;
+            spec.norm = Norm { kind: NormKind::Layer, eps: 1e-5, weight_offset: 0.0, bias: true };
+            spec.parallel_residual = true;
+            spec.tied = false;
+        }
+        _ => {
+            spec.qkv = Qkv::Concatenated;
+            spec.mlp = Mlp::GatedConcatenated;
+            spec.norm_placement = NormPlacement::Post;
+            spec.qk_norm = QkNorm::FullWidth;
+            spec.learned_positions = true;
+            spec.rotaries.clear();
+            spec.layers = vec![Layer { window: None, rotary: None }; 2];
+        }
+    }
+    spec
+}
+
+fn weights(spec: &Spec) -> Weights {
+    let draw = |p: groma_model::Parameter| {
+        let len = p.shape.iter().product();
+        let norm = p.name.contains("norm");
+        let values = random(Seed::new(7).named(&p.name), len, 0.4);
+        let values = if norm { values.iter().map(|x| x + 1.0).collect() } else { values };
+        (p.name, Tensor { shape: p.shape, values })
+    };
+    parameters(spec).into_iter().map(draw).collect()
+}
+
+fn model(kind: usize) -> Transformer {
+    let spec = spec(kind);
+    let weights = weights(&spec);
+    Transformer::new(spec, &weights, Arc::new(Cpu::new())).unwrap()
+}
+
+fn tokens(seed: u64, len: usize) -> Vec<u32> {
+    random(Seed::new(seed), len, 15.0).into_iter().map(|x| (x + 15.0) as u32).collect()
+}
+
+/// Sum of the log-probabilities of every token behind the first on each path, its gradients, and the hidden states.
+fn run(model: &Transformer, trees: &[TokenTree], targets: &[Vec<groma_model::SegmentId>]) -> (f64, Gradients) {
+    let mut gradients = Gradients::new();
+    let mut total = 0.0;
+    for (tree, segments) in trees.iter().zip(targets) {
+        let mut tape = Tape::recording(model.backend().clone());
+        let hidden = model.hidden(&mut tape, tree, &mut Pass::default()).unwrap();
+        let (mut rows, mut goals) = (Vec::new(), Vec::new());
+        for &segment in segments {
+            let predictors = tree.predictors(segment);
+            rows.extend(predictors.rows);
+            goals.extend(predictors.targets);
+        }
+        let hidden = tape.gather_rows(&hidden, &rows.into());
+        let unembed = model.unembed().unwrap();
+        let cap = model.spec().final_softcap;
+        let head = tape.head(&hidden, &unembed, &goals.into(), cap, 1.0, HeadWants::default());
+        total += head.output().logp.iter().map(|&x| f64::from(x)).sum::<f64>();
+        let d_logp = vec![1.0; head.output().logp.len()];
+        tape.backward(vec![Cotangent::Head { head: &head, d_logp: &d_logp, d_entropy: &[] }], &mut gradients);
+    }
+    (total, gradients)
+}
+
+#[test]
+fn a_tree_equals_separate_sequences_forward_and_backward() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let (prompt, chosen, rejected) = (tokens(1, 9), tokens(2, 7), tokens(3, 5));
+        let mut tree = TokenTree::new();
+        let root = tree.root(&prompt);
+        let (a, b) = (tree.child(root, &chosen), tree.child(root, &rejected));
+        let mut separate = Vec::new();
+        for completion in [&chosen, &rejected] {
+            let mut tree = TokenTree::new();
+            let root = tree.root(&prompt);
+            let leaf = tree.child(root, completion);
+            separate.push((tree, vec![leaf]));
+        }
+        let (trees, targets): (Vec<_>, Vec<_>) = separate.into_iter().unzip();
+        let (shared, shared_gradients) = run(&model, &[tree], &[vec![a, b]]);
+        let (plain, plain_gradients) = run(&model, &trees, &targets);
+        assert!((shared - plain).abs() < 1e-5 * plain.abs(), "kind {kind}: {shared} and {plain}");
+        for (id, gradient) in plain_gradients.iter() {
+            let other = shared_gradients.get(id).unwrap();
+            let size = gradient.host().iter().fold(1e-3f32, |a, x| a.max(x.abs()));
+            for (x, y) in gradient.host().iter().zip(other.host()) {
+                assert!((x - y).abs() < 1e-5 * size, "kind {kind}, {}: {x} and {y}", model.parameters().get(id).name);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_central_differences() {
+    for kind in 0..4 {
+        let mut model = model(kind);
+        let mut tree = TokenTree::new();
+        let root = tree.root(&tokens(4, 5));
+        let segments = vec![tree.child(root, &tokens(5, 4)), tree.child(root, &tokens(6, 3))];
+        let (trees, targets) = (vec![tree], vec![segments]);
+        let (_, gradients) = run(&model, &trees, &targets);
+        for id in model.parameters().trainable() {
+            let len = model.parameters().get(id).len();
+            let gradient = model.backend().download(gradients.get(id).unwrap());
+            // The direction of the gradient itself gives the largest, best conditioned difference.
+            let norm = gradient.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            let step = 2e-3 / norm.max(1e-3);
+            let mut shifted = |sign: f64| {
+                let buffer = model.parameters_mut().get_mut(id).buffer_mut().unwrap();
+                for (w, g) in buffer.host_mut().iter_mut().zip(&gradient) {
+                    *w += (sign * step * f64::from(*g)) as f32;
+                }
+                run(&model, &trees, &targets).0
+            };
+            let up = shifted(1.0);
+            let down = shifted(-2.0);
+            shifted(1.0);
+            let numeric = (up - down) / (2.0 * step);
+            let exact = norm * norm;
+            let name = &model.parameters().get(id).name;
+            assert!(
+                (numeric - exact).abs() < 2e-2 * exact + 2e-3 * norm,
+                "kind {kind}, {name} ({len} values): {numeric} and {exact}"
+            );
+        }
+    }
+}
+
+#[test]
+fn scores_have_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let context = tokens(10, 20);
+        let requests: Vec<_> = (0..40)
+            .map(|i| {
+                let shared = if i % 3 == 0 { 20 } else { (i * 7) as usize % 20 };
+                ScoreRequest { context: context[..shared].to_vec(), continuation: tokens(100 + i, 1 + i as usize % 9) }
+            })
+            .collect();
+        let options = ScoreOptions::default();
+        let all = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| score(&model, &requests, &options, &mut |_| true).unwrap())
+        };
+        let together = all(1);
+        assert_eq!(together, all(2));
+        assert_eq!(together, all(3));
+        let small = ScoreOptions { budget_tokens: 30, ..options };
+        assert_eq!(together, score(&model, &requests, &small, &mut |_| true).unwrap());
+        for (request, expected) in requests.iter().zip(&together) {
+            let alone = score(&model, std::slice::from_ref(request), &options, &mut |_| true).unwrap();
+            assert_eq!(&alone[0], expected, "kind {kind}");
+        }
+    }
+}
+
+#[test]
+fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let decode = |ids: &[u32]| ids.iter().map(|id| format!("{id} ")).collect::<String>();
+        let parameters =
+            SamplingParameters { max_new_tokens: 12, samples: 3, stop_ids: vec![0], ..SamplingParameters::default() };
+        let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: true };
+        let prompts: Vec<_> =
+            (0..5).map(|i| GenerationPrompt { ids: tokens(20 + i % 2, 3 + i as usize), seed: Seed::new(i) }).collect();
+        let together = generate(&model, &prompts, &context, &mut |_| true).unwrap();
+        for (prompt, expected) in prompts.iter().zip(&together) {
+            let alone = generate(&model, std::slice::from_ref(prompt), &context, &mut |_| true).unwrap();
+            assert_eq!(&alone[0], expected);
+            for generation in expected {
+                let request = ScoreRequest { context: prompt.ids.clone(), continuation: generation.ids.clone() };
+                let scored = score(&model, &[request], &ScoreOptions::default(), &mut |_| true).unwrap();
+                for (a, b) in scored[0].logps.iter().zip(&generation.logps) {
+                    assert!((a - b).abs() < 1e-4, "kind {kind}: {a} and {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn own_patches_are_no_ops_and_foreign_ones_are_not() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let mut tree = TokenTree::new();
+        tree.root(&tokens(30, 8));
+        let points: Vec<_> = HookPoint::all(model.spec()).into_iter().filter(|p| p.site != Site::Pattern).collect();
+        let mut reading = points.iter().fold(Hooks::new(), |hooks, &point| hooks.read(point));
+        let mut tape = Tape::inference(model.backend().clone());
+        let plain = model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut reading)).unwrap();
+        let plain = plain.buffer().host().to_vec();
+        for &point in &points {
+            let own = reading.get(point).unwrap().buffer().host().to_vec();
+            let patched = |values: Vec<f32>| {
+                let edit = Arc::new(groma_kernels::Edit::Replace { values });
+                let mut hooks = Hooks::new().intervene(Intervention { point, rows: None, edit });
+                let mut tape = Tape::inference(model.backend().clone());
+                let hidden = model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut hooks)).unwrap();
+                hidden.buffer().host().to_vec()
+            };
+            assert_eq!(patched(own.clone()), plain, "kind {kind}, {point}");
+            assert_ne!(patched(own.iter().map(|x| x + 0.5).collect()), plain, "kind {kind}, {point}");
+        }
+    }
+}
+
+#[test]
+fn patterns_are_distributions_over_the_path() {
+    let model = model(1);
+    let mut tree = TokenTree::new();
+    let root = tree.root(&tokens(31, 4));
+    tree.child(root, &tokens(32, 3));
+    tree.child(root, &tokens(33, 2));
+    let point = HookPoint::block(1, Site::Pattern);
+    let mut hooks = Hooks::new().read(point);
+    let mut tape = Tape::inference(model.backend().clone());
+    model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut hooks)).unwrap();
+    let pattern = hooks.get(point).unwrap();
+    assert_eq!((pattern.rows(), pattern.width()), (4 * 9, 9));
+    for (row, values) in pattern.buffer().host().chunks(9).enumerate() {
+        assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        // Row 7 is the first of the second child: it does not see the first child's rows 4..7.
+        if row % 9 == 7 {
+            assert!(values[4..7].iter().all(|&p| p == 0.0) && values[8] == 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_merged_adapter_is_the_attached_adapter() {
+    for kind in 0..4 {
+        let mut model = model(kind);
+        let modules: Vec<_> = linear_modules(model.spec()).into_iter().map(|m| m.name).collect();
+        let mut pairs = groma_model::lora::fresh_pairs(model.spec(), &modules, 3, Seed::new(5));
+        let mut tree = TokenTree::new();
+        tree.root(&tokens(40, 9));
+        let hidden = |model: &Transformer, adapter: bool| {
+            let mut tape = Tape::inference(model.backend().clone());
+            let mut pass = Pass { adapter, ..Pass::default() };
+            model.hidden(&mut tape, &tree, &mut pass).unwrap().buffer().host().to_vec()
+        };
+        let base = hidden(&model, true);
+        for (name, pair) in &mut pairs {
+            pair.b.values = random(Seed::new(6).named(name), pair.b.values.len(), 0.2);
+        }
+        let lora = Lora { scale: 0.7, dropout: 0.0, pairs };
+        model.attach(&lora).unwrap();
+        assert_eq!(model.adapter().unwrap(), lora);
+        assert_eq!(hidden(&model, false), base);
+        let attached = hidden(&model, true);
+        assert_ne!(attached, base);
+        let merged = Transformer::new(model.spec().clone(), &model.merged_weights(), model.backend().clone()).unwrap();
+        for (a, b) in hidden(&merged, true).iter().zip(&attached) {
+            assert!((a - b).abs() < 1e-4, "kind {kind}: {a} and {b}");
+        }
+        // Only the factors train.
+        let trainable = model.parameters().trainable();
+        assert_eq!(trainable.len(), 2 * modules.len());
+        let mut branch = TokenTree::new();
+        let root = branch.root(&tokens(40, 4));
+        let leaf = branch.child(root, &tokens(41, 3));
+        let (_, gradients) = run(&model, &[branch], &[vec![leaf]]);
+        assert_eq!(gradients.iter().map(|(id, _)| id).collect::<Vec<_>>(), trainable);
+    }
+}
