@@ -75,12 +75,16 @@ impl RunDirectory {
         atomic::remove_abandoned(&files, &path)?;
         match create_locked(&files, &path, &Holder::this_process(&*clock))? {
             Some(lock) => Self::open(path, files, clock, lock, None),
-            None => {
-                // Taking the lock tells whether somebody works there; it is given back at once.
-                let lock = path.join(LOCK).exists().then(|| Self::lock(&path, &*clock));
-                lock.transpose()?;
-                Err(Error::Exists { path })
+            None if path.join(LOCK).is_file() => {
+                let (lock, taken_over) = Self::lock(&path, &*clock)?;
+                // Without a manifest it is the start of a run that was killed before it could say what it is.
+                if is_run(&path) {
+                    Err(Error::Exists { path })
+                } else {
+                    Self::open(path, files, clock, lock, taken_over)
+                }
             }
+            None => Err(Error::Exists { path }),
         }
     }
 
