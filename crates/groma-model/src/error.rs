@@ -175,6 +175,10 @@ pub enum Error {
     #[error("stopped before the end")]
     Cancelled,
 
+    /// Something on disk, told by the crate that keeps runs.
+    #[error(transparent)]
+    Run(#[from] groma_run::Error),
+
     // Adapters
     /// The files of an adapter contradict each other or the model.
     #[error("{}: {problem}", path.display())]
@@ -376,6 +380,7 @@ impl Classify for Error {
         match self {
             Error::Io { source, .. } => class_of_io(source),
             Error::NonFiniteWeights { .. } => Class::NonFinite,
+            Error::Run(source) => source.class(),
             Error::Cancelled => Class::Interrupted,
             _ => Class::Usage,
         }

@@ -10,18 +10,27 @@ pub mod spec;
 pub mod tree;
 
 mod cache;
+mod checkpoint;
 mod config;
 mod error;
+mod export;
+mod loading;
 mod parameters;
+mod safetensors;
+mod shards;
 mod store;
 mod transformer;
 mod weights;
 
+pub use checkpoint::{Checkpoint, SpecialIds};
 pub use config::{CONFIG_BYTES_LIMIT, Config};
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
+pub use export::{Export, SHARD_BYTES};
 pub use hooks::{HookPoint, Hooks, Intervention, Site};
 pub use lora::{Lora, LowRank};
 pub use parameters::{LinearModule, Parameter, linear_modules, parameters};
+pub use safetensors::{Dtype, ElementType, Entry, SafetensorsFile};
+pub use shards::WeightFiles;
 pub use spec::Spec;
 pub use store::{ParameterStore, StoredParameter};
 pub use transformer::{Pass, Transformer};
