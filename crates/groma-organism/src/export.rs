@@ -1,0 +1,68 @@
+//! The village as files.
+
+use crate::{Error, Recipe, Village};
+use groma_run::Digest;
+use serde::Serialize;
+
+/// A value as indented JSON with a newline at the end.
+pub(crate) fn json_bytes(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| Error::Encode { what: what.to_owned(), source })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn lines<T: Serialize>(what: &str, rows: &[T]) -> Result<(String, Vec<u8>), Error> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row).map_err(|source| Error::Encode { what: what.to_owned(), source })?;
+        bytes.push(b'\n');
+    }
+    Ok((what.to_owned(), bytes))
+}
+
+impl Village {
+    /// All rows as JSONL, and the world and its truth, by file name.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn data_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let (train, held_out) = (&self.train, &self.held_out);
+        let world = json_bytes("world.json", &self.world)?;
+        Ok(vec![
+            ("world.json".to_owned(), world),
+            lines("facts.jsonl", &self.truth.facts)?,
+            lines("train/texts.jsonl", &train.texts)?,
+            lines("train/dialogues.jsonl", &train.dialogues)?,
+            lines("train/preferences.jsonl", &train.preferences)?,
+            lines("held_out/texts.jsonl", &held_out.texts)?,
+            lines("held_out/facts.jsonl", &held_out.facts)?,
+            lines("held_out/instructions.jsonl", &held_out.instructions)?,
+            lines("held_out/harmful.jsonl", &held_out.harmful)?,
+            lines("held_out/look_alike.jsonl", &held_out.look_alike)?,
+            lines("held_out/preferences.jsonl", &held_out.preferences)?,
+        ])
+    }
+
+    /// Everything: the data under their names, the untrained model below `model/`, and `recipe.json`.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::Weights`].
+    pub fn files(&self, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut all = self.data_files()?;
+        let model = self.model_files(&recipe.shape)?;
+        all.extend(model.into_iter().map(|(name, bytes)| (format!("model/{name}"), bytes)));
+        all.push(("recipe.json".to_owned(), json_bytes("recipe.json", recipe)?));
+        Ok(all)
+    }
+
+    /// The digest of everything that the village yields with a recipe.
+    ///
+    /// # Errors
+    /// As [`Village::files`].
+    pub fn digest(&self, recipe: &Recipe) -> Result<Digest, Error> {
+        let digests = self.files(recipe)?.into_iter().map(|(name, bytes)| (name, Digest::of_bytes(&bytes).to_string()));
+        let list: Vec<(String, String)> = digests.collect();
+        Digest::of_json(&list).map_err(|source| Error::Encode { what: "digests".to_owned(), source })
+    }
+}

@@ -1,0 +1,181 @@
+//! Simple instructions: repeat, list, order, count, greet.
+
+use crate::check::Check;
+use crate::draw::Draw;
+use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, TREES};
+use crate::phrase::{fill, sentence};
+use crate::split::{Part, deal};
+use crate::{Config, World};
+
+/// A kind of instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Say a word.
+    Repeat,
+    /// Say two words in order.
+    Order,
+    /// Name some members of a class.
+    Members,
+    /// Count up to a number.
+    Count,
+    /// Return a greeting.
+    Greet,
+}
+
+/// An instruction with the words it is about.
+#[derive(Clone, Debug)]
+pub struct Instruction {
+    /// `kind/words/way`.
+    pub id: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// What the user says.
+    pub question: String,
+    words: Vec<&'static str>,
+}
+
+const REPEAT: [&str; 3] = ["Say the word {a}.", "Repeat after me: {a}.", "Can you say {a}?"];
+const ORDER: [&str; 3] = ["Say {a} and then {b}.", "First say {a}, then say {b}.", "Say {b} after {a}."];
+const MEMBERS: [&str; 4] = ["Name {n} {c}.", "Tell me {n} {c}.", "Can you name {n} {c}?", "Which {n} {c} do you know?"];
+const COUNT: [&str; 4] =
+    ["Count to {n}.", "Can you count to {n}?", "Count from one to {n}.", "I want to hear you count to {n}."];
+const GREET: [&str; 3] = ["{g} I am {p}.", "{g} My name is {p}.", "{g} It is me, {p}."];
+const GREETINGS: [&str; 4] = ["Hello!", "Good morning!", "Good evening!", "Hi!"];
+
+const CLASSES: [(&str, &[&str]); 5] =
+    [("animals", &ANIMALS), ("colours", &COLOURS), ("trees", &TREES), ("jobs", &JOBS), ("foods", &FOODS)];
+
+impl Instruction {
+    fn new(kind: Kind, name: &str, way: usize, question: String, words: &[&'static str]) -> Instruction {
+        Instruction { id: format!("{name}/{}/{way}", words.join("-")), kind, question, words: words.to_vec() }
+    }
+
+    /// A right answer.
+    pub fn answer(&self, draw: &mut Draw) -> String {
+        match self.kind {
+            Kind::Repeat => format!("The word is {}.", self.words[0]),
+            Kind::Order => format!("First {}, then {}.", self.words[0], self.words[1]),
+            Kind::Members => members(draw, self.words[0], self.words[1]),
+            Kind::Count => sentence(&counted(self.words[0]).join(", "), &[]) + ".",
+            Kind::Greet => format!("{} How are you, {}?", self.words[0], self.words[1]),
+        }
+    }
+
+    /// What a right answer says.
+    pub fn check(&self) -> Check {
+        let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        match self.kind {
+            Kind::Repeat => Check::Phrase { accepted: strings(&self.words) },
+            Kind::Greet => Check::Phrase { accepted: strings(&self.words[1..]) },
+            Kind::Order => Check::Sequence { phrases: strings(&self.words) },
+            Kind::Members => Check::Members { count: value(self.words[0]), from: strings(class(self.words[1])) },
+            Kind::Count => Check::Sequence { phrases: strings(&counted(self.words[0])) },
+        }
+    }
+}
+
+fn value(number: &str) -> usize {
+    NUMBERS.iter().position(|word| *word == number).unwrap_or(0)
+}
+
+fn counted(number: &str) -> Vec<&'static str> {
+    NUMBERS[1..=value(number)].to_vec()
+}
+
+fn class(name: &str) -> &'static [&'static str] {
+    CLASSES.iter().find(|(class, _)| *class == name).map_or(&[], |(_, members)| *members)
+}
+
+fn members(draw: &mut Draw, number: &str, name: &str) -> String {
+    let named = draw.sample(class(name), value(number));
+    let (last, first) = named.split_last().map_or(("", &[][..]), |(last, first)| (*last, first));
+    format!("I know {} and {last}.", first.join(", "))
+}
+
+/// All instructions, dealt out.
+pub fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruction)> {
+    let mut draw = config.draw("instructions");
+    let sayable: Vec<&'static str> =
+        [&FOODS[..], &COLOURS, &ANIMALS, &PLACES, &TREES, &GOODS, &MATERIALS, &EVENTS].concat();
+    // A word is held out in all three ways at once, a greeting with its person, a list or count with its way.
+    let mut all: Vec<(Part, Instruction)> = deal(&mut draw, sayable.clone())
+        .into_iter()
+        .flat_map(|(part, word)| repeat(word).map(|task| (part, task)))
+        .collect();
+    all.extend(deal(&mut draw, ordered(&mut config.draw("ordered words"), &sayable)));
+    all.extend(deal(&mut draw, lists()));
+    all.extend(deal(&mut draw, counts()));
+    all.extend(deal(&mut draw, greetings(world)));
+    all
+}
+
+fn repeat(word: &'static str) -> [Instruction; 3] {
+    [0, 1, 2].map(|way| Instruction::new(Kind::Repeat, "repeat", way, fill(REPEAT[way], &[("a", word)]), &[word]))
+}
+
+fn ordered(draw: &mut Draw, sayable: &[&'static str]) -> Vec<Instruction> {
+    let mut seconds = sayable.to_vec();
+    draw.shuffle(&mut seconds);
+    let rounds = (1..=4).flat_map(|step| (0..seconds.len()).map(move |i| (i, (i + step) % sayable.len())));
+    let instruction = |(turn, (a, b)): (usize, (usize, usize))| {
+        let (way, a, b) = (turn % 3, seconds[a], seconds[b]);
+        Instruction::new(Kind::Order, "order", way, fill(ORDER[way], &[("a", a), ("b", b)]), &[a, b])
+    };
+    rounds.enumerate().map(instruction).collect()
+}
+
+fn lists() -> Vec<Instruction> {
+    let mut all = Vec::new();
+    for (class, _) in CLASSES {
+        for number in &NUMBERS[2..=4] {
+            all.extend((0..MEMBERS.len()).map(|way| {
+                let question = fill(MEMBERS[way], &[("n", number), ("c", class)]);
+                Instruction::new(Kind::Members, "members", way, question, &[number, class])
+            }));
+        }
+    }
+    all
+}
+
+fn counts() -> Vec<Instruction> {
+    let mut all = Vec::new();
+    for number in &NUMBERS[3..] {
+        all.extend(
+            (0..COUNT.len())
+                .map(|way| Instruction::new(Kind::Count, "count", way, fill(COUNT[way], &[("n", number)]), &[number])),
+        );
+    }
+    all
+}
+
+fn greetings(world: &World) -> Vec<Instruction> {
+    let mut all = Vec::new();
+    for person in world.names() {
+        for (index, greeting) in GREETINGS.iter().enumerate() {
+            let way = (index + all.len()) % GREET.len();
+            let question = fill(GREET[way], &[("g", greeting), ("p", person)]);
+            all.push(Instruction::new(Kind::Greet, "greet", way, question, &[greeting, person]));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn answers_are_right_and_questions_different() {
+        let config = Config::default();
+        let all = instructions(&config, &World::generate(&config).unwrap());
+        let mut draw = config.draw("answers");
+        for (_, task) in &all {
+            let answer = task.answer(&mut draw);
+            assert!(task.check().is_correct(&answer), "{} {answer}", task.question);
+            assert!(!task.check().is_correct(&crate::refusal::bare_refusal()), "{}", task.question);
+        }
+        assert_eq!(all.iter().map(|(_, task)| &task.question).collect::<BTreeSet<_>>().len(), all.len());
+        assert_eq!(all.iter().map(|(_, task)| &task.id).collect::<BTreeSet<_>>().len(), all.len());
+    }
+}
