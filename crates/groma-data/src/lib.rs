@@ -1,1 +1,63 @@
 //! Rows and their readers: JSONL, JSON, CSV and Parquet, plain or compressed, in the shapes alignment uses.
+//!
+//! Three steps, each usable alone:
+//!
+//! 1. [`read`] turns a file into a [`Table`] of [`Record`]s: a place (`file:line`) and named fields. Limits are checked
+//!    before memory is spent; a row that cannot be read is named, counted, and stops the reading or not, as
+//!    [`OnBadRow`] says.
+//! 2. A [`Shape`] (explicit or detected) turns records into typed rows: [`Table::into_preferences`] and its sisters.
+//! 3. [`split`], [`order`], [`sample`], [`duplicates`], [`overlap`] and [`digest`] work on any rows that have
+//!    [`Content`]-based [`Fingerprint`]s; [`write_jsonl`] writes rows back, whole or not at all.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), groma_data::Error> {
+//! use groma_data::{ReadOptions, ShapeOptions, read};
+//! use groma_run::Seed;
+//!
+//! let pairs = read("pairs.jsonl.gz".as_ref(), &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?;
+//! let parts = groma_data::split(&pairs.rows, 0.1, Seed::new(42))?;
+//! # Ok(()) }
+//! ```
+
+mod columnar;
+mod convert;
+mod delimited;
+mod document;
+mod error;
+mod extract;
+mod fingerprint;
+mod format;
+mod jsonl;
+mod limits;
+mod lines;
+mod location;
+mod message;
+mod page_scan;
+mod problem;
+mod read;
+mod select;
+mod shape;
+mod source;
+mod strict_json;
+mod table;
+mod text;
+mod transcript;
+mod typed;
+mod write;
+
+pub use convert::ShapeOptions;
+pub use error::{Error, Result};
+pub use extract::extract_prompt;
+pub use fingerprint::{Digest, Duplicates, Fingerprint, Overlap, digest, duplicates, overlap};
+pub use format::{Compression, Format};
+pub use limits::Limits;
+pub use location::Location;
+pub use message::{Content, Message};
+pub use problem::{BadRows, MAX_PROBLEMS_SHOWN, OnBadRow, RowProblem};
+pub use read::{ReadOptions, TextUnit, read};
+pub use select::{Split, order, sample, split};
+pub use shape::Shape;
+pub use table::{Record, Rename, Table};
+pub use transcript::parse_transcript;
+pub use typed::{Completion, Fields, Labelled, LanguageModelling, Preference, Prompt, Ranked, Rows, Stepwise};
+pub use write::write_jsonl;

@@ -1,0 +1,111 @@
+//! From a path to a table.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::format::{Compression, Format, compression_of, format_of};
+use crate::limits::Limits;
+use crate::problem::OnBadRow;
+use crate::source::Source;
+use crate::table::{Collector, Rename, Table};
+use crate::{columnar, delimited, document, jsonl, text};
+
+/// How to read a file; the default takes everything from its name.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// The format, where the name does not say it.
+    pub format: Option<Format>,
+    /// The compression, where the name does not say it.
+    pub compression: Option<Compression>,
+    /// What a bad row does.
+    pub on_bad_row: OnBadRow,
+    /// Columns to call by another name.
+    pub rename: Vec<Rename>,
+    /// The field that holds the rows of a JSON document with several arrays.
+    pub array: Option<String>,
+    /// What a row of plain text is.
+    pub text_unit: TextUnit,
+    /// Bounds on what the file may ask for.
+    pub limits: Limits,
+}
+
+/// What a row of plain text is. Rows have the one column `text`; blank ones are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TextUnit {
+    /// A line.
+    #[default]
+    Line,
+    /// Lines up to a blank line.
+    Paragraph,
+    /// What lies between occurrences of this string, such as `<|endoftext|>`.
+    Separator(String),
+    /// The whole file.
+    File,
+}
+
+impl FromStr for TextUnit {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "line" => Ok(TextUnit::Line),
+            "paragraph" => Ok(TextUnit::Paragraph),
+            "file" => Ok(TextUnit::File),
+            _ => match name.strip_prefix("separator:").filter(|separator| !separator.is_empty()) {
+                Some(separator) => Ok(TextUnit::Separator(separator.to_owned())),
+                None => Err(Error::Argument {
+                    name: "text unit",
+                    value: name.to_owned(),
+                    why: "expected line, paragraph, file or separator:TEXT".to_owned(),
+                }),
+            },
+        }
+    }
+}
+
+/// Reads a file's rows.
+///
+/// The format and the compression come from the file's name (`.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`,
+/// `.txt`, and all but Parquet also `.gz` or `.zst`) unless the options name them. A byte-order mark and CRLF line ends
+/// are accepted everywhere. A `.json` file that holds several objects one after another is read as JSON lines.
+///
+/// # Errors
+/// A file that cannot be opened, is of another kind, damaged, empty or beyond the limits; bad rows beyond what
+/// [`ReadOptions::on_bad_row`] accepts.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Table> {
+    let limits = &options.limits;
+    let format = match options.format {
+        Some(format) => format,
+        None => format_of(path)?,
+    };
+    let compression = options.compression.unwrap_or_else(|| compression_of(path).0);
+    let table = if format == Format::Parquet {
+        read_parquet(path, compression, options)?
+    } else {
+        let source = Source::open(path, compression, limits)?;
+        let memory = match compression {
+            Compression::None => limits.table_bytes,
+            Compression::Gzip | Compression::Zstd => limits.table_bytes.min(limits.grown(source.disk_bytes)),
+        };
+        let mut rows = Collector::new(source.name.clone(), limits, memory);
+        match format {
+            Format::Jsonl => jsonl::read(source, limits, &mut rows),
+            Format::Json => document::read(source, options.array.as_deref(), limits, &mut rows),
+            Format::Csv => delimited::read(source, b',', limits, &mut rows),
+            Format::Tsv => delimited::read(source, b'\t', limits, &mut rows),
+            Format::Text | Format::Parquet => text::read(source, &options.text_unit, limits, &mut rows),
+        }?;
+        rows.finish(format, options.on_bad_row)?
+    };
+    table.rename(&options.rename)
+}
+
+fn read_parquet(path: &Path, compression: Compression, options: &ReadOptions) -> Result<Table> {
+    let file = path.display().to_string();
+    if compression != Compression::None {
+        let why = "is a compressed Parquet file; Parquet is compressed inside, so decompress it first".to_owned();
+        return Err(Error::WrongFormat { file, why });
+    }
+    columnar::read(path, &options.limits)?.finish(Format::Parquet, options.on_bad_row)
+}

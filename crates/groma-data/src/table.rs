@@ -1,0 +1,235 @@
+//! Records and the tables they come in.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::limits::{Limits, bytes_text};
+use crate::location::Location;
+use crate::problem::{BadRows, OnBadRow, RowProblem, excerpt};
+use crate::strict_json::Fault;
+
+/// Estimated bytes of a value beside its text.
+const VALUE_BYTES: u64 = 48;
+
+/// One row: where it comes from and its fields, in the file's order.
+///
+/// Against [`Limits::table_bytes`] a record counts with its text and 48 bytes for each value and each key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Where it begins.
+    pub location: Location,
+    /// Column names and values.
+    pub fields: Map<String, Value>,
+}
+
+/// The rows of one file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The file as the user named it.
+    pub file: Arc<str>,
+    /// How it was written.
+    pub format: Format,
+    /// The good rows, in order.
+    pub records: Vec<Record>,
+    /// The bad rows that were left out.
+    pub bad: BadRows,
+    /// Blank lines, which are no rows.
+    pub blank_lines: u64,
+}
+
+impl Table {
+    /// The columns of the table, those of the first row first, each with the number of rows that have it (nulls aside).
+    pub fn columns(&self) -> Vec<(String, u64)> {
+        let mut counts: Map<String, Value> = Map::new();
+        for record in &self.records {
+            for (name, _) in record.fields.iter().filter(|(_, value)| !value.is_null()) {
+                let count = counts.get(name).and_then(Value::as_u64).unwrap_or(0);
+                counts.insert(name.clone(), Value::from(count + 1));
+            }
+        }
+        counts.into_iter().map(|(name, count)| (name, count.as_u64().unwrap_or(0))).collect()
+    }
+
+    /// Renames columns. Every source column must exist, and no row may already have the new name.
+    ///
+    /// # Errors
+    /// [`Error::Rename`], naming the columns that exist.
+    pub fn rename(mut self, renames: &[Rename]) -> Result<Self> {
+        for rename in renames {
+            self.check(rename)?;
+            for record in &mut self.records {
+                if !record.fields.contains_key(&rename.from) {
+                    continue;
+                }
+                let fields = std::mem::take(&mut record.fields);
+                let named = |name: String| if name == rename.from { rename.to.clone() } else { name };
+                record.fields = fields.into_iter().map(|(name, value)| (named(name), value)).collect();
+            }
+        }
+        Ok(self)
+    }
+
+    fn check(&self, rename: &Rename) -> Result<()> {
+        let wrong = |why| {
+            let (from, to) = (rename.from.clone(), rename.to.clone());
+            Err(Error::Rename { file: self.file.to_string(), from, to, why })
+        };
+        if !self.records.iter().any(|record| record.fields.contains_key(&rename.from)) {
+            let names: Vec<String> = self.columns().into_iter().map(|(name, _)| name).collect();
+            return wrong(format!("there is no such column; the columns are {}", names.join(", ")));
+        }
+        match self.records.iter().find(|record| record.fields.contains_key(&rename.to)) {
+            Some(record) if rename.to != rename.from => wrong(format!("{} has that column already", record.location)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first `n` rows.
+    #[must_use]
+    pub fn limit(mut self, n: usize) -> Self {
+        self.records.truncate(n);
+        self
+    }
+
+    /// The rows at these indices, in their order; an index beyond the end is passed over.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let records = indices.iter().filter_map(|index| self.records.get(*index).cloned()).collect();
+        Table { records, ..self.without_records() }
+    }
+
+    fn without_records(&self) -> Self {
+        Table {
+            file: Arc::clone(&self.file),
+            format: self.format,
+            records: Vec::new(),
+            bad: self.bad.clone(),
+            blank_lines: self.blank_lines,
+        }
+    }
+}
+
+/// A wish to call a column by another name; read from `to=from`, such as `prompt=question`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// The name that a shape knows.
+    pub to: String,
+    /// The name in the file.
+    pub from: String,
+}
+
+impl FromStr for Rename {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((to, from)) if !to.is_empty() && !from.is_empty() => {
+                Ok(Rename { to: to.to_owned(), from: from.to_owned() })
+            }
+            _ => Err(Error::Argument {
+                name: "rename",
+                value: text.to_owned(),
+                why: "expected new=old, such as prompt=question".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Gathers rows and bad rows, and keeps to the limits.
+pub(crate) struct Collector {
+    file: Arc<str>,
+    rows_limit: u64,
+    bytes_limit: u64,
+    bytes: u64,
+    records: Vec<Record>,
+    bad: BadRows,
+    blank_lines: u64,
+}
+
+impl Collector {
+    /// `bytes_limit`: the most memory that the rows may take.
+    pub(crate) fn new(file: Arc<str>, limits: &Limits, bytes_limit: u64) -> Self {
+        Collector {
+            file,
+            rows_limit: limits.rows,
+            bytes_limit,
+            bytes: 0,
+            records: Vec::new(),
+            bad: BadRows::default(),
+            blank_lines: 0,
+        }
+    }
+
+    /// Takes a row that begins at this line, good or bad.
+    pub(crate) fn row(&mut self, line: u64, row: Result<Map<String, Value>, Fault>) -> Result<()> {
+        let fields = match row {
+            Ok(fields) => fields,
+            Err(fault) => return self.reject(line, fault),
+        };
+        self.count()?;
+        self.bytes = self.bytes.saturating_add(object_bytes(&fields));
+        if self.bytes > self.bytes_limit {
+            return Err(self.limit("the memory that the rows take", bytes_text(self.bytes_limit)));
+        }
+        self.records.push(Record { location: Location { file: Arc::clone(&self.file), line }, fields });
+        Ok(())
+    }
+
+    /// Takes a bad row.
+    pub(crate) fn reject(&mut self, line: u64, fault: Fault) -> Result<()> {
+        self.count()?;
+        let location = Location { file: Arc::clone(&self.file), line: line + fault.line_offset };
+        self.bad.push(RowProblem { location, column: fault.column, why: fault.why, excerpt: fault.excerpt });
+        Ok(())
+    }
+
+    /// Counts a line that is no row.
+    pub(crate) fn blank(&mut self) {
+        self.blank_lines += 1;
+    }
+
+    fn count(&mut self) -> Result<()> {
+        self.bad.total += 1;
+        if self.bad.total > self.rows_limit {
+            return Err(self.limit("the number of rows", self.rows_limit.to_string()));
+        }
+        Ok(())
+    }
+
+    fn limit(&self, what: &str, limit: String) -> Error {
+        Error::Limit { file: self.file.to_string(), what: what.to_owned(), limit }
+    }
+
+    /// The table, if its bad rows are acceptable and there is any good one.
+    pub(crate) fn finish(self, format: Format, policy: OnBadRow) -> Result<Table> {
+        self.bad.check(policy)?;
+        if self.records.is_empty() {
+            return Err(Error::Empty { file: self.file.to_string() });
+        }
+        let Collector { file, records, bad, blank_lines, .. } = self;
+        Ok(Table { file, format, records, bad, blank_lines })
+    }
+}
+
+/// The problem of a record that a shape cannot use.
+pub(crate) fn unusable(location: Location, shown: &str, why: String) -> RowProblem {
+    RowProblem { location, column: None, why, excerpt: excerpt(shown.as_bytes(), 0) }
+}
+
+fn object_bytes(fields: &Map<String, Value>) -> u64 {
+    fields.iter().map(|(key, value)| key.len() as u64 + VALUE_BYTES + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &Value) -> u64 {
+    VALUE_BYTES
+        + match value {
+            Value::String(text) => text.len() as u64,
+            Value::Array(items) => items.iter().map(value_bytes).sum(),
+            Value::Object(fields) => object_bytes(fields),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
