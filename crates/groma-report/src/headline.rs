@@ -1,0 +1,342 @@
+//! The table that a run is for: each measure on two sides, the difference, and what may be said about it.
+
+use crate::statistics::{self, Difference};
+use crate::{Error, reading};
+use groma_run::{Comparison, Group, Interval, Item, Measurement, RunRecords, Unit, number};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Two subjects, measure by measure. Serialises to the JSON that `--json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Headline {
+    /// Name of the left side.
+    pub left: String,
+    /// Name of the right side.
+    pub right: String,
+    /// What the numbers say, in a sentence or two.
+    pub verdict: String,
+    /// The measures: alignment first, then capability, controls, others.
+    pub rows: Vec<HeadlineRow>,
+    /// What a reader must know about single numbers, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// One measure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadlineRow {
+    /// The task.
+    pub task: String,
+    /// The metric.
+    pub metric: String,
+    /// How it was scored.
+    pub mode: String,
+    /// What it stands for.
+    pub group: Group,
+    /// How it is written.
+    pub unit: Unit,
+    /// Which way is good.
+    pub higher_is_better: Option<bool>,
+    /// What chance alone would give.
+    #[serde(with = "number::option")]
+    pub chance: Option<f64>,
+    /// The left side.
+    pub before: Option<Side>,
+    /// The right side.
+    pub after: Option<Side>,
+    /// The difference, where both sides are there and finite.
+    pub change: Option<Change>,
+    /// What may be said about it.
+    pub reading: Reading,
+}
+
+/// The number of one side.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Side {
+    /// The number.
+    #[serde(with = "number")]
+    pub value: f64,
+    /// Its uncertainty.
+    pub interval: Option<Interval>,
+    /// Items.
+    pub n: u64,
+    /// Items that failed and are not in `n`.
+    pub failed: u64,
+    /// What else was said of it.
+    pub note: Option<String>,
+}
+
+/// The difference of the two sides.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Right minus left.
+    #[serde(with = "number")]
+    pub difference: f64,
+    /// Its uncertainty.
+    pub interval: Option<Interval>,
+    /// Probability of so large a difference if there were none.
+    #[serde(with = "number::option")]
+    pub p_value: Option<f64>,
+    /// Pairs, or the smaller side's items.
+    pub n: u64,
+    /// How interval and probability were made.
+    pub method: String,
+    /// Whether the same items were compared one by one.
+    pub paired: bool,
+    /// The smallest true difference that would be found four times in five.
+    #[serde(with = "number::option")]
+    pub detectable: Option<f64>,
+}
+
+/// What may be said about a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// Clearly better: the interval lies on the good side of zero.
+    Better,
+    /// Clearly worse.
+    Worse,
+    /// Clearly higher, where neither way is good.
+    Higher,
+    /// Clearly lower, where neither way is good.
+    Lower,
+    /// The interval holds zero.
+    NoClearChange,
+    /// Fewer items than anything can be said from.
+    TooFew,
+    /// No interval, or one side is missing or not finite.
+    Unknown,
+}
+
+impl Headline {
+    /// The table of one run: its `before` and `after`, or the first and last subject that it measured.
+    pub fn of_run(records: &RunRecords) -> Self {
+        let (left, right) = subjects(&records.measurements);
+        let pick = |subject: &str| of_subject(&records.measurements, subject);
+        let compared: BTreeMap<Key, &Comparison> = records
+            .comparisons
+            .iter()
+            .filter(|row| row.before_subject == left && row.after_subject == right)
+            .map(|row| ((row.task.clone(), row.metric.clone(), row.mode.clone()), row))
+            .collect();
+        let difference = |before: &Measurement, after: &Measurement| match compared.get(&key(before)) {
+            Some(comparison) => Compared { change: change_of(comparison), warning: None },
+            None => compare_items(records, before, records, after),
+        };
+        Self::build(left, right, &pick(left), &pick(right), difference)
+    }
+
+    /// The table of two runs: the `after` of each (or its last subject, or the one that is named), on the measures that
+    /// both have.
+    ///
+    /// # Errors
+    /// [`Error::NothingInCommon`], or [`Error::NoSuchSubject`] where `subject` names none.
+    pub fn of_two_runs(first: &RunRecords, second: &RunRecords, subject: Option<&str>) -> Result<Self, Error> {
+        let sides = [first, second].map(|records| named_or_last(records, subject));
+        let [left, right] = sides;
+        let left = of_subject(&first.measurements, left?);
+        let right = of_subject(&second.measurements, right?);
+        let common = |rows: &[&Measurement], other: &[&Measurement]| -> Vec<Measurement> {
+            let both = |row: &&&Measurement| other.iter().any(|o| key(o) == key(row));
+            rows.iter().filter(both).map(|row| (**row).clone()).collect()
+        };
+        let (in_left, in_right) = (common(&left, &right), common(&right, &left));
+        let names = [first, second].map(|records| records.manifest.name.clone());
+        let [first_name, second_name] = names;
+        if in_left.is_empty() {
+            return Err(Error::NothingInCommon { first: first_name, second: second_name });
+        }
+        let difference = |a: &Measurement, b: &Measurement| compare_items(first, a, second, b);
+        let (a, b): (Vec<_>, Vec<_>) = (in_left.iter().collect(), in_right.iter().collect());
+        let mut headline = Self::build(&first_name, &second_name, &a, &b, difference);
+        let left_out = left.len() + right.len() - in_left.len() - in_right.len();
+        if left_out > 0 {
+            headline.notes.push(format!("{left_out} measurements are in one of the runs only and are left out."));
+        }
+        Ok(headline)
+    }
+
+    fn build(
+        left: &str,
+        right: &str,
+        before: &[&Measurement],
+        after: &[&Measurement],
+        difference: impl Fn(&Measurement, &Measurement) -> Compared,
+    ) -> Self {
+        let mut notes = Vec::new();
+        let mut rows: Vec<HeadlineRow> = Vec::new();
+        let of = |rows: &[&Measurement], wanted: &Key| rows.iter().copied().find(|row| key(row) == *wanted).cloned();
+        let mut keys: Vec<Key> = Vec::new();
+        for row in before.iter().chain(after) {
+            let key = key(row);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            let (before, after) = (of(before, &key), of(after, &key));
+            rows.extend(row(before.as_ref(), after.as_ref(), (left, right), &difference, &mut notes));
+        }
+        rows.sort_by_key(|row| row.group); // stable: within a group as they were measured
+        let verdict = reading::verdict(&rows, left, right);
+        Headline { left: left.to_owned(), right: right.to_owned(), verdict, rows, notes }
+    }
+}
+
+type Key = (String, String, String);
+
+fn key(row: &Measurement) -> Key {
+    (row.task.clone(), row.metric.clone(), row.mode.clone())
+}
+
+fn of_subject<'a>(rows: &'a [Measurement], subject: &str) -> Vec<&'a Measurement> {
+    rows.iter().filter(|row| row.subject == subject).collect()
+}
+
+/// Names of the subjects, in the order in which they were measured.
+pub(crate) fn all_subjects(rows: &[Measurement]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for row in rows {
+        if !found.contains(&row.subject.as_str()) {
+            found.push(&row.subject);
+        }
+    }
+    found
+}
+
+fn subjects(rows: &[Measurement]) -> (&str, &str) {
+    let all = all_subjects(rows);
+    match (all.first(), all.last()) {
+        _ if all.contains(&"before") && all.contains(&"after") => ("before", "after"),
+        (Some(first), Some(last)) if all.len() > 1 => (first, last),
+        _ if all.contains(&"after") => ("before", "after"),
+        (Some(first), _) => (first, "after"),
+        _ => ("before", "after"),
+    }
+}
+
+fn named_or_last<'a>(records: &'a RunRecords, subject: Option<&'a str>) -> Result<&'a str, Error> {
+    let all = all_subjects(&records.measurements);
+    match subject {
+        Some(subject) if !all.contains(&subject) => Err(Error::NoSuchSubject {
+            run: records.manifest.name.clone(),
+            subject: subject.to_owned(),
+            known: if all.is_empty() { "none".into() } else { all.join(", ") },
+        }),
+        Some(subject) => Ok(subject),
+        None if all.contains(&"after") => Ok("after"),
+        None => Ok(all.last().copied().unwrap_or("after")),
+    }
+}
+
+struct Compared {
+    change: Change,
+    warning: Option<String>,
+}
+
+fn row(
+    before: Option<&Measurement>,
+    after: Option<&Measurement>,
+    (left, right): (&str, &str),
+    difference: impl Fn(&Measurement, &Measurement) -> Compared,
+    notes: &mut Vec<String>,
+) -> Option<HeadlineRow> {
+    let about = after.or(before)?;
+    let label = format!("{} {}", about.task, about.metric);
+    for (side, name) in [(before, left), (after, right)] {
+        notes.extend(side.and_then(|side| side_note(side, &label, name)));
+    }
+    let mut change = None;
+    if let (Some(before), Some(after)) = (before, after)
+        && before.value.is_finite()
+        && after.value.is_finite()
+    {
+        let compared = difference(before, after);
+        notes.extend(compared.warning.map(|warning| format!("{label}: {warning}")));
+        change = Some(compared.change).filter(|change| change.difference.is_finite());
+    }
+    let n = [before, after].into_iter().flatten().map(|side| side.n).min().unwrap_or(0);
+    let reading = reading::read(change.as_ref(), n, about.higher_is_better);
+    Some(HeadlineRow {
+        task: about.task.clone(),
+        metric: about.metric.clone(),
+        mode: about.mode.clone(),
+        group: about.group,
+        unit: about.unit,
+        higher_is_better: about.higher_is_better,
+        chance: about.chance,
+        before: before.map(side_of),
+        after: after.map(side_of),
+        change,
+        reading,
+    })
+}
+
+fn side_of(row: &Measurement) -> Side {
+    Side { value: row.value, interval: row.interval.clone(), n: row.n, failed: row.failed, note: row.note.clone() }
+}
+
+fn side_note(side: &Measurement, label: &str, name: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    if !side.value.is_finite() {
+        let what = if side.value.is_nan() { "not a number" } else { "infinite" };
+        parts.push(format!("the value is {what}, so it is shown as n/a (n = {})", side.n));
+    }
+    if side.failed > 0 {
+        parts.push(format!("{} items failed and are not counted", side.failed));
+    }
+    parts.extend(side.note.clone());
+    (!parts.is_empty()).then(|| format!("{label}, {name}: {}.", parts.join("; ").trim_end_matches('.')))
+}
+
+fn change_of(row: &Comparison) -> Change {
+    Change {
+        difference: row.difference,
+        interval: row.interval.clone(),
+        p_value: row.p_value,
+        n: row.n,
+        method: row.method.clone(),
+        paired: true,
+        detectable: row.detectable,
+    }
+}
+
+/// The difference from the items' scores where both sides have them, else from the two intervals.
+fn compare_items(first: &RunRecords, before: &Measurement, second: &RunRecords, after: &Measurement) -> Compared {
+    let unpaired = |warning: Option<String>| {
+        let side = |row: &Measurement| (row.value, row.interval.clone(), row.n);
+        let ((a, a_interval, a_n), (b, b_interval, b_n)) = (side(before), side(after));
+        let found = statistics::unpaired((a, a_interval.as_ref(), a_n), (b, b_interval.as_ref(), b_n));
+        Compared { change: change_from(found, false), warning }
+    };
+    let (Some(before_file), Some(after_file)) = (&before.samples, &after.samples) else { return unpaired(None) };
+    let (Ok(before_items), Ok(after_items)) = (read_items(first, before_file), read_items(second, after_file)) else {
+        return unpaired(Some("the items' scores cannot be read, so the sides are not compared item by item.".into()));
+    };
+    match statistics::paired(&before_items, &after_items, &before.metric) {
+        Ok(Some(found)) => {
+            let (pairs, most) = (found.n, before.n.max(after.n));
+            let partly = (pairs < most).then(|| format!("the difference is over the {pairs} items that both have."));
+            Compared { change: change_from(found, true), warning: partly }
+        }
+        Ok(None) => unpaired(Some("the sides share no items, so they are not compared item by item.".into())),
+        Err(statistics::DifferentItems) => {
+            unpaired(Some("the items are not the same, so the sides are not compared item by item.".into()))
+        }
+    }
+}
+
+fn change_from(found: Difference, paired: bool) -> Change {
+    Change {
+        difference: found.value,
+        interval: found.interval,
+        p_value: found.p_value,
+        n: found.n,
+        method: found.method,
+        paired,
+        detectable: found.detectable,
+    }
+}
+
+fn read_items(records: &RunRecords, file: &str) -> Result<Vec<Item>, groma_run::Error> {
+    records.items(file)?.collect()
+}

@@ -1,0 +1,186 @@
+//! The report: one static page.
+//!
+//! Everything from data, models and the user reaches the page as text through maud, which escapes it. The page's policy
+//! allows this one style sheet and this one script, by their digests, and nothing else: no request, no image, no frame, no
+//! form, no further script. Without script everything is there but the filters.
+
+mod axis;
+mod curves;
+mod forest;
+mod plane;
+mod samples;
+mod sections;
+
+use crate::Options;
+use crate::format;
+use crate::headline::Headline;
+use crate::text::for_page;
+use groma_run::RunRecords;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("page/style.css");
+const SCRIPT: &str = include_str!("page/script.js");
+
+/// The page of a run, of at most about `options.page_bytes`.
+pub(crate) fn render(records: &RunRecords, options: &Options) -> String {
+    let headline = Headline::of_run(records);
+    let mut options = options.clone();
+    loop {
+        let page = page(records, &headline, &options).into_string();
+        if page.len() <= options.page_bytes || options.samples_bytes < 1000 {
+            return page;
+        }
+        options.samples_bytes /= 2;
+    }
+}
+
+fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup {
+    let manifest = &records.manifest;
+    let samples = samples::read(records, options);
+    let problems = [records.warnings.clone(), samples.warnings.clone(), sections::warnings(&records.events)].concat();
+    let name = for_page(&manifest.name);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="referrer" content="no-referrer";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content=(format!("groma {}", for_page(&manifest.groma)));
+                title { (name) " · groma" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (top(records, headline, &name))
+                main {
+                    (pictures(headline))
+                    (section("numbers", "Before and after", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+                    (section("checks", "Controls and gates", sections::checks(&records.events)))
+                    @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
+                        (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))
+                    }
+                    (section("samples-of-text", "Side by side", (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
+                    (section("findings", "Pre-flight findings", sections::findings(&records.events)))
+                    (section("problems", "Noted on the way", (!problems.is_empty()).then(|| sections::sentences(&problems))))
+                    (section("run", "What was run", Some(sections::what_was_run(records))))
+                    section { (sections::raw(records, headline)) }
+                }
+                footer { (mark()) " Made by groma " (for_page(&manifest.groma)) " from the records of this run; this page asks the network for nothing." }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+fn top(records: &RunRecords, headline: &Headline, name: &str) -> Markup {
+    let manifest = &records.manifest;
+    html! {
+        header.top {
+            div.brand { (mark()) " groma" span.status { (sections::status(manifest.status)) } }
+            h1 { (name) }
+            p.verdict { (for_page(&headline.verdict)) }
+            @if let Some(error) = &manifest.error { p.error { "Stopped: " (for_page(error)) } }
+            (sections::sentences(&manifest.notes))
+            (facts(records))
+        }
+    }
+}
+
+/// The few things one asks first.
+fn facts(records: &RunRecords) -> Markup {
+    let manifest = &records.manifest;
+    let of_role =
+        |role: &str| manifest.inputs.iter().find(|input| input.role == role).map(|input| for_page(&input.name));
+    let seconds: f64 = manifest.stages.iter().map(|stage| stage.seconds).sum();
+    let tokens: u64 = manifest.stages.iter().map(|stage| stage.tokens).sum();
+    let data = manifest.inputs.iter().find(|input| !["model", "tokenizer", "chat template"].contains(&&*input.role));
+    html! {
+        dl.facts {
+            @if let Some(model) = of_role("model") { div { dt { "Model" } dd { (model) } } }
+            @if let Some(data) = data { div { dt { "Data" } dd { (for_page(&data.name)) } } }
+            @if seconds > 0.0 { div { dt { "Time" } dd { (format::seconds(seconds)) } } }
+            @if tokens > 0 { div { dt { "Tokens" } dd { (format::count(tokens)) } } }
+            div { dt { "Seed" } dd { (manifest.seed) } }
+            div { dt { "Date" } dd { (manifest.started.to_string().get(..10).unwrap_or_default()) } }
+        }
+    }
+}
+
+fn pictures(headline: &Headline) -> Markup {
+    let (plane, forest) = (plane::plane(headline), forest::forest(headline));
+    html! {
+        @if plane.is_some() || forest.is_some() {
+            section #pictures {
+                h2 { "What it gained, what it cost" }
+                div.pictures {
+                    @if let Some(plane) = plane { (plane) }
+                    @if let Some(forest) = forest { (forest) }
+                }
+            }
+        }
+    }
+}
+
+fn section(id: &str, title: &str, content: Option<Markup>) -> Markup {
+    html! {
+        @if let Some(content) = content {
+            section id=(id) { h2 { (title) } (content) }
+        }
+    }
+}
+
+/// The surveyor's cross: four plumb lines seen from above.
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 20 20" width="16" height="16" aria-hidden="true" {
+            path d="M10 1V19M1 10H19" {}
+            circle cx="10" cy="2.6" r="1.6" {} circle cx="10" cy="17.4" r="1.6" {}
+            circle cx="2.6" cy="10" r="1.6" {} circle cx="17.4" cy="10" r="1.6" {}
+        }
+    }
+}
+
+fn policy() -> String {
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        base64(&Sha256::digest(STYLE)),
+        base64(&Sha256::digest(SCRIPT))
+    )
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_standard() {
+        // RFC 4648, section 10.
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        for (text, expected) in cases {
+            assert_eq!(base64(text.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn style_and_script_can_be_embedded() {
+        assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+    }
+}
