@@ -179,6 +179,16 @@ pub enum Error {
     #[error(transparent)]
     Run(#[from] groma_run::Error),
 
+    /// Of the tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// Of a chat template.
+    #[error(transparent)]
+    Template(#[from] crate::chat::TemplateError),
+    /// Of a conversation as tokens.
+    #[error(transparent)]
+    Chat(#[from] crate::chat::ChatError),
+
     // Adapters
     /// The files of an adapter contradict each other or the model.
     #[error("{}: {problem}", path.display())]
@@ -381,6 +391,9 @@ impl Classify for Error {
             Error::Io { source, .. } => class_of_io(source),
             Error::NonFiniteWeights { .. } => Class::NonFinite,
             Error::Run(source) => source.class(),
+            Error::Tokenizer(source) => source.class(),
+            Error::Template(source) => source.class(),
+            Error::Chat(source) => source.class(),
             Error::Cancelled => Class::Interrupted,
             _ => Class::Usage,
         }
@@ -388,6 +401,10 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Error::Run(source) => return source.hint(),
+            Error::Tokenizer(source) => return source.hint(),
+            Error::Template(source) => return source.hint(),
+            Error::Chat(source) => return source.hint(),
             Error::Pickle { .. } => {
                 "convert it once where you trust it: \
                  `model.save_pretrained(DIR, safe_serialization=True)` in transformers writes safetensors"

@@ -1,5 +1,6 @@
 //! Tokenizer, chat template, families, weights in and out, token tree, transformer, adapters, sampling.
 
+pub mod chat;
 pub mod families;
 pub mod generate;
 pub mod hooks;
@@ -7,14 +8,17 @@ pub mod lora;
 pub mod sampling;
 pub mod score;
 pub mod spec;
+pub mod tokenizer;
 pub mod tree;
 
+mod adapter;
 mod cache;
 mod checkpoint;
 mod config;
 mod error;
 mod export;
 mod loading;
+mod local;
 mod parameters;
 mod safetensors;
 mod shards;
@@ -22,17 +26,20 @@ mod store;
 mod transformer;
 mod weights;
 
+pub use adapter::{AdapterFile, AdapterTask, LoraConfig};
 pub use checkpoint::{Checkpoint, SpecialIds};
 pub use config::{CONFIG_BYTES_LIMIT, Config};
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
 pub use export::{Export, SHARD_BYTES};
 pub use hooks::{HookPoint, Hooks, Intervention, Site};
+pub use local::{ChatTemplate, LocalModel, TemplateChoice};
 pub use lora::{Lora, LowRank};
 pub use parameters::{LinearModule, Parameter, linear_modules, parameters};
 pub use safetensors::{Dtype, ElementType, Entry, SafetensorsFile};
 pub use shards::WeightFiles;
 pub use spec::Spec;
 pub use store::{ParameterStore, StoredParameter};
+pub use tokenizer::Tokenizer;
 pub use transformer::{Pass, Transformer};
 pub use tree::{Predictors, SegmentId, TokenTree};
 pub use weights::{Tensor, Weights};

@@ -1,0 +1,183 @@
+//! A model with all that belongs to it: weights, tokenizer, chat template, and an adapter where the directory is one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use groma_kernels::Backend;
+use groma_run::{Digest, Hasher};
+
+use crate::chat::{BUILT_IN, BuiltIn, Message, Options, Template, TokenOptions, template_in};
+use crate::generate::{Generation, GenerationContext, GenerationPrompt, generate};
+use crate::sampling::SamplingParameters;
+use crate::score::{ScoreOptions, ScoreRequest, score};
+use crate::tokenizer::Specials;
+use crate::{AdapterFile, Checkpoint, Error, Result, Tokenizer, Transformer};
+
+/// A chat template, and where it came from.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    /// `checkpoint`, or the id of a built-in one.
+    pub name: String,
+    /// The template.
+    pub template: Template,
+    /// Strings that end a turn, for templates without an end token.
+    pub stop_strings: Vec<String>,
+}
+
+/// Which chat template a model is used with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TemplateChoice {
+    /// The checkpoint's own; without one, the built-in template under which the model finds a short conversation most
+    /// likely (see [`LocalModel::open`]).
+    #[default]
+    Auto,
+    /// The built-in one of this id.
+    BuiltIn(String),
+}
+
+/// A model opened from a directory in Hugging Face layout, or from an adapter's directory in PEFT layout.
+#[derive(Debug)]
+pub struct LocalModel {
+    /// Where it was opened.
+    pub directory: PathBuf,
+    /// The (base) model's files.
+    pub checkpoint: Checkpoint,
+    /// The adapter's directory is `directory` itself.
+    pub is_adapter: bool,
+    /// The model.
+    pub transformer: Transformer,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its chat template.
+    pub chat: ChatTemplate,
+}
+
+impl LocalModel {
+    /// Opens `directory`.
+    ///
+    /// Where neither the checkpoint nor the caller names a chat template, the built-in templates whose control tokens the
+    /// tokenizer has are tried on a short conversation, and the one with the highest log-probability a byte is taken.
+    ///
+    /// # Errors
+    /// Where a file is missing, malformed or does not fit the others.
+    pub fn open(directory: &Path, choice: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<LocalModel> {
+        let is_adapter = !directory.join("config.json").exists() && directory.join("adapter_config.json").exists();
+        let base = if is_adapter { AdapterFile::base_directory(directory)? } else { directory.to_owned() };
+        let checkpoint = Checkpoint::open(&base)?;
+        let mut transformer = Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, backend)?;
+        if is_adapter {
+            transformer.attach(&AdapterFile::read(directory, checkpoint.spec())?.lora())?;
+        }
+        let own = if directory.join("tokenizer.json").exists() { directory } else { base.as_path() };
+        let tokenizer = Tokenizer::from_directory(own)?;
+        tokenizer.check_embedding(transformer.spec().vocab_size)?;
+        let chat = match choice {
+            TemplateChoice::BuiltIn(id) => ChatTemplate::built_in(id)?,
+            TemplateChoice::Auto => match template_in(own, None)? {
+                Some(template) => ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new() },
+                None => likeliest(&transformer, &tokenizer)?,
+            },
+        };
+        let directory = directory.to_owned();
+        Ok(LocalModel { directory, checkpoint, is_adapter, transformer, tokenizer, chat })
+    }
+
+    /// Keeps packed copies of all weights, for work that does not change them.
+    pub fn freeze(&mut self) {
+        self.transformer.parameters_mut().set_trainable(|_| false);
+        self.transformer.freeze();
+    }
+
+    /// Digest of weights, configuration and adapter.
+    pub fn digest(&self) -> Result<Digest> {
+        let base = self.checkpoint.digest()?;
+        if !self.is_adapter {
+            return Ok(base);
+        }
+        let mut hasher = Hasher::default();
+        hasher.part(base.as_bytes());
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            hasher.part(Digest::of_file(&self.directory.join(name))?.as_bytes());
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Tokens that end an answer.
+    pub fn stop_ids(&self) -> Vec<u32> {
+        let mut ids = self.tokenizer.stop_ids().to_vec();
+        ids.extend(&self.checkpoint.special_ids().eos);
+        ids.extend(self.tokenizer.eos());
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Tokens of a conversation with the beginning of an answer.
+    pub fn prompt_ids(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        let options = TokenOptions {
+            template: Options { add_generation_prompt: true, ..Options::default() },
+            ensure_bos: true,
+            ..TokenOptions::default()
+        };
+        Ok(self.chat.template.render_tokens(&self.tokenizer, messages, &options)?.ids)
+    }
+
+    /// Samples answers; the tokenizer's stop tokens and the template's stop strings are added to those of `parameters`.
+    pub fn answer(
+        &self,
+        prompts: &[GenerationPrompt],
+        parameters: &SamplingParameters,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<Generation>>> {
+        let mut parameters = parameters.clone();
+        parameters.stop_ids.extend(self.stop_ids());
+        parameters.stop_strings.extend(self.chat.stop_strings.iter().cloned());
+        // Ids come from the model's own vocabulary, which the tokenizer was checked against.
+        let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
+        let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: true };
+        generate(&self.transformer, prompts, &context, progress)
+    }
+}
+
+impl ChatTemplate {
+    /// The built-in template `id`.
+    ///
+    /// # Errors
+    /// Where there is none of that id.
+    pub fn built_in(id: &str) -> Result<ChatTemplate> {
+        let template = Template::built_in(id)?;
+        let stop_strings = BUILT_IN.iter().find(|built_in| built_in.id == id).map_or(&[][..], |b| b.stop_strings);
+        Ok(ChatTemplate { name: id.into(), template, stop_strings: stop_strings.iter().map(|s| (*s).into()).collect() })
+    }
+}
+
+/// The built-in template that fits a model best, by the log-probability a byte of a short conversation.
+fn likeliest(transformer: &Transformer, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+    let conversation = [
+        Message::new("user", "Hello, how are you?"),
+        Message::new("assistant", "I am fine, thank you. How are you?"),
+        Message::new("user", "I am well. What can you do?"),
+        Message::new("assistant", "I can answer questions and talk with you."),
+    ];
+    let known = |built_in: &&BuiltIn| built_in.control_tokens.iter().all(|token| tokenizer.id(token).is_some());
+    let mut best: Option<(f64, &str)> = None;
+    for built_in in BUILT_IN.iter().filter(known) {
+        let template = Template::built_in(built_in.id)?;
+        let options = Options { variables: tokenizer.template_variables(), ..Options::default() };
+        let text = template.render(&conversation, &options)?.text;
+        let ids = tokenizer.encode(&text, Specials::AsConfigured)?;
+        let Some((first, rest)) = ids.split_first() else { continue };
+        if transformer.spec().score_head || ids.len() > transformer.spec().max_positions {
+            best = best.or(Some((f64::NEG_INFINITY, built_in.id)));
+            continue;
+        }
+        let request = ScoreRequest { context: vec![*first], continuation: rest.to_vec() };
+        let scored = score(transformer, &[request], &ScoreOptions::default(), &mut |_| true)?;
+        let per_byte = scored.first().map_or(f64::NEG_INFINITY, |s| s.sum()) / text.len() as f64;
+        if best.is_none_or(|(found, _)| per_byte > found) {
+            best = Some((per_byte, built_in.id));
+        }
+    }
+    let (_, id) = best.ok_or_else(|| Error::Weights { problem: "no built-in chat template fits the tokenizer".into() })?;
+    ChatTemplate::built_in(id)
+}

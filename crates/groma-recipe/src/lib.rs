@@ -1,0 +1,1 @@
+//! Recipes: stages of building, training and measuring, keyed by what they read.

@@ -1,0 +1,326 @@
+//! A recipe: what is to be done, in which order, as TOML.
+//!
+//! ```toml
+//! name = "align"
+//! model = "path/to/model"
+//! preferences = "pairs.jsonl"
+//!
+//! [[stage]]
+//! kind = "measure"
+//! name = "before"
+//!
+//! [[stage.tasks]]
+//! task = "preference"
+//! data = "preferences:held_out"
+//!
+//! [[stage]]
+//! kind = "train"
+//! name = "dpo"
+//! method = "dpo"
+//! data = "preferences:train"
+//! settings = { learning_rate = 1e-5 }
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Error;
+
+/// A whole recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Its name, also that of its run directory.
+    pub name: String,
+    /// What it does, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Seed of everything that has none of its own.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// The model that it begins with: `village`, a directory, or a hub id.
+    pub model: String,
+    /// A built-in chat template, or `auto` for the model's own.
+    #[serde(default = "auto")]
+    pub chat_template: String,
+    /// Preference pairs: a file or a hub id; split into `preferences:train` and `preferences:held_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<String>,
+    /// Share of the preference pairs that is held out.
+    #[serde(default = "default_held_out")]
+    pub held_out: f64,
+    /// What is done, in order.
+    #[serde(default, rename = "stage")]
+    pub stages: Vec<Stage>,
+}
+
+/// A stage of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Stage {
+    /// Trains a model.
+    Train(Train),
+    /// Measures a model.
+    Measure(Measure),
+    /// Compares two measured models item by item.
+    Compare(Compare),
+}
+
+/// Trains a model by a method of `groma methods`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// The stage's name; later stages use the trained model under it.
+    pub name: String,
+    /// Id of the method.
+    pub method: String,
+    /// `base`, or the name of an earlier training stage; the latest where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it is trained on: see [`Stage`]'s data names.
+    pub data: String,
+    /// Held-out rows, for `eval_steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation_data: Option<String>,
+    /// Use at most so many rows, drawn by the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Hyperparameters; see `groma methods`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub settings: Map<String, Value>,
+}
+
+/// Measures a model by tasks of `groma eval --list`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// The stage's name, also that of the subject in the results, such as `before`.
+    pub name: String,
+    /// `base`, or the name of an earlier training stage; the latest where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What is measured; that of the first measuring stage where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskConfig>,
+}
+
+/// One task of a measuring stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// Id of the task.
+    pub task: String,
+    /// Name in the results, where one task is put to several sets of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it reads.
+    pub data: String,
+    /// Use at most so many items, drawn by the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Longest answer, in tokens, where answers are generated.
+    #[serde(default = "default_new_tokens")]
+    pub max_new_tokens: usize,
+}
+
+/// Compares two measured models on the same items, and puts what they said side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// The stage's name.
+    pub name: String,
+    /// Name of the first measuring stage.
+    pub before: String,
+    /// Name of the second measuring stage.
+    pub after: String,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+fn auto() -> String {
+    "auto".into()
+}
+
+fn default_held_out() -> f64 {
+    0.1
+}
+
+fn default_new_tokens() -> usize {
+    64
+}
+
+/// The recipe for the built-in organism.
+pub const VILLAGE: &str = include_str!("../recipes/village.toml");
+/// The recipe for a user's model and preference pairs.
+pub const ALIGN: &str = include_str!("../recipes/align.toml");
+
+impl Stage {
+    /// The stage's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Stage::Train(stage) => &stage.name,
+            Stage::Measure(stage) => &stage.name,
+            Stage::Compare(stage) => &stage.name,
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe; `overrides` are `key=value` pairs whose values are TOML, such as `stage.1.settings.beta=0.2`.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] with place and suggestion, [`Error::Override`].
+    pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Recipe, Error> {
+        let mut table: toml::Table =
+            text.parse().map_err(|source: toml::de::Error| Error::Recipe { name: name.into(), problem: source.to_string() })?;
+        for pair in overrides {
+            set(&mut table, pair)?;
+        }
+        let recipe: Recipe = toml::Value::Table(table)
+            .try_into()
+            .map_err(|source: toml::de::Error| Error::Recipe { name: name.into(), problem: suggest(source.message()) })?;
+        recipe.check(name)?;
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|source| Error::Recipe { name: self.name.clone(), problem: source.to_string() })
+    }
+
+    fn check(&self, name: &str) -> Result<(), Error> {
+        let fail = |problem: String| Err(Error::Recipe { name: name.into(), problem });
+        if self.stages.is_empty() {
+            return fail("has no [[stage]]".into());
+        }
+        if !(self.held_out > 0.0 && self.held_out < 1.0) {
+            return fail(format!("held_out is {}; it must be above 0 and below 1", self.held_out));
+        }
+        if self.name.is_empty() || groma_run::file_name(&self.name) != self.name {
+            return fail(format!("name `{}` cannot be the name of a directory", self.name));
+        }
+        let mut seen: Vec<&str> = vec!["base"];
+        for stage in &self.stages {
+            if groma_run::file_name(stage.name()) != stage.name() || stage.name().is_empty() {
+                return fail(format!("stage name `{}` cannot be the name of a file", stage.name()));
+            }
+            if seen.contains(&stage.name()) {
+                return fail(format!("two stages are called `{}`, or one has the reserved name `base`", stage.name()));
+            }
+            self.check_references(name, stage)?;
+            seen.push(stage.name());
+        }
+        Ok(())
+    }
+
+    /// Every name that a stage refers to must be that of an earlier stage of the right kind.
+    fn check_references(&self, name: &str, stage: &Stage) -> Result<(), Error> {
+        let earlier = || self.stages.iter().take_while(|other| other.name() != stage.name());
+        let trained: Vec<&str> = std::iter::once("base")
+            .chain(earlier().filter_map(|s| if let Stage::Train(s) = s { Some(s.name.as_str()) } else { None }))
+            .collect();
+        let measured: Vec<&str> =
+            earlier().filter_map(|s| if let Stage::Measure(s) = s { Some(s.name.as_str()) } else { None }).collect();
+        let known = |what: &str, wanted: &str, names: &[&str]| {
+            if names.contains(&wanted) {
+                return Ok(());
+            }
+            let list = names.join(", ");
+            let problem = format!("stage `{}` refers to {what} `{wanted}`; before it there are: {list}", stage.name());
+            Err(Error::Recipe { name: name.into(), problem })
+        };
+        match stage {
+            Stage::Train(Train { model: Some(model), .. }) | Stage::Measure(Measure { model: Some(model), .. }) => {
+                known("the model", model, &trained)
+            }
+            Stage::Compare(stage) => {
+                known("the measurement", &stage.before, &measured)?;
+                known("the measurement", &stage.after, &measured)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sets one key of a table; numbers in the path are indices of arrays.
+fn set(table: &mut toml::Table, pair: &str) -> Result<(), Error> {
+    let fail = |problem: &str| Error::Override { pair: pair.into(), problem: problem.into() };
+    let (path, text) = pair.split_once('=').ok_or_else(|| fail("is not of the form key=value"))?;
+    let value = parse_value(text.trim());
+    let mut parts: Vec<&str> = path.trim().split('.').collect();
+    let last = parts.pop().filter(|last| !last.is_empty()).ok_or_else(|| fail("has no key"))?;
+    let mut at = table;
+    let mut parts = parts.into_iter();
+    while let Some(part) = parts.next() {
+        let entry = at.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let entry = match entry {
+            toml::Value::Array(items) => {
+                let index = parts.next().unwrap_or_default();
+                let named = items.iter().position(|item| item.get("name").and_then(toml::Value::as_str) == Some(index));
+                let at = named.or_else(|| index.parse().ok());
+                at.and_then(|at| items.get_mut(at)).ok_or_else(|| fail("names no entry of the list"))?
+            }
+            other => other,
+        };
+        at = entry.as_table_mut().ok_or_else(|| fail("leads through a value that is no table"))?;
+    }
+    at.insert(last.into(), value);
+    Ok(())
+}
+
+/// A TOML value, or else the text itself.
+fn parse_value(text: &str) -> toml::Value {
+    let parsed: Option<toml::Table> = format!("value = {text}").parse().ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| toml::Value::String(text.into()))
+}
+
+/// Adds "did you mean" to serde's message about an unknown field or variant.
+fn suggest(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let Some(wrong) = words.next().filter(|_| message.contains("unknown")) else { return message.trim().into() };
+    let best = words.map(|word| (strsim::jaro_winkler(wrong, word), word)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((likeness, word)) if likeness > 0.75 => format!("{}; did you mean `{word}`?", message.trim()),
+        _ => message.trim().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_recipes_are_valid() {
+        for (name, text) in [("village", VILLAGE), ("align", ALIGN)] {
+            let recipe = Recipe::parse(name, text, &[]).unwrap();
+            assert_eq!(Recipe::parse(name, &recipe.to_toml().unwrap(), &[]).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn overrides_reach_into_stages() {
+        let overrides = ["stage.dpo.settings.beta=0.3".to_owned(), "seed=7".into(), "model=some/where".into()];
+        let recipe = Recipe::parse("village", VILLAGE, &overrides).unwrap();
+        assert_eq!((recipe.seed, recipe.model.as_str()), (7, "some/where"));
+        let dpo = recipe.stages.iter().find(|stage| stage.name() == "dpo").unwrap();
+        assert!(matches!(dpo, Stage::Train(train) if train.settings["beta"] == 0.3));
+        for wrong in ["seed", "=3", "stage.nowhere.method=1", "seed.deeper=1"] {
+            assert!(Recipe::parse("village", VILLAGE, &[wrong.into()]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_a_suggestion() {
+        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().to_string();
+        assert!(error("name = 'x'\nmodel = 'm'\nsede = 1").contains("did you mean `seed`?"));
+        assert!(error("name = 'x'\nmodel = 'm'").contains("no [[stage]]"));
+        let stage = "name='x'\nmodel='m'\n[[stage]]\nkind='train'\nname='a'\nmethod='sft'\ndata='d'\n";
+        assert!(error(&format!("{stage}modle='b'")).contains("did you mean `model`?"));
+        assert!(error(&format!("{stage}model='b'")).contains("refers to the model `b`"));
+        assert!(error(&format!("{stage}[[stage]]\nkind='train'\nname='a'\nmethod='sft'\ndata='d'")).contains("two stages"));
+        assert!(error(&format!("{stage}[[stage]]\nkind='compare'\nname='c'\nbefore='x'\nafter='a'")).contains("measurement `x`"));
+        assert!(error("name = 'a/b'\nmodel = 'm'\n[[stage]]\nkind='measure'\nname='m'").contains("a/b"));
+    }
+}
