@@ -4,9 +4,11 @@ mod adamw;
 mod attention;
 mod dropout;
 mod edit;
+mod elementwise;
 mod head;
 mod level;
 mod linear;
+mod math;
 mod matmul;
 mod norm;
 pub(crate) mod pack;
@@ -166,8 +168,8 @@ impl Backend for Cpu {
         bias: Option<&Buffer>,
         shape: NormShape,
     ) {
-        let (weight, bias) = (weight.map(Buffer::host), bias.map(Buffer::host));
-        norm::forward(y.host_mut(), stats.host_mut(), x.host(), weight, bias, shape);
+        let affine = (weight.map(Buffer::host), bias.map(Buffer::host));
+        norm::forward(self, y.host_mut(), stats.host_mut(), x.host(), affine, shape);
     }
 
     fn norm_backward(
@@ -181,8 +183,13 @@ impl Backend for Cpu {
         weight: Option<&Buffer>,
         shape: NormShape,
     ) {
-        let (dx, dw, db) = (dx.map(Buffer::host_mut), dw.map(Buffer::host_mut), db.map(Buffer::host_mut));
-        norm::backward(dx, dw, db, dy.host(), x.host(), stats.host(), weight.map(Buffer::host), shape);
+        let inputs = [dy.host(), x.host(), stats.host()];
+        if let Some(dx) = dx {
+            norm::backward_input(self, dx.host_mut(), inputs, weight.map(Buffer::host), shape);
+        }
+        if dw.is_some() || db.is_some() {
+            norm::backward_affine(self, dw.map(Buffer::host_mut), db.map(Buffer::host_mut), inputs, shape);
+        }
     }
 
     fn rotary(&self, y: &mut Buffer, x: &Buffer, table: &Buffer, positions: &[u32], shape: RotaryShape) {
@@ -203,7 +210,8 @@ impl Backend for Cpu {
         layout: &AttentionLayout,
         shape: AttentionShape,
     ) {
-        attention::forward(out.host_mut(), lse.host_mut(), q.host(), k.host(), v.host(), layout, shape);
+        let call = attention::Call { cpu: self, q: q.host(), k: k.host(), v: v.host(), layout, shape };
+        attention::forward(&call, out.host_mut(), lse.host_mut());
     }
 
     fn attention_backward(
@@ -220,9 +228,9 @@ impl Backend for Cpu {
         layout: &AttentionLayout,
         shape: AttentionShape,
     ) {
-        let (dq, dk, dv) = (dq.host_mut(), dk.host_mut(), dv.host_mut());
-        let (d_out, out, lse) = (d_out.host(), out.host(), lse.host());
-        attention::backward(dq, dk, dv, d_out, out, lse, q.host(), k.host(), v.host(), layout, shape);
+        let call = attention::Call { cpu: self, q: q.host(), k: k.host(), v: v.host(), layout, shape };
+        let output = attention::Output { d_out: d_out.host(), out: out.host(), lse: lse.host() };
+        attention::backward(&call, dq.host_mut(), dk.host_mut(), dv.host_mut(), output);
     }
 
     fn attention_pattern(
@@ -233,22 +241,20 @@ impl Backend for Cpu {
         layout: &AttentionLayout,
         shape: AttentionShape,
     ) {
-        attention::pattern(pattern.host_mut(), q.host(), k.host(), layout, shape);
+        let call = attention::Call { cpu: self, q: q.host(), k: k.host(), v: &[], layout, shape };
+        attention::pattern(&call, pattern.host_mut());
     }
 
     fn activation(&self, y: &mut Buffer, x: &Buffer, kind: Activation) {
-        let pairs = y.host_mut().iter_mut().zip(x.host());
-        pairs.for_each(|(y, &x)| *y = activation::value_and_slope(x, kind).0);
+        activation::forward(self.level, y.host_mut(), x.host(), kind);
     }
 
     fn activation_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, kind: Activation) {
-        let pairs = dx.host_mut().iter_mut().zip(dy.host().iter().zip(x.host()));
-        pairs.for_each(|(dx, (dy, &x))| *dx += dy * activation::value_and_slope(x, kind).1);
+        activation::backward(self.level, dx.host_mut(), dy.host(), x.host(), kind);
     }
 
     fn gated(&self, y: &mut Buffer, gate: &Buffer, up: &Buffer, kind: Activation) {
-        let pairs = y.host_mut().iter_mut().zip(gate.host().iter().zip(up.host()));
-        pairs.for_each(|(y, (&gate, up))| *y = activation::value_and_slope(gate, kind).0 * up);
+        activation::gated(self.level, y.host_mut(), gate.host(), up.host(), kind);
     }
 
     fn gated_backward(
@@ -260,25 +266,20 @@ impl Backend for Cpu {
         up: &Buffer,
         kind: Activation,
     ) {
-        let (d_gate, d_up, dy, gate, up) = (d_gate.host_mut(), d_up.host_mut(), dy.host(), gate.host(), up.host());
-        for i in 0..dy.len() {
-            let (value, slope) = activation::value_and_slope(gate[i], kind);
-            d_gate[i] += dy[i] * up[i] * slope;
-            d_up[i] += dy[i] * value;
-        }
+        let inputs = [dy.host(), gate.host(), up.host()];
+        activation::gated_backward(self.level, d_gate.host_mut(), d_up.host_mut(), inputs, kind);
     }
 
     fn add(&self, y: &mut Buffer, a: &Buffer, b: &Buffer) {
-        let pairs = y.host_mut().iter_mut().zip(a.host().iter().zip(b.host()));
-        pairs.for_each(|(y, (a, b))| *y = a + b);
+        elementwise::add(self.level, y.host_mut(), a.host(), b.host());
     }
 
     fn add_scaled(&self, y: &mut Buffer, x: &Buffer, factor: f32) {
-        y.host_mut().iter_mut().zip(x.host()).for_each(|(y, x)| *y += factor * x);
+        elementwise::add_scaled(self.level, y.host_mut(), x.host(), factor);
     }
 
     fn scale(&self, y: &mut Buffer, x: &Buffer, factor: f32) {
-        y.host_mut().iter_mut().zip(x.host()).for_each(|(y, x)| *y = factor * x);
+        elementwise::scale(self.level, y.host_mut(), x.host(), factor);
     }
 
     fn columns(
@@ -343,7 +344,7 @@ impl Backend for Cpu {
         shape: HeadShape,
         wants: HeadWants,
     ) -> HeadOutput {
-        head::forward(hidden.host(), unembed.host(), targets, shape, wants)
+        head::forward(self, hidden.host(), unembed, targets, shape, wants)
     }
 
     fn head_backward(
@@ -358,16 +359,16 @@ impl Backend for Cpu {
         d_entropy: &[f32],
         shape: HeadShape,
     ) {
+        let given = head::Given { targets, output, d_logp, d_entropy };
         let (d_hidden, d_unembed) = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
-        let (hidden, unembed) = (hidden.host(), unembed.host());
-        head::backward(d_hidden, d_unembed, hidden, unembed, targets, output, d_logp, d_entropy, shape);
+        head::backward(self, d_hidden, d_unembed, (hidden.host(), unembed), given, shape);
     }
 
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {
-        adamw::step(w.host_mut(), g.host(), m.host_mut(), v.host_mut(), step);
+        adamw::step(self.level, w.host_mut(), g.host(), m.host_mut(), v.host_mut(), step);
     }
 
     fn sum_of_squares(&self, x: &Buffer) -> f64 {
-        x.host().iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+        elementwise::sum_of_squares(x.host())
     }
 }

@@ -68,7 +68,11 @@ fn advise_large_pages(data: NonNull<u8>, bytes: usize) {
     if bytes >= 2 * LARGE_PAGE {
         // SAFETY: the range was just allocated, and the advice does not change what is read from it.
         let _refused = unsafe {
-            rustix::mm::madvise(data.as_ptr().cast(), bytes / LARGE_PAGE * LARGE_PAGE, rustix::mm::Advice::LinuxHugepage)
+            rustix::mm::madvise(
+                data.as_ptr().cast(),
+                bytes / LARGE_PAGE * LARGE_PAGE,
+                rustix::mm::Advice::LinuxHugepage,
+            )
         };
     }
     #[cfg(not(target_os = "linux"))]

@@ -1,115 +1,122 @@
-//! Tree attention.
-use crate::{AttentionLayout, AttentionSegment, AttentionShape};
+//! Attention over a forest of segments, streaming over keys with an online softmax (Milakov & Gimelshein 2018; Dao et al.
+//! 2022), so that no matrix of queries by keys ever exists.
+//!
+//! Keys come in blocks of 64 that are aligned to path positions: block `b` of a query holds the keys of positions
+//! `64 b..64 b + 64` of its path, gathered from as many spans as they lie in. Hence a row's bits do not depend on how its
+//! path is cut into segments, on the other rows, or on threads.
+mod backward;
+mod block;
+mod forward;
+mod pattern;
+mod plan;
+mod scores;
 
-/// Rows of the keys that the query at `offset` in the segment sees.
-fn visible(segment: &AttentionSegment, offset: usize, window: Option<usize>) -> Vec<usize> {
-    let position = segment.position + offset;
-    let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-    let ancestors = segment.ancestors.iter().flat_map(|span| (0..span.len).map(|i| (span.position + i, span.start + i)));
-    let own = (0..=offset).map(|i| (segment.position + i, segment.key_start + i));
-    ancestors.chain(own).filter(|&(position, _)| position >= first).map(|(_, row)| row).collect()
+use super::Cpu;
+use super::tile::{Order, Start, Tile};
+use crate::{AttentionLayout, AttentionShape};
+pub(crate) use backward::{Output, backward};
+pub(crate) use forward::forward;
+pub(crate) use pattern::pattern;
+
+/// Keys in a block.
+const BLOCK: usize = 64;
+
+/// The inputs of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) cpu: &'a Cpu,
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) layout: &'a AttentionLayout,
+    pub(crate) shape: AttentionShape,
 }
 
-fn score(q: &[f32], k: &[f32], shape: AttentionShape) -> (f32, f32) {
-    let raw = q.iter().zip(k).map(|(q, k)| q * k).sum::<f32>() * shape.scale;
-    match shape.softcap {
-        None => (raw, shape.scale),
-        Some(cap) => {
-            let t = (raw / cap).tanh();
-            (cap * t, (1.0 - t * t) * shape.scale)
-        }
+/// One row of the problem of one key head: a query of one of the heads that share it.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// Index of its first element in the queries and the output.
+    start: usize,
+    /// Index in the log-sum-exp.
+    index: usize,
+    /// Path position.
+    position: usize,
+}
+
+impl Call<'_> {
+    /// Query heads that share a key head.
+    fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv_heads
+    }
+
+    /// Width of a head, padded to whole panels.
+    fn padded_dim(&self) -> usize {
+        self.shape.head_dim.next_multiple_of(self.cpu.level.tile_columns())
+    }
+
+    /// Elementary operations of the forward pass, roughly.
+    fn work(&self) -> usize {
+        let pairs: usize = self.layout.segments.iter().map(|s| s.len * (s.position + s.len)).sum();
+        pairs * self.shape.heads * self.shape.head_dim
+    }
+
+    /// First path position that a query at `position` sees.
+    fn first_visible(&self, position: usize) -> usize {
+        self.shape.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
-fn key(k: &[f32], row: usize, head: usize, shape: AttentionShape) -> &[f32] {
-    let group = shape.heads / shape.kv_heads;
-    &k[(row * shape.kv_heads + head / group) * shape.head_dim..][..shape.head_dim]
+/// Panics unless the buffers have the lengths that layout and shape say, which the kernels rely on.
+fn check(call: &Call<'_>, out: usize, lse: usize) {
+    let AttentionShape { heads, kv_heads, head_dim, .. } = call.shape;
+    let (queries, keys) = (call.layout.queries, call.layout.keys);
+    assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "key heads do not divide the heads");
+    assert!(call.q.len() == queries * heads * head_dim && out == call.q.len() && lse == queries * heads);
+    assert!(call.k.len() == keys * kv_heads * head_dim && call.v.len() == call.k.len());
 }
 
-fn for_queries(
-    layout: &AttentionLayout,
-    shape: AttentionShape,
-    mut visit: impl FnMut(usize, usize, Vec<usize>),
-) {
-    for segment in &layout.segments {
-        for offset in 0..segment.len {
-            for head in 0..shape.heads {
-                visit(segment.query_start + offset, head, visible(segment, offset, shape.window));
-            }
-        }
+/// Where the operands of a small product lie; see [`Tile`].
+#[derive(Clone, Copy, Debug)]
+struct Product<'a> {
+    order: Order,
+    /// A, of `rows` rows and `k` columns in `order`.
+    a: &'a [f32],
+    /// B, `k` rows, `b_stride` apart, padded to whole panels.
+    b: &'a [f32],
+    b_stride: usize,
+    rows: usize,
+    columns: usize,
+    k: usize,
+}
+
+/// `c = start + a b` for a result of at most a tile's rows and any number of columns, `c_stride` apart.
+fn small_product(cpu: &Cpu, product: Product<'_>, c: &mut [f32], c_stride: usize, start: Start) {
+    let Product { order, a, b, b_stride, rows, columns, k } = product;
+    if rows == 0 || columns == 0 {
+        return;
     }
-}
-
-pub(crate) fn forward(
-    out: &mut [f32],
-    lse: &mut [f32],
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    layout: &AttentionLayout,
-    shape: AttentionShape,
-) {
-    let dim = shape.head_dim;
-    for_queries(layout, shape, |row, head, rows| {
-        let at = row * shape.heads + head;
-        let q = &q[at * dim..][..dim];
-        let scores: Vec<f32> = rows.iter().map(|&r| score(q, key(k, r, head, shape), shape).0).collect();
-        let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = scores.iter().map(|s| (s - max).exp()).sum();
-        lse[at] = max + sum.ln();
-        let out = &mut out[at * dim..][..dim];
-        out.fill(0.0);
-        for (&r, s) in rows.iter().zip(&scores) {
-            let p = (s - lse[at]).exp();
-            out.iter_mut().zip(key(v, r, head, shape)).for_each(|(o, v)| *o += p * v);
-        }
-    });
-}
-
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn backward(
-    dq: &mut [f32],
-    dk: &mut [f32],
-    dv: &mut [f32],
-    d_out: &[f32],
-    out: &[f32],
-    lse: &[f32],
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    layout: &AttentionLayout,
-    shape: AttentionShape,
-) {
-    let (dim, group) = (shape.head_dim, shape.heads / shape.kv_heads);
-    for_queries(layout, shape, |row, head, rows| {
-        let at = row * shape.heads + head;
-        let range = at * dim..at * dim + dim;
-        let (q, out, d_out) = (&q[range.clone()], &out[range.clone()], &d_out[range.clone()]);
-        let delta: f32 = out.iter().zip(d_out).map(|(a, b)| a * b).sum();
-        for r in rows {
-            let (s, slope) = score(q, key(k, r, head, shape), shape);
-            let p = (s - lse[at]).exp();
-            let dp: f32 = d_out.iter().zip(key(v, r, head, shape)).map(|(a, b)| a * b).sum();
-            let ds = p * (dp - delta) * slope;
-            let start = (r * shape.kv_heads + head / group) * dim;
-            for d in 0..dim {
-                dv[start + d] += p * d_out[d];
-                dk[start + d] += ds * q[d];
-                dq[range.start + d] += ds * k[start + d];
-            }
-        }
-    });
-}
-
-pub(crate) fn pattern(pattern: &mut [f32], q: &[f32], k: &[f32], layout: &AttentionLayout, shape: AttentionShape) {
-    let dim = shape.head_dim;
-    pattern.fill(0.0);
-    for_queries(layout, shape, |row, head, rows| {
-        let q = &q[(row * shape.heads + head) * dim..][..dim];
-        let scores: Vec<f32> = rows.iter().map(|&r| score(q, key(k, r, head, shape), shape).0).collect();
-        let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = scores.iter().map(|s| (s - max).exp()).sum();
-        let line = &mut pattern[(head * layout.queries + row) * layout.keys..][..layout.keys];
-        rows.iter().zip(&scores).for_each(|(&r, s)| line[r] = (s - max).exp() / sum);
-    });
+    let width = cpu.level.tile_columns();
+    let a_needed = match order {
+        Order::Packed => k * cpu.level.padded_rows(),
+        Order::Rows64 => (rows - 1) * BLOCK + k,
+        Order::Columns64 => k.saturating_sub(1) * BLOCK + rows,
+    };
+    let padded = columns.next_multiple_of(width);
+    assert!(a.len() >= a_needed && b.len() >= k.saturating_sub(1) * b_stride + padded * usize::from(k > 0));
+    assert!(padded <= b_stride && c.len() >= (rows - 1) * c_stride + columns);
+    for first in (0..columns).step_by(width) {
+        let count = width.min(columns - first);
+        let tile = Tile {
+            k,
+            a: a.as_ptr(),
+            b: b.as_ptr().wrapping_add(first),
+            b_stride,
+            c: c.as_mut_ptr().wrapping_add(first),
+            c_stride,
+            columns: count,
+            start,
+        };
+        // SAFETY: the asserts above cover what the tile reads and writes.
+        unsafe { cpu.level.tile(order, rows, count)(&tile) };
+    }
 }

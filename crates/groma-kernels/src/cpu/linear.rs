@@ -5,7 +5,25 @@ use super::pack::{Operand, Packed};
 use crate::Buffer;
 use std::sync::OnceLock;
 
-/// A frozen weight's packed copy, made if there is none yet; `None` where the weight is not frozen.
+/// The packed copy of a frozen weight `[outputs, inputs]` for `x wᵀ`, made if there is none yet; `None` where the weight is
+/// not frozen.
+pub(crate) fn forward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
+    let copy = w.frozen().map(|frozen| &frozen.forward);
+    packed(cpu, copy, Operand::rows(w.host(), inputs), outputs, inputs)
+}
+
+/// The same for `dy w`.
+pub(crate) fn backward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
+    let copy = w.frozen().map(|frozen| &frozen.backward);
+    packed(cpu, copy, Operand::columns(w.host(), inputs), inputs, outputs)
+}
+
+/// The whole of a packed copy if there is one, else the weight as it lies.
+fn right<'a>(copy: Option<&'a Packed>, source: Operand<'a>) -> Right<'a> {
+    copy.map_or(Right::Plain(source), |packed| Right::Packed { packed, panel: 0, inner: 0 })
+}
+
+/// The copy in its cell, made if there is none yet.
 fn packed<'a>(
     cpu: &Cpu,
     copy: Option<&'a OnceLock<Packed>>,
@@ -22,6 +40,7 @@ fn packed<'a>(
 }
 
 /// `y = x wᵀ + bias`; y `[rows, outputs]`, x `[rows, inputs]`, w `[outputs, inputs]`.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn forward(
     cpu: &Cpu,
     y: &mut [f32],
@@ -32,9 +51,7 @@ pub(crate) fn forward(
     inputs: usize,
     outputs: usize,
 ) {
-    let source = Operand::rows(w.host(), inputs);
-    let copy = packed(cpu, w.frozen().map(|frozen| &frozen.forward), source, outputs, inputs);
-    let right = copy.map_or(Right::Plain(source), Right::Packed);
+    let right = right(forward_copy(cpu, w, inputs, outputs), Operand::rows(w.host(), inputs));
     let size = Size { m: rows, n: outputs, k: inputs };
     let initial = bias.map_or(Initial::Zero, Initial::Bias);
     multiply(cpu.level, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
@@ -50,9 +67,7 @@ pub(crate) fn backward_input(
     inputs: usize,
     outputs: usize,
 ) {
-    let source = Operand::columns(w.host(), inputs);
-    let copy = packed(cpu, w.frozen().map(|frozen| &frozen.backward), source, inputs, outputs);
-    let right = copy.map_or(Right::Plain(source), Right::Packed);
+    let right = right(backward_copy(cpu, w, inputs, outputs), Operand::columns(w.host(), inputs));
     let size = Size { m: rows, n: inputs, k: outputs };
     multiply(cpu.level, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, Initial::Result);
 }

@@ -30,8 +30,15 @@ const TASKS_PER_THREAD: usize = 4;
 pub(crate) enum Right<'a> {
     /// As it lies in memory; packed on the way.
     Plain(Operand<'a>),
-    /// Packed before.
-    Packed(&'a Packed),
+    /// Packed before: `n` columns and `k` inner indices of it, from a panel and an inner index on.
+    Packed {
+        /// The whole.
+        packed: &'a Packed,
+        /// First panel.
+        panel: usize,
+        /// First inner index.
+        inner: usize,
+    },
 }
 
 /// What the result starts from.
@@ -88,7 +95,7 @@ pub(crate) fn multiply(
     a.check(m, k);
     match b {
         Right::Plain(b) => b.check(n, k),
-        Right::Packed(b) => assert!(b.fits(level, n, k)),
+        Right::Packed { packed, panel, inner } => packed.check(level, panel, n, inner + k),
     }
     if let Initial::Bias(bias) = initial {
         assert!(bias.len() == n, "the bias has another width");
@@ -142,7 +149,8 @@ impl Product<'_> {
         let work = self.rows.count * self.n * self.k.len();
         let packed = self.pack_left();
         let (row_parts, panel_parts) = self.tasks(work);
-        let (rows, panels) = (Cut { count: self.rows.parts, parts: row_parts }, Cut { count: self.panels, parts: panel_parts });
+        let (rows, panels) =
+            (Cut { count: self.rows.parts, parts: row_parts }, Cut { count: self.panels, parts: panel_parts });
         for_each(row_parts * panel_parts, work, |task| {
             self.task(&packed, rows.range(task / panel_parts), panels.range(task % panel_parts));
         });
@@ -184,14 +192,14 @@ impl Product<'_> {
         let longest = depths.range(0).len();
         let mut scratch = match self.b {
             Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * longest * width),
-            Right::Packed(_) => Lease::new(self.pool, 0),
+            Right::Packed { .. } => Lease::new(self.pool, 0),
         };
         for first in panels.clone().step_by(PANELS) {
             let panels = first..panels.end.min(first + PANELS);
             for depth in 0..depths.parts {
                 let k = depths.range(depth);
                 if let Right::Plain(b) = self.b {
-                    for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut(longest * width)) {
+                    for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut((longest * width).max(1))) {
                         let inner = self.k.start + k.start..self.k.start + k.end;
                         pack_panel(self.level, to, b, panel * width..self.n.min((panel + 1) * width), inner, width);
                     }
@@ -200,7 +208,9 @@ impl Product<'_> {
                     for panel in panels.clone() {
                         let b = match self.b {
                             Right::Plain(_) => &scratch[(panel - first) * longest * width..][..k.len() * width],
-                            Right::Packed(b) => &b.panel(panel, self.k.start + k.start)[..k.len() * width],
+                            Right::Packed { packed, panel: first, inner } => {
+                                &packed.panel(first + panel, inner + self.k.start + k.start)[..k.len() * width]
+                            }
                         };
                         self.tiles(packed, start..rows.end.min(start + A_PANELS), panel, k.clone(), b);
                     }

@@ -55,12 +55,17 @@ fn pack_panel_with<V: Vector>(panel: &mut [f32], source: Operand<'_>, i: Range<u
             let from = source.data.as_ptr().wrapping_add((i.start + first) * source.stride + k.start);
             for block in (0..whole).step_by(V::LANES) {
                 // SAFETY: `rows` rows of `LANES` values lie inside the source, `LANES` rows inside the panel, by the asserts.
-                unsafe { V::transpose(from.wrapping_add(block), source.stride, rows, to.add(block * padded + first), padded) };
+                unsafe {
+                    V::transpose(from.wrapping_add(block), source.stride, rows, to.add(block * padded + first), padded)
+                };
             }
             for inner in whole..depth {
                 for lane in 0..V::LANES {
                     // SAFETY: as above.
-                    unsafe { *to.add(inner * padded + first + lane) = if lane < rows { *from.add(lane * source.stride + inner) } else { 0.0 } };
+                    unsafe {
+                        *to.add(inner * padded + first + lane) =
+                            if lane < rows { *from.add(lane * source.stride + inner) } else { 0.0 }
+                    };
                 }
             }
         }
@@ -82,7 +87,7 @@ fn pack_panel_with<V: Vector>(panel: &mut [f32], source: Operand<'_>, i: Range<u
 
 multiversion! {
     /// Packs one panel; see the file's head.
-    fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
+    pub(crate) fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
 }
 
 /// The whole of a weight as packed B.
@@ -112,6 +117,15 @@ impl Packed {
     /// Whether it was made for products of this shape at this level.
     pub(crate) fn fits(&self, level: Level, columns: usize, inner: usize) -> bool {
         (self.level, self.columns, self.inner) == (level, columns, inner)
+    }
+
+    /// Panics unless there are so many columns from a panel on, and so many inner indices.
+    pub(crate) fn check(&self, level: Level, panel: usize, columns: usize, inner_end: usize) {
+        let end = panel * level.tile_columns() + columns;
+        assert!(
+            self.level == level && end <= self.columns && inner_end <= self.inner,
+            "a packed weight has another shape"
+        );
     }
 
     /// A panel from the inner index `k` on.

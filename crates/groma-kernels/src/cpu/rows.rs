@@ -81,4 +81,3 @@ pub(crate) fn scatter(dst: &mut [f32], src: &[f32], index: &[u32], width: usize)
         dst[at as usize * width..][..width].copy_from_slice(row);
     }
 }
-

@@ -87,10 +87,10 @@ pub(crate) trait Vector: Copy {
 /// `multiversion! { fn name(arguments) -> Result = generic; }` defines `name(level, arguments)`, which calls
 /// `generic::<vector type>(arguments)`.
 macro_rules! multiversion {
-    ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $generic:ident;)*) => {$(
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $generic:ident;)*) => {$(
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        pub(crate) fn $name(level: $crate::Level, $($argument: $type),*) $(-> $result)? {
+        $visibility fn $name(level: $crate::Level, $($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             #[allow(clippy::too_many_arguments)]

@@ -34,8 +34,7 @@ fn check(cpu: &Cpu, rows: usize, inputs: usize, outputs: usize, frozen: bool) {
     let mut dx = before.clone();
     cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
     let start = |i, j| at(&before, i * inputs + j);
-    let want =
-        product((rows, inputs, outputs), start, |i, l| at(&dy, i * outputs + l), |l, j| at(&w, l * inputs + j));
+    let want = product((rows, inputs, outputs), start, |i, l| at(&dy, i * outputs + l), |l, j| at(&w, l * inputs + j));
     assert_close(dx.host(), &want, 2e-6 * (outputs as f64).sqrt(), &format!("dx, {what}"));
 
     let before = cpu.upload(&values(outputs * inputs, 6));

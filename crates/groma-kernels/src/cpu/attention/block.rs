@@ -1,0 +1,95 @@
+//! Blocks of keys and values, gathered along a path.
+use super::{BLOCK, Call};
+use crate::cpu::pack::{Operand, pack_panel};
+use crate::{AttentionSegment, KeySpan};
+use std::ops::Range;
+
+/// The keys of some positions of a path, as runs of rows of the key buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Path positions.
+    pub(super) positions: Range<usize>,
+    /// First row and number of rows of each run.
+    pub(super) runs: Vec<(usize, usize)>,
+}
+
+impl Block {
+    /// Block `index` of the path to a segment, as far as position `end`.
+    pub(super) fn new(segment: &AttentionSegment, index: usize, end: usize) -> Self {
+        let positions = index * BLOCK..end.min((index + 1) * BLOCK);
+        let own = KeySpan { start: segment.key_start, len: segment.len, position: segment.position };
+        let first = segment.ancestors.partition_point(|span| span.position + span.len <= positions.start);
+        let mut runs = Vec::with_capacity(1);
+        let mut position = positions.start;
+        for span in segment.ancestors[first..].iter().chain([&own]) {
+            if position >= positions.end {
+                break;
+            }
+            let count = (span.position + span.len).min(positions.end).saturating_sub(position);
+            if count > 0 {
+                runs.push((span.start + (position - span.position), count));
+                position += count;
+            }
+        }
+        assert_eq!(position, positions.end, "a segment's ancestors leave a gap");
+        Self { positions, runs }
+    }
+
+    /// Number of keys.
+    pub(super) fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Which keys of the block a query sees, as a range of indices into it.
+    pub(super) fn visible(&self, call: &Call<'_>, position: usize) -> Range<usize> {
+        let first = call.first_visible(position).saturating_sub(self.positions.start).min(self.len());
+        let end = (position + 1).saturating_sub(self.positions.start).min(self.len());
+        first..end.max(first)
+    }
+}
+
+impl Call<'_> {
+    /// Copies a head of the block's rows of `source` to rows of `padded_dim`, the padding 0.
+    pub(super) fn gather(&self, block: &Block, source: &[f32], kv_head: usize, to: &mut [f32]) {
+        let (dim, padded) = (self.shape.head_dim, self.padded_dim());
+        let rows = block.runs.iter().flat_map(|&(start, count)| start..start + count);
+        for (row, to) in rows.zip(to.chunks_exact_mut(padded)) {
+            to[..dim].copy_from_slice(&source[(row * self.shape.kv_heads + kv_head) * dim..][..dim]);
+            to[dim..].fill(0.0);
+        }
+    }
+
+    /// Writes the transpose of a head of the block's rows of `source`: `to[d * 64 + key]`, missing keys 0. `scratch` has
+    /// room for a block of rows.
+    pub(super) fn gather_transposed(
+        &self,
+        block: &Block,
+        source: &[f32],
+        kv_head: usize,
+        to: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let dim = self.shape.head_dim;
+        let operand = if let [(start, _)] = block.runs[..] {
+            Operand::rows(&source[(start * self.shape.kv_heads + kv_head) * dim..], self.shape.kv_heads * dim)
+        } else {
+            self.gather(block, source, kv_head, scratch);
+            Operand::rows(scratch, self.padded_dim())
+        };
+        pack_panel(self.cpu.level, to, operand, 0..block.len(), 0..dim, BLOCK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_crosses_spans() {
+        let ancestors = vec![KeySpan { start: 100, len: 60, position: 0 }, KeySpan { start: 7, len: 3, position: 60 }];
+        let segment = AttentionSegment { query_start: 0, len: 50, key_start: 300, position: 63, ancestors };
+        assert_eq!(Block::new(&segment, 0, 80).runs, [(100, 60), (7, 3), (300, 1)]);
+        assert_eq!(Block::new(&segment, 1, 80).runs, [(301, 16)]);
+        assert_eq!(Block::new(&segment, 1, 80).positions, 64..80);
+    }
+}

@@ -1,0 +1,111 @@
+//! Elementwise kernels: the loop that all share, and the plain ones.
+use super::Level;
+use super::parallel::{SharedMut, for_each};
+use super::simd::{Vector, multiversion};
+
+/// Elements that a task handles; a multiple of every vector's length.
+const CHUNK: usize = 1 << 14;
+
+/// Applies `f` to vectors of all inputs and of the present values of all outputs, which it replaces.
+#[inline(always)]
+pub(crate) fn combine<V: Vector, const IN: usize, const OUT: usize>(
+    outputs: [&mut [f32]; OUT],
+    inputs: [&[f32]; IN],
+    f: impl Fn([V; IN], [V; OUT]) -> [V; OUT],
+) {
+    let len = outputs[0].len();
+    assert!(outputs.iter().all(|slice| slice.len() == len) && inputs.iter().all(|slice| slice.len() == len));
+    let to = outputs.map(|slice| slice.as_mut_ptr());
+    let mut i = 0;
+    while i < len {
+        let count = V::LANES.min(len - i);
+        // SAFETY: `count` elements from `i` on are inside each slice.
+        unsafe {
+            if count == V::LANES {
+                let results = f(inputs.map(|from| V::load(from.as_ptr().add(i))), to.map(|to| V::load(to.add(i))));
+                (0..OUT).for_each(|o| results[o].store(to[o].add(i)));
+            } else {
+                let old = to.map(|to| V::load_first(to.add(i), count));
+                let results = f(inputs.map(|from| V::load_first(from.as_ptr().add(i), count)), old);
+                (0..OUT).for_each(|o| results[o].store_first(to[o].add(i), count));
+            }
+        }
+        i += count;
+    }
+}
+
+/// `y = f(x)`.
+#[inline(always)]
+pub(crate) fn map<V: Vector>(y: &mut [f32], x: &[f32], f: impl Fn(V) -> V) {
+    combine([y], [x], |[x], [_]| [f(x)]);
+}
+
+/// Cuts outputs and inputs of one length into chunks and gives each to `task`.
+pub(crate) fn for_chunks<const OUT: usize, const IN: usize>(
+    outputs: [&mut [f32]; OUT],
+    inputs: [&[f32]; IN],
+    cost: usize,
+    task: impl Fn([&mut [f32]; OUT], [&[f32]; IN]) + Sync + Send,
+) {
+    let len = outputs[0].len();
+    let outputs = outputs.map(SharedMut::new);
+    for_each(len.div_ceil(CHUNK), len * cost, |index| {
+        let (start, count) = (index * CHUNK, CHUNK.min(len - index * CHUNK));
+        // SAFETY: each task has its own elements.
+        let outputs = outputs.map(|output| unsafe { output.slice(start, count) });
+        task(outputs, inputs.map(|input| &input[start..start + count]));
+    });
+}
+
+#[inline(always)]
+fn add_with<V: Vector>(y: &mut [f32], a: &[f32], b: &[f32]) {
+    combine([y], [a, b], |[a, b]: [V; 2], _| [a.add(b)]);
+}
+
+#[inline(always)]
+fn add_scaled_with<V: Vector>(y: &mut [f32], x: &[f32], factor: f32) {
+    combine([y], [x], |[x]: [V; 1], [y]| [x.fma(V::splat(factor), y)]);
+}
+
+#[inline(always)]
+fn scale_with<V: Vector>(y: &mut [f32], x: &[f32], factor: f32) {
+    map(y, x, |x: V| x.mul(V::splat(factor)));
+}
+
+multiversion! {
+    fn add_chunk(y: &mut [f32], a: &[f32], b: &[f32]) = add_with;
+    fn add_scaled_chunk(y: &mut [f32], x: &[f32], factor: f32) = add_scaled_with;
+    fn scale_chunk(y: &mut [f32], x: &[f32], factor: f32) = scale_with;
+}
+
+/// `y = a + b`.
+pub(crate) fn add(level: Level, y: &mut [f32], a: &[f32], b: &[f32]) {
+    for_chunks([y], [a, b], 1, |[y], [a, b]| add_chunk(level, y, a, b));
+}
+
+/// `y += factor * x`.
+pub(crate) fn add_scaled(level: Level, y: &mut [f32], x: &[f32], factor: f32) {
+    for_chunks([y], [x], 1, |[y], [x]| add_scaled_chunk(level, y, x, factor));
+}
+
+/// `y = factor * x`.
+pub(crate) fn scale(level: Level, y: &mut [f32], x: &[f32], factor: f32) {
+    for_chunks([y], [x], 1, |[y], [x]| scale_chunk(level, y, x, factor));
+}
+
+/// Sum of squares in f64: chunks in parallel, their sums added in order.
+pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
+    use rayon::prelude::*;
+    let chunk = |x: &[f32]| {
+        let mut lanes = [0.0f64; 8];
+        let mut parts = x.chunks_exact(8);
+        for part in &mut parts {
+            lanes.iter_mut().zip(part).for_each(|(lane, &x)| *lane += f64::from(x) * f64::from(x));
+        }
+        lanes.iter().sum::<f64>() + parts.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+    };
+    if !super::parallel::is_worth(x.len()) {
+        return x.chunks(CHUNK).map(chunk).sum();
+    }
+    x.par_chunks(CHUNK).map(chunk).collect::<Vec<f64>>().into_iter().sum()
+}

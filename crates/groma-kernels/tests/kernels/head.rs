@@ -1,0 +1,182 @@
+//! The log-probability head: against f64, gradients against central differences, and bits by row.
+use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
+use groma_kernels::{Backend, Buffer, Cpu, HeadOutput, HeadShape, HeadWants};
+use proptest::prelude::*;
+
+const ALL: HeadWants = HeadWants { entropy: true, mean_logit: true, argmax: true };
+
+/// logp, log-sum-exp, entropy, mean logit, argmax of one row in f64.
+fn reference(hidden: &[f64], unembed: &[f64], target: usize, shape: HeadShape) -> (f64, f64, f64, f64, usize) {
+    let z: Vec<f64> = unembed
+        .chunks_exact(shape.width)
+        .map(|w| {
+            let raw: f64 = hidden.iter().zip(w).map(|(h, w)| h * w).sum();
+            shape.softcap.map_or(raw, |cap| f64::from(cap) * (raw / f64::from(cap)).tanh())
+                / f64::from(shape.temperature)
+        })
+        .collect();
+    let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lse = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
+    let entropy = -z.iter().map(|z| (z - lse).exp() * (z - lse)).sum::<f64>();
+    let argmax = z.iter().position(|&z| z == max).unwrap();
+    (z[target] - lse, lse, entropy, z.iter().sum::<f64>() / z.len() as f64, argmax)
+}
+
+struct Problem {
+    hidden: Vec<f32>,
+    unembed: Vec<f32>,
+    targets: Vec<u32>,
+    shape: HeadShape,
+}
+
+impl Problem {
+    fn new(shape: HeadShape) -> Self {
+        let hidden = values(shape.rows * shape.width, 1).into_iter().map(|x| 2.0 * x).collect();
+        let targets = (0..shape.rows).map(|row| ((row * 7919 + 3) % shape.vocab) as u32).collect();
+        Self { hidden, unembed: values(shape.vocab * shape.width, 2), targets, shape }
+    }
+
+    fn weights(&self, cpu: &Cpu, frozen: bool) -> Buffer {
+        let mut unembed = cpu.upload(&self.unembed);
+        if frozen {
+            unembed.freeze();
+        }
+        unembed
+    }
+
+    fn forward(&self, cpu: &Cpu, rows: usize, frozen: bool) -> HeadOutput {
+        let shape = HeadShape { rows, ..self.shape };
+        let hidden = cpu.upload(&self.hidden[..rows * shape.width]);
+        cpu.head(&hidden, &self.weights(cpu, frozen), &self.targets[..rows], shape, ALL)
+    }
+
+    fn check_forward(&self) {
+        let (hidden, unembed) = (doubles(&self.hidden), doubles(&self.unembed));
+        let rows = hidden.chunks_exact(self.shape.width).zip(&self.targets);
+        let want: Vec<_> = rows.map(|(h, &t)| reference(h, &unembed, t as usize, self.shape)).collect();
+        let column = |f: fn(&(f64, f64, f64, f64, usize)) -> f64| want.iter().map(f).collect::<Vec<f64>>();
+        for cpu in backends() {
+            let got = self.forward(&cpu, self.shape.rows, false);
+            assert_close(&got.logp, &column(|w| w.0), 4e-6, &format!("logp, {}", cpu.name()));
+            assert_close(&got.log_sum_exp, &column(|w| w.1), 4e-6, "log-sum-exp");
+            assert_close(&got.entropy, &column(|w| w.2), 1e-5, "entropy");
+            assert_close(&got.mean_logit, &column(|w| w.3), 4e-6, "mean logit");
+            assert_eq!(got.argmax, want.iter().map(|w| w.4 as u32).collect::<Vec<u32>>());
+        }
+    }
+
+    fn backward(&self, cpu: &Cpu, d_logp: &[f32], d_entropy: &[f32], wants: HeadWants, frozen: bool) -> [Vec<f32>; 2] {
+        let (hidden, unembed) = (cpu.upload(&self.hidden), self.weights(cpu, frozen));
+        let output = cpu.head(&hidden, &unembed, &self.targets, self.shape, wants);
+        let mut d_hidden = cpu.upload(&vec![0.5; hidden.len()]);
+        let mut d_unembed = cpu.upload(&vec![-0.5; unembed.len()]);
+        let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
+        let (targets, shape) = (&self.targets, self.shape);
+        cpu.head_backward(to_hidden, to_unembed, &hidden, &unembed, targets, &output, d_logp, d_entropy, shape);
+        [cpu.download(&d_hidden), cpu.download(&d_unembed)]
+    }
+
+    fn check_backward(&self, with_entropy: bool) {
+        let rows = self.shape.rows;
+        let (d_logp, d_entropy) = (values(rows, 5), values(if with_entropy { rows } else { 0 }, 6));
+        let inputs = [doubles(&self.hidden), doubles(&self.unembed)];
+        let loss = |inputs: &[Vec<f64>; 2]| {
+            let rows = inputs[0].chunks_exact(self.shape.width).enumerate();
+            rows.map(|(row, hidden)| {
+                let got = reference(hidden, &inputs[1], self.targets[row] as usize, self.shape);
+                f64::from(d_logp[row]) * got.0 + d_entropy.get(row).map_or(0.0, |&d| f64::from(d) * got.2)
+            })
+            .sum::<f64>()
+        };
+        let results: Vec<_> = backends()
+            .iter()
+            .flat_map(|cpu| {
+                [(HeadWants::default(), true), (ALL, false)]
+                    .map(|(wants, frozen)| (cpu.name(), self.backward(cpu, &d_logp, &d_entropy, wants, frozen)))
+            })
+            .collect();
+        for (input, before) in [(0, 0.5), (1, -0.5)] {
+            let len = inputs[input].len();
+            for element in (0..len).step_by(len.div_ceil(16).max(1)) {
+                let at = |step: f64| {
+                    let mut moved = inputs.clone();
+                    moved[input][element] += step;
+                    loss(&moved)
+                };
+                let want = (at(1e-4) - at(-1e-4)) / 2e-4 + before;
+                for (name, gradients) in &results {
+                    let got = f64::from(gradients[input][element]);
+                    let bound = 2e-5 * (1.0 + want.abs());
+                    assert!((got - want).abs() < bound, "{name}: input {input}, element {element}: {got}, not {want}");
+                }
+            }
+        }
+    }
+}
+
+fn shapes() -> impl Strategy<Value = HeadShape> {
+    (1usize..20, 1usize..40, 1usize..150, prop::option::of(2.0f32..30.0), 0.5f32..2.0)
+        .prop_map(|(rows, width, vocab, softcap, temperature)| HeadShape { rows, width, vocab, softcap, temperature })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn outputs_are_right(shape in shapes()) {
+        Problem::new(shape).check_forward();
+    }
+
+    #[test]
+    fn gradients_are_right(shape in shapes(), with_entropy: bool) {
+        Problem::new(shape).check_backward(with_entropy);
+    }
+}
+
+#[test]
+fn vocabularies_of_many_blocks_are_right() {
+    let shape = HeadShape { rows: 530, width: 8, vocab: 5000, softcap: None, temperature: 1.0 };
+    Problem::new(shape).check_forward();
+    Problem::new(HeadShape { rows: 3, softcap: Some(10.0), temperature: 0.7, ..shape }).check_backward(true);
+    Problem::new(HeadShape { rows: 515, vocab: 4200, width: 4, ..shape }).check_backward(true);
+}
+
+#[test]
+fn large_logits_stay_finite() {
+    let shape = HeadShape { rows: 2, width: 1, vocab: 3, softcap: None, temperature: 1.0 };
+    let problem = Problem { hidden: vec![1e4, -1e4], unembed: vec![1.0, 2.0, -3.0], targets: vec![1, 1], shape };
+    problem.check_forward();
+}
+
+#[test]
+fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
+    let problem = Problem::new(HeadShape { rows: 1100, width: 24, vocab: 4500, softcap: None, temperature: 1.0 });
+    for cpu in backends() {
+        let all = problem.forward(&cpu, 1100, false);
+        for rows in [1, 2, 3, 17, 600] {
+            for frozen in [false, true] {
+                let got = problem.forward(&cpu, rows, frozen);
+                assert_same(&got.logp, &all.logp[..rows], &cpu.name());
+                assert_same(&got.entropy, &all.entropy[..rows], &cpu.name());
+                assert_same(&got.mean_logit, &all.mean_logit[..rows], &cpu.name());
+                assert_eq!(got.argmax, all.argmax[..rows]);
+            }
+        }
+        for threads in 1..=3 {
+            let got = on_threads(threads, || problem.forward(&cpu, 1100, true));
+            assert_eq!(got, all, "{} on {threads} threads", cpu.name());
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_threads_or_freezing() {
+    let problem = Problem::new(HeadShape { rows: 700, width: 24, vocab: 4500, softcap: None, temperature: 1.0 });
+    let d_logp = values(700, 3);
+    for cpu in backends() {
+        let one = on_threads(1, || problem.backward(&cpu, &d_logp, &d_logp, ALL, false));
+        for threads in 2..=3 {
+            let got = on_threads(threads, || problem.backward(&cpu, &d_logp, &d_logp, ALL, true));
+            (0..2).for_each(|i| assert_same(&got[i], &one[i], "gradients"));
+        }
+    }
+}
