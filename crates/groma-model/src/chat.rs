@@ -1,0 +1,205 @@
+//! Chat templates: Jinja that turns a conversation into the text a model was trained on.
+//!
+//! Templates come with checkpoints and are untrusted. They are rewritten ([`Template::new`]) so that everything that could
+//! grow runs through functions that count, and then rendered by minijinja with nothing else in reach: a template can read
+//! the conversation and write text, and is stopped with an error where it takes too many instructions or makes too much
+//! text. Within these limits the output is that of transformers' `apply_chat_template`, byte for byte.
+//!
+//! For training, [`Template::render_tokens`] says which tokens are answers: by the template's `{% generation %}` marks, or
+//! where it has none by rendering the conversation up to each answer. [`Template::prompt_and_completion`] splits preference
+//! data. [`BUILT_IN`] has templates for checkpoints that bring none.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+mod arguments;
+mod budget;
+mod built_in;
+mod engine;
+mod error;
+mod expression;
+mod filters;
+mod guards;
+mod json;
+mod lexer;
+mod marks;
+mod methods;
+mod operators;
+mod predicates;
+mod python;
+mod rewrite;
+mod source;
+mod time;
+mod tokenize;
+mod tokens;
+mod value;
+
+pub use built_in::{BUILT_IN, BuiltIn};
+pub use error::TemplateError;
+pub use source::{NamedTemplates, template_in};
+pub use time::Moment;
+pub use tokenize::{Boundary, ChatError, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat, prompt_and_completion_text};
+
+use engine::Engine;
+use error::Result;
+use marks::{Marks, Unmarked, Used};
+use rewrite::{Rewritten, rewrite};
+
+/// Longest template that is read.
+pub const MAX_TEMPLATE_BYTES: usize = 64 << 10;
+
+/// Fields in which a message's reasoning may be given; transformers reads the first that is there.
+const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// One message of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Message {
+    /// Who speaks: `system`, `user`, `assistant`, `tool`, or whatever the template knows.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+    /// Further fields, e.g. `tool_calls`. A `content` here (a list of parts, or null) takes the place of the text.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Message {
+    /// A message with text only.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into(), extra: Map::new() }
+    }
+
+    /// Whether the model speaks.
+    pub fn is_assistant(&self) -> bool {
+        self.role == "assistant"
+    }
+
+    fn to_json(&self) -> Value {
+        let mut fields = Map::new();
+        let reasoning = REASONING_FIELDS.iter().filter_map(|field| self.extra.get(*field)).find(|value| !value.is_null());
+        if let Some(reasoning) = reasoning {
+            fields.insert("thinking".into(), reasoning.clone());
+        }
+        fields.insert("role".into(), Value::from(self.role.as_str()));
+        fields.insert("content".into(), Value::from(self.content.as_str()));
+        fields.extend(self.extra.clone());
+        if let Some(reasoning) = reasoning {
+            fields.insert("reasoning_content".into(), reasoning.clone());
+        }
+        Value::Object(fields)
+    }
+}
+
+/// What is given to a template beside the messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Ends the text with the beginning of an answer.
+    pub add_generation_prompt: bool,
+    /// Descriptions of the tools that may be called, as JSON schemas.
+    pub tools: Option<Vec<Value>>,
+    /// Documents to answer from.
+    pub documents: Option<Vec<Value>>,
+    /// Further variables; `bos_token` and the like are here, see [`crate::Tokenizer::template_variables`].
+    pub variables: Map<String, Value>,
+    /// What `strftime_now` shows; without one, a template that asks for the date is an error.
+    pub now: Option<Moment>,
+}
+
+/// A rendered conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// Bytes of the text that `{% generation %}` marks as answers, in order; empty where the template has no marks.
+    pub assistant: Vec<Range<usize>>,
+}
+
+/// A chat template, ready to render.
+#[derive(Debug)]
+pub struct Template {
+    source: String,
+    rewritten: Rewritten,
+    engine: Engine,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Where it is too long, is not Jinja, or uses what chat templates have no need of (other templates, blocks).
+    pub fn new(source: impl Into<String>) -> Result<Self> {
+        let source = source.into();
+        if source.len() > MAX_TEMPLATE_BYTES {
+            return Err(TemplateError::TooLong { bytes: source.len(), limit: MAX_TEMPLATE_BYTES });
+        }
+        let rewritten = rewrite(&source)?;
+        let engine = Engine::new(&rewritten)?;
+        Ok(Self { source, rewritten, engine })
+    }
+
+    /// One of [`BUILT_IN`], by its id.
+    pub fn built_in(id: &str) -> Result<Self> {
+        let known = || BUILT_IN.iter().map(|template| template.id).collect::<Vec<_>>().join(", ");
+        let found = BUILT_IN.iter().find(|template| template.id == id);
+        let found = found.ok_or_else(|| TemplateError::Unknown { name: id.into(), known: known() })?;
+        Self::new(found.source)
+    }
+
+    /// The template's text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether answers are marked with `{% generation %}`.
+    pub fn has_generation_marks(&self) -> bool {
+        self.rewritten.has_marks
+    }
+
+    /// Renders a conversation.
+    ///
+    /// # Errors
+    /// Where the template refuses the conversation, fails, or goes beyond a limit.
+    pub fn render(&self, messages: &[Message], options: &Options) -> Result<Rendered> {
+        let Unmarked { text, assistant, .. } = self.run(messages, options, &[])?;
+        Ok(Rendered { text, assistant })
+    }
+
+    /// Renders; occurrences of the given strings in what the caller passes are told apart from those of the template.
+    fn run(&self, messages: &[Message], options: &Options, spelled: &[String]) -> Result<Unmarked> {
+        let mut content = Map::new();
+        content.insert("messages".into(), messages.iter().map(Message::to_json).collect());
+        content.insert("tools".into(), options.tools.clone().map_or(Value::Null, Value::Array));
+        content.insert("documents".into(), options.documents.clone().map_or(Value::Null, Value::Array));
+        let marks = self.marks(&content, options, spelled)?;
+        if !marks.spelled.is_empty() {
+            content.values_mut().for_each(|value| marks.hide(value));
+        }
+        content.insert("add_generation_prompt".into(), Value::from(options.add_generation_prompt));
+        for (name, value) in &options.variables {
+            content.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
+        let output = self.engine.render(&content, marks.generation, options.now)?;
+        let unmarked = marks.remove(&output)?;
+        if self.rewritten.captured_marks {
+            let plain = Marks { generation: None, ..marks }.remove(&self.engine.render(&content, None, options.now)?)?;
+            if plain.text != unmarked.text {
+                return Err(TemplateError::Marks { problem: "the text differs without them".into() });
+            }
+        }
+        Ok(unmarked)
+    }
+
+    fn marks(&self, content: &Map<String, Value>, options: &Options, spelled: &[String]) -> Result<Marks> {
+        let mut used = Used::default();
+        used.text(&self.rewritten.literals);
+        used.fields(content);
+        used.fields(&options.variables);
+        let generation = if self.rewritten.has_marks { Some((used.take()?, used.take()?)) } else { None };
+        let mut marks = Marks { generation, ..Marks::default() };
+        for token in spelled.iter().filter(|token| !token.is_empty()) {
+            marks.spelled.insert(used.take()?, token.clone());
+        }
+        Ok(marks)
+    }
+}
