@@ -1,5 +1,9 @@
 //! Every kernel against plain f64 code, every gradient against central differences.
 mod attention;
 mod common;
+mod elementwise;
+mod gradient;
 mod head;
 mod matmul;
+mod norm;
+mod rows;
