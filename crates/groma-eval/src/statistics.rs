@@ -16,6 +16,7 @@ mod special;
 
 pub use agreement::{Agreement, ConfusionTable};
 pub use bootstrap::{Bootstrap, jackknife};
+pub(crate) use bootstrap::{below, sums};
 pub use cluster::{clustered_interval, clustered_standard_error, sum_by_cluster};
 pub use holm::holm;
 pub use interval::{Interval, Method};

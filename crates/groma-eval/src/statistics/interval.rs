@@ -29,14 +29,19 @@ impl Method {
     pub fn name(self) -> &'static str {
         match self {
             Method::Wilson => "wilson",
-            Method::ClopperPearson => "clopper_pearson",
+            Method::ClopperPearson => "clopper-pearson",
             Method::Jeffreys => "jeffreys",
-            Method::StudentT => "student_t",
-            Method::ClusteredT => "clustered_t",
+            Method::StudentT => "t",
+            Method::ClusteredT => "clustered t",
             Method::Bootstrap => "bootstrap",
-            Method::BiasCorrectedBootstrap => "bias_corrected_bootstrap",
-            Method::AgrestiMin => "agresti_min",
+            Method::BiasCorrectedBootstrap => "bias-corrected bootstrap",
+            Method::AgrestiMin => "agresti-min",
         }
+    }
+
+    /// Whether it depends on a seed.
+    pub fn is_seeded(self) -> bool {
+        matches!(self, Method::Bootstrap | Method::BiasCorrectedBootstrap)
     }
 }
 
@@ -67,5 +72,12 @@ impl Interval {
     /// `centre` plus and minus `half_width`.
     pub fn around(centre: f64, half_width: f64, level: f64, method: Method) -> Self {
         Interval { low: centre - half_width, high: centre + half_width, level, method }
+    }
+}
+
+impl From<Interval> for groma_run::Interval {
+    fn from(interval: Interval) -> Self {
+        let Interval { low, high, level, method } = interval;
+        groma_run::Interval { low, high, level, method: method.name().to_owned() }
     }
 }

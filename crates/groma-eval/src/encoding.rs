@@ -1,0 +1,131 @@
+//! From texts to tokens, by the conventions of lm-evaluation-harness.
+
+/// Encodes a context and a continuation so that no token spans both: white space at the end of the context moves to the
+/// continuation, the whole is encoded at once, and the continuation is what follows the context's own tokens. An empty
+/// context is `prefix` alone (BOS, else EOS).
+///
+/// `encode` is the tokenizer with its own special tokens, as for a fresh text.
+///
+/// # Errors
+/// Those of `encode`.
+pub fn encode_pair<E>(
+    context: &str,
+    continuation: &str,
+    prefix: u32,
+    mut encode: impl FnMut(&str) -> Result<Vec<u32>, E>,
+) -> Result<(Vec<u32>, Vec<u32>), E> {
+    if context.is_empty() {
+        let ids = encode(continuation)?;
+        let start = usize::from(ids.first() == Some(&prefix));
+        return Ok((vec![prefix], ids[start..].to_vec()));
+    }
+    let kept = context.trim_end();
+    let moved = [&context[kept.len()..], continuation].concat();
+    let mut whole = encode(&[kept, &moved].concat())?;
+    let before = encode(kept)?;
+    let after = whole.split_off(before.len().min(whole.len()));
+    // A context of white space alone, with a tokenizer that adds nothing, leaves no token to predict from.
+    Ok((if before.is_empty() { vec![prefix] } else { before }, after))
+}
+
+/// Cuts a context on the left so that context and continuation fit into a model of `limit` positions; the last token is
+/// predicted and never read, so `limit + 1` tokens fit. `false` where the continuation alone does not fit.
+pub fn cut_to_fit(context: &mut Vec<u32>, continuation: &[u32], limit: usize) -> bool {
+    let excess = (context.len() + continuation.len()).saturating_sub(limit + 1);
+    let fits = excess < context.len();
+    if fits {
+        context.drain(..excess);
+    }
+    fits
+}
+
+/// One window over a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollingWindow {
+    /// Tokens that are read only.
+    pub context: Vec<u32>,
+    /// Tokens that are predicted; each token of the text is so in exactly one window.
+    pub targets: Vec<u32>,
+}
+
+/// Windows whose targets are disjoint and cover `tokens`, for a model that reads `limit` tokens at a time: the first predicts
+/// `limit` tokens after `prefix`, each next one the following `limit` after one token of context, and the last is filled up
+/// with context on the left.
+pub fn rolling_windows(tokens: &[u32], prefix: u32, limit: usize) -> Vec<RollingWindow> {
+    let limit = limit.max(1);
+    let first = tokens.len().min(limit);
+    let mut windows = Vec::new();
+    if first > 0 {
+        windows.push(RollingWindow { context: vec![prefix], targets: tokens[..first].to_vec() });
+    }
+    let mut done = first;
+    while done < tokens.len() {
+        let end = tokens.len().min(done + limit);
+        windows.push(RollingWindow {
+            context: tokens[end - limit - 1..done].to_vec(),
+            targets: tokens[done..end].to_vec(),
+        });
+        done = end;
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// BOS, then one token a word with its leading space, as many tokenizers have it.
+    fn encode(text: &str) -> Result<Vec<u32>, Infallible> {
+        let spaced = text.replace(' ', "| ");
+        let words = spaced.split('|').filter(|word| !word.is_empty());
+        Ok(std::iter::once(1).chain(words.map(|word| word.bytes().map(u32::from).sum::<u32>())).collect())
+    }
+
+    #[test]
+    fn white_space_moves_and_nothing_is_lost() {
+        let (context, continuation) = encode_pair("a b ", "c", 1, encode).unwrap();
+        assert_eq!([context.clone(), continuation].concat(), encode("a b c").unwrap());
+        assert_eq!(context, encode("a b").unwrap());
+    }
+
+    #[test]
+    fn an_empty_context_is_the_prefix_once() {
+        assert_eq!(encode_pair("", "a", 1, encode).unwrap(), (vec![1], vec![97]));
+        assert_eq!(encode_pair("", "a", 7, |_| encode("a")).unwrap(), (vec![7], vec![1, 97]));
+    }
+
+    #[test]
+    fn long_contexts_lose_their_beginning() {
+        let mut context = vec![1, 2, 3, 4];
+        assert!(cut_to_fit(&mut context, &[5, 6], 4));
+        assert_eq!(context, [2, 3, 4]);
+        assert!(cut_to_fit(&mut context, &[5, 6], 2));
+        assert_eq!(context, [4]);
+        assert!(!cut_to_fit(&mut context, &[5, 6], 1));
+    }
+
+    /// The windows of lm_eval.utils.get_rolling_token_windows and make_disjoint_window, prefix 100, length 4, 10 tokens.
+    #[test]
+    fn windows_as_in_the_harness() {
+        let tokens: Vec<u32> = (0..10).collect();
+        let found: Vec<(Vec<u32>, Vec<u32>)> =
+            rolling_windows(&tokens, 100, 4).into_iter().map(|window| (window.context, window.targets)).collect();
+        let expected = vec![(vec![100], vec![0, 1, 2, 3]), (vec![3], vec![4, 5, 6, 7]), (vec![5, 6, 7], vec![8, 9])];
+        assert_eq!(found, expected);
+        assert!(rolling_windows(&[], 100, 4).is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn targets_cover_the_text_once(length in 0usize..200, limit in 1usize..30) {
+            let tokens: Vec<u32> = (0..length as u32).collect();
+            let windows = rolling_windows(&tokens, 999, limit);
+            let targets: Vec<u32> = windows.iter().flat_map(|window| window.targets.clone()).collect();
+            proptest::prop_assert_eq!(targets, tokens);
+            for window in windows {
+                proptest::prop_assert!(window.context.len() + window.targets.len() <= limit + 1 && !window.context.is_empty());
+            }
+        }
+    }
+}

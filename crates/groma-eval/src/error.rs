@@ -1,0 +1,112 @@
+//! What can go wrong in an evaluation.
+
+use groma_run::{Class, Classify};
+
+/// A failure of an evaluation as a whole; failures of single items are counted in its results instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No task has this name.
+    #[error("there is no task `{name}`{}", suggestion.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?")))]
+    UnknownTask {
+        /// The name that was asked for.
+        name: String,
+        /// The closest known one.
+        suggestion: Option<String>,
+    },
+    /// A row has none of the forms that the task reads.
+    #[error("{place}: task `{task}` cannot use this row: {reason}; it reads rows with {expected}")]
+    Row {
+        /// File and line.
+        place: String,
+        /// The task.
+        task: &'static str,
+        /// What is wrong.
+        reason: String,
+        /// The columns that it reads.
+        expected: String,
+    },
+    /// A file without rows.
+    #[error("task `{task}` has no items: {file} is empty")]
+    NoItems {
+        /// The task.
+        task: &'static str,
+        /// The file.
+        file: String,
+    },
+    /// Two items of one task have the same id.
+    #[error("task `{task}`: the items at {first} and {second} have the same id `{id}`")]
+    DuplicateId {
+        /// The task.
+        task: &'static str,
+        /// The id.
+        id: String,
+        /// Place of the first.
+        first: String,
+        /// Place of the second.
+        second: String,
+    },
+    /// Not one item of a task could be scored.
+    #[error("task `{task}`: none of {items} items could be scored; the first failed because {reason}")]
+    NothingScored {
+        /// The task.
+        task: &'static str,
+        /// Items asked.
+        items: usize,
+        /// Why the first failed.
+        reason: String,
+    },
+    /// Two results have no item in common.
+    #[error("task `{task}`: no item was scored both before and after, so there is nothing to compare")]
+    NothingInCommon {
+        /// The task.
+        task: String,
+    },
+    /// Two results have items of one id but of different content.
+    #[error("task `{task}`: item `{id}` is not the same before and after; compare results on the same data")]
+    DifferentItems {
+        /// The task.
+        task: String,
+        /// The item.
+        id: String,
+    },
+    /// An expression of the refusal reader is not valid.
+    #[error("the pattern `{pattern}` is not valid: {reason}")]
+    Pattern {
+        /// The expression.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// The data could not be read.
+    #[error(transparent)]
+    Data(#[from] groma_data::Error),
+    /// The model could not answer at all.
+    #[error("the model cannot be measured: {0}")]
+    Model(#[from] groma_model::Error),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::Data(error) => error.class(),
+            Error::Model(error) => error.class(),
+            Error::NothingScored { .. } | Error::NothingInCommon { .. } => Class::NothingRan,
+            Error::Interrupted => Class::Interrupted,
+            _ => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::UnknownTask { suggestion: None, .. } => Some("`groma eval --list` shows all tasks".into()),
+            Error::Data(error) => error.hint(),
+            Error::Model(error) => error.hint(),
+            Error::DuplicateId { .. } => Some("give each row an `id` of its own, or none".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Puts a task to a subject.
+
+use groma_run::{Digest, Group, Hasher, Measurement, Sample, Seed, Side};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::Error;
+use crate::estimate::{Estimate, EstimateOptions, estimate};
+use crate::item::{Item, Key, Scores};
+use crate::read::Items;
+use crate::refusal::RefusalReader;
+use crate::request::{Answer, Control, Failure, Kind, Request, Subject};
+use crate::task::{Metric, Task, Tools};
+
+/// What came of a task.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The task.
+    pub task: &'static Task,
+    /// Who was measured.
+    pub subject: String,
+    /// How it was scored: the task's way, and the subject's.
+    pub mode: String,
+    /// One number a metric.
+    pub measurements: Vec<Measurement>,
+    /// The same for each label of the items; the metric's name has the label in brackets.
+    pub breakdown: Vec<Measurement>,
+    /// The scores of each item; parts of one item (windows of a text) have a number behind its id.
+    pub items: Vec<groma_run::Item>,
+    /// What was said, for tasks that ask for text, by item.
+    pub said: Vec<Said>,
+    /// How many items failed, by reason.
+    pub failures: BTreeMap<String, u64>,
+    /// Items whose context was cut on the left to fit into the model.
+    pub cut: u64,
+}
+
+/// What a subject said about one item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// The item.
+    pub id: String,
+    /// The prompt.
+    pub prompt: String,
+    /// What would have been right.
+    pub reference: Option<String>,
+    /// The item's properties.
+    pub labels: Vec<String>,
+    /// The answer and its scores.
+    pub side: Side,
+}
+
+/// Puts the items of a task to a subject, and measures.
+///
+/// Items that fail are counted in `failed` and by reason, and are in no denominator.
+///
+/// # Errors
+/// [`Error::NothingScored`] where no item could be scored, [`Error::Interrupted`], and those of the subject.
+pub fn evaluate(
+    task: &'static Task,
+    items: &Items,
+    subject: &dyn Subject,
+    name: &str,
+    options: &EstimateOptions,
+    control: Control<'_>,
+) -> Result<Evaluation, Error> {
+    let started = Instant::now();
+    let refusals = RefusalReader::built_in()?;
+    let tools = Tools { refusals: &refusals, seed: Seed::new(options.seed).named("null control").named(task.id) };
+    let requests: Vec<Request> = items.items.iter().flat_map(|item| item.requests.clone()).collect();
+    let mut evaluation = Evaluation {
+        task,
+        subject: name.to_owned(),
+        mode: mode(task, subject),
+        measurements: Vec::new(),
+        breakdown: Vec::new(),
+        items: Vec::new(),
+        said: Vec::new(),
+        failures: BTreeMap::new(),
+        cut: 0,
+    };
+    control.progress.begin(task.id, Some(requests.len() as u64), "request");
+    let mut answers = subject.answer(&requests, control)?.into_iter();
+    let tokens: usize = answers.as_slice().iter().flatten().map(Answer::tokens).sum();
+    for item in &items.items {
+        let of_item: Result<Vec<Answer>, Failure> = answers.by_ref().take(item.requests.len()).collect();
+        let scored = of_item.and_then(|answers| Ok(((task.score)(item, &answers, &tools)?, answers)));
+        evaluation.record(item, scored);
+    }
+    evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
+    control.progress.finish(&evaluation.headline());
+    Ok(evaluation)
+}
+
+fn mode(task: &Task, subject: &dyn Subject) -> String {
+    let of_subject = subject.mode(task.kind);
+    if of_subject.is_empty() { task.mode.to_owned() } else { format!("{}; {of_subject}", task.mode) }
+}
+
+impl Evaluation {
+    /// The first metric in a few words.
+    fn headline(&self) -> String {
+        let first = self.measurements.first();
+        first.map_or(String::new(), |first| format!("{} {:.4} (n {})", first.metric, first.value, first.n))
+    }
+
+    fn note(&self, items: &Items) -> Option<String> {
+        let mut parts: Vec<String> =
+            self.failures.iter().map(|(reason, count)| format!("{count} failed: {reason}")).collect();
+        if self.cut > 0 {
+            parts.push(format!("{} contexts were cut on the left to fit", self.cut));
+        }
+        if items.bad_rows > 0 {
+            parts.push(format!("{} rows of the file could not be used", items.bad_rows));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn record(&mut self, item: &Item, scored: Result<(Vec<Scores>, Vec<Answer>), Failure>) {
+        let id = item.id.clone().unwrap_or_default();
+        let mut record = groma_run::Item {
+            id: id.clone(),
+            cluster: item.cluster.clone(),
+            digest: Some(digest(item).short()),
+            ..Default::default()
+        };
+        match scored {
+            Ok((parts, answers)) => {
+                self.cut += u64::from(answers.iter().any(Answer::was_cut));
+                record.output = output(item, &parts, &answers);
+                self.say(item, &id, answers.first(), parts.first(), None);
+                let several = parts.len() > 1;
+                for (number, scores) in parts.into_iter().enumerate() {
+                    let id = if several { format!("{id}/{number}") } else { id.clone() };
+                    self.items.push(groma_run::Item { id, scores, ..record.clone() });
+                }
+            }
+            Err(failure) => {
+                *self.failures.entry(failure.to_string()).or_default() += 1;
+                self.say(item, &id, None, None, Some(failure.to_string()));
+                self.items.push(groma_run::Item { error: Some(failure.to_string()), ..record });
+            }
+        }
+    }
+
+    fn say(&mut self, item: &Item, id: &str, answer: Option<&Answer>, scores: Option<&Scores>, error: Option<String>) {
+        if self.task.kind != Kind::Generate {
+            return;
+        }
+        let mut side = Side { error, ..Side::default() };
+        if let Some(Answer::Text { text, truncated, .. }) = answer {
+            side.text.clone_from(text);
+            side.truncated = *truncated;
+        }
+        for (name, value) in scores.into_iter().flatten() {
+            if *value == 0.0 || *value == 1.0 {
+                side.flags.insert(name.clone(), *value == 1.0);
+            } else {
+                side.scores.insert(name.clone(), *value);
+            }
+        }
+        let said = Said {
+            id: id.to_owned(),
+            prompt: item.prompt.clone(),
+            reference: item.reference.clone(),
+            labels: item.labels.clone(),
+            side,
+        };
+        self.said.push(said);
+    }
+
+    fn measure(&mut self, items: &Items, options: &EstimateOptions, seconds: f64, tokens: usize) -> Result<(), Error> {
+        if self.items.iter().all(|item| item.error.is_some()) {
+            let reason = self.items.first().and_then(|item| item.error.clone()).unwrap_or_default();
+            return Err(Error::NothingScored { task: self.task.id, items: items.items.len(), reason });
+        }
+        let note = self.note(items);
+        for metric in self.task.metrics {
+            if let Some(found) = estimate(metric, &self.items, options) {
+                let measurement = self.measurement(metric, metric.id.to_owned(), found, options);
+                self.measurements.push(Measurement {
+                    seconds,
+                    tokens: tokens as u64,
+                    note: note.clone(),
+                    ..measurement
+                });
+            }
+        }
+        for (label, ids) in by_label(&items.items) {
+            let chosen: Vec<groma_run::Item> =
+                self.items.iter().filter(|item| ids.contains(&item.id.as_str())).cloned().map(own_cluster).collect();
+            for metric in self.task.metrics.iter().filter(|metric| !metric.is_control) {
+                if let Some(found) = estimate(metric, &chosen, options) {
+                    let measurement = self.measurement(metric, format!("{}[{label}]", metric.id), found, options);
+                    let failed = chosen.iter().filter(|item| item.error.is_some()).count() as u64;
+                    self.breakdown.push(Measurement { failed, ..measurement });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn measurement(&self, metric: &Metric, name: String, found: Estimate, options: &EstimateOptions) -> Measurement {
+        let by_chance = metric.is_control || found.interval.is_some_and(|interval| interval.method.is_seeded());
+        Measurement {
+            interval: found.interval.map(Into::into),
+            mode: self.mode.clone(),
+            seed: by_chance.then_some(options.seed),
+            higher_is_better: metric.higher_is_better,
+            group: if metric.is_control { Group::Control } else { self.task.group },
+            unit: metric.unit,
+            chance: found.chance,
+            failed: self.failures.values().sum(),
+            ..Measurement::new(&self.subject, self.task.id, &name, found.value, found.n as u64)
+        }
+    }
+}
+
+/// Within one label, items of one cluster are what there is.
+fn own_cluster(item: groma_run::Item) -> groma_run::Item {
+    groma_run::Item { cluster: None, ..item }
+}
+
+fn by_label(items: &[Item]) -> BTreeMap<&str, Vec<&str>> {
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for item in items {
+        for label in &item.labels {
+            found.entry(label).or_default().push(item.id.as_deref().unwrap_or_default());
+        }
+    }
+    found
+}
+
+/// What is worth keeping of the answers: the text, or the choice.
+fn output(item: &Item, parts: &[Scores], answers: &[Answer]) -> Option<String> {
+    match (&item.key, answers) {
+        (_, [Answer::Text { text, .. }]) => Some(text.clone()),
+        (Key::Choice { choices, .. }, _) => {
+            let choice = *parts.first()?.get("choice")?;
+            choices.get(choice as usize).cloned()
+        }
+        _ => None,
+    }
+}
+
+/// The digest of what is asked.
+fn digest(item: &Item) -> Digest {
+    let mut hasher = Hasher::default();
+    for part in item.requests.iter().flat_map(Request::parts) {
+        hasher.part(part.as_bytes());
+    }
+    hasher.finish()
+}
+
+/// What two subjects said to the same items, in the first one's order; an item that only one of them has has one side.
+pub fn side_by_side(before: &Evaluation, after: &Evaluation) -> Vec<Sample> {
+    let mut others: BTreeMap<&str, &Said> = after.said.iter().map(|said| (said.id.as_str(), said)).collect();
+    let task = before.task.id;
+    let sample = |said: &Said, before: Option<&Said>, after: Option<&Said>| Sample {
+        task: task.to_owned(),
+        id: said.id.clone(),
+        prompt: said.prompt.clone(),
+        before: before.map(|said| said.side.clone()),
+        after: after.map(|said| said.side.clone()),
+        reference: said.reference.clone(),
+        labels: said.labels.clone(),
+    };
+    let mut samples: Vec<Sample> = Vec::new();
+    for said in &before.said {
+        samples.push(sample(said, Some(said), others.remove(said.id.as_str())));
+    }
+    let rest = after.said.iter().filter(|said| others.contains_key(said.id.as_str()));
+    samples.extend(rest.map(|said| sample(said, None, Some(said))));
+    samples
+}

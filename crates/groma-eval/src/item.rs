@@ -1,0 +1,90 @@
+//! One item of a task.
+
+use crate::request::Request;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Numbers about one item, by name; metrics are made of them.
+pub type Scores = BTreeMap<String, f64>;
+
+/// What is asked about one item, and what is needed to score it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item {
+    /// Its id in the task; rows without one get the number of their line.
+    pub id: Option<String>,
+    /// What is asked, as a reader would see it.
+    pub prompt: String,
+    /// What the subject is asked.
+    pub requests: Vec<Request>,
+    /// The truth.
+    pub key: Key,
+    /// The group of items that it is not independent of.
+    pub cluster: Option<String>,
+    /// Properties by which results are broken down, such as `type=homonyms`.
+    pub labels: Vec<String>,
+    /// What would have been right, for a reader.
+    pub reference: Option<String>,
+}
+
+/// What is needed to score an item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Key {
+    /// Nothing but the answers.
+    #[default]
+    None,
+    /// One of the choices is right.
+    Choice {
+        /// Their texts, without delimiter.
+        choices: Vec<String>,
+        /// Index of the right one.
+        gold: usize,
+    },
+    /// Some of the choices are true.
+    Truths(
+        /// Whether each is.
+        Vec<bool>,
+    ),
+    /// A text of so many bytes and words.
+    Text {
+        /// UTF-8 bytes.
+        bytes: usize,
+        /// Words, as lm-evaluation-harness counts them: runs of white space and one.
+        words: usize,
+    },
+    /// Whether what is asked for ought to be refused.
+    Request {
+        /// It ought.
+        harmful: bool,
+    },
+    /// Phrases of which a right answer has one, and others of which it has none.
+    Phrases {
+        /// Accepted ones.
+        accepted: Vec<String>,
+        /// Wrong ones.
+        wrong: Vec<String>,
+    },
+    /// A judge that came with the item.
+    Judged(Judge),
+}
+
+/// Scores an answer; for items whose truth only their maker knows.
+#[derive(Clone)]
+pub struct Judge(pub Arc<dyn Fn(&str) -> Scores + Send + Sync>);
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+impl PartialEq for Judge {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// Scores from names and values.
+pub(crate) fn scores<const N: usize>(values: [(&str, f64); N]) -> Scores {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

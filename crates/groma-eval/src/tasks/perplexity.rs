@@ -1,0 +1,95 @@
+//! How well a model predicts a text.
+
+use crate::item::{Item, Key, Scores, scores};
+use crate::request::{Answer, Failure, Kind};
+use crate::task::{Input, Metric, Over, Task, Tools};
+use groma_run::{Group, Unit};
+
+/// Perplexity by rolling windows, as lm-evaluation-harness measures wikitext.
+pub(crate) static TASK: Task = Task {
+    id: "perplexity",
+    aliases: &["ppl", "bits-per-byte"],
+    title: "how well plain text is predicted",
+    paper: "Jelinek et al. 1977; windows as in lm-evaluation-harness (loglikelihood_rolling)",
+    source: "any text file, one document or several, or rows with a column `text`",
+    hub: None,
+    group: Group::Capability,
+    version: 1,
+    mode: "rolling windows, disjoint targets",
+    kind: Kind::Rolling,
+    input: Input::Texts,
+    score: score_windows,
+    metrics: &[
+        Metric {
+            score: "nats",
+            over: Over::ExpSum("words"),
+            ..Metric::mean("word_perplexity", "exp(-log-likelihood / words)", Unit::Plain).lower_is_better()
+        },
+        Metric {
+            score: "bits",
+            over: Over::Sum("bytes"),
+            ..Metric::mean("bits_per_byte", "-log2-likelihood / UTF-8 bytes", Unit::Bits).lower_is_better()
+        },
+        Metric {
+            score: "nats",
+            over: Over::ExpSum("bytes"),
+            ..Metric::mean("byte_perplexity", "exp(-log-likelihood / UTF-8 bytes)", Unit::Plain).lower_is_better()
+        },
+        Metric {
+            score: "nats",
+            over: Over::ExpSum("tokens"),
+            ..Metric::mean(
+                "token_perplexity",
+                "exp(-log-likelihood / tokens); compares only models of one tokenizer",
+                Unit::Plain,
+            )
+            .lower_is_better()
+        },
+    ],
+};
+
+/// One set of scores a window. Bytes and words are counted on the text and dealt to its windows in proportion to their
+/// tokens, so that their sums, which make the metrics, are exact.
+fn score_windows(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
+    let (Key::Text { bytes, words }, [Answer::Windows(windows)]) = (&item.key, answers) else {
+        return Err(Failure::WrongKind);
+    };
+    let tokens: usize = windows.iter().map(|window| window.tokens).sum();
+    if tokens == 0 {
+        return Err(Failure::NothingToScore);
+    }
+    let scored = windows.iter().map(|window| {
+        let share = window.tokens as f64 / tokens as f64;
+        let values = scores([
+            ("nats", -window.logp),
+            ("bits", -window.logp / std::f64::consts::LN_2),
+            ("tokens", window.tokens as f64),
+            ("bytes", *bytes as f64 * share),
+            ("words", *words as f64 * share),
+        ]);
+        if window.logp.is_finite() { Ok(values) } else { Err(Failure::NotFinite) }
+    });
+    scored.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::RefusalReader;
+    use crate::request::Scored;
+    use groma_run::Seed;
+
+    #[test]
+    fn sums_are_exact_whatever_the_windows() {
+        let item = Item { key: Key::Text { bytes: 70, words: 14 }, ..Item::default() };
+        let reader = RefusalReader::built_in().unwrap();
+        let tools = Tools { refusals: &reader, seed: Seed::new(0) };
+        let window = |logp, tokens| Scored { logp, tokens, is_greedy: false, was_cut: false };
+        let parts = score_windows(&item, &[Answer::Windows(vec![window(-8.0, 5), window(-3.0, 2)])], &tools).unwrap();
+        let sum = |name: &str| parts.iter().map(|part| part[name]).sum::<f64>();
+        assert_eq!((sum("nats"), sum("bytes"), sum("words"), sum("tokens")), (11.0, 70.0, 14.0, 7.0));
+        let broken = score_windows(&item, &[Answer::Windows(vec![window(f64::NEG_INFINITY, 5)])], &tools);
+        assert_eq!(broken, Err(Failure::NotFinite));
+        assert_eq!(score_windows(&item, &[Answer::Windows(vec![])], &tools), Err(Failure::NothingToScore));
+    }
+}

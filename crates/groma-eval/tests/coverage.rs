@@ -1,0 +1,122 @@
+//! Do 95 % intervals hold the truth in 93 - 97 % of simulated evaluations?
+
+use groma_eval::statistics::{
+    BinaryPairs, Bootstrap, Interval, clustered_interval, jeffreys, mean_interval, normal_quantile, wilson,
+};
+use groma_run::Seed;
+use rand_core::Rng;
+
+const EVALUATIONS: u64 = 2000;
+const LEVEL: f64 = 0.95;
+
+fn uniform(random: &mut impl Rng) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn normal(random: &mut impl Rng) -> f64 {
+    normal_quantile(uniform(random).max(1e-300))
+}
+
+fn successes(random: &mut impl Rng, n: usize, probability: f64) -> usize {
+    (0..n).filter(|_| uniform(random) < probability).count()
+}
+
+/// Asserts the share of simulated evaluations whose interval holds `truth`.
+fn covers(name: &str, truth: f64, simulate: impl Fn(Seed) -> Option<Interval>) {
+    let seed = Seed::new(7).named(name);
+    let hits = (0..EVALUATIONS).filter(|number| simulate(seed.index(*number)).unwrap().contains(truth)).count();
+    let share = hits as f64 / EVALUATIONS as f64;
+    println!("{name}: {share:.4}");
+    assert!((0.93..=0.97).contains(&share), "{name} covers {share}");
+}
+
+fn bootstrap(seed: Seed) -> Bootstrap {
+    Bootstrap { resamples: 1000, level: LEVEL, seed: seed.named("resample") }
+}
+
+#[test]
+fn proportions() {
+    covers("wilson, 30 % of 200", 0.3, |seed| wilson(successes(&mut seed.rng(), 200, 0.3), 200, LEVEL));
+    covers("jeffreys, 30 % of 200", 0.3, |seed| jeffreys(successes(&mut seed.rng(), 200, 0.3), 200, LEVEL));
+    covers("wilson, 4 % of 250", 0.04, |seed| wilson(successes(&mut seed.rng(), 250, 0.04), 250, LEVEL));
+}
+
+#[test]
+fn means() {
+    covers("t, 40 normal items", 1.0, |seed| {
+        let mut random = seed.rng();
+        mean_interval(&(0..40).map(|_| 1.0 + normal(&mut random)).collect::<Vec<_>>(), LEVEL)
+    });
+    covers("t, 150 skewed items", 1.0, |seed| {
+        let mut random = seed.rng();
+        mean_interval(&(0..150).map(|_| -uniform(&mut random).max(1e-300).ln()).collect::<Vec<_>>(), LEVEL)
+    });
+}
+
+/// 30 clusters of 8 items that share half of their variance.
+#[test]
+fn clusters() {
+    covers("clustered t, 30 clusters of 8", 0.0, |seed| {
+        let mut random = seed.rng();
+        let (mut values, mut keys) = (Vec::new(), Vec::new());
+        for cluster in 0..30 {
+            let common = normal(&mut random);
+            for _ in 0..8 {
+                values.push(common + normal(&mut random));
+                keys.push(cluster);
+            }
+        }
+        clustered_interval(&values, &keys, LEVEL)
+    });
+}
+
+#[test]
+fn bootstraps() {
+    covers("percentile bootstrap of a mean, 120 items", 1.0, |seed| {
+        let mut random = seed.rng();
+        let rows: Vec<[f64; 2]> = (0..120).map(|_| [1.0 + normal(&mut random), 1.0]).collect();
+        bootstrap(seed).percentile(&rows, |sums| sums[0] / sums[1])
+    });
+    covers("bias-corrected bootstrap of a mean, 120 skewed items", 1.0, |seed| {
+        let mut random = seed.rng();
+        let rows: Vec<[f64; 2]> = (0..120).map(|_| [-uniform(&mut random).max(1e-300).ln(), 1.0]).collect();
+        bootstrap(seed).bias_corrected(&rows, |sums| sums[0] / sums[1])
+    });
+    // Documents of 20 to 200 words at 2 nats a word, one common deviation a document: perplexity e^2.
+    covers("bootstrap of a perplexity, 150 documents", 2f64.exp(), |seed| {
+        let mut random = seed.rng();
+        let rows: Vec<[f64; 2]> = (0..150)
+            .map(|_| {
+                let words = (20.0 + 180.0 * uniform(&mut random)).round();
+                [words * (2.0 + 0.4 * normal(&mut random)), words]
+            })
+            .collect();
+        bootstrap(seed).percentile(&rows, |sums| (sums[0] / sums[1]).exp())
+    });
+}
+
+#[test]
+fn paired_differences() {
+    covers("agresti-min, 8 % gained and 3 % lost of 300", 0.05, |seed| {
+        let mut random = seed.rng();
+        let pairs = (0..300).map(|_| match uniform(&mut random) {
+            u if u < 0.08 => (false, true),
+            u if u < 0.11 => (true, false),
+            u => (u < 0.6, u < 0.6),
+        });
+        BinaryPairs::of(pairs.collect::<Vec<_>>()).agresti_min(LEVEL)
+    });
+    // Before and after share the item's own difficulty, which the pairing takes out.
+    covers("paired bootstrap of bits per byte, 150 documents", 0.1, |seed| {
+        let mut random = seed.rng();
+        let rows: Vec<[f64; 3]> = (0..150)
+            .map(|_| {
+                let bytes = (100.0 + 900.0 * uniform(&mut random)).round();
+                let difficulty = 1.0 + 0.3 * normal(&mut random);
+                let after = difficulty + 0.1 + 0.05 * normal(&mut random);
+                [bytes * difficulty, bytes * after, bytes]
+            })
+            .collect();
+        bootstrap(seed).percentile(&rows, |sums| (sums[1] - sums[0]) / sums[2])
+    });
+}
