@@ -1,0 +1,104 @@
+//! Data names of a recipe: what the organism made, the two parts of the preference pairs, or a file.
+
+use std::path::{Path, PathBuf};
+
+use groma_data::{ReadOptions, ShapeOptions, read, split, write_jsonl};
+use groma_run::{Digest, Finding, Seed, Severity};
+
+use crate::Error;
+
+/// Prefix of files that the organism made.
+pub(crate) const VILLAGE: &str = "village";
+/// Where they are in a run directory.
+pub(crate) const VILLAGE_DIRECTORY: &str = "village";
+/// Prefix of the two parts of the preference pairs.
+const PREFERENCES: &str = "preferences";
+/// Where they are in a run directory.
+pub(crate) const DATA_DIRECTORY: &str = "data";
+
+/// A data name, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DataName<'a> {
+    /// `village:train/texts`.
+    Village(&'a str),
+    /// `preferences:train` and `preferences:held_out`.
+    Preferences(&'a str),
+    /// Anything else: a file, or a hub id.
+    File(&'a str),
+}
+
+impl<'a> DataName<'a> {
+    pub(crate) fn parse(name: &'a str) -> Result<Self, Error> {
+        match name.split_once(':') {
+            Some((VILLAGE, part)) => Ok(DataName::Village(part)),
+            Some((PREFERENCES, part @ ("train" | "held_out"))) => Ok(DataName::Preferences(part)),
+            Some((PREFERENCES, part)) => {
+                let problem = format!("`{PREFERENCES}:{part}` is neither preferences:train nor preferences:held_out");
+                Err(Error::Recipe { name: name.into(), problem })
+            }
+            _ => Ok(DataName::File(name)),
+        }
+    }
+}
+
+/// The file of one part of the preference pairs, relative to the run directory.
+pub(crate) fn preferences_file(part: &str) -> String {
+    format!("{DATA_DIRECTORY}/preferences-{part}.jsonl")
+}
+
+/// What splitting a preference file found.
+pub(crate) struct SplitResult {
+    pub(crate) train: usize,
+    pub(crate) held_out: usize,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Splits a preference file into two JSONL files, by prompt and seed.
+///
+/// Pairs whose sides are the same text teach nothing and cannot be measured; they are left out and counted.
+pub(crate) fn split_preferences(file: &Path, held_out: f64, seed: Seed, into: &Path) -> Result<SplitResult, Error> {
+    let rows = read(file, &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?;
+    let total = rows.bad.total;
+    let (identical, pairs): (Vec<_>, Vec<_>) = rows.rows.into_iter().partition(|pair| pair.is_identical());
+    let mut findings = Vec::new();
+    if rows.bad.count > 0 {
+        let place = rows.bad.shown.first().map(ToString::to_string);
+        findings.push(finding("bad-rows", rows.bad.count, total, "rows that could not be read were left out", place));
+    }
+    if !identical.is_empty() {
+        let place = identical.first().map(|pair| pair.location.to_string());
+        let text = "pairs whose chosen and rejected answers are the same were left out";
+        findings.push(finding("identical-pairs", identical.len() as u64, total, text, place));
+    }
+    let parts = split(&pairs, held_out, seed)?;
+    let (train, eval) = parts.apply(&pairs);
+    std::fs::create_dir_all(into.join(DATA_DIRECTORY)).map_err(groma_run::Error::io("create", into))?;
+    write_jsonl(&into.join(preferences_file("train")), &train)?;
+    write_jsonl(&into.join(preferences_file("held_out")), &eval)?;
+    Ok(SplitResult { train: train.len(), held_out: eval.len(), findings })
+}
+
+fn finding(check: &str, count: u64, total: u64, text: &str, place: Option<String>) -> Finding {
+    Finding {
+        check: check.into(),
+        severity: Severity::Warning,
+        count,
+        total,
+        message: text.into(),
+        places: place.into_iter().collect(),
+        remedy: None,
+    }
+}
+
+/// A local file and the digest of its content.
+pub(crate) struct DataFile {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: Digest,
+}
+
+impl DataFile {
+    pub(crate) fn new(path: PathBuf) -> Result<Self, Error> {
+        let digest = Digest::of_file(&path)?;
+        Ok(DataFile { path, digest })
+    }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong in a recipe.
+
+use groma_run::{Class, Classify};
+
+/// The error of this crate; most are those of the crates that do the work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipe that cannot be done.
+    #[error("recipe `{name}`: {problem}")]
+    Recipe {
+        /// The recipe's file or name.
+        name: String,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// An override that does not fit the recipe.
+    #[error("cannot set `{pair}`: it {problem}")]
+    Override {
+        /// As it was given.
+        pair: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Of a stage: names it.
+    #[error("stage `{stage}`: {source}")]
+    Stage {
+        /// The stage.
+        stage: String,
+        /// What happened.
+        source: Box<Error>,
+    },
+    /// Of run directories.
+    #[error(transparent)]
+    Run(#[from] groma_run::Error),
+    /// Of data.
+    #[error(transparent)]
+    Data(#[from] groma_data::Error),
+    /// Of models.
+    #[error(transparent)]
+    Model(#[from] groma_model::Error),
+    /// Of training.
+    #[error(transparent)]
+    Align(#[from] groma_align::Error),
+    /// Of measuring.
+    #[error(transparent)]
+    Eval(#[from] groma_eval::Error),
+    /// Of the organism.
+    #[error(transparent)]
+    Organism(#[from] groma_organism::Error),
+    /// Of the report.
+    #[error(transparent)]
+    Report(#[from] groma_report::Error),
+}
+
+impl Error {
+    fn inner(&self) -> Option<&dyn Classify> {
+        Some(match self {
+            Error::Stage { source, .. } => &**source,
+            Error::Run(source) => source,
+            Error::Data(source) => source,
+            Error::Model(source) => source,
+            Error::Align(source) => source,
+            Error::Eval(source) => source,
+            Error::Organism(source) => source,
+            Error::Report(source) => source,
+            Error::Recipe { .. } | Error::Override { .. } => return None,
+        })
+    }
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        self.inner().map_or(Class::Usage, Classify::class)
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Recipe { .. } => Some("`groma run --print-recipe` shows a complete recipe".into()),
+            _ => self.inner().and_then(Classify::hint),
+        }
+    }
+}

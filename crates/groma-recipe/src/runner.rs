@@ -1,0 +1,307 @@
+//! Does the stages of a recipe in a run directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use groma_kernels::Backend;
+use groma_model::TemplateChoice;
+use groma_report::{Headline, Options, write_report};
+use groma_run::{
+    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Manifest, Progress, Recorder, RunDirectory, RunRecords,
+    Seed, StageEntry, StageKey, StageRecord, Status, SystemClock,
+};
+use serde_json::json;
+
+use crate::data::{DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
+use crate::stages;
+use crate::{Error, Recipe, Stage};
+
+/// Raised when the code of a stage comes to give other results.
+const VERSION: u32 = 1;
+/// The stage that builds the organism.
+const ORGANISM: &str = "organism";
+/// The stage that splits the preference pairs.
+const SPLIT: &str = "preferences";
+
+/// What a recipe names, as local paths.
+pub struct Inputs<'a> {
+    /// From a name in the recipe (a path or a hub id) to a local path, and the revision of a hub id.
+    pub resolve: &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>,
+    /// The command line, for the manifest.
+    pub command: Vec<String>,
+}
+
+/// What the work is done with.
+#[derive(Clone)]
+pub struct Work {
+    /// Where models run.
+    pub backend: Arc<dyn Backend>,
+    /// Is told how far the work is.
+    pub progress: Arc<dyn Progress>,
+    /// May ask to stop.
+    pub cancel: Cancel,
+    /// Threads that models use, for the manifest.
+    pub threads: usize,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+    /// The headline table.
+    pub headline: Headline,
+    /// Stages that were done now, and stages taken over from an earlier start.
+    pub done: usize,
+    /// See `done`.
+    pub reused: usize,
+    /// Seconds that this start took.
+    pub seconds: f64,
+}
+
+/// Does `recipe` in `directory`, going on where an earlier start left it.
+///
+/// # Errors
+/// Those of the stages, each with its name. What was done until then stays, and counts at the next start.
+pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Work) -> Result<Summary, Error> {
+    let started = Instant::now();
+    let mut runner = Runner::new(recipe, inputs, directory, work)?;
+    let result = runner.stages();
+    let (status, error) = match &result {
+        Ok(()) => (Status::Done, None),
+        Err(error) if error.class() == groma_run::Class::Interrupted => (Status::Interrupted, None),
+        Err(error) => (Status::Failed, Some(error.to_string())),
+    };
+    runner.manifest.status = status;
+    runner.manifest.error = error;
+    runner.manifest.finished = Some(SystemClock::default().now());
+    directory.write_manifest(&runner.manifest)?;
+    result?;
+    let records = RunRecords::read(directory.path())?;
+    let report = write_report(directory.files(), &records, &Options::default())?;
+    let headline = Headline::of_run(&records);
+    let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
+    Ok(Summary { directory: directory.path().to_owned(), report, headline, done, reused, seconds })
+}
+
+/// A model that a stage reads.
+pub(crate) struct ModelDirectory {
+    pub(crate) path: PathBuf,
+    /// As it is called in cards and messages.
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+}
+
+/// A recipe being done.
+pub(crate) struct Runner<'a> {
+    pub(crate) recipe: &'a Recipe,
+    inputs: &'a Inputs<'a>,
+    pub(crate) directory: &'a RunDirectory,
+    pub(crate) work: &'a Work,
+    pub(crate) manifest: Manifest,
+    records: Vec<StageRecord>,
+    done: usize,
+    reused: usize,
+}
+
+impl<'a> Runner<'a> {
+    fn new(recipe: &'a Recipe, inputs: &'a Inputs<'a>, directory: &'a RunDirectory, work: &'a Work) -> Result<Self, Error> {
+        let config = json!(recipe);
+        let clock = SystemClock::default();
+        let mut manifest =
+            Manifest::new(&recipe.name, inputs.command.clone(), config, recipe.seed, work.threads, &clock);
+        if let Some(earlier) = directory.read_manifest()? {
+            manifest.started = earlier.started;
+            manifest.resumed = earlier.resumed + 1;
+        }
+        directory.write_manifest(&manifest)?;
+        Ok(Runner { recipe, inputs, directory, work, manifest, records: Vec::new(), done: 0, reused: 0 })
+    }
+
+    fn stages(&mut self) -> Result<(), Error> {
+        let recipe = self.recipe;
+        if recipe.model == VILLAGE || recipe.uses(VILLAGE) {
+            self.named(ORGANISM, Self::organism)?;
+        }
+        if recipe.uses(SPLIT) {
+            self.named(SPLIT, Self::split)?;
+        }
+        for stage in &recipe.stages {
+            self.named(stage.name(), |runner| match stage {
+                Stage::Train(stage) => stages::train::run(runner, stage),
+                Stage::Measure(stage) => stages::measure::run(runner, stage),
+                Stage::Compare(stage) => stages::compare::run(runner, stage),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs a stage; its error gets its name.
+    fn named(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.work.cancel.check()?;
+        work(self).map_err(|source| Error::Stage { stage: name.into(), source: Box::new(source) })
+    }
+
+    fn organism(&mut self) -> Result<(), Error> {
+        let key = StageKey::new(ORGANISM, VERSION).config(&json!({ "seed": self.recipe.seed }))?;
+        self.stage(key, |runner, _| {
+            let target = runner.directory.inside(VILLAGE_DIRECTORY)?;
+            stages::organism::build(runner.recipe.seed, &target)?;
+            Ok(Finished { outputs: vec![VILLAGE_DIRECTORY.into()], ..Finished::default() })
+        })
+    }
+
+    fn split(&mut self) -> Result<(), Error> {
+        let recipe = self.recipe;
+        let Some(name) = &recipe.preferences else {
+            let problem = "names no `preferences`, but a stage reads them".into();
+            return Err(Error::Recipe { name: recipe.name.clone(), problem });
+        };
+        let (path, revision) = (self.inputs.resolve)(name)?;
+        let file = DataFile::new(path)?;
+        self.note_input("preferences", name, revision, file.digest);
+        let config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
+        let key = StageKey::new(SPLIT, VERSION).config(&config)?.input("preferences", file.digest);
+        self.stage(key, |runner, recorder| {
+            let seed = Seed::new(recipe.seed).named(SPLIT);
+            let found = split_preferences(&file.path, recipe.held_out, seed, runner.directory.path())?;
+            let text = format!("{} pairs train, {} are held out", found.train, found.held_out);
+            recorder.message(EventKind::Note, &text);
+            found.findings.into_iter().for_each(|finding| recorder.finding(finding));
+            let outputs = vec![preferences_file("train"), preferences_file("held_out")];
+            Ok(Finished { outputs, result: json!({ "train": found.train, "held_out": found.held_out }), ..Finished::default() })
+        })
+    }
+
+    /// Does the work of `key`, unless it was done before.
+    pub(crate) fn stage(
+        &mut self,
+        key: StageKey,
+        work: impl FnOnce(&mut Self, &Recorder) -> Result<Finished, Error>,
+    ) -> Result<(), Error> {
+        let entry = |status, seconds, tokens| StageEntry {
+            name: key.name().to_owned(),
+            key: key.digest(),
+            status,
+            seconds,
+            tokens,
+        };
+        if let Some(record) = self.directory.stage_done(&key)? {
+            self.manifest.set_stage(entry(Status::Reused, record.seconds, record.tokens));
+            self.records.push(record);
+            self.reused += 1;
+            return Ok(());
+        }
+        self.manifest.set_stage(entry(Status::Running, 0.0, 0));
+        self.directory.write_manifest(&self.manifest)?;
+        let started = Instant::now();
+        let recorder = self.directory.recorder(&key);
+        let result = work(self, &recorder);
+        let seconds = started.elapsed().as_secs_f64();
+        let finished = match result {
+            Ok(finished) => finished,
+            Err(error) => {
+                let interrupted = error.class() == groma_run::Class::Interrupted;
+                let status = if interrupted { Status::Interrupted } else { Status::Failed };
+                self.manifest.set_stage(entry(status, seconds, 0));
+                return Err(error);
+            }
+        };
+        let record = self.directory.finish_stage(&key, Finished { seconds, ..finished })?;
+        self.manifest.set_stage(entry(Status::Done, seconds, record.tokens));
+        self.directory.write_manifest(&self.manifest)?;
+        self.records.push(record);
+        self.done += 1;
+        Ok(())
+    }
+
+    /// The record of an earlier stage.
+    pub(crate) fn record(&self, stage: &str) -> Option<&StageRecord> {
+        self.records.iter().find(|record| record.stage == stage)
+    }
+
+    /// The file that a data name stands for.
+    pub(crate) fn data(&mut self, name: &str) -> Result<DataFile, Error> {
+        match DataName::parse(name)? {
+            DataName::Village(part) => {
+                DataFile::new(self.directory.inside(&format!("{VILLAGE_DIRECTORY}/{part}.jsonl"))?)
+            }
+            DataName::Preferences(part) => DataFile::new(self.directory.inside(&preferences_file(part))?),
+            DataName::File(name) => {
+                let (path, revision) = (self.inputs.resolve)(name)?;
+                let file = DataFile::new(path)?;
+                self.note_input("data", name, revision, file.digest);
+                Ok(file)
+            }
+        }
+    }
+
+    /// The model that a stage reads: the one it names, else that of the latest training stage before it.
+    pub(crate) fn model(&mut self, stage: &str, named: Option<&str>) -> Result<ModelDirectory, Error> {
+        let earlier = self.recipe.stages.iter().take_while(|other| other.name() != stage);
+        let latest = earlier.filter(|other| matches!(other, Stage::Train(_))).last().map(Stage::name);
+        match named.or(latest).filter(|name| *name != "base") {
+            Some(trained) => {
+                let path = self.directory.inside(&stages::train::output(self.recipe, trained))?;
+                let digest = self.record(trained).map_or(Digest::of_bytes(b""), |record| record.key);
+                Ok(ModelDirectory { name: trained.into(), digest, path })
+            }
+            None => self.base_model(),
+        }
+    }
+
+    fn base_model(&mut self) -> Result<ModelDirectory, Error> {
+        let name = self.recipe.model.clone();
+        if name == VILLAGE {
+            let path = self.directory.inside(&format!("{VILLAGE_DIRECTORY}/model"))?;
+            let digest = Digest::of_path(&path)?;
+            return Ok(ModelDirectory { path, name, digest });
+        }
+        let (path, revision) = (self.inputs.resolve)(&name)?;
+        let digest = Digest::of_path(&path)?;
+        self.note_input("model", &name, revision, digest);
+        Ok(ModelDirectory { path, name, digest })
+    }
+
+    /// The chat template that the recipe asks for.
+    pub(crate) fn template(&self) -> TemplateChoice {
+        match self.recipe.chat_template.as_str() {
+            "auto" => TemplateChoice::Auto,
+            id => TemplateChoice::BuiltIn(id.to_owned()),
+        }
+    }
+
+    /// Enters the tokenizer and the chat template of an opened model into the manifest.
+    pub(crate) fn note_template(&mut self, model: &groma_model::LocalModel) {
+        let template = &model.chat;
+        self.note_input("chat template", &template.name, None, Digest::of_bytes(template.template.source().as_bytes()));
+        let digest = Digest::of_bytes(model.tokenizer.digest().as_bytes());
+        self.note_input("tokenizer", "tokenizer.json", None, digest);
+    }
+
+    /// Enters an input into the manifest.
+    pub(crate) fn note_input(&mut self, role: &str, name: &str, revision: Option<String>, digest: Digest) {
+        let input = Input { role: role.into(), name: name.into(), revision, digest, bytes: None, note: None };
+        self.manifest.set_input(input);
+    }
+
+    /// The key of a stage with what all stages read.
+    pub(crate) fn key(&self, name: &str) -> StageKey {
+        StageKey::new(name, VERSION)
+    }
+}
+
+impl Recipe {
+    /// Whether any stage reads data with this prefix.
+    fn uses(&self, prefix: &str) -> bool {
+        let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);
+        self.stages.iter().any(|stage| match stage {
+            Stage::Train(stage) => has(&stage.data) || stage.evaluation_data.as_deref().is_some_and(has),
+            Stage::Measure(stage) => stage.tasks.iter().any(|task| has(&task.data)),
+            Stage::Compare(_) => false,
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! The kinds of stages.
+
+pub(crate) mod compare;
+pub(crate) mod measure;
+pub(crate) mod organism;
+pub(crate) mod train;

@@ -1,0 +1,59 @@
+//! Trains a model and writes it to the run directory.
+
+use groma_align::{Method, Settings};
+use groma_model::LocalModel;
+use groma_run::{Finished, MODEL, Seed};
+use serde_json::json;
+
+use crate::recipe::{Recipe, Stage, Train};
+use crate::runner::Runner;
+use crate::train::{CardText, Trainable, checkpoints, read_rows};
+use crate::Error;
+
+/// Where the model of a training stage is written, relative to the run directory: `model` for the last one, else below
+/// `models`.
+pub(crate) fn output(recipe: &Recipe, name: &str) -> String {
+    let last = recipe.stages.iter().rev().find(|stage| matches!(stage, Stage::Train(_))).map(Stage::name);
+    if last == Some(name) { MODEL.into() } else { format!("models/{name}") }
+}
+
+pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
+    let method = Method::require(&stage.method)?;
+    let mut given = stage.settings.clone();
+    given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
+    let settings = Settings::resolve(method, &given)?;
+    let model = runner.model(&stage.name, stage.model.as_deref())?;
+    let data = runner.data(&stage.data)?;
+    let evaluation = stage.evaluation_data.as_deref().map(|name| runner.data(name)).transpose()?;
+
+    let config = json!({
+        "method": method.id, "settings": settings.values, "limit": stage.limit,
+        "template": runner.recipe.chat_template, "seed": runner.recipe.seed,
+    });
+    let mut key = runner.key(&stage.name).config(&config)?.input("model", model.digest).input("data", data.digest);
+    if let Some(evaluation) = &evaluation {
+        key = key.input("evaluation", evaluation.digest);
+    }
+    runner.stage(key, |runner, recorder| {
+        let seed = Seed::new(runner.recipe.seed).named(&stage.name);
+        let (rows, _) = read_rows(&data.path, method, stage.limit, seed)?;
+        let held_out = match &evaluation {
+            Some(file) => Some(read_rows(&file.path, method, None, seed)?.0),
+            None => None,
+        };
+        let opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
+        runner.note_template(&opened);
+        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?;
+        let card = CardText {
+            name: format!("{}-{}", runner.recipe.name, stage.name),
+            base_model: Some(model.name.clone()),
+            data: stage.data.clone(),
+        };
+        let kept = checkpoints(&runner.directory.checkpoints(), &stage.name);
+        let output = output(runner.recipe, &stage.name);
+        let target = runner.directory.inside(&output)?;
+        let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
+        let result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
+        Ok(Finished { tokens: outcome.num_tokens, outputs: vec![output], result, ..Finished::default() })
+    })
+}

@@ -1,0 +1,277 @@
+//! Training a model from files: rows, tokens, the loop, and what it leaves. Used by recipes and by `groma train`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use groma_align::{
+    Card, Conversation, DataShape, Encode, Limits, Method, Observer, Outcome, Prepared, Session, Settings, StepReport,
+    export, prepare, setup,
+};
+use groma_data::{
+    BadRows, Completion, LanguageModelling, Message, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
+};
+use groma_model::chat::{Message as Turn, Options, TokenOptions};
+use groma_model::tokenizer::Specials;
+use groma_model::{LocalModel, Transformer};
+use groma_run::{Advance, Digest, Finding, Hasher, Progress, Recorder, Seed};
+use std::collections::BTreeMap;
+
+use crate::{Error, Work};
+
+/// Rows that a method can read.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Texts or conversations.
+    LanguageModelling(Vec<LanguageModelling>),
+    /// Prompts with an answer.
+    Completions(Vec<Completion>),
+    /// Prompts with a preferred and another answer.
+    Preferences(Vec<Preference>),
+}
+
+/// Reads the rows of a file in the shape that `method` needs, at most `limit` of them (drawn by `seed`).
+///
+/// # Errors
+/// Those of reading and shaping.
+pub fn read_rows(path: &Path, method: &Method, limit: Option<usize>, seed: Seed) -> Result<(Rows, BadRows), Error> {
+    let table = read(path, &ReadOptions::default())?;
+    let table = match limit {
+        Some(limit) if limit < table.records.len() => table.select(&sample(table.records.len(), limit, seed)),
+        _ => table,
+    };
+    let options = ShapeOptions::default();
+    if method.data.contains(&DataShape::Preference) {
+        let rows = table.into_preferences(&options)?;
+        return Ok((Rows::Preferences(rows.rows), rows.bad));
+    }
+    if Shape::detect(&table)? == Shape::PromptCompletion {
+        let rows = table.into_completions(&options)?;
+        return Ok((Rows::Completions(rows.rows), rows.bad));
+    }
+    let rows = table.into_language_modelling(&options)?;
+    Ok((Rows::LanguageModelling(rows.rows), rows.bad))
+}
+
+impl Rows {
+    fn borrowed(&self) -> groma_align::Rows<'_> {
+        match self {
+            Rows::LanguageModelling(rows) => groma_align::Rows::LanguageModelling(rows),
+            Rows::Completions(rows) => groma_align::Rows::Completions(rows),
+            Rows::Preferences(rows) => groma_align::Rows::Preferences(rows),
+        }
+    }
+}
+
+/// A model, and rows ready to train it.
+pub struct Trainable {
+    /// The model.
+    pub model: LocalModel,
+    /// Method and hyperparameters.
+    pub settings: Settings,
+    /// What is trained on.
+    pub train: Prepared,
+    /// Held-out rows.
+    pub evaluation: Option<Prepared>,
+    /// Digest of the model before training.
+    pub model_digest: Digest,
+}
+
+/// Tokenizer and template of a model, as preparation needs them.
+struct Encoder<'a>(&'a LocalModel);
+
+impl Encode for Encoder<'_> {
+    fn text(&self, text: &str, special: bool) -> groma_model::Result<Vec<u32>> {
+        let specials = if special { Specials::AsConfigured } else { Specials::None };
+        Ok(self.0.tokenizer.encode(text, specials)?)
+    }
+
+    fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> groma_model::Result<Conversation> {
+        let options = TokenOptions {
+            template: Options { add_generation_prompt, ..Options::default() },
+            ensure_bos: true,
+            ..TokenOptions::default()
+        };
+        let turns: Vec<Turn> = messages.iter().map(turn).collect();
+        let tokens = self.0.chat.template.render_tokens(&self.0.tokenizer, &turns, &options)?;
+        Ok(Conversation { ids: tokens.ids, assistant: Some(tokens.assistant_mask) })
+    }
+
+    fn bos(&self) -> Option<u32> {
+        self.0.tokenizer.bos()
+    }
+
+    fn eos(&self) -> Option<u32> {
+        self.0.tokenizer.eos()
+    }
+
+    fn stops(&self) -> Vec<u32> {
+        self.0.stop_ids()
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.0.tokenizer.vocab_size()
+    }
+}
+
+/// A message of the data as templates know it.
+pub(crate) fn turn(message: &Message) -> Turn {
+    Turn { role: message.role.clone(), content: message.content.clone(), extra: message.other.clone() }
+}
+
+impl Trainable {
+    /// Encodes rows for `model`.
+    ///
+    /// # Errors
+    /// Those of preparation, the serious findings of the pre-flight check among them.
+    pub fn new(model: LocalModel, settings: Settings, train: &Rows, evaluation: Option<&Rows>) -> Result<Self, Error> {
+        let limits = Limits {
+            vocab_size: model.transformer.spec().vocab_size,
+            max_positions: model.transformer.spec().max_positions,
+        };
+        let encoder = Encoder(&model);
+        let train = prepare(&settings, train.borrowed(), &encoder, limits)?;
+        let evaluation = evaluation.map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits)).transpose()?;
+        let model_digest = model.digest()?;
+        Ok(Trainable { model, settings, train, evaluation, model_digest })
+    }
+
+    /// Trains, and writes the result to `output`; checkpoints go to `checkpoints`, and training goes on from the latest.
+    ///
+    /// # Errors
+    /// Those of training and export.
+    pub fn run(
+        self,
+        card: CardText,
+        checkpoints: &Path,
+        output: &Path,
+        work: &Work,
+        recorder: Option<&Recorder>,
+    ) -> Result<Outcome, Error> {
+        let Trainable { model, settings, train, evaluation, model_digest } = self;
+        let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
+        let findings = train.findings.clone();
+        if let Some(recorder) = recorder {
+            findings.iter().for_each(|finding| recorder.finding(finding.clone()));
+        }
+        let mut transformer = setup(transformer, &settings)?;
+        let mut watcher = Watcher { progress: work.progress.clone(), recorder, started: Instant::now(), begun: false };
+        let mut tokens_and_template = Hasher::default();
+        tokens_and_template.part(tokenizer.digest().as_bytes());
+        tokens_and_template.part(chat.template.source().as_bytes());
+        let session = Session {
+            evaluation: evaluation.as_ref(),
+            directory: Some(checkpoints.to_owned()),
+            resume: true,
+            model_digest,
+            tokenizer_digest: tokens_and_template.finish(),
+            continues_adapter: is_adapter,
+            cancel: work.cancel.clone(),
+            observers: vec![&mut watcher],
+            ..Session::new(&settings, &train)
+        };
+        let outcome = groma_align::train(&mut transformer, session)?;
+        watcher.progress.finish(&format!("loss {:.4}", outcome.train_loss));
+        let files = output_files(&tokenizer, &chat);
+        let card = card.card(&outcome, &train, &findings, model_digest);
+        let config = checkpoint.config().map();
+        export(&transformer, &settings, config, checkpoint.generation_config(), &files, &card, output)?;
+        Ok(outcome)
+    }
+
+    /// The model before training, to look at.
+    pub fn transformer(&self) -> &Transformer {
+        &self.model.transformer
+    }
+}
+
+/// The tokenizer's files, with the chat template that the model was trained with where it brought none.
+fn output_files(
+    tokenizer: &groma_model::Tokenizer,
+    chat: &groma_model::ChatTemplate,
+) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> =
+        tokenizer.files().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+    if chat.name != "checkpoint" && !files.iter().any(|(name, _)| name == TEMPLATE_FILE) {
+        files.push((TEMPLATE_FILE.into(), chat.template.source().as_bytes().to_vec()));
+    }
+    files
+}
+
+/// Where transformers looks for a chat template.
+const TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// What only the caller knows of a model card.
+#[derive(Clone, Debug)]
+pub struct CardText {
+    /// Name of the model.
+    pub name: String,
+    /// Path or hub id of the model before training.
+    pub base_model: Option<String>,
+    /// Where the rows came from.
+    pub data: String,
+}
+
+impl CardText {
+    fn card(self, outcome: &Outcome, train: &Prepared, findings: &[Finding], base_digest: Digest) -> Card {
+        let mut metrics = outcome.metrics.clone();
+        metrics.extend(outcome.evaluation.clone().unwrap_or_default());
+        Card {
+            name: self.name,
+            base_model: self.base_model,
+            base_digest,
+            data: self.data,
+            data_digest: train.digest,
+            rows: train.examples.len(),
+            steps: outcome.steps,
+            num_tokens: outcome.num_tokens,
+            metrics,
+            findings: findings.to_vec(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+/// Tells progress and journal what training does.
+struct Watcher<'a> {
+    progress: Arc<dyn Progress>,
+    recorder: Option<&'a Recorder>,
+    started: Instant,
+    begun: bool,
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, report: &StepReport, _model: &Transformer) -> Result<(), String> {
+        if !self.begun {
+            self.begun = true;
+            let stage = self.recorder.map_or("train", |recorder| recorder.stage());
+            self.progress.begin(stage, Some(report.total_steps), "step");
+        }
+        self.progress.advance(&Advance {
+            done: report.step,
+            tokens: report.num_tokens,
+            loss: Some(report.loss),
+            note: None,
+        });
+        Ok(())
+    }
+
+    fn logged(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
+        if let Some(recorder) = self.recorder {
+            let mut metrics = metrics.clone();
+            metrics.insert("seconds".into(), self.started.elapsed().as_secs_f64());
+            recorder.metrics(step, metrics);
+        }
+    }
+
+    fn evaluated(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
+        if let Some(recorder) = self.recorder {
+            recorder.evaluation(step, metrics.clone());
+        }
+    }
+}
+
+/// Directory of a stage's checkpoints inside that of a run.
+pub(crate) fn checkpoints(directory: &Path, stage: &str) -> PathBuf {
+    directory.join(stage)
+}
