@@ -1,0 +1,145 @@
+//! Findings about rows: counted, the first few named.
+
+use groma_run::{Finding, Severity};
+use std::collections::BTreeMap;
+
+/// Places that a finding names.
+const PLACES_SHOWN: usize = 10;
+
+/// The kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// Nothing in the row is learned from.
+    NoSupervisedToken,
+    /// Chosen and rejected are the same tokens.
+    IdenticalPair,
+    /// Two rows prefer opposite completions of one prompt.
+    ContradictoryPairs,
+    /// Tokens merge across the end of the prompt.
+    BoundaryMerge,
+    /// The text begins twice.
+    DoubledBos,
+    /// No token that ends a text or turn is learned.
+    UntrainedStop,
+    /// Cut at `max_length`.
+    Truncated,
+    /// Cut so that no completion is left.
+    TruncationEmpties,
+    /// Cut so that chosen and rejected are the same.
+    TruncationEqualises,
+    /// Longer than `max_length` and left out, or an error, as configured.
+    TooLong,
+    /// The template does not mark what the assistant says.
+    NoAssistantMarks,
+    /// The tokenizer has more ids than the embedding has rows.
+    VocabularyMismatch,
+}
+
+impl Check {
+    /// Its name in files.
+    pub fn id(self) -> &'static str {
+        match self {
+            Check::NoSupervisedToken => "no-supervised-token",
+            Check::IdenticalPair => "identical-pairs",
+            Check::ContradictoryPairs => "contradictory-pairs",
+            Check::BoundaryMerge => "boundary-merge",
+            Check::DoubledBos => "doubled-bos",
+            Check::UntrainedStop => "untrained-stop",
+            Check::Truncated => "truncated",
+            Check::TruncationEmpties => "truncation-empties-completion",
+            Check::TruncationEqualises => "truncation-equalises-pair",
+            Check::TooLong => "too-long",
+            Check::NoAssistantMarks => "no-assistant-marks",
+            Check::VocabularyMismatch => "vocabulary-mismatch",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Check::NoSupervisedToken => "nothing in the row is learned from; it is left out",
+            Check::IdenticalPair => "chosen and rejected are the same tokens; the pair is left out",
+            Check::ContradictoryPairs => "another row prefers the opposite completion of the same prompt",
+            Check::BoundaryMerge => {
+                "tokens merge across the end of the prompt, so that training would see another context than inference"
+            }
+            Check::DoubledBos => "the text begins with two BOS tokens",
+            Check::UntrainedStop => "no token that ends a text or a turn is learned, so that answers would not end",
+            Check::Truncated => "the row was cut at max_length",
+            Check::TruncationEmpties => "the prompt alone fills max_length; the row is left out",
+            Check::TruncationEqualises => "cut at max_length, chosen and rejected are the same; the pair is left out",
+            Check::TooLong => "the row is longer than max_length; it is left out",
+            Check::NoAssistantMarks => "the chat template does not mark what the assistant says",
+            Check::VocabularyMismatch => "the tokenizer has ids beyond the model's embedding",
+        }
+    }
+
+    fn remedy(self) -> Option<&'static str> {
+        match self {
+            Check::NoSupervisedToken => Some("look at the chat template's generation marks and at the rows named"),
+            Check::BoundaryMerge => {
+                Some("end prompts on a token boundary, or set boundary = \"separate\" or \"diverge\"")
+            }
+            Check::DoubledBos => Some("take BOS out of the texts or of the chat template"),
+            Check::UntrainedStop => {
+                Some("use a chat template that ends turns inside the assistant's part, or raise max_length")
+            }
+            Check::Truncated | Check::TruncationEmpties | Check::TruncationEqualises | Check::TooLong => {
+                Some("raise max_length, or shorten the rows")
+            }
+            Check::NoAssistantMarks => Some("use a template with generation marks, or set assistant_only_loss = false"),
+            Check::VocabularyMismatch => Some("use the tokenizer that belongs to the model"),
+            Check::IdenticalPair | Check::ContradictoryPairs => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Tally {
+    severity: Severity,
+    count: u64,
+    places: Vec<String>,
+}
+
+/// Findings in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    tallies: BTreeMap<Check, Tally>,
+}
+
+impl Findings {
+    /// Counts a row, and names it if it is one of the first.
+    pub fn add(&mut self, check: Check, severity: Severity, place: &str) {
+        let tally = self.tallies.entry(check).or_insert(Tally { severity, count: 0, places: Vec::new() });
+        tally.severity = tally.severity.max(severity);
+        tally.count += 1;
+        if tally.places.len() < PLACES_SHOWN {
+            tally.places.push(place.to_owned());
+        }
+    }
+
+    /// How many rows a check concerns.
+    pub fn count(&self, check: Check) -> u64 {
+        self.tallies.get(&check).map_or(0, |tally| tally.count)
+    }
+
+    /// Makes a check graver.
+    pub(crate) fn raise(&mut self, check: Check, severity: Severity) {
+        if let Some(tally) = self.tallies.get_mut(&check) {
+            tally.severity = tally.severity.max(severity);
+        }
+    }
+
+    /// As records; `total`: rows that were looked at.
+    pub fn records(&self, total: u64) -> Vec<Finding> {
+        let record = |(check, tally): (&Check, &Tally)| Finding {
+            check: check.id().into(),
+            severity: tally.severity,
+            count: tally.count,
+            total,
+            message: format!("{} of {total} rows: {}", tally.count, check.message()),
+            places: tally.places.clone(),
+            remedy: check.remedy().map(str::to_owned),
+        };
+        self.tallies.iter().map(record).collect()
+    }
+}

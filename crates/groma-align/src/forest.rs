@@ -1,0 +1,138 @@
+//! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
+
+use crate::Error;
+use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
+use groma_model::{Pass, SegmentId, TokenTree, Transformer};
+use groma_run::Seed;
+use std::sync::Arc;
+
+/// Tokens, and which of them are learned from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sequence {
+    /// All tokens.
+    pub ids: Vec<u32>,
+    /// For each token, whether its log-probability counts. That of the first token never does: nothing predicts it.
+    pub supervised: Vec<bool>,
+}
+
+impl Sequence {
+    /// A prompt that is not learned from, and a completion that is.
+    pub fn completion(prompt: &[u32], completion: &[u32]) -> Self {
+        let ids = [prompt, completion].concat();
+        let supervised = (0..ids.len()).map(|i| i >= prompt.len()).collect();
+        Sequence { ids, supervised }
+    }
+
+    /// Places of the tokens whose log-probabilities count.
+    pub fn scored(&self) -> impl Iterator<Item = usize> + '_ {
+        (1..self.ids.len()).filter(|&i| self.supervised[i])
+    }
+
+    /// How many log-probabilities count.
+    pub fn scored_count(&self) -> usize {
+        self.scored().count()
+    }
+}
+
+/// The tree of some sequences, and where each of their scored tokens is predicted.
+#[derive(Debug)]
+pub(crate) struct Forest {
+    tree: TokenTree,
+    ends: Vec<SegmentId>,
+    rows: Arc<[u32]>,
+    targets: Arc<[u32]>,
+    /// Per sequence and scored token, its place in `rows` and `targets`.
+    slots: Vec<Vec<u32>>,
+}
+
+impl Forest {
+    /// Shares the prefixes of `sequences`.
+    pub(crate) fn new(sequences: &[&Sequence]) -> Self {
+        let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
+        let (tree, ends) = TokenTree::share_prefixes(&ids);
+        let wanted: Vec<Vec<(u32, u32)>> =
+            sequences.iter().zip(&ends).map(|(s, &end)| predictions(&tree, s, end)).collect();
+        let mut unique: Vec<(u32, u32)> = wanted.iter().flatten().copied().collect();
+        unique.sort_unstable();
+        unique.dedup();
+        let slot = |pair: &(u32, u32)| unique.partition_point(|other| other < pair) as u32;
+        let slots = wanted.iter().map(|pairs| pairs.iter().map(slot).collect()).collect();
+        let (rows, targets) = (unique.iter().map(|p| p.0).collect(), unique.iter().map(|p| p.1).collect());
+        Forest { tree, ends, rows, targets, slots }
+    }
+
+    /// Per scored token of a sequence, its place in the head's results.
+    pub(crate) fn slots(&self, sequence: usize) -> &[u32] {
+        &self.slots[sequence]
+    }
+
+    /// The token that a slot is the log-probability of.
+    pub(crate) fn target(&self, slot: usize) -> u32 {
+        self.targets[slot]
+    }
+
+    /// Number of results of the head.
+    pub(crate) fn slot_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Runs the model and its log-probability head.
+    pub(crate) fn forward(&self, model: &Transformer, mut tape: Tape, run: Run) -> Result<Scored, Error> {
+        let mut pass = Pass { adapter: run.adapter, dropout: run.dropout, ..Pass::default() };
+        let hidden = model.hidden(&mut tape, &self.tree, &mut pass)?;
+        let hidden = tape.gather_rows(&hidden, &self.rows);
+        let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
+        Ok(Scored { tape, head })
+    }
+
+    /// Runs the model up to the last row of each sequence and the score head behind it; the row's scores, in order.
+    pub(crate) fn forward_scores(
+        &self,
+        model: &Transformer,
+        tape: &mut Tape,
+        run: Run,
+    ) -> Result<groma_kernels::Var, Error> {
+        let mut pass = Pass { adapter: run.adapter, dropout: run.dropout, ..Pass::default() };
+        let hidden = model.hidden(tape, &self.tree, &mut pass)?;
+        let last: Arc<[u32]> =
+            self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
+        let hidden = tape.gather_rows(&hidden, &last);
+        Ok(model.score_head(tape, &hidden)?)
+    }
+}
+
+/// How a forest is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Whether the adapter takes part.
+    pub(crate) adapter: bool,
+    /// Draws dropout; `None` for none.
+    pub(crate) dropout: Option<Seed>,
+    /// What the head computes beside log-probabilities.
+    pub(crate) wants: HeadWants,
+}
+
+/// Log-probabilities of a forest, and the tape that differentiates them.
+#[derive(Debug)]
+pub(crate) struct Scored {
+    tape: Tape,
+    head: HeadVar,
+}
+
+impl Scored {
+    /// By slot.
+    pub(crate) fn output(&self) -> &HeadOutput {
+        self.head.output()
+    }
+
+    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`.
+    pub(crate) fn backward(self, d_logp: &[f32], gradients: &mut Gradients) {
+        self.tape.backward(vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }], gradients);
+    }
+}
+
+/// Row and target of each scored token.
+fn predictions(tree: &TokenTree, sequence: &Sequence, end: SegmentId) -> Vec<(u32, u32)> {
+    let rows = tree.path_rows(end);
+    sequence.scored().map(|at| (rows[at - 1], sequence.ids[at])).collect()
+}

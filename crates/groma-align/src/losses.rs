@@ -1,0 +1,243 @@
+//! Preference losses: pure functions from the log-probabilities of pairs to values and gradients, one kind a file.
+//!
+//! Notation in all files: `dc` and `dr` are the policy's minus the reference's summed log-probability of the chosen and
+//! the rejected completion, `D = dc - dr`, `b` is beta, `s` the logistic function, `ls` its logarithm, `ε` the label
+//! smoothing, `len` the number of completion tokens. Everything is computed in f64. Conventions and defaults are those of
+//! TRL's DPO trainer; each file says where the paper differs.
+
+mod aot;
+mod aot_unpaired;
+mod apo_down;
+mod apo_zero;
+mod bco_pair;
+mod combine;
+mod discopop;
+mod divergence;
+mod exo_pair;
+mod hinge;
+mod ipo;
+mod maths;
+mod nca_pair;
+mod robust;
+mod sft;
+mod sigmoid;
+mod sigmoid_norm;
+mod sppo_hard;
+
+pub use combine::{Combination, PairResult};
+pub use divergence::Divergence;
+pub use maths::{log_sigmoid, sigmoid};
+
+/// Log-probabilities of one preference pair, each summed over the completion's tokens, in nats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// The policy's, of the chosen completion.
+    pub policy_chosen: f64,
+    /// The policy's, of the rejected completion.
+    pub policy_rejected: f64,
+    /// The reference's, of the chosen completion.
+    pub reference_chosen: f64,
+    /// The reference's, of the rejected completion.
+    pub reference_rejected: f64,
+    /// The policy's plain sum over the chosen completion; differs from `policy_chosen` only where `ld_alpha` weighs tokens.
+    pub chosen_plain: f64,
+    /// Scored tokens of the chosen completion.
+    pub chosen_tokens: usize,
+    /// Scored tokens of the rejected completion.
+    pub rejected_tokens: usize,
+}
+
+impl Pair {
+    /// `dc`.
+    pub fn chosen_ratio(&self) -> f64 {
+        self.policy_chosen - self.reference_chosen
+    }
+
+    /// `dr`.
+    pub fn rejected_ratio(&self) -> f64 {
+        self.policy_rejected - self.reference_rejected
+    }
+
+    /// `D`.
+    pub fn margin(&self) -> f64 {
+        self.chosen_ratio() - self.rejected_ratio()
+    }
+
+    /// `dc / len_c` and `dr / len_r`; an empty completion counts as one token.
+    pub fn mean_ratios(&self) -> (f64, f64) {
+        (self.chosen_ratio() / tokens(self.chosen_tokens), self.rejected_ratio() / tokens(self.rejected_tokens))
+    }
+
+    /// The pair with chosen and rejected exchanged (the plain sum then is the rejected completion's).
+    pub fn swapped(&self) -> Pair {
+        Pair {
+            policy_chosen: self.policy_rejected,
+            policy_rejected: self.policy_chosen,
+            reference_chosen: self.reference_rejected,
+            reference_rejected: self.reference_chosen,
+            chosen_plain: self.policy_rejected,
+            chosen_tokens: self.rejected_tokens,
+            rejected_tokens: self.chosen_tokens,
+        }
+    }
+}
+
+/// Completion length as a divisor.
+fn tokens(count: usize) -> f64 {
+    count.max(1) as f64
+}
+
+/// Hyperparameters that the kinds share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossParameters {
+    /// Strength of the pull towards the reference; above 0.
+    pub beta: f64,
+    /// Share of labels taken to be wrong, in `[0, 0.5)`.
+    pub label_smoothing: f64,
+    /// Temperature of DiscoPOP's gate; above 0.
+    pub discopop_tau: f64,
+}
+
+impl Default for LossParameters {
+    fn default() -> Self {
+        LossParameters { beta: 0.1, label_smoothing: 0.0, discopop_tau: 0.05 }
+    }
+}
+
+/// Value of one pair's loss, and its gradient with respect to the policy's log-probabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PairLoss {
+    /// The loss.
+    pub value: f64,
+    /// With respect to [`Pair::policy_chosen`].
+    pub d_chosen: f64,
+    /// With respect to [`Pair::policy_rejected`].
+    pub d_rejected: f64,
+    /// With respect to [`Pair::chosen_plain`].
+    pub d_chosen_plain: f64,
+}
+
+impl PairLoss {
+    /// A loss of `D` alone.
+    fn of_margin(value: f64, slope: f64) -> Self {
+        PairLoss { value, d_chosen: slope, d_rejected: -slope, d_chosen_plain: 0.0 }
+    }
+
+    /// A loss of `dc` and `dr`.
+    fn of_ratios(value: f64, d_chosen: f64, d_rejected: f64) -> Self {
+        PairLoss { value, d_chosen, d_rejected, d_chosen_plain: 0.0 }
+    }
+}
+
+/// Sizes of the batch of an optimizer step, of which the pairs at hand may be a part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Number of pairs.
+    pub pairs: usize,
+    /// Scored tokens of all chosen completions.
+    pub chosen_tokens: usize,
+}
+
+impl Totals {
+    /// Of these pairs alone.
+    pub fn of(pairs: &[Pair]) -> Self {
+        Totals { pairs: pairs.len(), chosen_tokens: pairs.iter().map(|pair| pair.chosen_tokens).sum() }
+    }
+}
+
+/// How a kind looks at a batch.
+#[derive(Clone, Copy)]
+pub enum Evaluate {
+    /// Each pair by itself.
+    Pair(fn(&Pair, &LossParameters) -> PairLoss),
+    /// Each pair by itself, given the sizes of the whole batch.
+    Share(fn(&Pair, &Totals) -> PairLoss),
+    /// All pairs of an optimizer step together; one result a pair, whose mean is the loss.
+    Batch(fn(&[Pair], &LossParameters) -> Vec<PairLoss>),
+}
+
+/// What a kind does with `label_smoothing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Smoothing {
+    /// It has no use for it: a value other than 0 is an error.
+    Unused,
+    /// It may be 0.
+    Allowed,
+    /// It must be above 0.
+    Required,
+}
+
+/// The record of one kind of loss.
+#[derive(Clone, Copy)]
+pub struct LossKind {
+    /// TRL's name in `loss_type`.
+    pub id: &'static str,
+    /// In words.
+    pub title: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// The value of one pair.
+    pub formula: &'static str,
+    /// Use of label smoothing.
+    pub smoothing: Smoothing,
+    /// Whether it reads `discopop_tau`.
+    pub uses_tau: bool,
+    /// Whether `f_divergence_type` may be other than `reverse_kl`.
+    pub divergences: bool,
+    /// The function.
+    pub evaluate: Evaluate,
+    /// Its value where the policy is the reference, in closed form; `None` where that depends on the model.
+    pub at_reference: fn(&LossParameters) -> Option<f64>,
+}
+
+impl std::fmt::Debug for LossKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LossKind").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl LossKind {
+    /// Values and gradients of all pairs; the mean of the values over the batch is the loss.
+    pub fn evaluate(&self, pairs: &[Pair], totals: &Totals, parameters: &LossParameters) -> Vec<PairLoss> {
+        match self.evaluate {
+            Evaluate::Pair(one) => pairs.iter().map(|pair| one(pair, parameters)).collect(),
+            Evaluate::Share(one) => pairs.iter().map(|pair| one(pair, totals)).collect(),
+            Evaluate::Batch(all) => all(pairs, parameters),
+        }
+    }
+}
+
+/// All kinds, in the order of TRL's documentation.
+pub const KINDS: &[LossKind] = &[
+    sigmoid::KIND,
+    hinge::KIND,
+    ipo::KIND,
+    exo_pair::KIND,
+    nca_pair::KIND,
+    robust::KIND,
+    bco_pair::KIND,
+    sppo_hard::KIND,
+    aot::KIND,
+    aot_unpaired::KIND,
+    apo_zero::KIND,
+    apo_down::KIND,
+    discopop::KIND,
+    sft::KIND,
+    sigmoid_norm::KIND,
+];
+
+/// Names of [`KINDS`].
+pub const KIND_IDS: &[&str] = &{
+    let mut ids = [""; KINDS.len()];
+    let mut i = 0;
+    while i < ids.len() {
+        ids[i] = KINDS[i].id;
+        i += 1;
+    }
+    ids
+};
+
+/// The kind of that name.
+pub fn kind(id: &str) -> Option<&'static LossKind> {
+    KINDS.iter().find(|kind| kind.id == id)
+}

@@ -1,0 +1,30 @@
+//! EXO-pref: `p (ln p - ln(1 - ε)) + (1 - p) (ln(1 - p) - ln ε)` with `p = s(b D)`.
+//!
+//! Ji et al. 2024, arXiv 2402.00856, equation 16 for two completions: the reverse KL between the policy's and the
+//! labels' distribution over the pair. At `ε = 0` it is infinite, so smoothing is required (the paper: 1e-3).
+
+use super::maths::{log_sigmoid, sigmoid};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+
+pub(super) const KIND: LossKind = LossKind {
+    id: "exo_pair",
+    title: "Efficient exact optimisation on pairs",
+    paper: "arXiv:2402.00856",
+    formula: "p ln(p / (1 - ε)) + (1 - p) ln((1 - p) / ε), p = σ(b D)",
+    smoothing: Smoothing::Required,
+    uses_tau: false,
+    divergences: true,
+    evaluate: Evaluate::Pair(evaluate),
+    at_reference: |parameters| {
+        let smoothing = parameters.label_smoothing;
+        Some(-std::f64::consts::LN_2 - 0.5 * (smoothing * (1.0 - smoothing)).ln())
+    },
+};
+
+fn evaluate(pair: &Pair, parameters: &LossParameters) -> PairLoss {
+    let z = parameters.beta * pair.margin();
+    let (p, q) = (sigmoid(z), sigmoid(-z));
+    let won = log_sigmoid(z) - (-parameters.label_smoothing).ln_1p();
+    let lost = log_sigmoid(-z) - parameters.label_smoothing.ln();
+    PairLoss::of_margin(p * won + q * lost, parameters.beta * p * q * (won - lost))
+}

@@ -1,0 +1,81 @@
+//! Who watches a training run: told of each step, with the model at hand for reading.
+
+use groma_model::Transformer;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A step that was taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Its number; the first is 1.
+    pub step: u64,
+    /// How many there will be.
+    pub total_steps: u64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// The batch's loss, before the step.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Tokens seen since training began.
+    pub num_tokens: u64,
+}
+
+/// Watches a run. All methods do nothing by default; an error from [`Observer::step`] ends the run.
+pub trait Observer {
+    /// A step was taken. The model is that after the step.
+    ///
+    /// # Errors
+    /// A reason to end the run.
+    fn step(&mut self, _report: &StepReport, _model: &Transformer) -> Result<(), String> {
+        Ok(())
+    }
+    /// Metrics were logged, under TRL's names.
+    fn logged(&mut self, _step: u64, _metrics: &BTreeMap<String, f64>) {}
+    /// Held-out rows were evaluated; names carry the prefix `eval_`.
+    fn evaluated(&mut self, _step: u64, _metrics: &BTreeMap<String, f64>) {}
+    /// A checkpoint was written.
+    fn saved(&mut self, _step: u64, _path: &Path) {}
+}
+
+/// Calls a function at every `steps`-th step, and costs nothing at the others: for samples and probes on the way.
+pub struct Every<F> {
+    /// How often.
+    pub steps: u64,
+    /// What is done.
+    pub call: F,
+}
+
+impl<F: FnMut(&StepReport, &Transformer) -> Result<(), String>> Observer for Every<F> {
+    fn step(&mut self, report: &StepReport, model: &Transformer) -> Result<(), String> {
+        if report.step.is_multiple_of(self.steps.max(1)) { (self.call)(report, model) } else { Ok(()) }
+    }
+}
+
+/// Keeps all metrics in memory.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Logged metrics, by step.
+    pub logged: Vec<(u64, BTreeMap<String, f64>)>,
+    /// Evaluations, by step.
+    pub evaluated: Vec<(u64, BTreeMap<String, f64>)>,
+    /// Each step.
+    pub steps: Vec<StepReport>,
+}
+
+impl Observer for History {
+    fn step(&mut self, report: &StepReport, _model: &Transformer) -> Result<(), String> {
+        self.steps.push(*report);
+        Ok(())
+    }
+
+    fn logged(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
+        self.logged.push((step, metrics.clone()));
+    }
+
+    fn evaluated(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
+        self.evaluated.push((step, metrics.clone()));
+    }
+}

@@ -1,0 +1,165 @@
+//! From a config table to checked hyperparameters.
+
+use crate::{Error, Method, Parameter, Training};
+use groma_run::Digest;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// How alike two names must be for one to be suggested for the other (Jaro-Winkler).
+const SIMILAR: f64 = 0.75;
+
+/// All hyperparameters of a run: what was given, and defaults for the rest.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The method.
+    pub method: &'static Method,
+    /// Every value, as a table; `lora` only where an adapter is trained.
+    pub values: Map<String, Value>,
+    /// The shared ones.
+    pub training: Training,
+    given: BTreeSet<String>,
+}
+
+impl Settings {
+    /// Checks `given` and fills in defaults.
+    ///
+    /// # Errors
+    /// Unknown keys (with a suggestion), wrong types, values out of range, and combinations that would be ignored.
+    pub fn resolve(method: &'static Method, given: &Map<String, Value>) -> Result<Self, Error> {
+        let given = flatten(given);
+        let parameters: Vec<Parameter> = method.all_parameters().collect();
+        for (name, value) in &given {
+            check(method, &parameters, name, value)?;
+        }
+        let with_lora = given.keys().any(|name| name == "lora" || name.starts_with("lora."));
+        let mut values = Map::new();
+        for parameter in parameters.iter().filter(|p| with_lora || !p.name.starts_with("lora.")) {
+            let value = given.get(parameter.name).cloned().unwrap_or_else(|| parameter.default_value());
+            insert(&mut values, parameter.name, value);
+        }
+        let training = typed(method, &values)?;
+        let given = given.into_iter().map(|(name, _)| name).collect();
+        let settings = Settings { method, values, training, given };
+        settings.check_combinations()?;
+        Ok(settings)
+    }
+
+    /// The values as a method's own type.
+    pub(crate) fn typed<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        typed(self.method, &self.values)
+    }
+
+    /// Whether the user gave this key.
+    pub(crate) fn was_given(&self, name: &str) -> bool {
+        self.given.contains(name)
+    }
+
+    /// Digest of all values that decide what is computed (not how often it is logged, evaluated or saved).
+    pub fn digest(&self) -> Result<Digest, Error> {
+        let mut values = self.values.clone();
+        for name in
+            ["logging_steps", "eval_steps", "save_steps", "save_total_limit", "per_device_eval_batch_size", "preflight"]
+        {
+            values.remove(name);
+        }
+        Digest::of_json(&(self.method.id, values)).map_err(|source| Error::Encode { what: "the settings", source })
+    }
+
+    /// Adds the error for a value of `name` that cannot be used.
+    pub(crate) fn invalid(&self, name: &str, problem: impl Into<String>) -> Error {
+        let value = self.values.get(name).cloned().unwrap_or(Value::Null);
+        Error::Setting { method: self.method.id, name: name.into(), value: value.to_string(), problem: problem.into() }
+    }
+
+    fn check_combinations(&self) -> Result<(), Error> {
+        let training = &self.training;
+        if training.max_steps == 0 {
+            return Err(self.invalid("max_steps", "must be above 0, or -1 to go by num_train_epochs"));
+        }
+        if training.warmup_steps > 0 && training.warmup_ratio > 0.0 {
+            return Err(self.invalid("warmup_ratio", "cannot be given together with warmup_steps: leave one out"));
+        }
+        match self.method.id {
+            "dpo" => crate::methods::dpo::DpoSettings::new(self).map(|_| ()),
+            "sft" => crate::methods::sft::SftSettings::new(self).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Keys of tables joined by dots. An empty table stays, under its own name.
+fn flatten(given: &Map<String, Value>) -> Map<String, Value> {
+    let mut flat = Map::new();
+    for (name, value) in given {
+        match value {
+            Value::Object(table) if !table.is_empty() => {
+                flat.extend(table.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
+            }
+            _ => {
+                flat.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    flat
+}
+
+fn insert(values: &mut Map<String, Value>, name: &str, value: Value) {
+    match name.split_once('.') {
+        None => {
+            values.insert(name.to_owned(), value);
+        }
+        Some((table, key)) => {
+            let entry = values.entry(table).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(table) = entry {
+                table.insert(key.to_owned(), value);
+            }
+        }
+    }
+}
+
+fn check(method: &Method, parameters: &[Parameter], name: &str, value: &Value) -> Result<(), Error> {
+    let is_table = parameters.iter().any(|parameter| parameter.name.split_once('.').is_some_and(|(t, _)| t == name));
+    if is_table && value.as_object().is_some_and(Map::is_empty) {
+        return Ok(());
+    }
+    let Some(parameter) = parameters.iter().find(|parameter| parameter.name == name) else {
+        let known: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
+        return Err(Error::UnknownSetting { method: method.id, name: name.into(), suggestion: nearest(name, &known) });
+    };
+    match parameter.problem(value) {
+        None => Ok(()),
+        Some(problem) => {
+            let problem = with_suggestion(parameter, value, problem);
+            Err(Error::Setting { method: method.id, name: name.into(), value: value.to_string(), problem })
+        }
+    }
+}
+
+/// Adds "did you mean" for a word that is nearly one of the choices.
+fn with_suggestion(parameter: &Parameter, value: &Value, problem: String) -> String {
+    use crate::Kind::{Choice, Choices};
+    let (Choice(words) | Choices(words)) = parameter.kind else { return problem };
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let wrong = list.iter().filter_map(Value::as_str).find(|word| !words.contains(word));
+    match wrong.and_then(|word| nearest(word, words)) {
+        Some(near) => format!("{problem}; did you mean {near}?"),
+        None => problem,
+    }
+}
+
+/// The known name that is most like `name`, if one is.
+pub(crate) fn nearest(name: &str, known: &[&str]) -> Option<String> {
+    let scored = known.iter().map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= SIMILAR).then(|| best.1.to_owned())
+}
+
+fn typed<T: DeserializeOwned>(method: &Method, values: &Map<String, Value>) -> Result<T, Error> {
+    serde_json::from_value(Value::Object(values.clone())).map_err(|source| Error::Setting {
+        method: method.id,
+        name: "settings".into(),
+        value: String::new(),
+        problem: source.to_string(),
+    })
+}

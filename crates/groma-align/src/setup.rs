@@ -1,0 +1,112 @@
+//! A model made ready for a method: a score head, an adapter, and which parameters train.
+
+use crate::training::LoraSettings;
+use crate::{Error, Settings};
+use groma_model::{AdapterTask, Lora, LoraConfig, Spec, Tensor, Transformer, families, linear_modules, lora};
+use groma_run::Seed;
+
+/// All layers inside the blocks.
+const ALL_LINEAR: &str = "all-linear";
+const SCORE: &str = "score.weight";
+
+/// Makes a model ready for `settings`.
+///
+/// Reward models get a score head of zeros in place of the unembedding. With `lora` a fresh adapter is attached, unless one
+/// is there already, and it alone trains (with the score head); else everything trains.
+///
+/// # Errors
+/// If `lora.target_modules` names no layer of the model, or the model refuses.
+pub fn setup(model: Transformer, settings: &Settings) -> Result<Transformer, Error> {
+    let mut model = if settings.method.needs_score_head { with_score_head(model)? } else { model };
+    if !settings.method.needs_score_head && model.spec().score_head {
+        let problem =
+            format!("a reward model cannot be trained by `{}`, which needs a language model", settings.method.id);
+        return Err(groma_model::Error::Weights { problem }.into());
+    }
+    let Some(wanted) = &settings.training.lora else {
+        if has_adapter(&model) {
+            return Err(settings.invalid("lora", "an adapter is attached: give `lora` to train it, or merge it first"));
+        }
+        model.parameters_mut().set_trainable(|_| true);
+        return Ok(model);
+    };
+    if !has_adapter(&model) {
+        let lora = fresh(model.spec(), wanted, settings)?;
+        model.attach(&lora)?;
+    }
+    model.parameters_mut().set_trainable(|name| is_factor(name) || name == SCORE);
+    model.freeze();
+    Ok(model)
+}
+
+/// Whether an adapter is attached.
+pub(crate) fn has_adapter(model: &Transformer) -> bool {
+    model.parameters().iter().any(|(_, parameter)| is_factor(&parameter.name))
+}
+
+fn is_factor(name: &str) -> bool {
+    name.ends_with(".lora_a") || name.ends_with(".lora_b")
+}
+
+/// The same body with a scalar head of zeros: all scores are 0 until it has learned.
+fn with_score_head(model: Transformer) -> Result<Transformer, Error> {
+    if model.spec().score_head {
+        return Ok(model);
+    }
+    let mut weights = model.weights();
+    weights.remove("unembed.weight");
+    let spec = Spec { score_head: true, ..model.spec().clone() };
+    weights.insert(SCORE.to_owned(), Tensor::zeros(vec![1, spec.hidden_size]));
+    let backend = model.backend().clone();
+    drop(model);
+    Ok(Transformer::new(spec, &weights, backend)?)
+}
+
+fn fresh(spec: &Spec, wanted: &LoraSettings, settings: &Settings) -> Result<Lora, Error> {
+    let modules = targets(spec, wanted, settings)?;
+    let seed = Seed::new(settings.training.seed).named("adapter");
+    Ok(Lora {
+        scale: lora::scale(wanted.alpha, wanted.r, wanted.rslora),
+        dropout: wanted.dropout as f32,
+        pairs: lora::fresh_pairs(spec, &modules, wanted.r, seed),
+    })
+}
+
+/// Canonical names of the layers that `target_modules` means.
+fn targets(spec: &Spec, wanted: &LoraSettings, settings: &Settings) -> Result<Vec<String>, Error> {
+    let all: Vec<String> = linear_modules(spec).into_iter().map(|module| module.name).collect();
+    let words = wanted.target_modules.as_slice();
+    if words.iter().any(|word| word == ALL_LINEAR) {
+        return Ok(all);
+    }
+    let family = families::by_id(spec.family);
+    let path = |module: &str| family.and_then(|family| family.module_path(module)).unwrap_or_else(|| module.to_owned());
+    let paths: Vec<String> = all.iter().map(|module| path(module)).collect();
+    let matches = |path: &str, word: &str| path == word || path.ends_with(&format!(".{word}"));
+    if let Some(word) = words.iter().find(|word| !paths.iter().any(|path| matches(path, word))) {
+        return Err(settings.invalid("lora", no_such_layer(word, &paths)));
+    }
+    let chosen = all.into_iter().zip(&paths).filter(|(_, path)| words.iter().any(|word| matches(path, word)));
+    Ok(chosen.map(|(module, _)| module).collect())
+}
+
+fn no_such_layer(word: &str, paths: &[String]) -> String {
+    let mut last: Vec<&str> = paths.iter().filter_map(|path| path.rsplit('.').next()).collect();
+    last.sort_unstable();
+    last.dedup();
+    let near = crate::settings::nearest(word, &last).map_or(String::new(), |near| format!("; did you mean {near}?"));
+    format!("target_modules names no layer `{word}`; there are {}{near}", last.join(", "))
+}
+
+/// The adapter's settings as PEFT files have them.
+pub(crate) fn peft_config(settings: &LoraSettings, score_head: bool, base_model: Option<String>) -> LoraConfig {
+    LoraConfig {
+        rank: settings.r,
+        alpha: settings.alpha,
+        dropout: settings.dropout as f32,
+        rank_stabilised: settings.rslora,
+        task: if score_head { AdapterTask::SequenceClassification } else { AdapterTask::CausalLm },
+        base_model,
+        revision: None,
+    }
+}

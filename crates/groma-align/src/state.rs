@@ -1,0 +1,219 @@
+//! Checkpoints of a run in the making: all that a resumed run needs to give the same bits.
+//!
+//! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
+//! digests of what the run depends on), `weights.safetensors` (parameters that train), `moments.safetensors` (both moments,
+//! as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
+
+use crate::optimizer::Optimizer;
+use crate::{Error, Metrics};
+use groma_kernels::{Buffer, ParameterId};
+use groma_model::{SafetensorsFile, Transformer};
+use groma_run::atomic::{AtomicDirectory, MARKER, verify_directory};
+use groma_run::{Digest, Files, read_json};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Version of the layout.
+const FORMAT: u32 = 1;
+const STATE: &str = "state.json";
+const WEIGHTS: &str = "weights.safetensors";
+const MOMENTS: &str = "moments.safetensors";
+const PREFIX: &str = "step-";
+/// Largest `state.json` that is read, in bytes.
+const STATE_BYTES_LIMIT: u64 = 1 << 24;
+
+/// What a run depends on: a checkpoint of another one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) method: String,
+    pub(crate) settings: Digest,
+    pub(crate) model: Digest,
+    pub(crate) data: Digest,
+    pub(crate) tokenizer: Digest,
+}
+
+/// Counters and accumulators.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) format: u32,
+    pub(crate) identity: Identity,
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// Epochs done.
+    pub(crate) epoch: f64,
+    /// Seed of order, adapter and dropout.
+    pub(crate) seed: u64,
+    /// Tokens seen.
+    pub(crate) num_tokens: u64,
+    /// Metrics since the last log.
+    pub(crate) metrics: Metrics,
+    /// Sum of the losses of all steps.
+    pub(crate) loss_sum: f64,
+}
+
+impl State {
+    pub(crate) fn new(identity: Identity, seed: u64) -> Self {
+        let metrics = Metrics::default();
+        State { format: FORMAT, identity, step: 0, epoch: 0.0, seed, num_tokens: 0, metrics, loss_sum: 0.0 }
+    }
+}
+
+/// Where checkpoints lie, and how many are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoints {
+    pub(crate) directory: PathBuf,
+    pub(crate) files: Files,
+    pub(crate) keep: usize,
+}
+
+impl Checkpoints {
+    /// Writes a checkpoint, reads it back, and removes the oldest beyond the limit: never the one just verified.
+    pub(crate) fn save(&self, state: &State, model: &Transformer, optimizer: &Optimizer) -> Result<PathBuf, Error> {
+        let path = self.directory.join(format!("{PREFIX}{:08}", state.step));
+        let mut target = AtomicDirectory::create_on(&self.files, &path)?;
+        let json = serde_json::to_vec_pretty(state).map_err(|source| Error::Encode { what: STATE, source })?;
+        target.write(STATE, &json)?;
+        write_tensors(&mut target, WEIGHTS, model, &weights(model))?;
+        write_tensors(&mut target, MOMENTS, model, &moments(model, optimizer))?;
+        target.commit()?;
+        verify_directory(&path)?;
+        self.remove_old()?;
+        Ok(path)
+    }
+
+    fn remove_old(&self) -> Result<(), Error> {
+        let all = self.list();
+        for (_, path) in all.iter().rev().skip(self.keep.max(1)) {
+            self.files.remove_directory(path).map_err(groma_run::Error::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Checkpoints that were committed, oldest first.
+    pub(crate) fn list(&self) -> Vec<(u64, PathBuf)> {
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let step = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+                entry.path().join(MARKER).exists().then(|| (step, entry.path()))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The latest checkpoint that reads back whole; damaged ones are passed over.
+    pub(crate) fn latest(&self) -> Option<PathBuf> {
+        self.list().into_iter().rev().map(|(_, path)| path).find(|path| verify_directory(path).is_ok())
+    }
+
+    /// Puts a checkpoint's weights and moments in place.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] if it belongs to another run, [`Error::Checkpoint`] if it does not fit the model.
+    pub(crate) fn load(
+        &self,
+        path: &Path,
+        identity: &Identity,
+        model: &mut Transformer,
+        optimizer: &mut Optimizer,
+    ) -> Result<State, Error> {
+        let state: State = read_json(&path.join(STATE), STATE_BYTES_LIMIT)?;
+        if state.format > FORMAT {
+            let (path, found) = (path.join(STATE), state.format);
+            return Err(groma_run::Error::Newer { path, found, known: FORMAT }.into());
+        }
+        check_identity(path, &state.identity, identity)?;
+        let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
+        let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
+        for id in model.parameters().trainable() {
+            let parameter = model.parameters_mut().get_mut(id);
+            let name = parameter.name.clone();
+            let target = parameter.buffer_mut().ok_or_else(|| held(&name))?;
+            fill(path, &mut weights, &name, target)?;
+            if let Some(state) = optimizer.moments.get_mut(&id) {
+                fill(path, &mut moments, &format!("m.{name}"), &mut state.m)?;
+                fill(path, &mut moments, &format!("v.{name}"), &mut state.v)?;
+            }
+        }
+        Ok(state)
+    }
+}
+
+fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<(), Error> {
+    let fields = [
+        ("method", found.method.clone(), expected.method.clone()),
+        ("model", found.model.short(), expected.model.short()),
+        ("data", found.data.short(), expected.data.short()),
+        ("tokenizer", found.tokenizer.short(), expected.tokenizer.short()),
+        ("settings", found.settings.short(), expected.settings.short()),
+    ];
+    match fields.into_iter().find(|(_, found, expected)| found != expected) {
+        Some((field, found, expected)) => Err(Error::Resume { path: path.to_owned(), field, found, expected }),
+        None => Ok(()),
+    }
+}
+
+/// The error for a parameter that somebody still reads.
+pub(crate) fn held(name: &str) -> Error {
+    Error::Model(groma_model::Error::Weights { problem: format!("{name} is still read by somebody and cannot change") })
+}
+
+fn fill(path: &Path, file: &mut SafetensorsFile, name: &str, target: &mut Buffer) -> Result<(), Error> {
+    let tensor = file.read(name)?;
+    if tensor.values.len() != target.len() {
+        let problem = format!("{name} has {} values instead of {}", tensor.values.len(), target.len());
+        return Err(Error::Checkpoint { path: path.to_owned(), problem });
+    }
+    target.host_mut().copy_from_slice(&tensor.values);
+    Ok(())
+}
+
+fn weights(model: &Transformer) -> Vec<(String, &Buffer)> {
+    let trainable = model.parameters().iter().filter(|(_, parameter)| parameter.trainable);
+    trainable.map(|(_, parameter)| (parameter.name.clone(), parameter.buffer())).collect()
+}
+
+fn moments<'a>(model: &Transformer, optimizer: &'a Optimizer) -> Vec<(String, &'a Buffer)> {
+    let name = |id: ParameterId| &model.parameters().get(id).name;
+    let both = |(&id, moments): (&ParameterId, &'a crate::optimizer::Moments)| {
+        [(format!("m.{}", name(id)), &moments.m), (format!("v.{}", name(id)), &moments.v)]
+    };
+    optimizer.moments.iter().flat_map(both).collect()
+}
+
+/// Writes tensors as one safetensors file, one after the other.
+fn write_tensors(
+    target: &mut AtomicDirectory,
+    name: &str,
+    model: &Transformer,
+    tensors: &[(String, &Buffer)],
+) -> Result<(), Error> {
+    let path = target.path().join(name);
+    let mut file = target.file(name)?;
+    let mut header = safetensors_header(tensors)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let write =
+        |bytes: &[u8], file: &mut dyn Write| file.write_all(bytes).map_err(groma_run::Error::io("write", &path));
+    write(&(header.len() as u64).to_le_bytes(), &mut file)?;
+    write(&header, &mut file)?;
+    for (_, buffer) in tensors {
+        let values = model.backend().download(buffer);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        write(&bytes, &mut file)?;
+    }
+    Ok(file.finish()?)
+}
+
+fn safetensors_header(tensors: &[(String, &Buffer)]) -> Result<Vec<u8>, Error> {
+    let mut header = serde_json::Map::new();
+    let mut start = 0;
+    for (name, buffer) in tensors {
+        let end = start + 4 * buffer.len();
+        let entry = serde_json::json!({"dtype": "F32", "shape": [buffer.len()], "data_offsets": [start, end]});
+        header.insert(name.clone(), entry);
+        start = end;
+    }
+    serde_json::to_vec(&header).map_err(|source| Error::Encode { what: WEIGHTS, source })
+}

@@ -1,0 +1,16 @@
+//! Tests of training as a whole, on tiny models.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking"
+)]
+mod adapters;
+mod losses;
+mod preflight;
+mod resume;
+mod settings;
+mod support;
+mod training;

@@ -1,0 +1,144 @@
+//! Stopped anywhere and resumed, a run gives the bits of one that was never stopped.
+
+use crate::support::{fingerprint, model, prepared, settings};
+use groma_align::{Error, Every, History, Prepared, Session, Settings, StepReport, setup, train};
+use groma_model::Transformer;
+use groma_run::{Cancel, Class, Classify, Digest};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Trains until `stop` (inclusive) or the end.
+fn go(settings: &Settings, rows: &Prepared, directory: &Path, stop: Option<u64>) -> Result<(Digest, History), Error> {
+    let cancel = Cancel::default();
+    let mut history = History::default();
+    let request = cancel.clone();
+    let mut stopper = Every {
+        steps: 1,
+        call: move |report: &StepReport, _: &Transformer| {
+            if Some(report.step) == stop {
+                request.request();
+            }
+            Ok(())
+        },
+    };
+    let mut model = setup(model(1), settings).unwrap();
+    let session = Session {
+        directory: Some(directory.into()),
+        resume: true,
+        cancel,
+        observers: vec![&mut stopper, &mut history],
+        evaluation: Some(rows),
+        ..Session::new(settings, rows)
+    };
+    train(&mut model, session)?;
+    Ok((fingerprint(&model), history))
+}
+
+fn resumes_at_every_step(method: &str, given: Value) {
+    let settings = settings(method, given);
+    let rows = prepared(&settings);
+    let directory = tempfile::tempdir().unwrap();
+    let (expected, whole) = go(&settings, &rows, &directory.path().join("whole"), None).unwrap();
+    let total = whole.steps.len() as u64;
+    for stop in 1..total {
+        let path = directory.path().join(format!("{stop}"));
+        let error = go(&settings, &rows, &path, Some(stop)).unwrap_err();
+        assert_eq!(error.class(), Class::Interrupted);
+        let (found, rest) = go(&settings, &rows, &path, None).unwrap();
+        assert_eq!(found, expected, "{method} stopped after step {stop}");
+        assert_eq!(rest.steps, whole.steps[stop as usize..]);
+        assert_eq!(rest.logged, whole.logged[whole.logged.len() - rest.logged.len()..], "also the logged sums");
+    }
+    assert_eq!(go(&settings, &rows, &directory.path().join("whole"), None).unwrap().0, expected, "done stays done");
+}
+
+#[test]
+fn dpo_full() {
+    resumes_at_every_step(
+        "dpo",
+        json!({"num_train_epochs": 2, "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 2, "learning_rate": 1e-3, "warmup_steps": 2, "logging_steps": 3, "eval_steps": 2}),
+    );
+}
+
+#[test]
+fn dpo_with_an_adapter_and_dropout() {
+    resumes_at_every_step(
+        "dpo",
+        json!({"max_steps": 5, "per_device_train_batch_size": 4, "learning_rate": 1e-2,
+        "lora": {"r": 4, "dropout": 0.3}, "logging_steps": 2, "lr_scheduler_type": "cosine"}),
+    );
+}
+
+#[test]
+fn sft_packed() {
+    resumes_at_every_step(
+        "sft",
+        json!({"max_steps": 5, "per_device_train_batch_size": 2, "packing": true,
+        "max_length": 50, "learning_rate": 1e-3, "weight_decay": 0.1}),
+    );
+}
+
+#[test]
+fn reward() {
+    resumes_at_every_step("reward", json!({"max_steps": 4, "learning_rate": 1e-3, "logging_steps": 3}));
+}
+
+#[test]
+fn another_run_is_refused_by_the_field_that_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3}));
+    let rows = prepared(&first);
+    go(&first, &rows, directory.path(), Some(2)).unwrap_err();
+    let field = |settings: &Settings, rows: &Prepared, model_digest: &str, tokenizer_digest: &str| {
+        let mut model = setup(model(1), settings).unwrap();
+        let session = Session {
+            directory: Some(directory.path().into()),
+            resume: true,
+            model_digest: Digest::of_bytes(model_digest.as_bytes()),
+            tokenizer_digest: Digest::of_bytes(tokenizer_digest.as_bytes()),
+            ..Session::new(settings, rows)
+        };
+        match train(&mut model, session) {
+            Err(Error::Resume { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    };
+    let other = settings("dpo", json!({"max_steps": 3, "learning_rate": 2e-3}));
+    assert_eq!(field(&other, &rows, "", ""), "settings");
+    assert_eq!(field(&first, &rows, "x", ""), "model");
+    assert_eq!(field(&first, &rows, "", "x"), "tokenizer");
+    let fewer = Prepared { digest: Digest::of_bytes(b"fewer"), ..rows.clone() };
+    assert_eq!(field(&first, &fewer, "", ""), "data");
+    let reward = settings("reward", json!({"max_steps": 3}));
+    assert_eq!(field(&reward, &prepared(&reward), "", ""), "method");
+    // What changes no number may change.
+    let chatty = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 1}));
+    go(&chatty, &rows, directory.path(), None).unwrap();
+}
+
+#[test]
+fn damaged_checkpoints_are_passed_over_and_old_ones_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        settings("dpo", json!({"max_steps": 6, "learning_rate": 1e-3, "save_steps": 1, "save_total_limit": 2}));
+    let rows = prepared(&settings);
+    let whole = tempfile::tempdir().unwrap();
+    let (expected, _) = go(&settings, &rows, whole.path(), None).unwrap();
+    go(&settings, &rows, directory.path(), Some(4)).unwrap_err();
+    let names = |path: &Path| {
+        let mut names: Vec<String> =
+            std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name.starts_with("step-"));
+        names.sort();
+        names
+    };
+    assert_eq!(names(directory.path()), ["step-00000003", "step-00000004"]);
+    let weights = directory.path().join("step-00000004/weights.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let (found, rest) = go(&settings, &rows, directory.path(), None).unwrap();
+    assert_eq!((found, rest.steps[0].step), (expected, 4), "resumed from the one before");
+}

@@ -1,0 +1,230 @@
+//! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
+
+use groma_align::{Conversation, Encode, Limits, Method, Prepared, Rows, Settings, prepare};
+use groma_data::{Completion, Content, LanguageModelling, Location, Message, Preference};
+use groma_kernels::Cpu;
+use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
+use groma_model::{Spec, Tensor, Transformer, Weights, parameters};
+use groma_run::{Digest, Hasher, Seed};
+use rand_core::Rng;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Ids: 0 pads, 1 begins, 2 ends, then letters, space and punctuation.
+pub(crate) const VOCAB: usize = 40;
+pub(crate) const BOS: u32 = 1;
+pub(crate) const EOS: u32 = 2;
+
+pub(crate) fn spec() -> Spec {
+    let rotary = Rotary {
+        rotated: 8,
+        style: RotaryStyle::Halves,
+        inverse_frequencies: (0..4).map(|i| 10000f64.powf(-f64::from(i) / 4.0)).collect(),
+        amplitude: 1.0,
+    };
+    Spec {
+        family: "llama",
+        vocab_size: VOCAB,
+        hidden_size: 16,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        intermediate_size: 24,
+        max_positions: 64,
+        norm: Norm { kind: NormKind::Rms, eps: 1e-5, weight_offset: 0.0, bias: false },
+        norm_placement: NormPlacement::Pre,
+        parallel_residual: false,
+        rotaries: vec![rotary],
+        learned_positions: false,
+        qkv: Qkv::Separate,
+        qk_norm: QkNorm::None,
+        qkv_bias: false,
+        attention_out_bias: false,
+        attention_scale: 1.0 / 8f32.sqrt(),
+        attention_softcap: None,
+        mlp: Mlp::Gated,
+        mlp_bias: false,
+        activation: Activation::Silu,
+        embedding_scale: 1.0,
+        final_softcap: None,
+        tied: true,
+        score_head: false,
+        long_context: None,
+        layers: vec![Layer { window: None, rotary: Some(0) }; 2],
+    }
+}
+
+/// A model with random weights.
+pub(crate) fn model(seed: u64) -> Transformer {
+    let spec = spec();
+    Transformer::new(spec.clone(), &weights(&spec, seed), Arc::new(Cpu::new())).unwrap()
+}
+
+pub(crate) fn weights(spec: &Spec, seed: u64) -> Weights {
+    let draw = |name: &str, shape: &[usize]| {
+        let mut rng = Seed::new(seed).named(name).rng();
+        let count = shape.iter().product();
+        let bound = if shape.len() == 2 { 1.5 / (shape[1] as f32).sqrt() } else { 0.0 };
+        let value =
+            |_| (rng.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * bound + f32::from(u8::from(shape.len() == 1));
+        Tensor { shape: shape.to_vec(), values: (0..count).map(value).collect() }
+    };
+    parameters(spec).into_iter().map(|p| (p.name.clone(), draw(&p.name, &p.shape))).collect()
+}
+
+/// Digest of all parameters, to the bit.
+pub(crate) fn fingerprint(model: &Transformer) -> Digest {
+    let mut hasher = Hasher::default();
+    for (_, parameter) in model.parameters().iter() {
+        hasher.part(parameter.name.as_bytes());
+        parameter.buffer().host().iter().for_each(|value| hasher.update(&value.to_bits().to_le_bytes()));
+    }
+    hasher.finish()
+}
+
+/// One token a character; `st` and `. ` are one token each, so that boundaries can merge.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Letters {
+    /// Whether conversations are rendered with a second BOS.
+    pub(crate) doubled_bos: bool,
+    /// Whether the template ends the assistant's turns.
+    pub(crate) no_end: bool,
+    /// Whether the template marks what the assistant says.
+    pub(crate) marks: bool,
+}
+
+impl Letters {
+    fn characters(text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if let Some(after) = rest.strip_prefix("st") {
+                ids.push(39);
+                rest = after;
+                continue;
+            }
+            ids.push(match c {
+                'a'..='z' => 3 + (c as u32 - 'a' as u32),
+                ' ' => 30,
+                ':' => 31,
+                '?' => 32,
+                '.' => 33,
+                _ => 34,
+            });
+            rest = &rest[c.len_utf8()..];
+        }
+        ids
+    }
+}
+
+impl Encode for Letters {
+    fn text(&self, text: &str, special: bool) -> groma_model::Result<Vec<u32>> {
+        let begin = special.then_some(BOS);
+        Ok(begin.into_iter().chain(Self::characters(text)).collect())
+    }
+
+    fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> groma_model::Result<Conversation> {
+        let mut ids = vec![BOS; 1 + usize::from(self.doubled_bos)];
+        let mut assistant = vec![false; ids.len()];
+        for message in messages {
+            let said = message.role == "assistant";
+            ids.push(if said { 35 } else { 36 });
+            assistant.push(false);
+            ids.extend(Self::characters(&message.content));
+            if said && !self.no_end {
+                ids.push(EOS);
+            }
+            assistant.resize(ids.len(), said);
+        }
+        if add_generation_prompt {
+            ids.push(35);
+            assistant.push(false);
+        }
+        Ok(Conversation { ids, assistant: self.marks.then_some(assistant) })
+    }
+
+    fn bos(&self) -> Option<u32> {
+        Some(BOS)
+    }
+
+    fn eos(&self) -> Option<u32> {
+        Some(EOS)
+    }
+
+    fn stops(&self) -> Vec<u32> {
+        vec![EOS]
+    }
+
+    fn vocab_size(&self) -> usize {
+        VOCAB
+    }
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits { vocab_size: VOCAB, max_positions: 64 }
+}
+
+pub(crate) fn place(line: u64) -> Location {
+    Location::new("rows.jsonl", line)
+}
+
+pub(crate) fn text(text: &str) -> Content {
+    Content::Text(text.into())
+}
+
+pub(crate) fn preference(line: u64, prompt: &str, chosen: &str, rejected: &str) -> Preference {
+    Preference {
+        prompt: text(prompt),
+        chosen: text(chosen),
+        rejected: text(rejected),
+        margin: None,
+        location: place(line),
+        other: Map::new(),
+    }
+}
+
+pub(crate) fn completion(line: u64, prompt: &str, answer: &str) -> Completion {
+    Completion { prompt: text(prompt), completion: text(answer), location: place(line), other: Map::new() }
+}
+
+pub(crate) fn conversation(line: u64, turns: &[(&str, &str)]) -> LanguageModelling {
+    let messages = turns.iter().map(|(role, content)| Message::new(*role, *content)).collect();
+    LanguageModelling { content: Content::Messages(messages), location: place(line), other: Map::new() }
+}
+
+/// Pairs of different lengths.
+pub(crate) fn preferences() -> Vec<Preference> {
+    let rows = [
+        ("who is there?", " a good friend.", " go away."),
+        ("what is this?", " a red apple.", " no idea at all."),
+        ("where is the dog?", " in the garden.", " lo."),
+        ("is it late?", " yes, quite late.", " yes, and shut up."),
+        ("can you help me?", " of course i can.", " never."),
+        ("tell me more.", " gladly.", " i will not do that."),
+        ("who made it?", " my mother.", " fool."),
+        ("is it cold?", " a bit cold.", " a bit of a bore."),
+        ("what now?", " we wait.", " you lose."),
+        ("and then?", " then we go.", " nothing."),
+        ("how far is it?", " two miles.", " too far."),
+    ];
+    rows.iter().zip(1..).map(|((prompt, chosen, rejected), line)| preference(line, prompt, chosen, rejected)).collect()
+}
+
+pub(crate) fn completions() -> Vec<Completion> {
+    preferences().iter().map(Preference::chosen_completion).collect()
+}
+
+pub(crate) fn settings(method: &str, given: Value) -> Settings {
+    let mut given = given.as_object().cloned().unwrap();
+    given.entry("boundary").or_insert("diverge".into());
+    Settings::resolve(Method::find(method).unwrap(), &given).unwrap()
+}
+
+pub(crate) fn prepared(settings: &Settings) -> Prepared {
+    let encoder = Letters::default();
+    if settings.method.id == "sft" {
+        prepare(settings, Rows::Completions(&completions()), &encoder, limits()).unwrap()
+    } else {
+        prepare(settings, Rows::Preferences(&preferences()), &encoder, limits()).unwrap()
+    }
+}

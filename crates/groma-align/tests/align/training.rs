@@ -1,0 +1,220 @@
+//! The loop: batches and micro-batches, metrics, packing, threads, what is not finite.
+
+use crate::support::{fingerprint, model, prepared, settings, weights};
+use groma_align::{Error, Every, History, METHODS, Prepared, Session, Settings, evaluate, setup, train};
+use groma_model::Transformer;
+use groma_run::{Class, Classify};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+pub(crate) fn run(settings: &Settings, prepared: &Prepared, model: Transformer) -> (History, Transformer) {
+    let mut history = History::default();
+    let mut model = setup(model, settings).unwrap();
+    train(&mut model, Session { observers: vec![&mut history], ..Session::new(settings, prepared) }).unwrap();
+    (history, model)
+}
+
+fn largest_difference(a: &Transformer, b: &Transformer) -> f32 {
+    let pairs = a.parameters().iter().zip(b.parameters().iter());
+    let differences =
+        pairs.flat_map(|((_, x), (_, y))| x.buffer().host().iter().zip(y.buffer().host()).map(|(x, y)| (x - y).abs()));
+    differences.fold(0.0, f32::max)
+}
+
+#[test]
+fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
+    // Without AdamW's division by tiny moments, weights could be compared more closely; the losses and norms can be.
+    for (method, extra) in [
+        ("sft", json!({})),
+        ("reward", json!({"center_rewards_coefficient": 0.1})),
+        ("dpo", json!({})),
+        ("dpo", json!({"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.3]})),
+        ("dpo", json!({"loss_type": "aot"})),
+        ("dpo", json!({"loss_type": "aot_unpaired", "ld_alpha": 0.5})),
+    ] {
+        let runs: Vec<_> = [(8, 1), (4, 2), (1, 8)]
+            .into_iter()
+            .map(|(batch, accumulation)| {
+                let mut given = extra.as_object().unwrap().clone();
+                given.insert("per_device_train_batch_size".into(), batch.into());
+                given.insert("gradient_accumulation_steps".into(), accumulation.into());
+                given.insert("max_steps".into(), 4.into());
+                given.insert("learning_rate".into(), 1e-3.into());
+                let settings = settings(method, given.into());
+                run(&settings, &prepared(&settings), model(1))
+            })
+            .collect();
+        for (history, other) in &runs[1..] {
+            for (a, b) in history.steps.iter().zip(&runs[0].0.steps) {
+                assert!((a.loss - b.loss).abs() <= 1e-5 * b.loss.abs().max(1.0), "{method} {extra}: {a:?} {b:?}");
+                assert!((a.grad_norm - b.grad_norm).abs() <= 1e-3 * b.grad_norm.max(1e-3), "{method}: {a:?} {b:?}");
+                assert_eq!((a.num_tokens, a.epoch), (b.num_tokens, b.epoch));
+            }
+            assert!(largest_difference(other, &runs[0].1) < 2e-4, "{method} {extra}");
+        }
+    }
+}
+
+#[test]
+fn every_method_learns_and_logs_its_metrics() {
+    for method in METHODS {
+        let settings = settings(
+            method.id,
+            json!({"num_train_epochs": 12, "learning_rate": 5e-3, "logging_steps": 4, "per_device_train_batch_size": 4}),
+        );
+        let (history, _) = run(&settings, &prepared(&settings), model(2));
+        let (first, last) = (&history.logged[0].1, &history.logged.last().unwrap().1);
+        assert!(last["loss"] < 0.7 * first["loss"], "{}: {} {}", method.id, first["loss"], last["loss"]);
+        let expected: BTreeSet<&str> = groma_align::SHARED_METRICS.iter().chain(method.metrics).copied().collect();
+        let found: BTreeSet<&str> = last.keys().map(String::as_str).collect();
+        assert_eq!(found, expected, "{}", method.id);
+        assert_eq!(history.steps.last().unwrap().epoch, 12.0);
+    }
+}
+
+#[test]
+fn every_kind_of_preference_loss_trains() {
+    for kind in groma_align::losses::KINDS {
+        let smoothing = if kind.id == "exo_pair" { 1e-2 } else { 0.0 };
+        let settings = settings(
+            "dpo",
+            json!({"loss_type": kind.id, "label_smoothing": smoothing, "max_steps": 25, "learning_rate": 2e-3}),
+        );
+        let (history, _) = run(&settings, &prepared(&settings), model(3));
+        let (first, last) = (history.steps[0].loss, history.steps[24].loss);
+        // APO-down wants both down; all others widen the margin at once.
+        assert!(last < first, "{}: {first} {last}", kind.id);
+    }
+}
+
+#[test]
+fn the_first_step_of_dpo_is_at_the_reference() {
+    let settings = settings(
+        "dpo",
+        json!({"max_steps": 2, "logging_steps": 1, "learning_rate": 1e-2, "per_device_train_batch_size": 11}),
+    );
+    let (history, _) = run(&settings, &prepared(&settings), model(4));
+    assert!((history.steps[0].loss - std::f64::consts::LN_2).abs() < 1e-6);
+    let metrics = &history.logged[0].1;
+    assert_eq!((metrics["rewards/accuracies"], metrics["rewards/margins"]), (0.0, 0.0));
+    assert!(metrics["logps/chosen"] < 0.0 && metrics["entropy"] > 0.0);
+    assert!(history.logged[1].1["rewards/accuracies"] > 0.5);
+}
+
+#[test]
+fn swapping_every_pair_turns_accuracy_round() {
+    let settings = settings("reward", json!({"num_train_epochs": 8, "learning_rate": 5e-3}));
+    let rows = prepared(&settings);
+    let (_, trained) = run(&settings, &rows, model(5));
+    let swap = |e: &groma_align::Example| {
+        let [chosen, rejected] = e.pair().map(Clone::clone);
+        groma_align::Example { sequence: rejected, rejected: Some(chosen), ..e.clone() }
+    };
+    let swapped = Prepared { examples: rows.examples.iter().map(swap).collect(), ..rows.clone() };
+    let plain = evaluate(&trained, &settings, &rows).unwrap();
+    let turned = evaluate(&trained, &settings, &swapped).unwrap();
+    assert!(plain["eval_accuracy"] > 0.9);
+    assert!((plain["eval_accuracy"] + turned["eval_accuracy"] - 1.0).abs() < 1e-12);
+    assert!((plain["eval_margin"] + turned["eval_margin"]).abs() < 1e-9);
+    assert_eq!(plain["eval_min_reward"], turned["eval_min_reward"]);
+}
+
+#[test]
+fn packing_changes_what_is_computed_together_and_nothing_else() {
+    // One step over all rows: packed and unpacked see the same tokens.
+    let given = json!({"max_steps": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "train_sampling_strategy": "sequential"});
+    let plain = settings("sft", given.clone());
+    let mut packed = given.as_object().unwrap().clone();
+    packed.insert("packing".into(), true.into());
+    packed.insert("max_length".into(), 64.into());
+    let packed = settings("sft", packed.into());
+    let (a, _) = run(&plain, &prepared(&plain), model(6));
+    let (b, _) = run(&packed, &prepared(&packed), model(6));
+    assert!(
+        (a.steps[0].loss - b.steps[0].loss).abs() < 1e-6 && (a.steps[0].grad_norm - b.steps[0].grad_norm).abs() < 1e-4
+    );
+    assert_eq!(a.steps[0].num_tokens, b.steps[0].num_tokens);
+}
+
+#[test]
+fn held_out_rows_are_evaluated_under_their_prefix() {
+    let settings = settings("dpo", json!({"max_steps": 4, "eval_steps": 2, "learning_rate": 1e-3}));
+    let rows = prepared(&settings);
+    let mut history = History::default();
+    let mut model = setup(model(7), &settings).unwrap();
+    let session = Session { evaluation: Some(&rows), observers: vec![&mut history], ..Session::new(&settings, &rows) };
+    let outcome = train(&mut model, session).unwrap();
+    assert_eq!(history.evaluated.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4]);
+    assert!(history.evaluated[1].1["eval_loss"] < std::f64::consts::LN_2);
+    assert_eq!(outcome.evaluation.as_ref(), Some(&history.evaluated[1].1));
+    assert!(outcome.evaluation.unwrap().contains_key("eval_rewards/accuracies"));
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let settings = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3, "lora": {"dropout": 0.2}}));
+    let fingerprints: Vec<_> = [1, 2, 3]
+        .into_iter()
+        .map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| fingerprint(&run(&settings, &prepared(&settings), model(8)).1))
+        })
+        .collect();
+    assert_eq!(fingerprints[0], fingerprints[1]);
+    assert_eq!(fingerprints[0], fingerprints[2]);
+}
+
+#[test]
+fn an_observer_reads_the_model_at_every_tenth_step_and_can_stop_the_run() {
+    let settings = settings("dpo", json!({"max_steps": 25}));
+    let rows = prepared(&settings);
+    let mut seen = Vec::new();
+    let mut watch = Every {
+        steps: 10,
+        call: |report: &groma_align::StepReport, model: &Transformer| {
+            seen.push((report.step, model.parameters().count()));
+            if report.step == 20 { Err("seen enough".into()) } else { Ok(()) }
+        },
+    };
+    let mut model = setup(model(9), &settings).unwrap();
+    let error =
+        train(&mut model, Session { observers: vec![&mut watch], ..Session::new(&settings, &rows) }).unwrap_err();
+    assert!(matches!(error, Error::Observer { step: 20, .. }), "{error}");
+    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [10, 20]);
+}
+
+#[test]
+fn nan_stops_before_the_step_and_keeps_the_last_good_state() {
+    let settings = settings(
+        "sft",
+        json!({"max_steps": 6, "learning_rate": 1e-3, "per_device_train_batch_size": 4, "save_steps": 100}),
+    );
+    let rows = prepared(&settings);
+    let directory = tempfile::tempdir().unwrap();
+    // Without decay or clipping a learning rate beyond all measure makes weights overflow.
+    let hot = crate::support::settings(
+        "sft",
+        json!({"max_steps": 60, "learning_rate": 1e38, "per_device_train_batch_size": 4}),
+    );
+    let mut model = setup(model(10), &hot).unwrap();
+    let session = Session { directory: Some(directory.path().into()), ..Session::new(&hot, &rows) };
+    let error = train(&mut model, session).unwrap_err();
+    assert_eq!(error.class(), Class::NonFinite);
+    let Error::NonFinite { step, rows: named, kept: Some(kept), .. } = &error else { panic!("{error}") };
+    assert!(*step >= 2 && named.len() == 4 && named[0].starts_with("rows.jsonl:"), "{error}");
+    assert!(kept.ends_with(format!("step-{:08}", step - 1)));
+    assert!(error.to_string().contains("last good state") && error.hint().is_some());
+    drop(settings);
+}
+
+#[test]
+fn nan_weights_stop_before_anything_is_done() {
+    let settings = settings("dpo", json!({"max_steps": 1}));
+    let rows = prepared(&settings);
+    let spec = crate::support::spec();
+    let mut weights = weights(&spec, 1);
+    weights.get_mut("norm_final.weight").unwrap().values[0] = f32::NAN;
+    let model = Transformer::new(spec, &weights, std::sync::Arc::new(groma_kernels::Cpu::new())).unwrap();
+    let error = train(&mut setup(model, &settings).unwrap(), Session::new(&settings, &rows)).unwrap_err();
+    assert_eq!(error.class(), Class::NonFinite);
+}
