@@ -173,9 +173,9 @@ fn measure(recorder: &Recorder, subject: &str, rates: &[f64]) -> std::result::Re
     for (of, share) in RATES.iter().zip(rates) {
         let items: Vec<Item> = (0..of.n)
             .map(|i| {
-                let draw = noise(of.task, i).abs() / 2.0; // the same item is as hard for both sides
-                let mixed = 0.5 * (1.0 + libm_erf(draw)) * 2.0 - 1.0;
-                let score = f64::from(u8::from(mixed < *share));
+                // The same item is as hard for both sides.
+                let hardness = f64::from(Seed::new(3).named(of.task).index(i).rng().next_u32()) / f64::from(u32::MAX);
+                let score = f64::from(u8::from(hardness < *share));
                 Item { id: i.to_string(), scores: numbers([(of.metric, score)]), ..Item::default() }
             })
             .collect();
@@ -209,14 +209,6 @@ fn measure(recorder: &Recorder, subject: &str, rates: &[f64]) -> std::result::Re
         note: (subject == "after").then(|| "the reader gave no score for item 7".to_owned()),
         ..Measurement::new(subject, "rudeness", "mean score", toxicity, 60)
     })
-}
-
-/// The error function (Abramowitz and Stegun 7.1.26), good to 1e-7.
-fn libm_erf(x: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
-    let poly =
-        ((((1.061_405_429 * t - 1.453_152_027) * t + 1.421_413_741) * t - 0.284_496_736) * t + 0.254_829_592) * t;
-    (1.0 - poly * (-x * x).exp()).copysign(x)
 }
 
 fn wilson(p: f64, n: f64) -> Interval {

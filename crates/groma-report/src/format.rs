@@ -3,7 +3,7 @@
 use groma_run::{Interval, Unit};
 
 /// A value in its unit: `12.3%`, `24.81`, `n/a`.
-pub fn value(value: f64, unit: Unit) -> String {
+pub(crate) fn value(value: f64, unit: Unit) -> String {
     match unit {
         _ if !value.is_finite() => "n/a".into(),
         Unit::Share => format!("{:.1}%", value * 100.0),
@@ -12,7 +12,7 @@ pub fn value(value: f64, unit: Unit) -> String {
 }
 
 /// A difference of values, with its sign; of shares in percentage points.
-pub fn difference(value: f64, unit: Unit) -> String {
+pub(crate) fn difference(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
         return "n/a".into();
     }
@@ -26,12 +26,12 @@ pub fn difference(value: f64, unit: Unit) -> String {
 }
 
 /// An interval of values: `[10.1%, 14.9%]`.
-pub fn interval(interval: &Interval, unit: Unit) -> String {
+pub(crate) fn interval(interval: &Interval, unit: Unit) -> String {
     format!("[{}, {}]", value(interval.low, unit), value(interval.high, unit))
 }
 
 /// An interval of differences: `[+1.2, +3.4]`.
-pub fn difference_interval(interval: &Interval, unit: Unit) -> String {
+pub(crate) fn difference_interval(interval: &Interval, unit: Unit) -> String {
     format!("[{}, {}]", difference(interval.low, unit), difference(interval.high, unit))
 }
 
@@ -43,7 +43,7 @@ fn magnitude(value: f64, unit: Unit) -> String {
 }
 
 /// Three or four digits that matter.
-pub fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let size = value.abs();
     let text = match size {
         _ if !size.is_finite() => return "n/a".into(),
@@ -72,7 +72,7 @@ fn grouped(value: f64) -> String {
 }
 
 /// A whole number with its thousands apart.
-pub fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -85,7 +85,7 @@ pub fn count(value: u64) -> String {
 }
 
 /// A time span: `0.4 s`, `48 s`, `3 min 5 s`, `2 h 10 min`.
-pub fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() || s < 0.0 => "n/a".into(),
         s if s < 9.95 => format!("{s:.1} s"),
@@ -96,7 +96,7 @@ pub fn seconds(seconds: f64) -> String {
 }
 
 /// A size: `12 B`, `3.4 MB`.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -111,7 +111,7 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// A probability: `p = 0.03`, `p < 0.001`.
-pub fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     match p {
         p if !p.is_finite() => "p n/a".into(),
         p if p < 0.001 => "p < 0.001".into(),

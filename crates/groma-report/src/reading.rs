@@ -87,48 +87,38 @@ pub(crate) fn verdict(rows: &[HeadlineRow], left: &str, right: &str) -> String {
 
 fn sentence(name: &str, rows: &[&HeadlineRow]) -> Option<String> {
     let total = rows.len();
-    if total == 0 {
-        return None;
+    let groups = [
+        (vec![Reading::Better], "clearly better"),
+        (vec![Reading::Worse], "clearly worse"),
+        (vec![Reading::Higher], "clearly higher"),
+        (vec![Reading::Lower], "clearly lower"),
+        (vec![Reading::NoClearChange], "no clear change"),
+        (vec![Reading::TooFew, Reading::Unknown], "too little to tell"),
+    ];
+    let said: Vec<(&str, Vec<&HeadlineRow>)> = groups
+        .into_iter()
+        .map(|(readings, words)| (words, rows.iter().copied().filter(|row| readings.contains(&row.reading)).collect()))
+        .filter(|(_, rows): &(_, Vec<_>)| !rows.is_empty())
+        .collect();
+    match said.as_slice() {
+        [] => None,
+        [(words, _)] if total > MOST_NAMES => Some(format!("{name}: {words} on all {total} measures.")),
+        _ => {
+            let parts: Vec<_> = said.iter().map(|(words, rows)| format!("{words} on {}", names(rows))).collect();
+            Some(format!("{name}: {}.", parts.join("; ")))
+        }
     }
-    let count = |reading: Reading| rows.iter().filter(|row| row.reading == reading).count();
-    let (better, worse) = (count(Reading::Better), count(Reading::Worse));
-    let (no_change, few) = (count(Reading::NoClearChange), count(Reading::TooFew) + count(Reading::Unknown));
-    let other = count(Reading::Higher) + count(Reading::Lower);
-    if total == 1 {
-        return Some(format!("{name}: {}.", one(rows[0].reading)));
-    }
-    if better == total {
-        return Some(format!("{name}: clearly better on all {total} measures."));
-    }
-    if worse == total {
-        return Some(format!("{name}: clearly worse on all {total} measures."));
-    }
-    if no_change == total {
-        return Some(format!("{name}: no clear change on any of {total} measures."));
-    }
-    let parts: Vec<_> = [
-        (better, "clearly better on"),
-        (worse, "clearly worse on"),
-        (other, "different on"),
-        (no_change, "no clear change on"),
-        (few, "too little to tell on"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, words)| format!("{words} {count}"))
-    .collect();
-    Some(format!("{name}: {} of {total} measures.", parts.join(", ")))
 }
 
-fn one(reading: Reading) -> &'static str {
-    match reading {
-        Reading::Better => "clearly better",
-        Reading::Worse => "clearly worse",
-        Reading::Higher => "clearly higher",
-        Reading::Lower => "clearly lower",
-        Reading::NoClearChange => "no clear change",
-        Reading::TooFew => "too few items to tell",
-        Reading::Unknown => "cannot be told",
+/// More measures than this are counted, not named.
+const MOST_NAMES: usize = 3;
+
+fn names(rows: &[&HeadlineRow]) -> String {
+    let mut names: Vec<String> = rows.iter().map(|row| format!("{} {}", row.task, row.metric)).collect();
+    match names.pop() {
+        Some(last) if names.is_empty() => last,
+        Some(last) if names.len() < MOST_NAMES => format!("{} and {last}", names.join(", ")),
+        _ => format!("{} measures", rows.len()),
     }
 }
 

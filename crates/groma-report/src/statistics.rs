@@ -50,10 +50,15 @@ pub(crate) fn paired(before: &[Item], after: &[Item], metric: &str) -> Result<Op
     let clustered = sums.len() < n;
     let error = (clusters / (clusters - 1.0) * sums.iter().map(|sum| sum * sum).sum::<f64>()).sqrt() / n as f64;
     let usable = sums.len() >= 2 && error.is_finite();
-    let half = t_quantile(clusters - 1.0) * error;
-    let name = if clustered { "paired, clustered t" } else { "paired t" };
-    let interval = usable.then(|| interval(mean, half, name));
     let binary = pairs.iter().all(|pair| [pair.before, pair.after].iter().all(|v| *v == 0.0 || *v == 1.0));
+    let (name, half) = match (error == 0.0, clustered) {
+        // All differences are the same: a t interval would have no width, whatever the n. So often could pairs differ
+        // from the rest, or clusters, and none of them be seen once in forty times.
+        (true, _) if binary => ("paired, none differs", 1.0 - 0.025_f64.powf(1.0 / clusters)),
+        (_, true) => ("paired, clustered t", t_quantile(clusters - 1.0) * error),
+        (_, false) => ("paired t", t_quantile(clusters - 1.0) * error),
+    };
+    let interval = usable.then(|| interval(mean, half, name));
     let (test, p_value) = if binary && !clustered {
         ("exact McNemar", mcnemar(&pairs))
     } else {
@@ -245,6 +250,8 @@ mod tests {
         assert!(found.method.contains("McNemar"));
         let same = paired(&items(&before), &items(&before), "m").unwrap().unwrap();
         assert_eq!((same.value, same.p_value), (0.0, Some(1.0)));
+        // None of 20 differs: up to 1 - 0.025^(1/20) = 16.8% may.
+        assert!((same.interval.unwrap().high - 0.1684).abs() < 1e-4);
     }
 
     #[test]

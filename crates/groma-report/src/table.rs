@@ -8,6 +8,9 @@ use groma_run::Group;
 /// The narrowest terminal that the table is laid out for.
 const NARROWEST: usize = 60;
 const WIDEST: usize = 140;
+/// Below this a reading is its mark alone, explained below the table.
+const ROOM_FOR_WORDS: usize = 76;
+const MARKS: &str = "▲ better, ▼ worse, ↑ higher, ↓ lower, ≈ no clear change, ? too little to tell.";
 const HEADS: [&str; 6] = ["measure", "", "", "change [95%]", "n", "reading"];
 
 impl Headline {
@@ -22,10 +25,11 @@ impl Headline {
         }
         let unpaired = self.rows.iter().any(|row| row.change.as_ref().is_some_and(|change| !change.paired));
         let legend = unpaired.then(|| "* from the two intervals, not item by item.".to_owned());
-        if !self.notes.is_empty() || unpaired {
+        if !self.notes.is_empty() || unpaired || columns < ROOM_FOR_WORDS {
             lines.push(String::new());
         }
-        for note in legend.iter().chain(&self.notes) {
+        let marks = (columns < ROOM_FOR_WORDS && !self.rows.is_empty()).then(|| MARKS.to_owned());
+        for note in marks.iter().chain(&legend).chain(&self.notes) {
             let wrapped = wrap(&for_terminal(note), columns - 2);
             lines.extend(
                 wrapped.into_iter().enumerate().map(|(i, line)| format!("{}{line}", if i == 0 { "- " } else { "  " })),
@@ -38,7 +42,13 @@ impl Headline {
         let mut head = HEADS.map(str::to_owned);
         head[1] = crate::text::clip(&for_terminal(&self.left), 10).0.to_owned();
         head[2] = crate::text::clip(&for_terminal(&self.right), 10).0.to_owned();
-        let cells: Vec<[String; 6]> = self.rows.iter().map(cells).collect();
+        let mut cells: Vec<[String; 6]> = self.rows.iter().map(cells).collect();
+        if columns < ROOM_FOR_WORDS {
+            head[5].clear();
+            for (cells, row) in cells.iter_mut().zip(&self.rows) {
+                cells[5] = row.reading.mark().to_owned();
+            }
+        }
         let mut widths = [0; 6];
         for line in cells.iter().chain([&head]) {
             for (widest, cell) in widths.iter_mut().zip(line) {
@@ -46,7 +56,7 @@ impl Headline {
             }
         }
         let others = widths[1..].iter().map(|width| width + 2).sum::<usize>();
-        widths[0] = widths[0].min(columns.saturating_sub(others).max(14));
+        widths[0] = widths[0].min(columns.saturating_sub(others).max(12));
         let mut lines = layout(&head, &widths);
         lines.push("─".repeat(widths.iter().sum::<usize>() + 10));
         let mut group = None;
@@ -86,7 +96,7 @@ pub(crate) fn good_direction(row: &HeadlineRow) -> &'static str {
 
 fn cells(row: &HeadlineRow) -> [String; 6] {
     let mode = if row.mode.is_empty() { String::new() } else { format!(" ({})", row.mode) };
-    let measure = format!("{} {}{mode} {}", row.task, row.metric, good_direction(row));
+    let measure = format!("{} {} {}{mode}", row.task, row.metric, good_direction(row));
     let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| format::value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
         let interval = change.interval.as_ref().map(|interval| format::difference_interval(interval, row.unit));

@@ -62,7 +62,7 @@ fn is_invisible(c: char) -> bool {
 
 /// For a page: control characters become their pictures and direction marks their code points, so that a reader sees
 /// that they are there and they do nothing. Line ends and tabs stay.
-pub fn for_page(text: &str) -> String {
+pub(crate) fn for_page(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -79,12 +79,12 @@ pub fn for_page(text: &str) -> String {
 }
 
 /// How many columns of a terminal a text takes.
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
 /// A text broken at spaces into lines of at most so many columns; a longer word is broken anywhere.
-pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(2);
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -111,7 +111,7 @@ fn push(lines: &mut [String], c: char) {
 }
 
 /// The first `limit` characters, and whether there are more.
-pub fn clip(text: &str, limit: usize) -> (&str, bool) {
+pub(crate) fn clip(text: &str, limit: usize) -> (&str, bool) {
     match text.char_indices().nth(limit) {
         Some((end, _)) => (&text[..end], true),
         None => (text, false),

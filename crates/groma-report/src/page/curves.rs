@@ -93,7 +93,7 @@ fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{} by step", for_page(title))) {
                 (grid(&x, &y))
                 @for (place, (name, points)) in series.iter().enumerate() {
-                    (line(points, place, name.starts_with("eval_"), &x, &y))
+                    (line(points, place, name, &x, &y))
                 }
                 @for step in broken.iter().take(20) {
                     path.broken d=(format!("M{} {TOP}l8 8m0 -8l-8 8", px(x.place(*step).clamp(LEFT, WIDTH - RIGHT) - 4.0))) {}
@@ -101,7 +101,8 @@ fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
             }
             (legend(series))
             @if !broken.is_empty() {
-                p.quiet { "× " (broken.len()) " values were not finite, first at step " (broken[0]) "." }
+                p.quiet { "× not finite at " @if broken.len() == 1 { "step " } @else { (broken.len()) " steps, first at step " }
+                    (broken[0]) "; shown as a gap." }
             }
         }
     }
@@ -127,11 +128,13 @@ fn grid(x: &Scale, y: &Scale) -> Markup {
     }
 }
 
-fn line(points: &[(f64, f64)], place: usize, is_evaluation: bool, x: &Scale, y: &Scale) -> Markup {
+fn line(points: &[(f64, f64)], place: usize, name: &str, x: &Scale, y: &Scale) -> Markup {
+    let is_evaluation = name.starts_with("eval_");
+    let is_noisy = !is_evaluation && name != "learning_rate";
     let class = format!("line s{place}");
     let dots = is_evaluation && points.len() <= 60;
     html! {
-        @if points.len() >= SMOOTH_FROM && !is_evaluation {
+        @if points.len() >= SMOOTH_FROM && is_noisy {
             path class=(format!("{class} faint")) d=(path(&thin(points), x, y)) {}
             path class=(class) d=(path(&thin(&running_mean(points)), x, y)) {}
         } @else {

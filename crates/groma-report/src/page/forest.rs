@@ -16,43 +16,46 @@ struct Bar<'a> {
     ends: Option<(f64, f64)>,
 }
 
-/// The rows that have a change and a good direction.
+/// The rows that have a change and a good direction; each group has its own scale.
 pub(super) fn forest(headline: &Headline) -> Option<Markup> {
     let bars: Vec<_> = headline.rows.iter().filter_map(bar).collect();
-    let widest = bars.iter().flat_map(|bar| [bar.value.abs(), bar.ends.map_or(0.0, |(a, b)| a.abs().max(b.abs()))]);
-    let reach = (widest.fold(0.0, f64::max) * 1.08).clamp(5.0, 150.0);
     if bars.is_empty() {
         return None;
     }
-    let marks = ticks(-reach, reach, 5);
-    let step = marks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
-    let mut group = None;
     Some(html! {
         figure.forest {
             div.strips {
-                div.ends { span { "← worse" } span { "better →" } }
-                @for bar in &bars {
-                    @if group != Some(bar.row.group) {
-                        @let _ = group.insert(bar.row.group);
-                        div.band { (group_name(bar.row.group)) }
-                    }
-                    (strip(bar, reach, &marks))
-                }
-                svg.scale width="100%" height="20" aria-hidden="true" {
-                    @for tick in &marks {
-                        text.tick x=(at(*tick, reach)) y="14" text-anchor="middle" {
-                            (if *tick > 0.0 { "+" } else { "" }) (label(*tick, step))
-                        }
-                    }
-                }
+                div.ends { span {} span { span { "← worse" } span { "better →" } } span {} }
+                @for bars in bars.chunk_by(|a, b| a.row.group == b.row.group) { (band(bars)) }
             }
             figcaption {
-                "The change of each measure with its interval, turned so that right is better: in percentage points, or "
-                "in percent of the earlier value where the measure is no share. An interval that holds the line in the "
-                "middle shows no clear change."
+                "The change of each measure with its 95% interval, turned so that right is better: in percentage points, or "
+                "in percent of the earlier value where the measure is no share. Each group has its own scale. An interval "
+                "that holds the middle line shows no clear change (≈); ▲ is better, ▼ worse, ? too little to tell."
             }
         }
     })
+}
+
+fn band(bars: &[Bar<'_>]) -> Markup {
+    let widest = bars.iter().flat_map(|bar| [bar.value.abs(), bar.ends.map_or(0.0, |(a, b)| a.abs().max(b.abs()))]);
+    let reach = (widest.fold(0.0, f64::max) * 1.1).clamp(5.0, 150.0);
+    let marks = ticks(-reach, reach, 5);
+    let step = marks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
+    html! {
+        div.band { (group_name(bars[0].row.group)) }
+        @for bar in bars { (strip(bar, reach, &marks)) }
+        div.strip.scale {
+            span.what {}
+            svg width="100%" height="20" aria-hidden="true" {
+                @for tick in &marks {
+                    text.tick x=(at(*tick, reach)) y="15" text-anchor="middle" {
+                        (if *tick > 0.0 { "+" } else { "" }) (label(*tick, step))
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn bar(row: &HeadlineRow) -> Option<Bar<'_>> {
@@ -69,27 +72,37 @@ fn bar(row: &HeadlineRow) -> Option<Bar<'_>> {
 
 fn strip(bar: &Bar<'_>, reach: f64, marks: &[f64]) -> Markup {
     let class = class_of(bar.row.reading);
-    let change = bar.row.change.as_ref().map_or(f64::NAN, |change| change.difference);
-    let shown = format::difference(change, bar.row.unit);
-    let relative = if bar.row.unit == Unit::Share { String::new() } else { " (in % here)".to_owned() };
+    let shown = shown(bar);
     html! {
         div.strip {
-            span.what { (for_page(&bar.row.task)) " " span.metric { (for_page(&bar.row.metric)) (relative) } }
-            span class=(format!("reading {class}")) { (bar.row.reading.mark()) " " (shown) }
-            svg width="100%" height="22" role="img" aria-label=(format!("{shown}, {}", bar.row.reading.words())) {
-                @for tick in marks {
-                    line.grid x1=(at(*tick, reach)) x2=(at(*tick, reach)) y1="0" y2="22" {}
+            span.what { (for_page(&bar.row.task)) " " span.metric { (for_page(&bar.row.metric)) } }
+            svg width="100%" height="30" role="img" aria-label=(format!("{shown}, {}", bar.row.reading.words())) {
+                @for tick in marks { (upright("grid", *tick, reach)) }
+                (upright("zero", 0.0, reach))
+                svg y="50%" overflow="visible" {
+                    @if let Some((low, high)) = bar.ends {
+                        line class=(format!("span {class}")) x1=(at(low, reach)) x2=(at(high, reach)) {}
+                        @for end in [low, high] {
+                            line class=(format!("span {class}")) x1=(at(end, reach)) x2=(at(end, reach)) y1="-4" y2="4" {}
+                        }
+                    }
+                    circle class=(format!("spot {class}")) cx=(at(bar.value, reach)) r="5" {}
                 }
-                line.zero x1="50%" x2="50%" y1="0" y2="22" {}
-                @if let Some((low, high)) = bar.ends {
-                    line class=(format!("span {class}")) x1=(at(low, reach)) x2=(at(high, reach)) y1="11" y2="11" {}
-                    line class=(format!("span {class}")) x1=(at(low, reach)) x2=(at(low, reach)) y1="7" y2="15" {}
-                    line class=(format!("span {class}")) x1=(at(high, reach)) x2=(at(high, reach)) y1="7" y2="15" {}
-                }
-                circle class=(format!("spot {class}")) cx=(at(bar.value, reach)) cy="11" r="5" {}
             }
+            span class=(format!("reading {class}")) { (bar.row.reading.mark()) " " (shown) }
         }
     }
+}
+
+fn upright(class: &str, value: f64, reach: f64) -> Markup {
+    html! { line class=(class) x1=(at(value, reach)) x2=(at(value, reach)) y1="0" y2="100%" {} }
+}
+
+/// The change as it was measured, in the axis's unit.
+fn shown(bar: &Bar<'_>) -> String {
+    let measured = if bar.row.higher_is_better == Some(false) { -bar.value } else { bar.value };
+    let points = format::difference(measured / 100.0, Unit::Share);
+    if bar.row.unit == Unit::Share { points } else { format!("{points}%") }
 }
 
 /// A place on the axis in percent of its width; what lies beyond is put at the edge.

@@ -5,7 +5,7 @@
 
 use super::axis::{Scale, label, range};
 use crate::format;
-use crate::headline::{Headline, HeadlineRow, Side};
+use crate::headline::{Headline, HeadlineRow, Reading, Side};
 use groma_run::{Group, Unit};
 use maud::{Markup, html};
 
@@ -25,6 +25,8 @@ struct Axis {
     reversed: bool,
     measures: Vec<String>,
     is_mean: bool,
+    /// Measures of the group that the axis does not take in.
+    left_out: Vec<String>,
 }
 
 const WIDTH: f64 = 380.0;
@@ -71,25 +73,40 @@ fn caption(name: &str, axis: &Axis) -> Markup {
         strong { (name) } ": "
         @if axis.is_mean { "mean of " }
         (measures) "."
+        @if !axis.left_out.is_empty() { " Not in it: " (axis.left_out.join(", ")) "." }
     }
 }
 
 fn axis(headline: &Headline, group: Group) -> Option<Axis> {
-    let rows: Vec<_> = headline.rows.iter().filter(|row| row.group == group && spots(row).is_some()).collect();
-    let shares: Vec<_> =
-        rows.iter().copied().filter(|row| row.unit == Unit::Share && row.higher_is_better.is_some()).collect();
-    match (rows.as_slice(), shares.as_slice()) {
-        (_, [_, _, ..]) => Some(mean_axis(&shares)),
-        (_, [row]) => single_axis(row),
-        ([row, ..], []) => single_axis(row),
-        ([], _) => None,
-    }
+    let of_group: Vec<_> = headline.rows.iter().filter(|row| row.group == group).collect();
+    let usable =
+        |row: &HeadlineRow| spots(row).is_some() && row.reading != Reading::TooFew && row.higher_is_better.is_some();
+    let rows: Vec<_> = of_group.iter().copied().filter(|row| usable(row)).collect();
+    let shares: Vec<_> = rows.iter().copied().filter(|row| row.unit == Unit::Share).collect();
+    let taken = match (shares.len(), rows.first()) {
+        (0, None) => return None,
+        (0, Some(first)) => vec![*first],
+        _ => shares,
+    };
+    let is_in =
+        |row: &HeadlineRow| taken.iter().any(|t| (&t.task, &t.metric, &t.mode) == (&row.task, &row.metric, &row.mode));
+    let left_out = of_group.iter().filter(|row| !is_in(row)).map(|row| measure(row, false)).collect();
+    let axis = if let [row] = taken.as_slice() { single_axis(row)? } else { mean_axis(&taken) };
+    Some(Axis { left_out, ..axis })
 }
 
 fn single_axis(row: &HeadlineRow) -> Option<Axis> {
     let (before, after) = spots(row)?;
     let reversed = row.higher_is_better == Some(false);
-    Some(Axis { before, after, unit: row.unit, reversed, measures: vec![measure(row, false)], is_mean: false })
+    Some(Axis {
+        before,
+        after,
+        unit: row.unit,
+        reversed,
+        measures: vec![measure(row, false)],
+        is_mean: false,
+        left_out: Vec::new(),
+    })
 }
 
 fn mean_axis(rows: &[&HeadlineRow]) -> Axis {
@@ -102,7 +119,15 @@ fn mean_axis(rows: &[&HeadlineRow]) -> Axis {
     let after: Vec<_> = sides.iter().map(|side| side.1).collect();
     let measures = rows.iter().map(|row| measure(row, true)).collect();
     let unit = Unit::Share;
-    Axis { before: mean(&before), after: mean(&after), unit, reversed: false, measures, is_mean: true }
+    Axis {
+        before: mean(&before),
+        after: mean(&after),
+        unit,
+        reversed: false,
+        measures,
+        is_mean: true,
+        left_out: Vec::new(),
+    }
 }
 
 fn mean(spots: &[Spot]) -> Spot {

@@ -1,0 +1,5 @@
+//! Pages and tables of invented runs.
+
+mod hostile;
+mod runs;
+mod tables;
