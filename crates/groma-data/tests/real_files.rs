@@ -1,7 +1,7 @@
 //! The public files of `../shared/data`, where they are: every one reads, with the number of rows that its source says.
 
 // The lints spare test functions; here they would also meet the helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
 
