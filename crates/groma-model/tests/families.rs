@@ -1,6 +1,8 @@
 //! Configurations and names of the families: both forms of every fixture's configuration, rotary frequencies against
 //! transformers, names there and back, and each field that must be refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper fails the test")]
+
 use std::path::{Path, PathBuf};
 
 use groma_model::spec::{Activation, NormPlacement, QkNorm, Qkv, Spec};

@@ -1,6 +1,15 @@
 //! Logits against those of transformers: tiny models of every family (scripts/make_family_fixtures.py), and the real
 //! checkpoints in `shared/weights`, where they are there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failed helper fails the test"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -62,7 +62,7 @@ fn read(fields: &Fields<'_>) -> Result<Spec> {
 /// `attention_types` is a list of `[[kind, ...], repetitions]`; `attention_layers`, where given, must be its expansion.
 fn attention_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<Layer>> {
     let window = fields.size_or("window_size", 256)?;
-    let default = vec!["global", "local"].repeat(12);
+    let default = ["global", "local"].repeat(12);
     let kinds = match fields.list("attention_types")? {
         None => default,
         Some(groups) => expand(fields, groups, layers)?,
