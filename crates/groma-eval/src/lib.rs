@@ -33,5 +33,5 @@ pub use local::{LocalOptions, LocalSubject};
 pub use prompts::prompt_item;
 pub use read::{Items, pair_item, read_items, text_item};
 pub use request::{Answer, Control, Failure, Kind, Request, Scored, Subject};
-pub use task::{Form, HubData, Input, Metric, Over, Task, Tools};
+pub use task::{Form, HubData, Input, Metric, Over, Score, Task, Tools};
 pub use tasks::{TASKS, find};

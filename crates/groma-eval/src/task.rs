@@ -32,10 +32,13 @@ pub struct Task {
     /// What it reads.
     pub input: Input,
     /// From an item's answers to its scores; several of them where an item has parts (windows of a text).
-    pub score: fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>,
+    pub score: Score,
     /// What is reported; the first is the headline.
     pub metrics: &'static [Metric],
 }
+
+/// Scores an item's answers, which come in the order of its requests.
+pub type Score = fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>;
 
 /// A dataset on the Hugging Face hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

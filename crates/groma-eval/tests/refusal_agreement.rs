@@ -1,5 +1,7 @@
 //! The refusal reader against the human labels of XSTest's answers.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use groma_data::{ReadOptions, Record, read};
 use groma_eval::refusal::{RefusalReader, Verdict};
 use groma_eval::statistics::{Bootstrap, ConfusionTable};
