@@ -81,8 +81,8 @@ fn batches<'a>(order: &'a [usize], paths: &[Vec<u32>], budget: usize) -> Vec<&'a
     let mut batches = Vec::new();
     let (mut start, mut filled) = (0, 0);
     for i in 0..order.len() {
-        let path = &paths[order[i]];
-        let shared = if i > start { common_prefix(&paths[order[i - 1]], path) } else { 0 };
+        let path = read_tokens(&paths[order[i]]);
+        let shared = if i > start { common_prefix(read_tokens(&paths[order[i - 1]]), path) } else { 0 };
         if i > start && filled + path.len() - shared > budget {
             batches.push(&order[start..i]);
             (start, filled) = (i, path.len());
@@ -94,6 +94,12 @@ fn batches<'a>(order: &'a [usize], paths: &[Vec<u32>], budget: usize) -> Vec<&'a
         batches.push(&order[start..]);
     }
     batches
+}
+
+/// What the model reads of a path: all but the last token, which is only predicted. So one-token continuations of a context
+/// cost nothing beside it, and a path may be one token longer than the model's longest sequence.
+fn read_tokens(path: &[u32]) -> &[u32] {
+    &path[..path.len().saturating_sub(1)]
 }
 
 /// Number of leading tokens that `a` and `b` share.
@@ -109,7 +115,7 @@ fn score_batch(
     options: &ScoreOptions,
     scores: &mut [ContinuationScore],
 ) -> Result<()> {
-    let borrowed: Vec<&[u32]> = batch.iter().map(|&i| paths[i].as_slice()).collect();
+    let borrowed: Vec<&[u32]> = batch.iter().map(|&i| read_tokens(&paths[i])).collect();
     let (tree, ends) = TokenTree::share_prefixes(&borrowed);
     let mut wanted = Vec::new();
     for (&i, &end) in batch.iter().zip(&ends) {
