@@ -39,7 +39,9 @@ pub use built_in::{BUILT_IN, BuiltIn};
 pub use error::TemplateError;
 pub use source::{NamedTemplates, template_in};
 pub use time::Moment;
-pub use tokenize::{Boundary, ChatError, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat, prompt_and_completion_text};
+pub use tokenize::{
+    Boundary, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat, prompt_and_completion_text,
+};
 
 use engine::Engine;
 use error::Result;
@@ -77,7 +79,8 @@ impl Message {
 
     fn to_json(&self) -> Value {
         let mut fields = Map::new();
-        let reasoning = REASONING_FIELDS.iter().filter_map(|field| self.extra.get(*field)).find(|value| !value.is_null());
+        let reasoning =
+            REASONING_FIELDS.iter().filter_map(|field| self.extra.get(*field)).find(|value| !value.is_null());
         if let Some(reasoning) = reasoning {
             fields.insert("thinking".into(), reasoning.clone());
         }
@@ -182,7 +185,8 @@ impl Template {
         let output = self.engine.render(&content, marks.generation, options.now)?;
         let unmarked = marks.remove(&output)?;
         if self.rewritten.captured_marks {
-            let plain = Marks { generation: None, ..marks }.remove(&self.engine.render(&content, None, options.now)?)?;
+            let plain =
+                Marks { generation: None, ..marks }.remove(&self.engine.render(&content, None, options.now)?)?;
             if plain.text != unmarked.text {
                 return Err(TemplateError::Marks { problem: "the text differs without them".into() });
             }

@@ -185,9 +185,6 @@ pub enum Error {
     /// Of a chat template.
     #[error(transparent)]
     Template(#[from] crate::chat::TemplateError),
-    /// Of a conversation as tokens.
-    #[error(transparent)]
-    Chat(#[from] crate::chat::ChatError),
 
     // Adapters
     /// The files of an adapter contradict each other or the model.
@@ -393,7 +390,6 @@ impl Classify for Error {
             Error::Run(source) => source.class(),
             Error::Tokenizer(source) => source.class(),
             Error::Template(source) => source.class(),
-            Error::Chat(source) => source.class(),
             Error::Cancelled => Class::Interrupted,
             _ => Class::Usage,
         }
@@ -404,7 +400,6 @@ impl Classify for Error {
             Error::Run(source) => return source.hint(),
             Error::Tokenizer(source) => return source.hint(),
             Error::Template(source) => return source.hint(),
-            Error::Chat(source) => return source.hint(),
             Error::Pickle { .. } => {
                 "convert it once where you trust it: \
                  `model.save_pretrained(DIR, safe_serialization=True)` in transformers writes safetensors"

@@ -129,7 +129,8 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::from_directory`].
     pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self> {
-        let json = files.get("tokenizer.json").ok_or_else(|| TokenizerError::Missing { path: "the given files".into() })?;
+        let json =
+            files.get("tokenizer.json").ok_or_else(|| TokenizerError::Missing { path: "the given files".into() })?;
         let checked = check::check(json)?;
         let config = Config::read(&files)?;
         let (inner, added) = guarded("be loaded", || {

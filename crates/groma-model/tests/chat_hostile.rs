@@ -1,6 +1,9 @@
 //! Templates that try to take time or memory, or to reach outside, end in an error.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail and say so")]
+
 use groma_model::chat::{Message, Options, Template, TemplateError};
+use proptest::prelude::*;
 
 fn outcome(source: &str) -> Result<String, TemplateError> {
     let messages = [Message::new("user", "hello {{ 7*7 }}"), Message::new("assistant", "hi")];
@@ -161,6 +164,10 @@ fn hostile_templates_end_in_an_error() {
         ("sorting what cannot be sorted", "{{ [1, 'a', none]|sort }}"),
         ("map of map", "{{ [[1]]|map('map', 'map')|list }}"),
         ("walking a number", "{% for x in 3 %}{% endfor %}"),
+        ("many words", "{% set x = 'a ' * 3000000 %}{{ x.split()|length }}"),
+        ("many lines", "{% set x = '\n' * 7000000 %}{{ x.splitlines()|length }}"),
+        ("many indented lines", "{% set x = '\n' * 7000000 %}{{ x|indent }}"),
+        ("many characters", "{% set x = 'a' * 7000000 %}{{ x|list|length }}"),
         ("endless split", "{{ ('a ' * 10000000).split()|length }}"),
         (
             "long comparison",
@@ -176,10 +183,14 @@ fn hostile_templates_end_in_an_error() {
         ),
     ];
     assert!(cases.len() >= 40);
+    let mut slowest = (std::time::Duration::ZERO, "");
     for (name, source) in &cases {
+        let start = std::time::Instant::now();
         let result = outcome(source);
+        slowest = slowest.max((start.elapsed(), name));
         assert!(result.is_err(), "{name}: {:?}", result.map(|text| text.chars().take(100).collect::<String>()));
     }
+    println!("{} templates; the slowest, {}, took {:?}", cases.len(), slowest.1, slowest.0);
     #[cfg(target_os = "linux")]
     assert!(peak_bytes() < 256 << 20, "{} MiB", peak_bytes() >> 20);
 }
@@ -201,5 +212,91 @@ fn errors_say_what_and_where() {
         outcome("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}").unwrap_err(),
         TemplateError::Limit { .. }
     ));
-    assert!(outcome("{{ messages[0].contents.x }}").unwrap_err().to_string().contains("undefined"));
+    let error = outcome("a\n{% set x = 1 %}\n\n{{ 'b' }} {{ messages[0].contents\n.x }}").unwrap_err();
+    assert_eq!(error.to_string(), "the chat template fails: line 4: undefined value");
+}
+
+/// Pieces of templates, sound and broken.
+const PIECES: [&str; 62] = [
+    "{{ ",
+    " }}",
+    "{% ",
+    " %}",
+    "{{- ",
+    " -}}",
+    "{%- ",
+    " -%}",
+    "{# ",
+    " #}",
+    "{%+ ",
+    " +%}",
+    "if ",
+    "elif ",
+    "else",
+    "endif",
+    "for ",
+    "x ",
+    "in ",
+    "messages ",
+    "endfor",
+    "set ",
+    "= ",
+    "endset",
+    "macro ",
+    "f(",
+    ")",
+    "endmacro",
+    "generation",
+    "endgeneration",
+    "raw",
+    "endraw",
+    "filter ",
+    "upper",
+    "endfilter",
+    "call ",
+    "endcall",
+    "not ",
+    "and ",
+    "or ",
+    "is ",
+    "defined ",
+    "| ",
+    "tojson ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ".content ",
+    ".strip() ",
+    "'a' ",
+    "\"b\\n\" ",
+    "1 ",
+    "2.5 ",
+    "+ ",
+    "* ",
+    "~ ",
+    "** ",
+    ", ",
+    ":",
+    "é",
+    "\n  ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_engine_panic(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40)) {
+        let _ = outcome(&pieces.concat());
+    }
+
+    #[test]
+    fn no_expression_makes_the_engine_panic(pieces in prop::collection::vec(prop::sample::select(PIECES[17..].to_vec()), 1..12)) {
+        let _ = outcome(&format!("{{{{ {} }}}}", pieces.concat()));
+    }
+
+    #[test]
+    fn no_characters_make_the_engine_panic(source in "[{}%#\\-+ a'\"é\\\\\n]{0,40}") {
+        let _ = outcome(&source);
+    }
 }

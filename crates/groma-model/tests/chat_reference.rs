@@ -4,11 +4,13 @@
 //! templates are not part of the project: `GROMA_CHAT_TEMPLATES` names the directory that `scripts/fetch_chat_templates.sh`
 //! prints; without it, the directory in which that script puts them is looked at.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail and say so")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use groma_model::chat::{Message, Moment, Options, Template};
+use groma_model::chat::{Message, Moment, Options, Template, TemplateError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -166,4 +168,20 @@ fn real_templates_render_as_in_transformers() {
     }
     println!("{} templates, {} renderings compared", sources.len(), rendered.len());
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn long_conversations_stay_within_the_limits() {
+    let fixture = fixture();
+    let text = "A line of ordinary length that says something, and then some more.\n".repeat(8);
+    let messages: Vec<Message> =
+        (0..400).map(|at| Message::new(["user", "assistant"][at % 2], format!("{at} {text}"))).collect();
+    let conversation = &fixture.conversations["tools"];
+    for (name, source) in sources(&fixture) {
+        let template = Template::new(source).unwrap();
+        match template.render(&messages, &options(&fixture, conversation)) {
+            Ok(rendered) => assert!(rendered.text.len() > 200 * text.len(), "{name}"),
+            Err(error) => assert!(matches!(error, TemplateError::Raised { .. }), "{name}: {error}"),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::time::Moment;
 use super::value::from_json;
 
 /// Instructions that one rendering may take; a message takes one or two hundred.
-const FUEL: u64 = 1_000_000;
+const FUEL: u64 = 600_000;
 /// Frames of loops, scopes and macros.
 const MAX_FRAMES: usize = 300;
 const NAME: &str = "chat template";
@@ -88,6 +88,10 @@ fn typed(error: Error) -> TemplateError {
         ErrorKind::OutOfFuel => {
             TemplateError::Limit { what: "instructions", limit: usize::try_from(FUEL).unwrap_or(usize::MAX) }
         }
-        _ => TemplateError::Failed { problem: error.detail().map_or_else(|| error.kind().to_string(), str::to_owned) },
+        kind => {
+            let problem = error.detail().map_or_else(|| kind.to_string(), str::to_owned);
+            let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+            TemplateError::Failed { problem: format!("{line}{problem}") }
+        }
     }
 }

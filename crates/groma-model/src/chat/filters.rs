@@ -171,8 +171,9 @@ impl Call<'_> {
         };
         // Jinja adds a line break first, so that a last one is kept.
         let ended = format!("{text}\n");
+        let most = ended.chars().filter(|character| character.is_whitespace()).count();
+        self.budget.charge(margin.len().saturating_add(size_of::<&str>()).saturating_mul(most))?;
         let lines = python::lines(&ended, false);
-        self.budget.charge(margin.len().saturating_mul(lines.len()))?;
         let (first, blank) = (self.arguments.flag(1, "first"), self.arguments.flag(2, "blank"));
         let mut out = String::new();
         for (place, line) in lines.iter().enumerate() {

@@ -186,7 +186,7 @@ impl<'a> Lexer<'a> {
                     at = string_end(bytes, at, quote).ok_or_else(|| self.syntax(tag, "a string is not closed"))?
                 }
                 // `}}` ends an expression only where no bracket is open: `{{ {"a": {}} }}`.
-                _ if depth == 0 && rest[at..].as_bytes().starts_with(close.as_bytes()) => {
+                _ if depth == 0 && bytes[at..].starts_with(close.as_bytes()) => {
                     let strip = if at > 0 { sign(bytes.get(at - 1)) } else { Strip::Default };
                     // A `+` before `}}` is an operator without an operand, not a sign.
                     let signed = strip == Strip::Remove || (strip == Strip::Keep && close == "%}");

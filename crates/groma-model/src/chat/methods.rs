@@ -9,6 +9,9 @@ use super::operators;
 use super::python;
 use super::value::{Dict, Key, List, as_dict, as_list, list, weight};
 
+/// What a part of a cut text takes beside its characters.
+const PART_BYTES: usize = 96;
+
 /// Calls `value.name(values...)`.
 pub(super) fn call(budget: &Budget, value: &Value, name: &str, values: &[Value]) -> Result<Value, Error> {
     budget.charge(weight(value))?;
@@ -124,11 +127,10 @@ impl TextCall<'_> {
     }
 
     fn parts(&self, name: &str) -> Result<Value, Error> {
-        let own = |parts: Vec<String>, is_tuple| {
-            self.budget.charge(parts.len().saturating_mul(size_of::<Value>()))?;
-            list(self.budget, parts.into_iter().map(Value::from).collect(), is_tuple)
-        };
+        let own =
+            |parts: Vec<String>, is_tuple| list(self.budget, parts.into_iter().map(Value::from).collect(), is_tuple);
         if name == "splitlines" {
+            self.charge_parts(self.text.chars().filter(|character| character.is_whitespace()).count())?;
             let lines = python::lines(self.text, self.arguments.flag(0, "keepends"));
             return own(lines.into_iter().map(str::to_owned).collect(), false);
         }
@@ -148,7 +150,17 @@ impl TextCall<'_> {
             return own(parts.to_vec(), true);
         }
         let most = self.arguments.integer(1, "maxsplit")?.and_then(|most| usize::try_from(most).ok());
+        let cuts = match &separator {
+            Some(separator) => self.text.matches(separator.as_str()).count(),
+            None => self.text.chars().filter(|character| python::is_space(*character)).count(),
+        };
+        self.charge_parts(cuts.min(most.unwrap_or(usize::MAX)))?;
         own(python::split(self.text, separator.as_deref(), most, from_right), false)
+    }
+
+    /// What so many cuts of the text cost.
+    fn charge_parts(&self, cuts: usize) -> Result<(), Error> {
+        self.budget.charge(cuts.saturating_mul(PART_BYTES).saturating_add(self.text.len()))
     }
 
     fn affix(&self, start: bool) -> Result<Value, Error> {

@@ -50,14 +50,17 @@ const BLOCKS: [(&str, &str, bool); 8] = [
 struct Rewriter {
     out: Rewritten,
     open: Vec<Block>,
+    /// Line of the piece at hand, from 1.
     line: usize,
+    /// Lines of the output so far.
+    written_lines: usize,
 }
 
 /// Rewrites a template.
 pub(super) fn rewrite(source: &str) -> Result<Rewritten> {
     let source = lexer::normalise(source);
     let out = Rewritten { source: String::new(), has_marks: false, captured_marks: false, literals: String::new() };
-    let mut rewriter = Rewriter { out, open: Vec::new(), line: 1 };
+    let mut rewriter = Rewriter { out, open: Vec::new(), line: 1, written_lines: 1 };
     for piece in lexer::pieces(&source)? {
         rewriter.line = piece.line;
         match piece.kind {
@@ -78,8 +81,14 @@ impl Rewriter {
         TemplateError::Syntax { line: self.line, problem: problem.into() }
     }
 
+    /// Adds code that begins with a tag, on the line on which it is in the template, so that errors name that line.
     fn emit(&mut self, code: &str) {
-        self.out.source.push_str(code);
+        let missing = self.line.saturating_sub(self.written_lines);
+        let (opening, rest) = code.split_at(2.min(code.len()));
+        self.out.source.push_str(opening);
+        self.out.source.extend(std::iter::repeat_n('\n', missing));
+        self.out.source.push_str(rest);
+        self.written_lines += missing + code.matches('\n').count();
     }
 
     fn text(&mut self, text: &str) {
@@ -328,7 +337,7 @@ mod tests {
             rewritten.source,
             "{% for m in __iter(messages) if __cmp(m.role, \"==\", \"user\") %}\
              {% set ns.x = __keep(__cat(m.content, \"a\")) %}{% endfor %}\
-             {{ __open }}{% with %}{{ __filter(\"trim\", x) }}{% endwith %}{{ __close }}"
+             {{\n __open }}{% with %}{{ __filter(\"trim\", x) }}{% endwith %}{{ __close }}"
         );
         assert!(rewritten.has_marks && !rewritten.captured_marks);
     }

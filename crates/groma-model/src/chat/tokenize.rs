@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::error::{Result, TemplateError};
 use super::marks::Unmarked;
 use super::{Message, Options, Template};
-use crate::tokenizer::{Encoded, Specials, Tokenizer, TokenizerError};
+use crate::tokenizer::{Encoded, Specials, Tokenizer};
 
 /// What a control token spelled in a message becomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,33 +66,6 @@ pub struct PromptCompletion {
     pub separated: bool,
 }
 
-/// Either error of this module.
-#[derive(Debug, thiserror::Error)]
-pub enum ChatError {
-    /// Of the template.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Of the tokenizer.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-}
-
-impl groma_run::Classify for ChatError {
-    fn class(&self) -> groma_run::Class {
-        match self {
-            ChatError::Template(error) => error.class(),
-            ChatError::Tokenizer(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            ChatError::Template(error) => error.hint(),
-            ChatError::Tokenizer(error) => error.hint(),
-        }
-    }
-}
-
 impl Template {
     /// Renders a conversation to tokens and says which of them are answers.
     ///
@@ -108,7 +81,7 @@ impl Template {
         tokenizer: &Tokenizer,
         messages: &[Message],
         options: &TokenOptions,
-    ) -> Result<TokenizedChat, ChatError> {
+    ) -> Result<TokenizedChat, crate::Error> {
         let rendering = Rendering { template: self, tokenizer, options, given: given(tokenizer, options) };
         let whole = rendering.render(messages, options.template.add_generation_prompt)?;
         let answers = if self.has_generation_marks() {
@@ -149,7 +122,7 @@ impl Template {
         prompt: &[Message],
         completion: &[Message],
         options: &TokenOptions,
-    ) -> Result<PromptCompletion, ChatError> {
+    ) -> Result<PromptCompletion, crate::Error> {
         if prompt.is_empty() || completion.is_empty() {
             let problem = "a prompt and a completion need a message each".into();
             return Err(TemplateError::Conversation { problem }.into());
@@ -189,7 +162,7 @@ pub fn prompt_and_completion_text(
     completion: &str,
     content: ContentTokens,
     boundary: Boundary,
-) -> Result<PromptCompletion, ChatError> {
+) -> Result<PromptCompletion, crate::Error> {
     let options = TokenOptions { content, boundary, ensure_bos: true, ..TokenOptions::default() };
     let text = format!("{prompt}{completion}");
     let everything = 0..text.len();
@@ -245,11 +218,11 @@ impl Rendering<'_> {
         self.tokenizer.control_texts().into_iter().filter(occurs).collect()
     }
 
-    fn encode(&self, whole: &Unmarked, borders: &[usize]) -> Result<(Encoded, bool), ChatError> {
+    fn encode(&self, whole: &Unmarked, borders: &[usize]) -> Result<(Encoded, bool), crate::Error> {
         encode(self.tokenizer, whole, borders, self.options)
     }
 
-    fn missing_bos(&self, ids: &[u32]) -> Result<Option<u32>, ChatError> {
+    fn missing_bos(&self, ids: &[u32]) -> Result<Option<u32>, crate::Error> {
         if self.options.ensure_bos { missing_bos(self.tokenizer, ids) } else { Ok(None) }
     }
 
@@ -304,7 +277,7 @@ fn encode(
     whole: &Unmarked,
     borders: &[usize],
     options: &TokenOptions,
-) -> Result<(Encoded, bool), ChatError> {
+) -> Result<(Encoded, bool), crate::Error> {
     let free = tokenizer.encode_parts(&whole.text, &whole.spelled, &[])?;
     let apart = tokenizer.encode_parts(&whole.text, &whole.spelled, borders)?;
     if free.ids == apart.ids {
@@ -330,7 +303,7 @@ fn merge(whole: &Unmarked, borders: &[usize], free: &Encoded) -> TemplateError {
 }
 
 /// The BOS that the tokenizer adds to plain text, where these ids do not begin with it.
-fn missing_bos(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Option<u32>, ChatError> {
+fn missing_bos(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Option<u32>, crate::Error> {
     let Some(bos) = tokenizer.bos() else { return Ok(None) };
     let adds = tokenizer.encode("a", Specials::AsConfigured)?.first() == Some(&bos);
     Ok(Some(bos).filter(|bos| adds && ids.first() != Some(bos)))
