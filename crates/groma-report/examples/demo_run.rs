@@ -264,7 +264,7 @@ fn checks(recorder: &Recorder) {
     let held = "no preference beyond chance: the interval holds 50%";
     check("shuffled labels", CheckKind::NullControl, Some(true), held, "49.5% [44.6%, 54.4%]", Some(0.495));
     let closed_form = "ln 2 = 0.6931, as policy and reference are the same";
-    check("loss at step 0", CheckKind::Identity, Some(true), closed_form, "0.6931", Some(0.693_147));
+    check("loss at step 0", CheckKind::Identity, Some(true), closed_form, "0.6931", Some(std::f64::consts::LN_2));
     check(
         "held-out-text perplexity",
         CheckKind::Gate,

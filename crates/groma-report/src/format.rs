@@ -48,7 +48,7 @@ pub(crate) fn plain(value: f64) -> String {
     let text = match size {
         _ if !size.is_finite() => return "n/a".into(),
         0.0 => "0".into(),
-        s if s >= 1e7 || s < 1e-3 => scientific(value),
+        s if !(1e-3..1e7).contains(&s) => scientific(value),
         s if s >= 1000.0 => return minus(grouped(value)),
         s if s >= 100.0 => format!("{value:.1}"),
         s if s >= 1.0 => format!("{value:.2}"),

@@ -58,14 +58,14 @@ pub(crate) fn paired(before: &[Item], after: &[Item], metric: &str) -> Result<Op
         (_, true) => ("paired, clustered t", t_quantile(clusters - 1.0) * error),
         (_, false) => ("paired t", t_quantile(clusters - 1.0) * error),
     };
-    let interval = usable.then(|| interval(mean, half, name));
+    let interval = usable.then_some(interval(mean, half, name));
     let (test, p_value) = if binary && !clustered {
         ("exact McNemar", mcnemar(&pairs))
     } else {
         ("sign-flip permutation", sign_flip(&sums_of_differences(&pairs)))
     };
     let method = format!("{name}; {test}");
-    let detectable = (usable && error > 0.0).then(|| (Z_975 + Z_80) * error);
+    let detectable = (usable && error > 0.0).then_some((Z_975 + Z_80) * error);
     Ok(Some(Difference { value: mean, interval, p_value: usable.then_some(p_value), n: n as u64, method, detectable }))
 }
 

@@ -1,5 +1,7 @@
 //! Every single operation on the disk fails once, and then for good; what was there stays whole.
 
+#![cfg(test)]
+
 use groma_run::atomic::{self, AtomicDirectory, verify_directory};
 use groma_run::{
     Class, Classify, Disk, Error, Fault, FaultyDisk, Files, Finished, Journal, Manifest, Measurement, RunDirectory,

@@ -1,5 +1,7 @@
 //! One owner, records that come back, stages that are not done twice.
 
+#![cfg(test)]
+
 use groma_run::{
     Clock, Error, Event, EventKind, Finished, Item, Manifest, ManualClock, Measurement, RunDirectory, RunRecords,
     Sample, Side, StageEntry, StageKey, Status, Timestamp,
