@@ -111,10 +111,12 @@ fn small_product(cpu: &Cpu, product: Product<'_>, c: &mut [f32], c_stride: usize
             a: a.as_ptr(),
             b: b.as_ptr().wrapping_add(first),
             b_stride,
+            panel_stride: 0,
             c: c.as_mut_ptr().wrapping_add(first),
             c_stride,
             columns: count,
             start,
+            next: c.as_ptr(),
         };
         // SAFETY: the asserts above cover what the tile reads and writes.
         unsafe { cpu.level.tile(order, rows, count)(&tile) };

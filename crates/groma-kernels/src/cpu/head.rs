@@ -47,7 +47,6 @@ impl Sums {
 
     /// Adds the sums of the part that follows.
     fn merge(&mut self, next: Sums) {
-        // A logit that is NaN must come through, so the comparison is written to keep it.
         let keep = next.max <= self.max;
         let (max, argmax) = if keep { (self.max, self.argmax) } else { (next.max, next.argmax) };
         let ((weight, moment), (next_weight, next_moment)) = (self.shifted(max), next.shifted(max));
@@ -204,7 +203,7 @@ fn row_sums(
     for (i, block) in logits.chunks_mut(BLOCK).enumerate() {
         let mut next = block_sums(cpu.level, block, shape);
         let first = first_token + i * BLOCK;
-        if wants.argmax && !(next.max <= sums.max) {
+        if wants.argmax && next.max > sums.max {
             next.argmax = (first + block.iter().position(|&z| z == next.max).unwrap_or(0)) as u32;
         }
         if (first..first + block.len()).contains(&target) {

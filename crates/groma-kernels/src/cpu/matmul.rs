@@ -7,13 +7,13 @@
 use super::Level;
 use super::pack::{Operand, Packed, pack_panel};
 use super::parallel::{SharedMut, for_each, is_worth};
-use super::tile::{Order, Start, Tile};
+use super::tile::{Order, Start, Tile, TileFunction};
 use crate::pool::{Lease, Pool};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Depth of a block of B that stays in the first cache.
-const DEPTH: usize = 256;
+const DEPTH: usize = 512;
 /// Panels of B that a task packs at a time.
 const PANELS: usize = 8;
 /// Panels of A that stay in the second cache.
@@ -204,50 +204,92 @@ impl Product<'_> {
                         pack_panel(self.level, to, b, panel * width..self.n.min((panel + 1) * width), inner, width);
                     }
                 }
+                let block = Block { first, k, scratch: &scratch, stride: longest * width };
                 for start in rows.clone().step_by(A_PANELS) {
-                    for panel in panels.clone() {
-                        let b = match self.b {
-                            Right::Plain(_) => &scratch[(panel - first) * longest * width..][..k.len() * width],
-                            Right::Packed { packed, panel: first, inner } => {
-                                &packed.panel(first + panel, inner + self.k.start + k.start)[..k.len() * width]
-                            }
-                        };
-                        self.tiles(packed, start..rows.end.min(start + A_PANELS), panel, k.clone(), b);
-                    }
+                    self.panels(packed, start..rows.end.min(start + A_PANELS), panels.clone(), &block);
                 }
             }
         }
     }
 
-    /// The tiles of some panels of A with a block of one panel of B.
-    fn tiles(&self, packed: &[f32], rows: Range<usize>, panel: usize, k: Range<usize>, b: &[f32]) {
+    /// The tiles of some panels of A with a block of some panels of B.
+    fn panels(&self, packed: &[f32], rows: Range<usize>, panels: Range<usize>, block: &Block<'_>) {
+        let mut panel = panels.start;
+        let wide = if rows.len() == 1 { self.level.wide_tile(self.rows.range(rows.start).len()) } else { None };
+        if let Some((count, tile)) = wide {
+            while panel + count <= panels.end {
+                self.tile(packed, rows.start, panel..panel + count, block, Some(tile), rows.start);
+                panel += count;
+            }
+        }
+        for panel in panel..panels.end {
+            for part in rows.clone() {
+                self.tile(packed, part, panel..panel + 1, block, None, (part + 1).min(rows.end - 1));
+            }
+        }
+    }
+
+    /// A block of B from a panel on, and the distance of its panels.
+    fn right<'b>(&'b self, panels: &Range<usize>, block: &'b Block<'_>) -> (&'b [f32], usize) {
         let width = self.level.tile_columns();
-        let first_column = panel * width;
-        let columns = width.min(self.n - first_column);
+        let (values, stride) = match self.b {
+            Right::Plain(_) => (&block.scratch[(panels.start - block.first) * block.stride..], block.stride),
+            Right::Packed { packed, panel, inner } => {
+                (packed.from_panel(panel + panels.start, inner + self.k.start + block.k.start), packed.panel_stride())
+            }
+        };
+        (&values[..(panels.len() - 1) * stride + block.k.len() * width], stride)
+    }
+
+    /// One panel of A with a block of one panel of B, or of as many as the `wide` tile takes. `next` is the panel of A whose
+    /// tile comes next.
+    fn tile(
+        &self,
+        packed: &[f32],
+        part: usize,
+        panels: Range<usize>,
+        block: &Block<'_>,
+        wide: Option<TileFunction>,
+        next: usize,
+    ) {
+        let (width, padded, k) = (self.level.tile_columns(), self.level.padded_rows(), &block.k);
+        let first_column = panels.start * width;
+        let columns = (panels.len() * width).min(self.n - first_column);
         let start = match self.initial {
             _ if k.start > 0 => Start::Result,
             Initial::Zero => Start::Zero,
             Initial::Result => Start::Result,
             Initial::Bias(bias) => Start::Columns(bias[first_column..].as_ptr()),
         };
-        let padded = self.level.padded_rows();
-        for part in rows {
-            let tile_rows = self.rows.range(part);
-            let a = &packed[(part * self.k.len() + k.start) * padded..][..k.len() * padded];
-            let first = (self.first_row + tile_rows.start) * self.n + first_column;
-            let tile = Tile {
-                k: k.len(),
-                a: a.as_ptr(),
-                b: b.as_ptr(),
-                b_stride: width,
-                c: self.c.pointer(first, (tile_rows.len() - 1) * self.n + columns),
-                c_stride: self.n,
-                columns,
-                start,
-            };
-            // SAFETY: A and B are slices of the lengths that the tile reads; its part of C is inside C, and no other task
-            // has a tile with this panel of A and of B. The level's tile exists: a run has at most `tile_rows` rows.
-            unsafe { self.level.tile(Order::Packed, tile_rows.len(), columns)(&tile) };
-        }
+        let rows = self.rows.range(part).len();
+        let corner = |part: usize| (self.first_row + self.rows.range(part).start) * self.n + first_column;
+        let (b, panel_stride) = self.right(&panels, block);
+        let tile = Tile {
+            k: k.len(),
+            a: packed[(part * self.k.len() + k.start) * padded..][..k.len() * padded].as_ptr(),
+            b: b.as_ptr(),
+            b_stride: width,
+            panel_stride,
+            c: self.c.pointer(corner(part), (rows - 1) * self.n + columns),
+            c_stride: self.n,
+            columns,
+            start,
+            next: self.c.hint(corner(next)),
+        };
+        let function = wide.unwrap_or_else(|| self.level.tile(Order::Packed, rows, columns));
+        // SAFETY: A and B are slices of the lengths that the tile reads; its part of C is inside C, and no other task has
+        // tiles with this panel of A and of B. The function is one for this many rows and at least these columns.
+        unsafe { function(&tile) };
     }
+}
+
+/// The inner indices that a task is at, and B for these if it packs B itself.
+struct Block<'a> {
+    /// First packed panel.
+    first: usize,
+    /// Counted from the product's first.
+    k: Range<usize>,
+    scratch: &'a [f32],
+    /// Distance of two packed panels.
+    stride: usize,
 }

@@ -70,13 +70,14 @@ fn pack_panel_with<V: Vector>(panel: &mut [f32], source: Operand<'_>, i: Range<u
             }
         }
     } else {
-        for inner in 0..depth {
-            let row = &source.data[(k.start + inner) * source.stride + i.start..][..count];
-            for first in (0..padded).step_by(V::LANES) {
-                let valid = count.saturating_sub(first).min(V::LANES);
-                // SAFETY: `valid` values of the row are read (from its end on none), `LANES` of the panel written.
+        let from = source.data.as_ptr().wrapping_add(k.start * source.stride + i.start);
+        for first in (0..padded).step_by(V::LANES) {
+            let valid = count.saturating_sub(first).min(V::LANES);
+            for inner in 0..depth {
+                // SAFETY: `check` covers the `valid` values that are read (beyond the last column none), the assert the
+                // `LANES` that are written.
                 unsafe {
-                    let from = row.as_ptr().wrapping_add(first);
+                    let from = from.wrapping_add(inner * source.stride + first);
                     let values = if valid == V::LANES { V::load(from) } else { V::load_first(from, valid) };
                     values.store(to.add(inner * padded + first));
                 }
@@ -128,9 +129,13 @@ impl Packed {
         );
     }
 
-    /// A panel from the inner index `k` on.
-    pub(crate) fn panel(&self, panel: usize, k: usize) -> &[f32] {
-        let width = self.level.tile_columns();
-        &self.values[(panel * self.inner + k) * width..(panel + 1) * self.inner * width]
+    /// Everything from a panel's inner index `k` on.
+    pub(crate) fn from_panel(&self, panel: usize, k: usize) -> &[f32] {
+        &self.values[panel * self.panel_stride() + k * self.level.tile_columns()..]
+    }
+
+    /// Distance of two panels.
+    pub(crate) fn panel_stride(&self) -> usize {
+        self.inner * self.level.tile_columns()
     }
 }

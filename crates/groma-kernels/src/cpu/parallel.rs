@@ -69,6 +69,11 @@ impl<'a> SharedMut<'a> {
         self.data.wrapping_add(start)
     }
 
+    /// Where the element at `start` would be, for prefetching.
+    pub(crate) fn hint(&self, start: usize) -> *const f32 {
+        self.data.wrapping_add(start)
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Safety

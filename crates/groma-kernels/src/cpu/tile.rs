@@ -39,15 +39,24 @@ pub(crate) struct Tile {
     pub(crate) b: *const f32,
     /// Distance of two rows of B.
     pub(crate) b_stride: usize,
+    /// Distance of two panels of B, where a tile is wider than one.
+    pub(crate) panel_stride: usize,
     /// First element of C.
     pub(crate) c: *mut f32,
     /// Distance of two rows of C.
     pub(crate) c_stride: usize,
-    /// Columns of C, at most [`Level::tile_columns`].
+    /// Columns of C, at most [`Level::tile_columns`] a panel.
     pub(crate) columns: usize,
     /// What the chains start from.
     pub(crate) start: Start,
+    /// First element of the tile of C that comes next, for fetching it early; need not be valid.
+    pub(crate) next: *const f32,
 }
+
+/// With so few rows a product waits for B to come from memory, so that it is fetched early.
+const STREAMED_ROWS: usize = 4;
+/// How many rows of B early.
+const STREAM_AHEAD: usize = 24;
 
 const PACKED: u8 = 0;
 const ROWS_64: u8 = 1;
@@ -92,11 +101,20 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const ORDER: u
                 }
             }
         }
+        for i in 0..ROWS {
+            for j in 0..VECTORS {
+                V::prefetch(tile.next.wrapping_add(i * tile.c_stride + j * V::LANES));
+            }
+        }
         let (mut a, mut b) = (tile.a, tile.b);
         for _ in 0..tile.k {
             let mut columns = [V::zero(); VECTORS];
             for (j, column) in columns.iter_mut().enumerate() {
-                *column = V::load(b.add(j * V::LANES));
+                let from = b.add(j / 2 * tile.panel_stride + j % 2 * V::LANES);
+                *column = V::load(from);
+                if ROWS <= STREAMED_ROWS {
+                    V::prefetch(from.wrapping_add(STREAM_AHEAD * tile.b_stride));
+                }
             }
             for (i, row) in sums.iter_mut().enumerate() {
                 let value = V::splat(*a.add(i * row_step));
@@ -167,7 +185,25 @@ static PORTABLE: [&[[TileFunction; 2]]; 3] = [
     table!(run_portable, COLUMNS_64, 1 2 3 4),
 ];
 
+/// Tiles over several panels of B, by rows: with few rows, a tile of one panel waits for its few chains of operations.
+#[cfg(target_arch = "x86_64")]
+static AVX512_WIDE: [(usize, TileFunction); 3] =
+    [(4, run_avx512::<1, 8, PACKED>), (2, run_avx512::<2, 4, PACKED>), (2, run_avx512::<3, 4, PACKED>)];
+#[cfg(target_arch = "x86_64")]
+static AVX2_WIDE: [(usize, TileFunction); 2] = [(4, run_avx2::<1, 8, PACKED>), (2, run_avx2::<2, 4, PACKED>)];
+
 impl Level {
+    /// How many panels of B a tile of so many rows can take at once, and its function, if there is one.
+    pub(crate) fn wide_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => AVX512_WIDE.get(rows - 1).copied(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => AVX2_WIDE.get(rows - 1).copied(),
+            _ => None,
+        }
+    }
+
     fn tiles(self, order: Order) -> &'static [[TileFunction; 2]] {
         let table: &[&[[TileFunction; 2]]; 3] = match self {
             #[cfg(target_arch = "x86_64")]

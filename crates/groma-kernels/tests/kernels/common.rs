@@ -20,6 +20,7 @@ pub(crate) fn backends() -> Vec<Cpu> {
 }
 
 /// Runs on so many threads.
+#[allow(clippy::unwrap_used)]
 pub(crate) fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
 }

@@ -18,7 +18,7 @@ fn reference(hidden: &[f64], unembed: &[f64], target: usize, shape: HeadShape) -
     let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lse = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
     let entropy = -z.iter().map(|z| (z - lse).exp() * (z - lse)).sum::<f64>();
-    let argmax = z.iter().position(|&z| z == max).unwrap();
+    let argmax = z.iter().position(|&z| z == max).unwrap_or(0);
     (z[target] - lse, lse, entropy, z.iter().sum::<f64>() / z.len() as f64, argmax)
 }
 
