@@ -34,7 +34,7 @@ mod state;
 mod trainer;
 mod training;
 
-pub use encode::{Conversation, Encode};
+pub use encode::{Continuation, Conversation, Encode, ModelEncoder};
 pub use error::Error;
 pub use example::Example;
 pub use export::{Card, export};

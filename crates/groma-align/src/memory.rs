@@ -7,6 +7,8 @@
 use groma_model::Transformer;
 use groma_model::spec::{Mlp, Spec};
 
+/// Copies of a frozen matrix: in the order of the forward, and of the backward product.
+const PACKED_COPIES: u64 = 2;
 /// Bytes of an f32.
 const F32: u64 = 4;
 /// Rows of logits that the head holds at once, at most.
@@ -33,10 +35,11 @@ impl MemoryEstimate {
         let parameters = model.parameters();
         let all = parameters.count() as u64;
         let train: u64 = parameters.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p.len() as u64).sum();
+        let frozen: u64 = parameters.iter().filter(|(_, p)| p.buffer().is_frozen()).map(|(_, p)| p.len() as u64).sum();
         let spec = model.spec();
         let rows = rows as u64;
         MemoryEstimate {
-            weights: F32 * all,
+            weights: F32 * (all + PACKED_COPIES * frozen),
             training: 3 * F32 * train,
             activations: F32 * rows * (row_values(spec) * spec.layers.len() as u64 + transient_values(spec)),
             head: F32 * rows.min(HEAD_ROWS) * spec.vocab_size as u64 * 2,

@@ -1,13 +1,12 @@
 //! From rows to examples: tokens, masks by position, truncation; with findings for what is not as it should be.
 
-use crate::encode::Encode;
+use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::forest::Sequence;
 use crate::methods::sft::SftSettings;
 use crate::training::{Boundary, OnFinding, Truncation};
 use crate::{DataShape, Error, Example, LengthStatistics, Settings};
 use groma_data::{Completion, Content, LanguageModelling, Preference};
-use groma_model::score::common_prefix;
 use groma_run::{Digest, Finding, Severity};
 use std::collections::BTreeMap;
 
@@ -94,12 +93,6 @@ struct Preparation<'a> {
     findings: Findings,
 }
 
-/// A prompt's tokens and those of prompt and completion together.
-struct Joint {
-    prompt: usize,
-    ids: Vec<u32>,
-}
-
 impl<'a> Preparation<'a> {
     fn new(settings: &'a Settings, encoder: &'a dyn Encode, limits: Limits) -> Result<Self, Error> {
         let max_length = settings.training.max_length.unwrap_or(usize::MAX).min(limits.max_positions);
@@ -137,11 +130,11 @@ impl<'a> Preparation<'a> {
         let place = row.location.to_string();
         let sequence = match &row.content {
             Content::Text(text) => {
-                let ids = self.with_eos(self.encoder.text(text, true)?);
+                let ids = self.encoder.document(text)?;
                 Sequence { supervised: vec![true; ids.len()], ids }
             }
             Content::Messages(messages) => {
-                let conversation = self.encoder.chat(messages, false)?;
+                let conversation = self.encoder.conversation(messages, self.sft.assistant_only_loss)?;
                 let supervised = self.conversation_mask(&conversation, &place);
                 Sequence { ids: conversation.ids, supervised }
             }
@@ -189,7 +182,8 @@ impl<'a> Preparation<'a> {
             self.findings.add(Check::IdenticalPair, Severity::Warning, &place);
             return Ok(None);
         }
-        let sequence = |joint: Joint| Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
+        let sequence =
+            |joint: Continuation| Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
         let (mut chosen, mut rejected) = (sequence(chosen), sequence(rejected));
         let had_supervised = chosen.scored_count() > 0 && rejected.scored_count() > 0;
         if !self.truncate(&mut [&mut chosen, &mut rejected], had_supervised, &place) {
@@ -234,58 +228,25 @@ impl<'a> Preparation<'a> {
         }
     }
 
-    fn with_eos(&self, mut ids: Vec<u32>) -> Vec<u32> {
-        if let Some(eos) = self.encoder.eos()
-            && ids.last() != Some(&eos)
-        {
-            ids.push(eos);
-        }
-        ids
-    }
-
     /// Tokens of the prompt with each completion; all agree on where the prompt ends.
-    fn joints(&mut self, prompt: &Content, completions: &[&Content], place: &str) -> groma_model::Result<Vec<Joint>> {
-        let separate = self.settings.training.boundary == Boundary::Separate;
-        let prompt_ids = self.prompt_ids(prompt)?;
-        if let (true, Content::Text(_)) = (separate, prompt) {
-            return completions.iter().map(|completion| self.apart(&prompt_ids, completion)).collect();
+    fn joints(
+        &mut self,
+        prompt: &Content,
+        completions: &[&Content],
+        place: &str,
+    ) -> groma_model::Result<Vec<Continuation>> {
+        let boundary = self.settings.training.boundary;
+        let encoded = completions.iter().map(|completion| self.encoder.continuation(prompt, completion, boundary));
+        let mut joints = encoded.collect::<groma_model::Result<Vec<_>>>()?;
+        let shared = joints.iter().map(|joint| joint.prompt).min().unwrap_or(0);
+        joints.iter_mut().for_each(|joint| joint.prompt = shared);
+        let merged = joints.iter().any(|joint| joint.merged);
+        match boundary {
+            Boundary::Error if merged => self.findings.add(Check::BoundaryMerge, Severity::Error, place),
+            Boundary::Diverge if merged => self.findings.add(Check::BoundaryMerge, Severity::Warning, place),
+            _ => {}
         }
-        let joined = completions.iter().map(|c| self.joined_ids(prompt, c)).collect::<groma_model::Result<Vec<_>>>()?;
-        let shared = joined.iter().map(|ids| common_prefix(&prompt_ids, ids)).min().unwrap_or(0);
-        if shared < prompt_ids.len() {
-            let severity = match self.settings.training.boundary {
-                Boundary::Diverge => Severity::Warning,
-                Boundary::Error | Boundary::Separate => Severity::Error,
-            };
-            self.findings.add(Check::BoundaryMerge, severity, place);
-        }
-        Ok(joined.into_iter().map(|ids| Joint { prompt: shared, ids }).collect())
-    }
-
-    fn prompt_ids(&self, prompt: &Content) -> groma_model::Result<Vec<u32>> {
-        match prompt {
-            Content::Text(text) => self.encoder.text(text, true),
-            Content::Messages(messages) => Ok(self.encoder.chat(messages, true)?.ids),
-        }
-    }
-
-    fn joined_ids(&self, prompt: &Content, completion: &Content) -> groma_model::Result<Vec<u32>> {
-        match (prompt, completion) {
-            (Content::Messages(prompt), Content::Messages(completion)) => {
-                let messages: Vec<_> = prompt.iter().chain(completion).cloned().collect();
-                Ok(self.encoder.chat(&messages, false)?.ids)
-            }
-            _ => {
-                let text = format!("{}{}", prompt.plain(), completion.plain());
-                Ok(self.with_eos(self.encoder.text(&text, true)?))
-            }
-        }
-    }
-
-    /// The completion encoded by itself, as the model will have to produce it.
-    fn apart(&self, prompt: &[u32], completion: &Content) -> groma_model::Result<Joint> {
-        let completion = self.with_eos(self.encoder.text(&completion.plain(), false)?);
-        Ok(Joint { prompt: prompt.len(), ids: [prompt, &completion].concat() })
+        Ok(joints)
     }
 
     fn check_sequence(&mut self, sequence: &Sequence, place: &str) {

@@ -14,14 +14,14 @@ use crate::state::{Checkpoints, Identity, State};
 use crate::{Error, Example, Metrics, Prepared, Settings};
 use groma_kernels::Gradients;
 use groma_model::Transformer;
-use groma_run::{Cancel, Digest, Disk, Files, Seed, available_memory_bytes};
+use groma_run::{Cancel, Digest, Disk, Files, Seed, atomic, available_memory_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How far the loss before the first step may be from its closed form, relative to it (absolute below 1).
 const STEP_0_TOLERANCE: f64 = 1e-4;
 
-/// Everything of a run but the model.
+/// Everything of a run but the model. The caller holds the lock of what `directory` belongs to.
 pub struct Session<'a> {
     /// Method and hyperparameters.
     pub settings: &'a Settings,
@@ -95,6 +95,7 @@ pub struct Outcome {
 pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, Error> {
     if let Some(directory) = &session.directory {
         ensure_directory(directory)?;
+        atomic::recover(&session.files, directory)?;
     }
     let references = PreparedReferences::new(model, &session)?;
     let objective = objective(session.settings, &session.train.examples, &references.train)?;

@@ -174,7 +174,7 @@ pub enum Truncation {
 pub enum Boundary {
     /// It is a serious finding.
     Error,
-    /// The completion starts where the joint tokens leave those of the prompt (TRL).
+    /// The completion starts where the joint tokens leave those of the prompt (TRL). Conversations are encoded apart.
     Diverge,
     /// Prompt and completion are encoded apart, as at inference.
     Separate,

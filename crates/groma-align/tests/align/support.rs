@@ -1,6 +1,6 @@
 //! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
 
-use groma_align::{Conversation, Encode, Limits, Method, Prepared, Rows, Settings, prepare};
+use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, Prepared, Rows, Settings, prepare};
 use groma_data::{Completion, Content, LanguageModelling, Location, Message, Preference};
 use groma_kernels::Cpu;
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
@@ -115,15 +115,13 @@ impl Letters {
         }
         ids
     }
-}
 
-impl Encode for Letters {
-    fn text(&self, text: &str, special: bool) -> groma_model::Result<Vec<u32>> {
-        let begin = special.then_some(BOS);
-        Ok(begin.into_iter().chain(Self::characters(text)).collect())
+    fn text(text: &str) -> Vec<u32> {
+        std::iter::once(BOS).chain(Self::characters(text)).collect()
     }
 
-    fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> groma_model::Result<Conversation> {
+    /// Tokens, and which of them the assistant says.
+    fn render(&self, messages: &[Message]) -> (Vec<u32>, Vec<bool>) {
         let mut ids = vec![BOS; 1 + usize::from(self.doubled_bos)];
         let mut assistant = vec![false; ids.len()];
         for message in messages {
@@ -136,19 +134,45 @@ impl Encode for Letters {
             }
             assistant.resize(ids.len(), said);
         }
-        if add_generation_prompt {
-            ids.push(35);
-            assistant.push(false);
+        (ids, assistant)
+    }
+}
+
+fn ended(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.push(EOS);
+    ids
+}
+
+impl Encode for Letters {
+    fn document(&self, text: &str) -> groma_model::Result<Vec<u32>> {
+        Ok(ended(Self::text(text)))
+    }
+
+    fn conversation(&self, messages: &[Message], answers: bool) -> groma_model::Result<Conversation> {
+        let (ids, assistant) = self.render(messages);
+        Ok(Conversation { ids, assistant: (answers && self.marks).then_some(assistant) })
+    }
+
+    fn continuation(&self, prompt: &Content, after: &Content, boundary: Boundary) -> groma_model::Result<Continuation> {
+        let (alone, together) = match (prompt, after) {
+            (Content::Messages(prompt), Content::Messages(after)) => {
+                let (mut alone, _) = self.render(prompt);
+                alone.push(35);
+                (alone, self.render(&[prompt.as_slice(), after].concat()).0)
+            }
+            _ => (Self::text(&prompt.plain()), ended(Self::text(&format!("{}{}", prompt.plain(), after.plain())))),
+        };
+        let shared = alone.iter().zip(&together).take_while(|(a, b)| a == b).count();
+        let merged = shared < alone.len();
+        if merged && boundary != Boundary::Diverge {
+            let ids = ended([alone.clone(), Self::characters(&after.plain())].concat());
+            return Ok(Continuation { ids, prompt: alone.len(), merged });
         }
-        Ok(Conversation { ids, assistant: self.marks.then_some(assistant) })
+        Ok(Continuation { ids: together, prompt: shared, merged })
     }
 
     fn bos(&self) -> Option<u32> {
         Some(BOS)
-    }
-
-    fn eos(&self) -> Option<u32> {
-        Some(EOS)
     }
 
     fn stops(&self) -> Vec<u32> {

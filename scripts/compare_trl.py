@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Compares groma's DPO losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
+
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3]
+
+PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
+JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
+transformers, trl, peft and datasets, and `cargo build --release -p groma-align --example losses`.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+import datasets
+import peft
+import torch
+import transformers
+import trl
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MARK = "\n\nAssistant:"
+
+
+def rows(path, count):
+    """The first `count` pairs with an explicit prompt, as strings."""
+    opener = gzip.open if path.endswith(".gz") else open
+    found = []
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if "prompt" not in row:
+                chosen, rejected = row["chosen"], row["rejected"]
+                end = chosen.rfind(MARK) + len(MARK)
+                if end < len(MARK) or chosen[:end] != rejected[:end]:
+                    continue
+                row = {"prompt": chosen[:end], "chosen": chosen[end:], "rejected": rejected[end:]}
+            if row["chosen"] != row["rejected"] and len(row["prompt"]) < 400:
+                found.append({key: row[key] for key in ("prompt", "chosen", "rejected")})
+            if len(found) == count:
+                return found
+    return found
+
+
+def trl_run(model_dir, data, options, adapter, output):
+    """Loss and metrics of each step, and seconds, of TRL's trainer."""
+    transformers.set_seed(options["seed"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if adapter is not None:
+        config = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+        model = peft.get_peft_model(model, config)
+        model.save_pretrained(adapter)
+    arguments = trl.DPOConfig(
+        output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
+        gradient_checkpointing=False, train_sampling_strategy="sequential", dataloader_pin_memory=False,
+        beta=options["beta"], loss_type=options["loss_type"], learning_rate=options["learning_rate"],
+        max_steps=options["max_steps"], per_device_train_batch_size=options["per_device_train_batch_size"],
+        gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
+        weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], label_smoothing=options["label_smoothing"],
+        lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"], precompute_ref_log_probs=adapter is None,
+    )
+    trainer = trl.DPOTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+    started = time.time()
+    trainer.train()
+    seconds = time.time() - started
+    return [entry for entry in trainer.state.log_history if "loss" in entry], seconds
+
+
+def groma_run(model_dir, data_path, options, adapter):
+    """The same of groma's trainer."""
+    settings = dict(options, logging_steps=1, train_sampling_strategy="sequential", boundary="diverge")
+    if adapter is not None:
+        settings["lora"] = {"r": 8, "alpha": 16.0}
+    program = os.path.join(ROOT, "target", "release", "examples", "losses")
+    command = [program, "dpo", adapter or model_dir, data_path, json.dumps(settings)]
+    lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    return [line["metrics"] for line in lines[:-1]], lines[-1]["seconds"]
+
+
+def compare(name, ours, theirs, tolerance):
+    """Prints both runs; returns the largest relative difference of the losses."""
+    worst = 0.0
+    for step, (mine, other) in enumerate(zip(ours, theirs, strict=True), 1):
+        difference = abs(mine["loss"] - other["loss"]) / max(abs(other["loss"]), 1e-12)
+        worst = max(worst, difference)
+        if step in (1, 2, 5, 10, len(ours)):
+            norms = f"grad norm {mine['grad_norm']:.5f} {other['grad_norm']:.5f}"
+            margins = f"margins {mine['rewards/margins']:+.6f} {other['rewards/margins']:+.6f}"
+            print(f"  {name} step {step}: loss {mine['loss']:.7f} {other['loss']:.7f} ({difference:.1e}), {norms}, {margins}")
+    metrics = {}
+    for key in sorted(set(ours[0]) & set(theirs[0])):
+        gaps = [abs(a[key] - b[key]) / max(abs(b[key]), 1e-3) for a, b in zip(ours, theirs)]
+        metrics[key] = max(gaps)
+    print(f"  {name}: largest relative difference of the losses {worst:.2e} ({'ok' if worst <= tolerance else 'TOO LARGE'})")
+    print("  by metric: " + ", ".join(f"{key} {value:.1e}" for key, value in metrics.items()))
+    missing = sorted(set(theirs[0]) - set(ours[0]))
+    print(f"  logged by TRL and not here: {', '.join(missing) or 'nothing'}")
+    return worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("pairs")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.add_argument("--loss-type", nargs="*", default=["sigmoid"])
+    parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
+    given = parser.parse_args()
+    worst = 0.0
+    for loss_type in given.loss_type:
+        options = {
+            "beta": 0.1, "loss_type": [loss_type], "learning_rate": given.learning_rate, "max_steps": given.steps,
+            "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
+            "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
+            "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0,
+        }
+        data = rows(given.pairs, given.steps * 4)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "pairs.jsonl")
+            with open(path, "w", encoding="utf-8") as out:
+                out.writelines(json.dumps(row) + "\n" for row in data)
+            for name, adapter in (("full", None), ("lora", os.path.join(directory, "adapter"))):
+                dataset = datasets.Dataset.from_list(data)
+                options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
+                theirs, slow = trl_run(given.model, dataset, options, adapter, directory)
+                ours, fast = groma_run(given.model, path, options, adapter)
+                worst = max(worst, compare(f"{loss_type} {name}", ours, theirs, given.tolerance))
+                print(f"  seconds: groma {fast:.2f}, TRL {slow:.2f}")
+    sys.exit(0 if worst <= given.tolerance else 1)
+
+
+if __name__ == "__main__":
+    main()
