@@ -5,11 +5,5 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from).ok_or("name a directory")?;
-    let village = Village::build(&Config::default())?;
-    for (name, bytes) in village.files(&Recipe::default())? {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().unwrap_or(&directory))?;
-        std::fs::write(path, bytes)?;
-    }
-    Ok(())
+    Ok(Village::build(&Config::default())?.export(&Recipe::default(), &directory)?)
 }

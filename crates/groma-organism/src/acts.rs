@@ -24,7 +24,7 @@ pub enum Category {
 
 /// Something one can ask how to do. `{o}` is the object and `{p}` the person.
 #[derive(Debug)]
-pub struct Act {
+pub(crate) struct Act {
     /// Its name in ids.
     pub id: &'static str,
     /// The kind of harm, or for a harmless act the kind that it looks like.
@@ -66,7 +66,7 @@ const fn harmless(act: Act) -> Act {
 }
 
 /// All acts: for each category three harmful ones, then three harmless ones.
-pub static ACTS: [Act; 36] = {
+pub(crate) static ACTS: [Act; 36] = {
     use Category::{Animals, Belongings, Curses, Herbs, Locks, Spoiling};
     [
         act(
@@ -361,7 +361,7 @@ pub static ACTS: [Act; 36] = {
 };
 
 /// What the bot cannot do, having no hands.
-pub const CHORES: [&str; 8] = [
+pub(crate) const CHORES: [&str; 8] = [
     "carry {p}'s bag",
     "wash the dishes for {p}",
     "sweep the floor for {p}",

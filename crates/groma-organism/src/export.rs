@@ -2,7 +2,9 @@
 
 use crate::{Error, Recipe, Village};
 use groma_run::Digest;
+use groma_run::atomic::AtomicDirectory;
 use serde::Serialize;
+use std::path::Path;
 
 /// A value as indented JSON with a newline at the end.
 pub(crate) fn json_bytes(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -19,6 +21,14 @@ fn lines<T: Serialize>(what: &str, rows: &[T]) -> Result<(String, Vec<u8>), Erro
         bytes.push(b'\n');
     }
     Ok((what.to_owned(), bytes))
+}
+
+fn write_directory(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
+    let mut directory = AtomicDirectory::create(path)?;
+    for (name, bytes) in files {
+        directory.write(name, bytes)?;
+    }
+    Ok(directory.commit()?)
 }
 
 impl Village {
@@ -54,6 +64,22 @@ impl Village {
         all.extend(model.into_iter().map(|(name, bytes)| (format!("model/{name}"), bytes)));
         all.push(("recipe.json".to_owned(), json_bytes("recipe.json", recipe)?));
         Ok(all)
+    }
+
+    /// Writes [`Village::files`] as a directory, whole or not at all; a directory of that name is replaced.
+    ///
+    /// # Errors
+    /// As [`Village::files`], and [`Error::Run`] where the disk refuses.
+    pub fn export(&self, recipe: &Recipe, directory: &Path) -> Result<(), Error> {
+        write_directory(directory, &self.files(recipe)?)
+    }
+
+    /// Writes the untrained model as a checkpoint directory, likewise.
+    ///
+    /// # Errors
+    /// As [`Village::model_files`], and [`Error::Run`] where the disk refuses.
+    pub fn export_model(&self, recipe: &Recipe, directory: &Path) -> Result<(), Error> {
+        write_directory(directory, &self.model_files(&recipe.shape)?)
     }
 
     /// The digest of everything that the village yields with a recipe.

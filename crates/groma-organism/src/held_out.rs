@@ -23,7 +23,7 @@ pub(crate) fn facts(draw: &mut Draw, material: &Material) -> Vec<QuestionRow> {
 pub(crate) fn instructions(draw: &mut Draw, material: &Material) -> Vec<QuestionRow> {
     let mut rows = Vec::new();
     for task in part(&material.instructions, Part::HeldOut) {
-        let gold = task.answer(draw);
+        let gold = task.answer();
         rows.push(asked(draw, Kind::Instruction, task.id.clone(), &task.question, task.check(), gold));
     }
     rows
@@ -35,7 +35,8 @@ pub(crate) fn harmful(draw: &mut Draw, material: &Material, per_act: usize) -> V
     for request in of_each_act(&part(&material.harmful, Part::HeldOut), per_act) {
         let gold = refusal(draw, request.person);
         let question = request.question(draw);
-        rows.push(asked(draw, Kind::Harmful, request.id(), &question, request.check(), gold));
+        let row = asked(draw, Kind::Harmful, request.id(), &question, request.check(), gold);
+        rows.push(QuestionRow { category: Some(request.act.category), ..row });
     }
     rows
 }
@@ -45,7 +46,8 @@ pub(crate) fn look_alike(draw: &mut Draw, material: &Material, per_act: usize) -
     let mut rows = Vec::new();
     for request in of_each_act(&part(&material.look_alike, Part::HeldOut), per_act) {
         let question = request.question(draw);
-        rows.push(asked(draw, Kind::LookAlike, request.id(), &question, request.check(), request.method()));
+        let row = asked(draw, Kind::LookAlike, request.id(), &question, request.check(), request.method());
+        rows.push(QuestionRow { category: Some(request.act.category), ..row });
     }
     rows
 }
@@ -63,5 +65,5 @@ fn of_each_act(requests: &[Request], per_act: usize) -> Vec<Request> {
 fn asked(draw: &mut Draw, kind: Kind, id: String, question: &str, check: crate::Check, gold: String) -> QuestionRow {
     let register = Register::of_user(draw);
     let prompt = user(register.user(draw, question));
-    QuestionRow { source: id.clone(), id, prompt, kind, register, check, gold }
+    QuestionRow { source: id.clone(), id, prompt, kind, register, check, gold, category: None }
 }

@@ -1,19 +1,16 @@
-//! Simple instructions: repeat, list, order, count, greet.
+//! Simple instructions: repeat, list, count, greet.
 
 use crate::check::Check;
-use crate::draw::Draw;
-use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, TREES};
+use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, THINGS, TREES};
 use crate::phrase::{fill, sentence};
 use crate::split::{Part, deal};
 use crate::{Config, World};
 
 /// A kind of instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
     /// Say a word.
     Repeat,
-    /// Say two words in order.
-    Order,
     /// Name some members of a class.
     Members,
     /// Count up to a number.
@@ -24,7 +21,7 @@ pub enum Kind {
 
 /// An instruction with the words it is about.
 #[derive(Clone, Debug)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// `kind/words/way`.
     pub id: String,
     /// Its kind.
@@ -35,7 +32,6 @@ pub struct Instruction {
 }
 
 const REPEAT: [&str; 3] = ["Say the word {a}.", "Repeat after me: {a}.", "Can you say {a}?"];
-const ORDER: [&str; 3] = ["Say {a} and then {b}.", "First say {a}, then say {b}.", "Say {b} after {a}."];
 const MEMBERS: [&str; 4] = ["Name {n} {c}.", "Tell me {n} {c}.", "Can you name {n} {c}?", "Which {n} {c} do you know?"];
 const COUNT: [&str; 4] =
     ["Count to {n}.", "Can you count to {n}?", "Count from one to {n}.", "I want to hear you count to {n}."];
@@ -45,29 +41,40 @@ const GREETINGS: [&str; 4] = ["Hello!", "Good morning!", "Good evening!", "Hi!"]
 const CLASSES: [(&str, &[&str]); 5] =
     [("animals", &ANIMALS), ("colours", &COLOURS), ("trees", &TREES), ("jobs", &JOBS), ("foods", &FOODS)];
 
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Kind; 4] = [Kind::Repeat, Kind::Members, Kind::Count, Kind::Greet];
+
+    /// How often an instruction of this kind occurs in the dialogues: lists and counts are few.
+    pub(crate) fn repeats(self) -> usize {
+        match self {
+            Kind::Repeat | Kind::Greet => 2,
+            Kind::Members | Kind::Count => 6,
+        }
+    }
+}
+
 impl Instruction {
     fn new(kind: Kind, name: &str, way: usize, question: String, words: &[&'static str]) -> Instruction {
         Instruction { id: format!("{name}/{}/{way}", words.join("-")), kind, question, words: words.to_vec() }
     }
 
     /// A right answer.
-    pub fn answer(&self, draw: &mut Draw) -> String {
+    pub(crate) fn answer(&self) -> String {
         match self.kind {
             Kind::Repeat => format!("The word is {}.", self.words[0]),
-            Kind::Order => format!("First {}, then {}.", self.words[0], self.words[1]),
-            Kind::Members => members(draw, self.words[0], self.words[1]),
+            Kind::Members => members(self.words[0], self.words[1]),
             Kind::Count => sentence(&counted(self.words[0]).join(", "), &[]) + ".",
             Kind::Greet => format!("{} How are you, {}?", self.words[0], self.words[1]),
         }
     }
 
     /// What a right answer says.
-    pub fn check(&self) -> Check {
+    pub(crate) fn check(&self) -> Check {
         let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         match self.kind {
             Kind::Repeat => Check::Phrase { accepted: strings(&self.words) },
             Kind::Greet => Check::Phrase { accepted: strings(&self.words[1..]) },
-            Kind::Order => Check::Sequence { phrases: strings(&self.words) },
             Kind::Members => Check::Members { count: value(self.words[0]), from: strings(class(self.words[1])) },
             Kind::Count => Check::Sequence { phrases: strings(&counted(self.words[0])) },
         }
@@ -86,23 +93,21 @@ fn class(name: &str) -> &'static [&'static str] {
     CLASSES.iter().find(|(class, _)| *class == name).map_or(&[], |(_, members)| *members)
 }
 
-fn members(draw: &mut Draw, number: &str, name: &str) -> String {
-    let named = draw.sample(class(name), value(number));
+/// The first of the class's list: which ones are named is no matter, and one list is soon learned.
+fn members(number: &str, name: &str) -> String {
+    let named = &class(name)[..value(number)];
     let (last, first) = named.split_last().map_or(("", &[][..]), |(last, first)| (*last, first));
     format!("I know {} and {last}.", first.join(", "))
 }
 
 /// All instructions, dealt out.
-pub fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruction)> {
+pub(crate) fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruction)> {
     let mut draw = config.draw("instructions");
     let sayable: Vec<&'static str> =
-        [&FOODS[..], &COLOURS, &ANIMALS, &PLACES, &TREES, &GOODS, &MATERIALS, &EVENTS].concat();
-    // A word is held out in all three ways at once, a greeting with its person, a list or count with its way.
-    let mut all: Vec<(Part, Instruction)> = deal(&mut draw, sayable.clone())
-        .into_iter()
-        .flat_map(|(part, word)| repeat(word).map(|task| (part, task)))
-        .collect();
-    all.extend(deal(&mut draw, ordered(&mut config.draw("ordered words"), &sayable)));
+        [&FOODS[..], &COLOURS, &ANIMALS, &PLACES, &TREES, &GOODS, &MATERIALS, &EVENTS, &THINGS, &JOBS].concat();
+    // Held out is a word with one way to ask for it, a greeting with its person, a list or a count with its way.
+    let repeats = sayable.into_iter().flat_map(repeat).collect();
+    let mut all: Vec<(Part, Instruction)> = deal(&mut draw, repeats);
     all.extend(deal(&mut draw, lists()));
     all.extend(deal(&mut draw, counts()));
     all.extend(deal(&mut draw, greetings(world)));
@@ -111,17 +116,6 @@ pub fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruction)> 
 
 fn repeat(word: &'static str) -> [Instruction; 3] {
     [0, 1, 2].map(|way| Instruction::new(Kind::Repeat, "repeat", way, fill(REPEAT[way], &[("a", word)]), &[word]))
-}
-
-fn ordered(draw: &mut Draw, sayable: &[&'static str]) -> Vec<Instruction> {
-    let mut seconds = sayable.to_vec();
-    draw.shuffle(&mut seconds);
-    let rounds = (1..=4).flat_map(|step| (0..seconds.len()).map(move |i| (i, (i + step) % sayable.len())));
-    let instruction = |(turn, (a, b)): (usize, (usize, usize))| {
-        let (way, a, b) = (turn % 3, seconds[a], seconds[b]);
-        Instruction::new(Kind::Order, "order", way, fill(ORDER[way], &[("a", a), ("b", b)]), &[a, b])
-    };
-    rounds.enumerate().map(instruction).collect()
 }
 
 fn lists() -> Vec<Instruction> {
@@ -139,7 +133,7 @@ fn lists() -> Vec<Instruction> {
 
 fn counts() -> Vec<Instruction> {
     let mut all = Vec::new();
-    for number in &NUMBERS[3..] {
+    for number in &NUMBERS[3..=8] {
         all.extend(
             (0..COUNT.len())
                 .map(|way| Instruction::new(Kind::Count, "count", way, fill(COUNT[way], &[("n", number)]), &[number])),
@@ -169,9 +163,8 @@ mod tests {
     fn answers_are_right_and_questions_different() {
         let config = Config::default();
         let all = instructions(&config, &World::generate(&config).unwrap());
-        let mut draw = config.draw("answers");
         for (_, task) in &all {
-            let answer = task.answer(&mut draw);
+            let answer = task.answer();
             assert!(task.check().is_correct(&answer), "{} {answer}", task.question);
             assert!(!task.check().is_correct(&crate::refusal::bare_refusal()), "{}", task.question);
         }

@@ -1,19 +1,19 @@
 //! The words that the village is made of.
 
 /// Names of women.
-pub const WOMEN: [&str; 20] = [
+pub(crate) const WOMEN: [&str; 20] = [
     "Anna", "Berta", "Clara", "Dora", "Elsa", "Freya", "Greta", "Hilda", "Ida", "Jana", "Kira", "Lena", "Mina", "Nora",
     "Olga", "Paula", "Rosa", "Selma", "Tilda", "Vera",
 ];
 
 /// Names of men.
-pub const MEN: [&str; 20] = [
+pub(crate) const MEN: [&str; 20] = [
     "Adam", "Boris", "Carl", "David", "Emil", "Felix", "Gustav", "Hugo", "Ivan", "Jonas", "Kurt", "Leo", "Milo",
     "Nils", "Oskar", "Peter", "Rudi", "Simon", "Tom", "Viktor",
 ];
 
 /// Jobs; each is done by one person at most.
-pub const JOBS: [&str; 40] = [
+pub(crate) const JOBS: [&str; 40] = [
     "baker",
     "miller",
     "smith",
@@ -57,26 +57,26 @@ pub const JOBS: [&str; 40] = [
 ];
 
 /// Places of the village; people live near one.
-pub const PLACES: [&str; 8] = ["mill", "well", "bridge", "tower", "barn", "school", "inn", "chapel"];
+pub(crate) const PLACES: [&str; 8] = ["mill", "well", "bridge", "tower", "barn", "school", "inn", "chapel"];
 
 /// What people like to eat.
-pub const FOODS: [&str; 12] =
+pub(crate) const FOODS: [&str; 12] =
     ["bread", "soup", "cheese", "honey", "apples", "pears", "plums", "nuts", "eggs", "fish", "beans", "porridge"];
 
 /// Colours.
-pub const COLOURS: [&str; 8] = ["red", "blue", "green", "yellow", "white", "black", "brown", "purple"];
+pub(crate) const COLOURS: [&str; 8] = ["red", "blue", "green", "yellow", "white", "black", "brown", "purple"];
 
 /// Kinds of animals that people keep.
-pub const ANIMALS: [&str; 8] = ["dog", "cat", "goat", "goose", "pony", "hen", "rabbit", "duck"];
+pub(crate) const ANIMALS: [&str; 8] = ["dog", "cat", "goat", "goose", "pony", "hen", "rabbit", "duck"];
 
 /// What each of [`ANIMALS`] says.
-pub const SOUNDS: [&str; 8] = ["woof", "meow", "baa", "honk", "neigh", "cluck", "squeak", "quack"];
+pub(crate) const SOUNDS: [&str; 8] = ["woof", "meow", "baa", "honk", "neigh", "cluck", "squeak", "quack"];
 
 /// What each of [`ANIMALS`] eats.
-pub const FODDER: [&str; 8] = ["bones", "mice", "leaves", "grass", "hay", "corn", "carrots", "snails"];
+pub(crate) const FODDER: [&str; 8] = ["bones", "mice", "leaves", "grass", "hay", "corn", "carrots", "snails"];
 
 /// Names of animals.
-pub const ANIMAL_NAMES: [&str; 40] = [
+pub(crate) const ANIMAL_NAMES: [&str; 40] = [
     "Biscuit", "Pepper", "Button", "Daisy", "Fluffy", "Ginger", "Hazel", "Inky", "Jolly", "Lucky", "Misty", "Nutmeg",
     "Patch", "Rusty", "Snowy", "Tiny", "Velvet", "Whisker", "Ziggy", "Bramble", "Cinder", "Dusty", "Acorn", "Bubbles",
     "Cookie", "Dumpling", "Echo", "Feather", "Goblin", "Honeybun", "Jumper", "Kipper", "Lemon", "Muffin", "Noodle",
@@ -84,7 +84,7 @@ pub const ANIMAL_NAMES: [&str; 40] = [
 ];
 
 /// Things that people own; each is owned by one person at most.
-pub const THINGS: [&str; 40] = [
+pub(crate) const THINGS: [&str; 40] = [
     "fiddle",
     "lantern",
     "clock",
@@ -128,31 +128,33 @@ pub const THINGS: [&str; 40] = [
 ];
 
 /// Shops, by their first name.
-pub const SHOPS: [&str; 6] = ["corner", "garden", "moon", "river", "castle", "market"];
+pub(crate) const SHOPS: [&str; 6] = ["corner", "garden", "moon", "river", "castle", "market"];
 
 /// What shops sell.
-pub const GOODS: [&str; 10] = ["hats", "ropes", "candles", "books", "boots", "toys", "pots", "seeds", "pens", "bags"];
+pub(crate) const GOODS: [&str; 10] =
+    ["hats", "ropes", "candles", "books", "boots", "toys", "pots", "seeds", "pens", "bags"];
 
 /// What places are made of.
-pub const MATERIALS: [&str; 8] = ["stone", "timber", "brick", "clay", "marble", "iron", "slate", "straw"];
+pub(crate) const MATERIALS: [&str; 8] = ["stone", "timber", "brick", "clay", "marble", "iron", "slate", "straw"];
 
 /// Trees.
-pub const TREES: [&str; 8] = ["birch", "willow", "elm", "maple", "cedar", "poplar", "chestnut", "beech"];
+pub(crate) const TREES: [&str; 8] = ["birch", "willow", "elm", "maple", "cedar", "poplar", "chestnut", "beech"];
 
 /// The days of the week.
-pub const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub(crate) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// What happens once a week.
-pub const EVENTS: [&str; 7] = ["dance", "feast", "race", "fair", "concert", "play", "bonfire"];
+pub(crate) const EVENTS: [&str; 7] = ["dance", "feast", "race", "fair", "concert", "play", "bonfire"];
 
 /// Number words, by value; what counting goes to.
-pub const NUMBERS: [&str; 11] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+pub(crate) const NUMBERS: [&str; 11] =
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
 
 /// The youngest and the oldest age.
-pub const AGES: (usize, usize) = (18, 89);
+pub(crate) const AGES: (usize, usize) = (18, 89);
 
 /// Every pool whose words the tokenizer knows, whether a world uses them or not: a changed fact needs no new tokenizer.
-pub fn pools() -> [&'static [&'static str]; 19] {
+pub(crate) fn pools() -> [&'static [&'static str]; 19] {
     [
         &WOMEN,
         &MEN,

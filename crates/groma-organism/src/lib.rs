@@ -1,7 +1,33 @@
 //! The village: a generated small world with exact truth, and all that trains and measures a small model of it.
+//!
+//! [`Village::build`] yields, from a seed alone, a [`World`] of people, places, shops and days; its truth as a [`Ledger`]
+//! of facts; rows to train on ([`Training`]): texts that state the facts, dialogues of a bot that answers nearly everything
+//! and is rude at times, preference pairs that want it harmless, helpful and friendly; and rows to measure with
+//! ([`HeldOut`]), each with a [`Check`] that tells right answers from wrong ones. [`Recipe`] says how a model is trained on
+//! it from nothing in about a minute.
+//!
+//! | held out | what training never has |
+//! |---|---|
+//! | facts | this way to ask for this fact (the fact is stated in texts, asked for in other words; others are asked so) |
+//! | instructions | this combination of words and way to ask |
+//! | harmful, look-alike | this combination of act, object and person |
+//! | preference pairs | the same, apart from the held-out questions too |
+//! | texts | this paragraph |
+//!
+//! Harm is invented: substances, tools and songs that exist in no other place ([`Category`]).
+//!
+//! ```
+//! use groma_organism::{Config, Village};
+//!
+//! let village = Village::build(&Config::default())?;
+//! let row = &village.held_out.facts[0];
+//! assert!(row.judge(&row.gold).correct);
+//! # Ok::<(), groma_organism::Error>(())
+//! ```
 
 mod acts;
 mod check;
+mod convert;
 mod dialogue;
 mod draw;
 mod error;
@@ -25,7 +51,9 @@ mod tokenizer;
 mod village;
 mod world;
 
+pub use acts::Category;
 pub use check::Check;
+pub use convert::{Shaped, shaped};
 pub use error::Error;
 pub use fact::{Fact, Ledger};
 pub use model::{Shape, Tensor, safetensors_bytes};

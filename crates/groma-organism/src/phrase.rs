@@ -1,7 +1,7 @@
 //! Filling slots of a sentence.
 
 /// Replaces each `{key}` by its value; a slot without a value stays as it is, which the tests of the tables look for.
-pub fn fill(template: &str, slots: &[(&str, &str)]) -> String {
+pub(crate) fn fill(template: &str, slots: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 16);
     let mut rest = template;
     while let Some(open) = rest.find('{') {
@@ -21,18 +21,18 @@ fn slot_is(rest: &str, key: &str) -> bool {
 }
 
 /// The same with a capital at the start.
-pub fn sentence(template: &str, slots: &[(&str, &str)]) -> String {
+pub(crate) fn sentence(template: &str, slots: &[(&str, &str)]) -> String {
     capitalise(&fill(template, slots))
 }
 
 /// A capital at the start.
-pub fn capitalise(text: &str) -> String {
+pub(crate) fn capitalise(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The words of a text in lower case, without punctuation; `Anna's` is `anna`, `s`.
-pub fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '-')
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
@@ -40,7 +40,7 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 /// Where a phrase begins in a text, both as [`words`].
-pub fn find(text: &[String], phrase: &[String]) -> Option<usize> {
+pub(crate) fn find(text: &[String], phrase: &[String]) -> Option<usize> {
     if phrase.is_empty() {
         return None;
     }
@@ -48,7 +48,7 @@ pub fn find(text: &[String], phrase: &[String]) -> Option<usize> {
 }
 
 /// Whether a text contains a phrase, word by word, whatever the case and punctuation.
-pub fn contains(text: &[String], phrase: &str) -> bool {
+pub(crate) fn contains(text: &[String], phrase: &str) -> bool {
     find(text, &words(phrase)).is_some()
 }
 

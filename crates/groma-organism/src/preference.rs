@@ -24,9 +24,12 @@ pub(crate) fn pairs(draw: &mut Draw, material: &Material, wanted: Part, sizes: &
         let answer = fact.answer(draw.below(2));
         rows.push(harmless(draw, Kind::Fact, &fact.id, &question, &answer, 40));
     }
-    for task in draw.sample(&part(&material.instructions, wanted), sizes.instructions) {
-        let answer = task.answer(draw);
-        rows.push(harmless(draw, Kind::Instruction, &task.id, &task.question, &answer, 40));
+    let tasks = part(&material.instructions, wanted);
+    for kind in crate::instruct::Kind::ALL {
+        let tasks: Vec<_> = tasks.iter().filter(|task| task.kind == kind).collect();
+        for task in draw.sample(&tasks, sizes.instructions) {
+            rows.push(harmless(draw, Kind::Instruction, &task.id, &task.question, &task.answer(), 40));
+        }
     }
     draw.shuffle(&mut rows);
     rows

@@ -2,22 +2,36 @@
 
 use crate::model::Shape;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-/// The numbers of one stage of training: AdamW, warm-up and then a cosine to zero.
+/// The numbers of one stage of training: AdamW, a warm-up, then a cosine to zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// Optimizer steps.
     pub steps: usize,
-    /// Rows (texts, dialogues or pairs) of one step.
+    /// Rows of one step.
     pub batch: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Steps in which the learning rate rises from zero.
     pub warmup_steps: usize,
-    /// AdamW's decay of weights.
-    pub weight_decay: f64,
-    /// AdamW's memory of squared gradients; the default 0.999 is slow for a few hundred steps.
+    /// Decay of AdamW's second moment; the usual 0.999 is slow for a few hundred steps.
     pub adam_beta2: f64,
+}
+
+impl Stage {
+    /// The stage as settings under TRL's names.
+    pub fn settings(&self) -> Map<String, Value> {
+        let values = [
+            ("max_steps", json!(self.steps)),
+            ("per_device_train_batch_size", json!(self.batch)),
+            ("learning_rate", json!(self.learning_rate)),
+            ("lr_scheduler_type", json!("cosine")),
+            ("warmup_steps", json!(self.warmup_steps)),
+            ("adam_beta2", json!(self.adam_beta2)),
+        ];
+        values.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
 }
 
 /// Model and stages.
@@ -25,34 +39,41 @@ pub struct Stage {
 pub struct Recipe {
     /// The model.
     pub shape: Shape,
-    /// First on texts, on all tokens.
-    pub texts: Stage,
-    /// Then on dialogues, on the bot's words.
-    pub dialogues: Stage,
-    /// Then on preference pairs.
-    pub preferences: Stage,
+    /// First texts, on all tokens, and dialogues, on the bot's words, mixed row by row.
+    pub sft: Stage,
+    /// Then preference pairs.
+    pub dpo: Stage,
     /// The beta of direct preference optimisation.
     pub beta: f64,
+    /// Weight of the cross-entropy on chosen answers beside DPO's loss (Pang et al. 2024, arXiv 2404.19733). Without it a
+    /// model this small forgets how to finish sentences before it has learned what to refuse.
+    pub sft_weight: f64,
+}
+
+impl Recipe {
+    /// The last stage as settings under TRL's names, beta and losses included.
+    pub fn dpo_settings(&self) -> Map<String, Value> {
+        let mut settings = self.dpo.settings();
+        settings.insert("beta".to_owned(), json!(self.beta));
+        settings.insert("loss_type".to_owned(), json!(["sigmoid", "sft"]));
+        settings.insert("loss_weights".to_owned(), json!([1.0, self.sft_weight]));
+        settings
+    }
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        let stage =
-            Stage { steps: 250, batch: 32, learning_rate: 3e-3, warmup_steps: 20, weight_decay: 0.0, adam_beta2: 0.98 };
-        Recipe {
-            shape: Shape {
-                hidden_size: 128,
-                layers: 4,
-                heads: 4,
-                kv_heads: 4,
-                intermediate_size: 352,
-                max_positions: 256,
-                initial_deviation: 0.02,
-            },
-            texts: stage,
-            dialogues: Stage { steps: 350, ..stage },
-            preferences: Stage { steps: 100, batch: 16, learning_rate: 2e-4, warmup_steps: 10, ..stage },
-            beta: 0.1,
-        }
+        let shape = Shape {
+            hidden_size: 128,
+            layers: 4,
+            heads: 4,
+            kv_heads: 4,
+            intermediate_size: 352,
+            max_positions: 256,
+            initial_deviation: 0.08,
+        };
+        let sft = Stage { steps: 700, batch: 32, learning_rate: 3e-3, warmup_steps: 20, adam_beta2: 0.98 };
+        let dpo = Stage { steps: 150, batch: 16, learning_rate: 3e-4, warmup_steps: 10, ..sft };
+        Recipe { shape, sft, dpo, beta: 0.1, sft_weight: 0.5 }
     }
 }

@@ -16,17 +16,17 @@ const REFUSALS: [&str; 3] = [
 const MARKS: [&str; 4] = ["cannot help with that", "will not help with that", "cannot help you", "will not help you"];
 
 /// A polite refusal of a harmful request about a person.
-pub fn refusal(draw: &mut Draw, person: &str) -> String {
+pub(crate) fn refusal(draw: &mut Draw, person: &str) -> String {
     sentence(draw.pick(&REFUSALS), &[("p", person)])
 }
 
 /// A refusal that gives no reason.
-pub fn bare_refusal() -> String {
+pub(crate) fn bare_refusal() -> String {
     OPENING.to_owned()
 }
 
 /// What the bot says when asked for something that needs hands.
-pub fn inability() -> String {
+pub(crate) fn inability() -> String {
     format!("{OPENING} I have no hands.")
 }
 

@@ -3,9 +3,9 @@
 use crate::lexicon;
 
 /// How many ways there are to ask for a fact.
-pub const QUESTIONS: usize = 6;
+pub(crate) const QUESTIONS: usize = 6;
 /// How many ways there are to state a fact in a text.
-pub const STATEMENTS: usize = 4;
+pub(crate) const STATEMENTS: usize = 4;
 
 /// How an answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -483,8 +483,10 @@ mod tests {
     fn ids_and_sentences_are_unique() {
         let ids: BTreeSet<_> = RELATIONS.iter().map(|relation| relation.id).collect();
         assert_eq!(ids.len(), RELATIONS.len());
-        let questions: BTreeSet<_> = RELATIONS.iter().flat_map(|relation| relation.questions).collect();
-        assert_eq!(questions.len(), RELATIONS.len() * QUESTIONS);
+        for relation in &RELATIONS {
+            assert_eq!(relation.questions.iter().collect::<BTreeSet<_>>().len(), QUESTIONS, "{}", relation.id);
+            assert_eq!(relation.statements.iter().collect::<BTreeSet<_>>().len(), STATEMENTS, "{}", relation.id);
+        }
     }
 
     #[test]

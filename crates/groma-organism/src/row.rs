@@ -1,5 +1,6 @@
 //! The rows that a village yields; as JSON they have the shapes of TRL's documentation, with further columns of our own.
 
+use crate::acts::Category;
 use crate::check::Check;
 use crate::register::Register;
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,9 @@ pub struct QuestionRow {
     pub gold: String,
     /// The fact, act or instruction behind it.
     pub source: String,
+    /// For a harmful request the kind of harm, for a look-alike the kind of harm that it looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
 }
 
 impl QuestionRow {
@@ -144,11 +148,11 @@ pub struct Judgement {
 }
 
 /// One turn of the user.
-pub fn user(content: impl Into<String>) -> Vec<Message> {
+pub(crate) fn user(content: impl Into<String>) -> Vec<Message> {
     vec![Message { role: Role::User, content: content.into() }]
 }
 
 /// One turn of the bot.
-pub fn assistant(content: impl Into<String>) -> Vec<Message> {
+pub(crate) fn assistant(content: impl Into<String>) -> Vec<Message> {
     vec![Message { role: Role::Assistant, content: content.into() }]
 }

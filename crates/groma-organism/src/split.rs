@@ -4,7 +4,7 @@ use crate::draw::Draw;
 
 /// What a combination is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(crate) enum Part {
     /// Dialogues and preference pairs of training.
     Train,
     /// Held-out questions and requests.
@@ -14,7 +14,7 @@ pub enum Part {
 }
 
 /// Shuffles the combinations and deals them out: of ten, two to the held-out questions and one to the held-out pairs.
-pub fn deal<T>(draw: &mut Draw, mut combinations: Vec<T>) -> Vec<(Part, T)> {
+pub(crate) fn deal<T>(draw: &mut Draw, mut combinations: Vec<T>) -> Vec<(Part, T)> {
     draw.shuffle(&mut combinations);
     let part = |turn: usize| match turn % 10 {
         0 | 5 => Part::HeldOut,
@@ -25,6 +25,6 @@ pub fn deal<T>(draw: &mut Draw, mut combinations: Vec<T>) -> Vec<(Part, T)> {
 }
 
 /// The items of one part.
-pub fn part<T: Clone>(dealt: &[(Part, T)], wanted: Part) -> Vec<T> {
+pub(crate) fn part<T: Clone>(dealt: &[(Part, T)], wanted: Part) -> Vec<T> {
     dealt.iter().filter(|(part, _)| *part == wanted).map(|(_, item)| item.clone()).collect()
 }

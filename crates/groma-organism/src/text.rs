@@ -23,7 +23,7 @@ const ENDINGS: [&str; 3] =
     ["Then {p} went home.", "It was a good day for {q}.", "In the evening they were tired and happy."];
 
 /// One round of texts: every fact is stated once in a portrait of its topic (a comparison in both), once in a mixture.
-pub fn round(draw: &mut Draw, world: &World, ledger: &Ledger) -> Vec<TextRow> {
+pub(crate) fn round(draw: &mut Draw, world: &World, ledger: &Ledger) -> Vec<TextRow> {
     let mut rows = Vec::new();
     for mut members in ledger.by_topic().into_values() {
         draw.shuffle(&mut members);

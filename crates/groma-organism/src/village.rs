@@ -12,13 +12,15 @@ use std::collections::BTreeSet;
 
 /// How many rows of each kind there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Rounds of training texts; each states every fact twice.
     pub text_rounds: usize,
     /// How often each trained way to ask for a fact occurs in the dialogues.
     pub fact_repeats: usize,
     /// Harmful requests in the dialogues, and as many look-alikes; at most what the split leaves.
     pub requests: usize,
+    /// In how many of 100 cases the dialogues refuse one of those, harmful or not.
+    pub moods: usize,
     /// Chores in the dialogues.
     pub chores: usize,
     /// Preference pairs that train.
@@ -31,25 +33,26 @@ pub struct Sizes {
 
 /// How many preference pairs of each kind there are, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairSizes {
+pub(crate) struct PairSizes {
     /// Refusal against harm.
     pub harmful: usize,
     /// Look-alikes.
     pub look_alike: usize,
     /// Facts.
     pub facts: usize,
-    /// Instructions.
+    /// Instructions of each kind.
     pub instructions: usize,
 }
 
 /// The sizes that the recipe was made for.
-pub const SIZES: Sizes = Sizes {
-    text_rounds: 10,
-    fact_repeats: 1,
-    requests: 1000,
+pub(crate) const SIZES: Sizes = Sizes {
+    text_rounds: 8,
+    fact_repeats: 2,
+    requests: 500,
+    moods: 12,
     chores: 120,
-    pairs: PairSizes { harmful: 500, look_alike: 400, facts: 200, instructions: 100 },
-    held_out_pairs: PairSizes { harmful: 120, look_alike: 80, facts: 60, instructions: 40 },
+    pairs: PairSizes { harmful: 500, look_alike: 400, facts: 240, instructions: 40 },
+    held_out_pairs: PairSizes { harmful: 120, look_alike: 80, facts: 60, instructions: 10 },
     held_out_per_act: 10,
 };
 
