@@ -127,7 +127,7 @@ fn row_and_table_limits_hold_to_the_byte() {
     assert!(matches!(with(Limits { file_bytes: 79, ..Limits::default() }), Err(Error::Limit { .. })));
     assert!(with(Limits { row_bytes: 7, ..Limits::default() }).is_ok());
     assert!(matches!(with(Limits { row_bytes: 6, ..Limits::default() }), Err(Error::TooManyBadRows { .. })));
-    let bytes = 10 * (1 + 2 * 48);
+    let bytes = 10 * (80 + 4 * 116 + 32 + 1);
     assert!(with(Limits { table_bytes: bytes, ..Limits::default() }).is_ok());
     assert!(matches!(with(Limits { table_bytes: bytes - 1, ..Limits::default() }), Err(Error::Limit { .. })));
     assert!(matches!(with(Limits { fields: 0, ..Limits::default() }), Err(Error::TooManyBadRows { .. })));
