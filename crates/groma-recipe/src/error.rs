@@ -29,6 +29,9 @@ pub enum Error {
         /// What happened.
         source: Box<Error>,
     },
+    /// Of finding what a name stands for.
+    #[error("{0}")]
+    Resolve(Box<dyn Classify + Send + Sync>),
     /// Of run directories.
     #[error(transparent)]
     Run(#[from] groma_run::Error),
@@ -56,6 +59,7 @@ impl Error {
     fn inner(&self) -> Option<&dyn Classify> {
         Some(match self {
             Error::Stage { source, .. } => &**source,
+            Error::Resolve(source) => &**source,
             Error::Run(source) => source,
             Error::Data(source) => source,
             Error::Model(source) => source,

@@ -4,14 +4,19 @@
 //! everything that it reads, so running again does only what is missing, and a stage that was killed goes on from its last
 //! checkpoint. What a recipe names (models, data) the caller resolves to local paths: nothing here reaches the network.
 
+mod check;
 mod data;
 mod error;
 mod recipe;
 mod runner;
 mod stages;
 mod train;
+mod village;
 
+pub use check::check;
 pub use error::Error;
 pub use recipe::{ALIGN, Compare, Measure, Recipe, Stage, TaskConfig, Train, VILLAGE};
 pub use runner::{Inputs, Summary, Work, run};
-pub use train::{Rows, Trainable, read_rows};
+pub use stages::measure::items as task_items;
+pub use stages::organism::build as build_organism;
+pub use train::{CardText, Rows, Trainable, read_rows};

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use groma_align::{
-    Card, Conversation, DataShape, Encode, Limits, Method, Observer, Outcome, Prepared, Session, Settings, StepReport,
+    Card, DataShape, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session, Settings, StepReport,
     export, prepare, setup,
 };
 use groma_data::{
-    BadRows, Completion, LanguageModelling, Message, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
+    BadRows, Completion, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
 };
-use groma_model::chat::{Message as Turn, Options, TokenOptions};
-use groma_model::tokenizer::Specials;
 use groma_model::{LocalModel, Transformer};
 use groma_run::{Advance, Digest, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
@@ -77,48 +75,6 @@ pub struct Trainable {
     pub model_digest: Digest,
 }
 
-/// Tokenizer and template of a model, as preparation needs them.
-struct Encoder<'a>(&'a LocalModel);
-
-impl Encode for Encoder<'_> {
-    fn text(&self, text: &str, special: bool) -> groma_model::Result<Vec<u32>> {
-        let specials = if special { Specials::AsConfigured } else { Specials::None };
-        Ok(self.0.tokenizer.encode(text, specials)?)
-    }
-
-    fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> groma_model::Result<Conversation> {
-        let options = TokenOptions {
-            template: Options { add_generation_prompt, ..Options::default() },
-            ensure_bos: true,
-            ..TokenOptions::default()
-        };
-        let turns: Vec<Turn> = messages.iter().map(turn).collect();
-        let tokens = self.0.chat.template.render_tokens(&self.0.tokenizer, &turns, &options)?;
-        Ok(Conversation { ids: tokens.ids, assistant: Some(tokens.assistant_mask) })
-    }
-
-    fn bos(&self) -> Option<u32> {
-        self.0.tokenizer.bos()
-    }
-
-    fn eos(&self) -> Option<u32> {
-        self.0.tokenizer.eos()
-    }
-
-    fn stops(&self) -> Vec<u32> {
-        self.0.stop_ids()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.0.tokenizer.vocab_size()
-    }
-}
-
-/// A message of the data as templates know it.
-pub(crate) fn turn(message: &Message) -> Turn {
-    Turn { role: message.role.clone(), content: message.content.clone(), extra: message.other.clone() }
-}
-
 impl Trainable {
     /// Encodes rows for `model`.
     ///
@@ -129,7 +85,7 @@ impl Trainable {
             vocab_size: model.transformer.spec().vocab_size,
             max_positions: model.transformer.spec().max_positions,
         };
-        let encoder = Encoder(&model);
+        let encoder = ModelEncoder::of(&model);
         let train = prepare(&settings, train.borrowed(), &encoder, limits)?;
         let evaluation = evaluation.map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
@@ -171,6 +127,9 @@ impl Trainable {
             ..Session::new(&settings, &train)
         };
         let outcome = groma_align::train(&mut transformer, session)?;
+        if let Some(parent) = output.parent() {
+            std::fs::create_dir_all(parent).map_err(groma_run::Error::io("create", parent))?;
+        }
         watcher.progress.finish(&format!("loss {:.4}", outcome.train_loss));
         let files = output_files(&tokenizer, &chat);
         let card = card.card(&outcome, &train, &findings, model_digest);
@@ -192,6 +151,8 @@ fn output_files(
 ) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> =
         tokenizer.files().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+    // Read for its stop tokens, but written with the model.
+    files.retain(|(name, _)| name != "generation_config.json");
     if chat.name != "checkpoint" && !files.iter().any(|(name, _)| name == TEMPLATE_FILE) {
         files.push((TEMPLATE_FILE.into(), chat.template.source().as_bytes().to_vec()));
     }
@@ -243,9 +204,11 @@ struct Watcher<'a> {
 impl Observer for Watcher<'_> {
     fn step(&mut self, report: &StepReport, _model: &Transformer) -> Result<(), String> {
         if !self.begun {
+            // The first step is in no rate: it fills the pool of buffers.
             self.begun = true;
             let stage = self.recorder.map_or("train", |recorder| recorder.stage());
             self.progress.begin(stage, Some(report.total_steps), "step");
+            return Ok(());
         }
         self.progress.advance(&Advance {
             done: report.step,

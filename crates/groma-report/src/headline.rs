@@ -17,6 +17,9 @@ pub struct Headline {
     pub verdict: String,
     /// The measures: alignment first, then capability, controls, others.
     pub rows: Vec<HeadlineRow>,
+    /// Measures that only add detail to those; they have no part in the verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<HeadlineRow>,
     /// What a reader must know about single numbers, in sentences.
     pub notes: Vec<String>,
 }
@@ -122,7 +125,12 @@ impl Headline {
             Some(comparison) => Compared { change: change_of(comparison), warning: None },
             None => compare_items(records, before, records, after),
         };
-        Self::build(left, right, &pick(left), &pick(right), difference)
+        let split = |subject: &str, secondary: bool| -> Vec<&Measurement> {
+            pick(subject).into_iter().filter(|row| row.secondary == secondary).collect()
+        };
+        let further = Self::build(left, right, &split(left, true), &split(right, true), &difference);
+        let headline = Self::build(left, right, &split(left, false), &split(right, false), &difference);
+        Headline { further: further.rows, ..headline }
     }
 
     /// The table of two runs: the `after` of each (or its last subject, or the one that is named), on the measures that
@@ -133,8 +141,11 @@ impl Headline {
     pub fn of_two_runs(first: &RunRecords, second: &RunRecords, subject: Option<&str>) -> Result<Self, Error> {
         let sides = [first, second].map(|records| named_or_last(records, subject));
         let [left, right] = sides;
-        let left = of_subject(&first.measurements, left?);
-        let right = of_subject(&second.measurements, right?);
+        let headline_of = |rows, subject| -> Vec<&Measurement> {
+            of_subject(rows, subject).into_iter().filter(|row| !row.secondary).collect()
+        };
+        let left = headline_of(&first.measurements, left?);
+        let right = headline_of(&second.measurements, right?);
         let common = |rows: &[&Measurement], other: &[&Measurement]| -> Vec<Measurement> {
             let both = |row: &&&Measurement| other.iter().any(|o| key(o) == key(row));
             rows.iter().filter(both).map(|row| (**row).clone()).collect()
@@ -178,7 +189,7 @@ impl Headline {
         }
         rows.sort_by_key(|row| row.group); // stable: within a group as they were measured
         let verdict = reading::verdict(&rows, left, right);
-        Headline { left: left.to_owned(), right: right.to_owned(), verdict, rows, notes }
+        Headline { left: left.to_owned(), right: right.to_owned(), verdict, rows, further: Vec::new(), notes }
     }
 }
 

@@ -95,8 +95,8 @@ pub(crate) fn good_direction(row: &HeadlineRow) -> &'static str {
 }
 
 fn cells(row: &HeadlineRow) -> [String; 6] {
-    let mode = if row.mode.is_empty() { String::new() } else { format!(" ({})", row.mode) };
-    let measure = format!("{} {} {}{mode}", row.task, row.metric, good_direction(row));
+    let name = if row.task == row.metric { row.task.clone() } else { format!("{} {}", row.task, row.metric) };
+    let measure = format!("{name} {}", good_direction(row));
     let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| format::value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
         let interval = change.interval.as_ref().map(|interval| format::difference_interval(interval, row.unit));

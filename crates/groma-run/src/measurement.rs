@@ -41,6 +41,9 @@ pub struct Measurement {
     /// How to write it.
     #[serde(default)]
     pub unit: Unit,
+    /// Whether it only adds detail to another measurement of its task, and stands apart from the headline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secondary: bool,
     /// What chance alone would give, where that is known.
     #[serde(default, with = "number::option", skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
@@ -198,6 +201,7 @@ impl Measurement {
             higher_is_better: None,
             group: Group::Other,
             unit: Unit::Plain,
+            secondary: false,
             chance: None,
             samples: None,
             failed: 0,

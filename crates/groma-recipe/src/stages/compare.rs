@@ -44,7 +44,9 @@ fn compare_task(runner: &Runner, recorder: &Recorder, stage: &Compare, config: &
     let options = EstimateOptions { seed: runner.recipe.seed, ..EstimateOptions::default() };
     let first = Measured { subject: &stage.before, items: &before };
     let second = Measured { subject: &stage.after, items: &after };
-    for mut comparison in compare(task, first, second, task.mode, &options)? {
+    // How the first subject was scored; what it was scored with is part of that.
+    let mode = runner.record(&stage.before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(task.mode);
+    for mut comparison in compare(task, first, second, mode, &options)? {
         comparison.task = name.to_owned();
         recorder.compare(comparison)?;
     }

@@ -9,13 +9,13 @@ use groma_eval::{
 };
 use groma_model::LocalModel;
 use groma_model::sampling::SamplingParameters;
-use groma_run::{Finished, Recorder, RowWriter, Sample, Seed, StageKey};
-use serde_json::json;
+use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
+use serde_json::{Value, json};
 
 use crate::data::DataFile;
 use crate::recipe::{Measure, Stage, TaskConfig};
 use crate::runner::Runner;
-use crate::Error;
+use crate::{Error, village};
 
 /// What a task's name in the results is.
 pub(crate) fn task_name(config: &TaskConfig) -> &str {
@@ -51,11 +51,15 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         let mut opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
         opened.freeze();
         runner.note_template(&opened);
-        let mut finished = Finished::default();
+        let mut finished = Finished { result: json!({}), ..Finished::default() };
         for (task, config, data) in &planned {
             runner.work.cancel.check()?;
             let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
-            let items = items(task, &data.path, config.limit, seed)?;
+            let items = if config.data.starts_with("village:") && village::judges(task) {
+                limited(village::items(task, &data.path)?, config.limit, seed)
+            } else {
+                items(task, &data.path, config.limit, seed)?
+            };
             let evaluation = measure(runner, &opened, task, config, &items, &stage.name)?;
             record(runner, recorder, &evaluation, task_name(config), &mut finished)?;
         }
@@ -64,15 +68,19 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
 }
 
 /// The items of a task in a file, at most `limit` of them.
-pub(crate) fn items(task: &'static Task, path: &Path, limit: Option<usize>, seed: Seed) -> Result<Items, Error> {
+pub fn items(task: &'static Task, path: &Path, limit: Option<usize>, seed: Seed) -> Result<Items, Error> {
     // Plain text is one running text, as perplexity is measured on it; rows of other formats are documents.
     let table = read(path, &ReadOptions { text_unit: TextUnit::File, ..ReadOptions::default() })?;
-    let mut items = read_items(task, table)?;
+    Ok(limited(read_items(task, table)?, limit, seed))
+}
+
+/// At most `limit` of the items, drawn by the seed.
+fn limited(mut items: Items, limit: Option<usize>, seed: Seed) -> Items {
     if let Some(limit) = limit.filter(|&limit| limit < items.items.len()) {
         let chosen = sample(items.items.len(), limit, seed);
         items.items = chosen.into_iter().map(|index| items.items[index].clone()).collect();
     }
-    Ok(items)
+    items
 }
 
 fn measure(
@@ -105,14 +113,19 @@ fn record(
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let file = recorder.items(&evaluation.subject, name, &evaluation.items)?;
+    let headline = evaluation.task.metrics.first().map(|metric| metric.id);
     for measurement in evaluation.measurements.iter().chain(&evaluation.breakdown) {
         let mut measurement = measurement.clone();
         measurement.task = name.to_owned();
+        measurement.secondary = headline != Some(&measurement.metric) && measurement.group != Group::Control;
         measurement.samples = Some(file.clone());
         recorder.measure(measurement)?;
     }
     finished.tokens += evaluation.measurements.first().map_or(0, |m| m.tokens);
     finished.outputs.push(file);
+    if let Value::Object(modes) = &mut finished.result {
+        modes.insert(name.to_owned(), Value::from(evaluation.mode.clone()));
+    }
     if evaluation.task.kind == Kind::Generate {
         let said = said_file(&evaluation.subject, name);
         let path = runner.directory.inside(&said)?;

@@ -8,7 +8,7 @@ use groma_run::atomic::AtomicDirectory;
 use crate::Error;
 
 /// Writes everything that the village yields into `target`, whole or not at all.
-pub(crate) fn build(seed: u64, target: &Path) -> Result<(), Error> {
+pub fn build(seed: u64, target: &Path) -> Result<(), Error> {
     let village = Village::build(&Config { seed, ..Config::default() })?;
     let mut directory = AtomicDirectory::create(target)?;
     for (name, bytes) in village.files(&groma_organism::Recipe::default())? {

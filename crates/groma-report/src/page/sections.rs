@@ -14,7 +14,24 @@ const MOST_ROWS: usize = 300;
 const MOST_CHARS: usize = 100_000;
 
 pub(super) fn table(headline: &Headline) -> Markup {
-    let groups: Vec<_> = headline.rows.chunk_by(|a, b| a.group == b.group).collect();
+    html! {
+        (rows_table(&headline.rows, headline))
+        p.quiet {
+            "↑ more is better, ↓ less is better. Brackets are 95% intervals; the change is over the same items, one by one, "
+            "unless marked *. An interval of the change that holds 0 is “no clear change”; below 10 items nothing is said."
+        }
+        (sentences(&headline.notes))
+        @if !headline.further.is_empty() {
+            details {
+                summary { "Further measures of the same tasks (" (headline.further.len()) ")" }
+                (rows_table(&headline.further, headline))
+            }
+        }
+    }
+}
+
+fn rows_table(rows: &[HeadlineRow], headline: &Headline) -> Markup {
+    let groups: Vec<_> = rows.chunk_by(|a, b| a.group == b.group).collect();
     html! {
         table.headline {
             thead { tr {
@@ -32,11 +49,6 @@ pub(super) fn table(headline: &Headline) -> Markup {
                 }
             }
         }
-        p.quiet {
-            "↑ more is better, ↓ less is better. Brackets are 95% intervals; the change is over the same items, one by one, "
-            "unless marked *. An interval of the change that holds 0 is “no clear change”; below 10 items nothing is said."
-        }
-        (sentences(&headline.notes))
     }
 }
 

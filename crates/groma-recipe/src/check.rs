@@ -1,0 +1,87 @@
+//! What can be known of a recipe before it is done: that its names resolve, its settings hold, its rows can be read.
+
+use std::path::PathBuf;
+
+use groma_align::{Method, Settings};
+use groma_eval::find;
+use groma_model::{Checkpoint, Tokenizer, parameters};
+use groma_run::Seed;
+
+use crate::data::{DataName, VILLAGE};
+use crate::recipe::{Recipe, Stage, TaskConfig, Train};
+use crate::stages::measure::items;
+use crate::train::read_rows;
+use crate::{Error, Rows};
+
+/// From a name in a recipe to a local path, and the revision of a hub id.
+type Resolve<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
+
+/// Checks a recipe; says in a line for each part what was found.
+///
+/// # Errors
+/// The first part that cannot be done.
+pub fn check(recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
+    let mut lines = vec![model(recipe, resolve)?];
+    if let Some(name) = &recipe.preferences {
+        let (path, _) = resolve(name)?;
+        let (rows, bad) = read_rows(&path, Method::require("dpo")?, None, Seed::new(recipe.seed))?;
+        lines.push(format!("preferences {name}: {} pairs, {} bad rows", count(&rows), bad.count));
+    }
+    for stage in &recipe.stages {
+        match stage {
+            Stage::Train(stage) => lines.push(train(recipe, stage, resolve)?),
+            Stage::Measure(stage) => {
+                for config in &stage.tasks {
+                    lines.push(task(recipe, &stage.name, config, resolve)?);
+                }
+            }
+            Stage::Compare(stage) => lines.push(format!("{}: {} against {}", stage.name, stage.before, stage.after)),
+        }
+    }
+    Ok(lines)
+}
+
+fn model(recipe: &Recipe, resolve: Resolve) -> Result<String, Error> {
+    if recipe.model == VILLAGE {
+        return Ok("model: the village's, made from nothing".into());
+    }
+    let (path, _) = resolve(&recipe.model)?;
+    let checkpoint = Checkpoint::open(&path)?;
+    let tokenizer = Tokenizer::from_directory(&path).map_err(groma_model::Error::from)?;
+    tokenizer.check_embedding(checkpoint.spec().vocab_size).map_err(groma_model::Error::from)?;
+    let count: usize = parameters(checkpoint.spec()).iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    Ok(format!("model {}: {}, {count} parameters", recipe.model, checkpoint.spec().family))
+}
+
+fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
+    let method = Method::require(&stage.method)?;
+    Settings::resolve(method, &stage.settings)?;
+    let rows = match DataName::parse(&stage.data)? {
+        DataName::File(name) => {
+            let (rows, bad) = read_rows(&resolve(name)?.0, method, stage.limit, Seed::new(recipe.seed))?;
+            format!("{} rows, {} bad ones", count(&rows), bad.count)
+        }
+        DataName::Village(_) | DataName::Preferences(_) => "made by the run".into(),
+    };
+    Ok(format!("{}: {} on {} ({rows})", stage.name, method.id, stage.data))
+}
+
+fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> Result<String, Error> {
+    let task = find(&config.task)?;
+    let found = match DataName::parse(&config.data)? {
+        DataName::File(name) => {
+            let items = items(task, &resolve(name)?.0, config.limit, Seed::new(recipe.seed))?;
+            format!("{} items", items.items.len())
+        }
+        DataName::Village(_) | DataName::Preferences(_) => "made by the run".into(),
+    };
+    Ok(format!("{stage}: {} on {} ({found})", task.id, config.data))
+}
+
+fn count(rows: &Rows) -> usize {
+    match rows {
+        Rows::LanguageModelling(rows) => rows.len(),
+        Rows::Completions(rows) => rows.len(),
+        Rows::Preferences(rows) => rows.len(),
+    }
+}

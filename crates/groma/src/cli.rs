@@ -1,0 +1,276 @@
+//! The command line: every command, flag and example, as data for clap.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Align a language model, and show what changed.
+#[derive(Debug, Parser)]
+#[command(name = "groma", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Begin with `groma run`: it builds a small world and a model of it, aligns the model and writes a report.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of all commands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Write one JSON document to standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How progress is shown on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto)]
+    pub(crate) progress: ProgressKind,
+    /// Threads that models use; all cores by default. Results do not depend on it.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// Ways to show progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    /// A bar in a terminal, nothing elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line every few seconds.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Do a recipe: measure, align, measure again, report.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Run),
+    /// Train a model by one method.
+    #[command(after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2")]
+    Train(Train),
+    /// Measure a model.
+    #[command(after_help = "Examples:\n  groma eval --list\n  groma eval --model my-model --task perplexity=text.txt --task arc-easy=arc_easy.jsonl")]
+    Eval(Eval),
+    /// Log-probabilities of the tokens of a text.
+    #[command(after_help = "Example:\n  echo 'Once upon a time' | groma score --model my-model --text - --json")]
+    Score(Score),
+    /// Talk to a model.
+    #[command(after_help = "Example:\n  groma chat --model runs/village/model")]
+    Chat(Chat),
+    /// Compare two runs.
+    #[command(after_help = "Example:\n  groma compare runs/village runs/village-beta-0.3")]
+    Compare(Compare),
+    /// Write the report of a run again, and print its table.
+    #[command(after_help = "Example:\n  groma report runs/village")]
+    Report(Report),
+    /// Check a recipe, its model and its data before a long run.
+    #[command(after_help = "Example:\n  groma check my-recipe.toml")]
+    Check(Check),
+    /// List training methods, or show one with all its settings.
+    #[command(after_help = "Examples:\n  groma methods\n  groma methods dpo")]
+    Methods(Methods),
+    /// Write the built-in organism as files.
+    #[command(after_help = "Example:\n  groma organism --export village")]
+    Organism(Organism),
+    /// Say what this machine offers and what is missing.
+    #[command(after_help = "Example:\n  groma doctor --json")]
+    Doctor,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  groma completions bash > ~/.local/share/bash-completion/completions/groma")]
+    Completions(Completions),
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  groma run                                   the built-in organism, offline, in minutes
+  groma run --model my-model --preferences pairs.jsonl --eval perplexity=text.txt
+  groma run --set stage.dpo.settings.beta=0.3 --name village-beta-0.3
+  groma run --print-recipe > my-recipe.toml && groma run my-recipe.toml
+
+Running the same command again does only what is missing. Exit codes: 0 done, 1 a gate failed, 2 usage,
+3 partial, 4 nothing ran, 5 stopped on a non-finite loss, 6 out of resources, 130 interrupted and resumable.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A recipe file; the built-in one where not given.
+    pub(crate) recipe: Option<PathBuf>,
+    /// The model to align: a directory in Hugging Face layout, or a hub id (owner/name[@revision]).
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) model: Option<String>,
+    /// Preference pairs: a file (JSONL, JSON, CSV, Parquet; .gz, .zst), or a hub id (owner/name[@revision]:file).
+    #[arg(long, value_name = "FILE|HUB_ID")]
+    pub(crate) preferences: Option<String>,
+    /// Measure this task too, before and after; see `groma eval --list`. May be repeated.
+    #[arg(long = "eval", value_name = "TASK=FILE")]
+    pub(crate) tasks: Vec<String>,
+    /// Chat template: auto, or a built-in one (chatml, llama2, llama3, zephyr, alpaca, user-bot, human-assistant).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chat_template: Option<String>,
+    /// Name of the run directory below --runs.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where run directories are.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Change a value of the recipe, e.g. seed=7 or stage.dpo.settings.beta=0.3. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Print the resolved recipe and stop.
+    #[arg(long)]
+    pub(crate) print_recipe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Id of the method; see `groma methods`.
+    pub(crate) method: String,
+    /// The model: a directory, or a hub id.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) model: String,
+    /// Training rows: a file, or a hub id with file.
+    #[arg(long, value_name = "FILE|HUB_ID")]
+    pub(crate) data: String,
+    /// Held-out rows, for eval_steps.
+    #[arg(long, value_name = "FILE|HUB_ID")]
+    pub(crate) eval_data: Option<String>,
+    /// Directory for the trained model; its checkpoints are kept beside it until it is whole.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Use at most so many rows.
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+    /// Chat template: auto, or a built-in one.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) chat_template: String,
+    /// A setting of the method, e.g. beta=0.2 or lora.r=16. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Replace what is at the output.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// List the tasks and stop.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The model: a directory, or a hub id.
+    #[arg(long, value_name = "DIR|HUB_ID", required_unless_present = "list")]
+    pub(crate) model: Option<String>,
+    /// A task and the file that it reads. May be repeated.
+    #[arg(long = "task", value_name = "TASK=FILE", required_unless_present = "list")]
+    pub(crate) tasks: Vec<String>,
+    /// Measure at most so many items of each task.
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+    /// Longest answer, in tokens.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) max_new_tokens: usize,
+    /// Chat template: auto, or a built-in one.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) chat_template: String,
+    /// Seed of intervals, null controls and limits.
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Print the score of every item too (with --json).
+    #[arg(long, requires = "json")]
+    pub(crate) items: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Score {
+    /// The model: a directory, or a hub id.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) model: String,
+    /// A file with the text; - for standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) text: String,
+    /// The input holds token ids, separated by white space, instead of text.
+    #[arg(long)]
+    pub(crate) ids: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The model: a directory, or a hub id.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) model: String,
+    /// Chat template: auto, or a built-in one.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) chat_template: String,
+    /// What the system message says.
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    /// Longest answer, in tokens.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) max_new_tokens: usize,
+    /// 0 gives the most likely answer.
+    #[arg(long, default_value_t = 0.7)]
+    pub(crate) temperature: f32,
+    /// Keep the most likely tokens that reach this probability together.
+    #[arg(long, default_value_t = 0.95)]
+    pub(crate) top_p: f32,
+    /// Keep so many of the most likely tokens; 0 keeps all.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Keep tokens at least this fraction as likely as the most likely one.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) min_p: f32,
+    /// Makes tokens that occurred less likely; 1 for none.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f32,
+    /// Seed of the samples.
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Directory of the first run.
+    pub(crate) first: PathBuf,
+    /// Directory of the second run.
+    pub(crate) second: PathBuf,
+    /// Which subject of both; the last one by default.
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Directory of the run.
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A recipe file.
+    pub(crate) recipe: PathBuf,
+    /// Change a value of the recipe. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Methods {
+    /// Show this method.
+    pub(crate) method: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Organism {
+    /// Directory for its files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export: PathBuf,
+    /// Seed of the world.
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

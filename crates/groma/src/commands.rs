@@ -1,0 +1,39 @@
+//! One module a command: from flags to a call, and from its result to output.
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::failure::Result;
+use crate::terminal::Context;
+
+mod chat;
+mod check;
+mod compare;
+mod completions;
+mod doctor;
+mod eval;
+mod methods;
+mod organism;
+mod report;
+mod resolve;
+mod run;
+mod score;
+mod train;
+
+/// Does a command.
+pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
+    match command {
+        Command::Run(flags) => run::run(&flags, context),
+        Command::Train(flags) => train::run(&flags, context),
+        Command::Eval(flags) => eval::run(&flags, context),
+        Command::Score(flags) => score::run(&flags, context),
+        Command::Chat(flags) => chat::run(&flags, context),
+        Command::Compare(flags) => compare::run(&flags, context),
+        Command::Report(flags) => report::run(&flags, context),
+        Command::Check(flags) => check::run(&flags, context),
+        Command::Methods(flags) => methods::run(&flags, context),
+        Command::Organism(flags) => organism::run(&flags, context),
+        Command::Doctor => doctor::run(context),
+        Command::Completions(flags) => completions::run(&flags),
+    }
+}

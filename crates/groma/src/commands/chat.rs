@@ -1,0 +1,90 @@
+//! `groma chat`: turns in a terminal, or one answer a line from a pipe.
+
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+
+use groma_model::LocalModel;
+use groma_model::chat::Message;
+use groma_model::generate::GenerationPrompt;
+use groma_model::sampling::SamplingParameters;
+use groma_run::Seed;
+use serde_json::json;
+
+use super::resolve;
+use crate::cli::Chat;
+use crate::failure::{Failure, Result};
+use crate::terminal::{Context, print, say};
+
+pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
+    let parameters = parameters(flags);
+    if let Some(problem) = parameters.problem() {
+        return Err(Failure::usage(problem, "see `groma chat --help`"));
+    }
+    let mut model = resolve::open(&flags.model, &flags.chat_template, context)?;
+    model.freeze();
+    let interactive = std::io::stdin().is_terminal();
+    if interactive {
+        say(&format!("chat template {}; an empty line begins anew, Ctrl-D ends", model.chat.name));
+    }
+    let mut turns = beginning(flags);
+    let mut count = 0;
+    loop {
+        if interactive {
+            print("> ");
+        }
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        let read = read.map_err(|error| Failure::usage(format!("cannot read the question: {error}"), "give UTF-8 text"))?;
+        if read == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let line = line.trim_end_matches(['\n', '\r']);
+        if line.is_empty() {
+            turns = beginning(flags);
+            continue;
+        }
+        turns.push(Message::new("user", line));
+        let text = answer(&model, &turns, &parameters, Seed::new(flags.seed).index(count), context)?;
+        count += 1;
+        show(line, &text, context.json);
+        turns.push(Message::new("assistant", text));
+    }
+}
+
+fn parameters(flags: &Chat) -> SamplingParameters {
+    SamplingParameters {
+        max_new_tokens: flags.max_new_tokens,
+        temperature: flags.temperature,
+        top_p: flags.top_p,
+        top_k: flags.top_k,
+        min_p: flags.min_p,
+        repetition_penalty: flags.repetition_penalty,
+        ..SamplingParameters::default()
+    }
+}
+
+fn beginning(flags: &Chat) -> Vec<Message> {
+    flags.system.iter().map(|system| Message::new("system", system)).collect()
+}
+
+fn answer(
+    model: &LocalModel,
+    turns: &[Message],
+    parameters: &SamplingParameters,
+    seed: Seed,
+    context: &Context,
+) -> Result<String> {
+    let prompt = GenerationPrompt { ids: model.prompt_ids(turns)?, seed };
+    let cancel = &context.work.cancel;
+    let answers = model.answer(&[prompt], parameters, &mut |_| !cancel.is_requested())?;
+    let first = answers.into_iter().flatten().next();
+    Ok(first.map(|generation| generation.text.trim().to_owned()).unwrap_or_default())
+}
+
+fn show(question: &str, answer: &str, as_json: bool) {
+    if as_json {
+        print(&format!("{}\n", json!({ "question": question, "answer": answer })));
+    } else {
+        print(&format!("{}\n", groma_report::for_terminal(answer)));
+    }
+}

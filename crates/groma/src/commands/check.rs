@@ -1,0 +1,40 @@
+//! `groma check`: everything about a recipe that can be known before a long run.
+
+use std::process::ExitCode;
+
+use groma_recipe::{Recipe, check};
+use serde_json::json;
+
+use super::resolve;
+use crate::cli::{Check, Run};
+use crate::failure::Result;
+use crate::terminal::{Context, print, print_json};
+
+pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
+    let recipe: Recipe = super::run::recipe(&Run {
+        recipe: Some(flags.recipe.clone()),
+        model: None,
+        preferences: None,
+        tasks: Vec::new(),
+        chat_template: None,
+        name: None,
+        runs: "runs".into(),
+        overrides: flags.overrides.clone(),
+        print_recipe: false,
+    })?;
+    let progress = context.work.progress.clone();
+    let find = |name: &str| {
+        let found = if name == recipe.model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
+        found.map_err(|error| groma_recipe::Error::Resolve(Box::new(error)))
+    };
+    let findings = check(&recipe, &find)?;
+    if context.json {
+        print_json(&json!({ "recipe": recipe, "findings": findings }))?;
+    } else {
+        for finding in &findings {
+            print(&format!("{}\n", groma_report::for_terminal(finding)));
+        }
+        print(&format!("{} can be run: {} stages\n", flags.recipe.display(), recipe.stages.len()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

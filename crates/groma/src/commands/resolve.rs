@@ -1,0 +1,92 @@
+//! From what a user names to local paths: a path as it is, or a pinned snapshot of a hub id.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
+use groma_kernels::Backend;
+use groma_model::{LocalModel, TemplateChoice};
+use groma_run::{Advance, Progress};
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Result};
+use crate::terminal::Context;
+
+/// A local path, and the commit where it came from the hub.
+pub(crate) type Resolved = (PathBuf, Option<String>);
+
+/// The directory of a model.
+pub(crate) fn model(text: &str, progress: &dyn Progress) -> Result<Resolved, groma_hub::Error> {
+    match Reference::resolve(text)? {
+        Reference::Local(path) => Ok((path, None)),
+        Reference::Hub(id) => {
+            let snapshot = fetch(&id, progress, Hub::model)?;
+            Ok((snapshot.directory, Some(snapshot.commit)))
+        }
+    }
+}
+
+/// A file of data.
+pub(crate) fn data(text: &str, progress: &dyn Progress) -> Result<Resolved, groma_hub::Error> {
+    match Reference::resolve(text)? {
+        Reference::Local(path) => Ok((path, None)),
+        Reference::Hub(id) => {
+            let snapshot = fetch(&id, progress, Hub::dataset)?;
+            let file = snapshot.files.into_iter().next().unwrap_or(snapshot.directory);
+            Ok((file, Some(snapshot.commit)))
+        }
+    }
+}
+
+fn fetch(
+    id: &HubId,
+    progress: &dyn Progress,
+    get: impl Fn(&Hub, &HubId, &mut dyn FnMut(Transferred<'_>)) -> groma_hub::Result<Snapshot>,
+) -> groma_hub::Result<Snapshot> {
+    let hub = Hub::new(Settings::from_environment()?)?;
+    progress.begin(&format!("download {}", id.repository()), None, "MB");
+    let mut report = |file: Transferred<'_>| {
+        let note = Some(file.file.to_owned());
+        progress.advance(&Advance { done: file.bytes >> 20, note, ..Advance::default() });
+    };
+    let snapshot = get(&hub, id, &mut report)?;
+    progress.finish(&format!("commit {}", snapshot.commit));
+    Ok(snapshot)
+}
+
+/// Opens a model that a user names.
+pub(crate) fn open(text: &str, template: &str, context: &Context) -> Result<LocalModel> {
+    let (path, _) = model(text, &*context.work.progress)?;
+    open_directory(&path, template, context.work.backend.clone())
+}
+
+/// Opens the model in a directory.
+pub(crate) fn open_directory(path: &Path, template: &str, backend: Arc<dyn Backend>) -> Result<LocalModel> {
+    Ok(LocalModel::open(path, &template_choice(template), backend)?)
+}
+
+/// What `--chat-template` asks for.
+pub(crate) fn template_choice(name: &str) -> TemplateChoice {
+    if name == "auto" { TemplateChoice::Auto } else { TemplateChoice::BuiltIn(name.to_owned()) }
+}
+
+/// `TASK=FILE`, taken apart.
+pub(crate) fn task_and_file(pair: &str) -> Result<(&str, &str)> {
+    let parts = pair.split_once('=').filter(|(task, file)| !task.is_empty() && !file.is_empty());
+    parts.ok_or_else(|| {
+        Failure::usage(format!("`{pair}` is not of the form TASK=FILE"), "`groma eval --list` shows the tasks")
+    })
+}
+
+/// `KEY=VALUE` pairs as a table; a value that is no JSON is a text.
+pub(crate) fn settings(pairs: &[String]) -> Result<Map<String, Value>> {
+    let mut table = Map::new();
+    for pair in pairs {
+        let (key, text) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`{pair}` is not of the form KEY=VALUE"), "e.g. --set beta=0.2"))?;
+        let value = serde_json::from_str(text.trim()).unwrap_or_else(|_| Value::String(text.trim().to_owned()));
+        table.insert(key.trim().to_owned(), value);
+    }
+    Ok(table)
+}

@@ -1,0 +1,127 @@
+//! `groma run`: a recipe, from a file or built in, done in a run directory.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, run as run_recipe};
+use groma_run::RunDirectory;
+use serde_json::json;
+
+use super::resolve;
+use crate::cli::Run;
+use crate::failure::{Failure, Result};
+use crate::terminal::{Context, print, print_json, say};
+
+pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
+    let recipe = recipe(flags)?;
+    if flags.print_recipe {
+        print(&recipe.to_toml()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = flags.runs.join(&recipe.name);
+    std::fs::create_dir_all(&flags.runs).map_err(groma_run::Error::io("create", &flags.runs))?;
+    let directory = RunDirectory::create_or_resume(&path)?;
+    say(&format!("run directory {}", path.display()));
+    directory.repairs().iter().for_each(|repair| say(&format!("repaired: {repair}")));
+    let progress = context.work.progress.clone();
+    let find = |name: &str| {
+        let is_model = name == recipe.model;
+        let found = if is_model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
+        found.map_err(|error| groma_recipe::Error::Resolve(Box::new(error)))
+    };
+    let inputs = Inputs { resolve: &find, command: std::env::args().collect() };
+    match run_recipe(&recipe, &inputs, &directory, &context.work) {
+        Ok(summary) => show(&summary, context),
+        Err(error) => {
+            say(&format!("what was done so far is kept in {}; the same command goes on from there", path.display()));
+            Err(error.into())
+        }
+    }
+}
+
+/// The recipe that the flags ask for.
+pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
+    let users_own = flags.model.is_some() || flags.preferences.is_some();
+    let (name, text) = match &flags.recipe {
+        Some(path) => (path.display().to_string(), read_recipe(path)?),
+        None if users_own => ("align".into(), ALIGN.into()),
+        None => ("village".into(), VILLAGE.into()),
+    };
+    let mut recipe = Recipe::parse(&name, &text, &flags.overrides)?;
+    if flags.recipe.is_none() && users_own {
+        let (Some(model), Some(_)) = (&flags.model, &flags.preferences) else {
+            let missing = if flags.model.is_some() { "--preferences" } else { "--model" };
+            return Err(Failure::usage(
+                format!("--model and --preferences belong together; {missing} is missing"),
+                "groma run --model my-model --preferences pairs.jsonl",
+            ));
+        };
+        recipe.name = format!("{}-dpo", short_name(model));
+    }
+    if let Some(model) = &flags.model {
+        recipe.model.clone_from(model);
+    }
+    if let Some(preferences) = &flags.preferences {
+        recipe.preferences = Some(preferences.clone());
+    }
+    if let Some(template) = &flags.chat_template {
+        recipe.chat_template.clone_from(template);
+    }
+    if let Some(name) = &flags.name {
+        recipe.name.clone_from(name);
+    }
+    add_tasks(&mut recipe, &flags.tasks)?;
+    // Names that came from flags are checked like those of a file.
+    Ok(Recipe::parse(&name, &recipe.to_toml()?, &[])?)
+}
+
+fn read_recipe(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(
+            format!("cannot read the recipe {}: {error}", path.display()),
+            "`groma run --print-recipe` prints one to begin with",
+        )
+    })
+}
+
+/// The last part of a path or hub id, as a name for a directory.
+fn short_name(model: &str) -> String {
+    let path = PathBuf::from(model);
+    let last = path.canonicalize().unwrap_or(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    groma_run::file_name(&last.unwrap_or_else(|| "model".into()))
+}
+
+/// Adds `TASK=FILE` to the first measuring stage; later ones take its tasks over.
+fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
+    for pair in tasks {
+        let (task, file) = resolve::task_and_file(pair)?;
+        groma_eval::find(task)?;
+        let config =
+            TaskConfig { task: task.into(), name: None, data: file.into(), limit: None, max_new_tokens: 64 };
+        let measure = recipe.stages.iter_mut().find_map(|stage| if let Stage::Measure(m) = stage { Some(m) } else { None });
+        let Some(measure) = measure else {
+            return Err(Failure::usage("the recipe has no measuring stage for --eval", "add one to the recipe"));
+        };
+        measure.tasks.push(config);
+    }
+    Ok(())
+}
+
+fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
+    if context.json {
+        print_json(&json!({
+            "directory": summary.directory, "report": summary.report, "headline": summary.headline,
+            "stages_done": summary.done, "stages_reused": summary.reused, "seconds": summary.seconds,
+        }))?;
+    } else {
+        print(&summary.headline.to_text(columns()));
+        say(&format!("{} stages done, {} taken over, {:.0} s", summary.done, summary.reused, summary.seconds));
+        say(&format!("report: {}", summary.report.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Columns of the terminal, or 80.
+pub(crate) fn columns() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+}

@@ -1,0 +1,66 @@
+//! `groma train`: one method, one model, one file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use groma_align::{Method, Settings};
+use groma_recipe::{CardText, Trainable, read_rows};
+use groma_run::Seed;
+use serde_json::json;
+
+use super::resolve;
+use crate::cli::Train;
+use crate::failure::{Failure, Result};
+use crate::terminal::{Context, print_json, say};
+
+pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
+    let method = Method::require(&flags.method)?;
+    let settings = Settings::resolve(method, &resolve::settings(&flags.settings)?)?;
+    if flags.output.exists() && !flags.overwrite {
+        return Err(Failure::usage(
+            format!("{} exists already", flags.output.display()),
+            "choose another --output, or give --overwrite to replace it once the new model is whole",
+        ));
+    }
+    let progress = &*context.work.progress;
+    let seed = Seed::new(settings.training.seed);
+    let rows = |text: &str, limit| -> Result<_> {
+        let (path, _) = resolve::data(text, progress)?;
+        let (rows, bad) = read_rows(&path, method, limit, seed)?;
+        if bad.count > 0 {
+            say(&format!("warning: {} of {} rows of {text} were left out", bad.count, bad.total));
+        }
+        Ok(rows)
+    };
+    let train = rows(&flags.data, flags.limit)?;
+    let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
+    let model = resolve::open(&flags.model, &flags.chat_template, context)?;
+    let trainable = Trainable::new(model, settings, &train, held_out.as_ref())?;
+    let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let card = CardText {
+        name: name.unwrap_or_else(|| "model".into()),
+        base_model: Some(flags.model.clone()),
+        data: flags.data.clone(),
+    };
+    let checkpoints = checkpoints(&flags.output);
+    let outcome = trainable.run(card, &checkpoints, &flags.output, &context.work, None)?;
+    // The model is whole and was read back; what led to it is no longer needed.
+    std::fs::remove_dir_all(&checkpoints).map_err(groma_run::Error::io("remove", &checkpoints))?;
+    if context.json {
+        print_json(&json!({
+            "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
+            "train_loss": outcome.train_loss, "metrics": outcome.metrics, "evaluation": outcome.evaluation,
+            "resumed_from": outcome.resumed_from,
+        }))?;
+    } else {
+        say(&format!("{} steps, mean loss {:.4}; model in {}", outcome.steps, outcome.train_loss, flags.output.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Beside the output, under a name that tells whose they are.
+fn checkpoints(output: &std::path::Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".checkpoints");
+    output.with_file_name(name)
+}
