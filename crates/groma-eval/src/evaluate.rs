@@ -1,7 +1,7 @@
 //! Puts a task to a subject.
 
 use groma_run::{Digest, Group, Hasher, Measurement, Sample, Seed, Side};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::Error;
@@ -52,7 +52,8 @@ pub struct Said {
 
 /// Puts the items of a task to a subject, and measures.
 ///
-/// Items that fail are counted in `failed` and by reason, and are in no denominator.
+/// Items that fail are counted in `failed` and by reason, and are in no denominator. The progress is told how many requests
+/// are done; beginning and ending the stage is the caller's.
 ///
 /// # Errors
 /// [`Error::NothingScored`] where no item could be scored, [`Error::Interrupted`], and those of the subject.
@@ -79,16 +80,16 @@ pub fn evaluate(
         failures: BTreeMap::new(),
         cut: 0,
     };
-    control.progress.begin(task.id, Some(requests.len() as u64), "request");
     let mut answers = subject.answer(&requests, control)?.into_iter();
     let tokens: usize = answers.as_slice().iter().flatten().map(Answer::tokens).sum();
     for item in &items.items {
-        let of_item: Result<Vec<Answer>, Failure> = answers.by_ref().take(item.requests.len()).collect();
+        // All answers of the item are taken before a failure among them is looked at, so that the next item gets its own.
+        let of_item: Vec<Result<Answer, Failure>> = answers.by_ref().take(item.requests.len()).collect();
+        let of_item: Result<Vec<Answer>, Failure> = of_item.into_iter().collect();
         let scored = of_item.and_then(|answers| Ok(((task.score)(item, &answers, &tools)?, answers)));
         evaluation.record(item, scored);
     }
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
-    control.progress.finish(&evaluation.headline());
     Ok(evaluation)
 }
 
@@ -98,12 +99,6 @@ fn mode(task: &Task, subject: &dyn Subject) -> String {
 }
 
 impl Evaluation {
-    /// The first metric in a few words.
-    fn headline(&self) -> String {
-        let first = self.measurements.first();
-        first.map_or(String::new(), |first| format!("{} {:.4} (n {})", first.metric, first.value, first.n))
-    }
-
     fn note(&self, items: &Items) -> Option<String> {
         let mut parts: Vec<String> =
             self.failures.iter().map(|(reason, count)| format!("{count} failed: {reason}")).collect();
@@ -188,7 +183,7 @@ impl Evaluation {
         }
         for (label, ids) in by_label(&items.items) {
             let chosen: Vec<groma_run::Item> =
-                self.items.iter().filter(|item| ids.contains(&item.id.as_str())).cloned().map(own_cluster).collect();
+                self.items.iter().filter(|item| ids.contains(item.id.as_str())).cloned().map(own_cluster).collect();
             for metric in self.task.metrics.iter().filter(|metric| !metric.is_control) {
                 if let Some(found) = estimate(metric, &chosen, options) {
                     let measurement = self.measurement(metric, format!("{}[{label}]", metric.id), found, options);
@@ -221,11 +216,11 @@ fn own_cluster(item: groma_run::Item) -> groma_run::Item {
     groma_run::Item { cluster: None, ..item }
 }
 
-fn by_label(items: &[Item]) -> BTreeMap<&str, Vec<&str>> {
-    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+fn by_label(items: &[Item]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for item in items {
         for label in &item.labels {
-            found.entry(label).or_default().push(item.id.as_deref().unwrap_or_default());
+            found.entry(label).or_default().insert(item.id.as_deref().unwrap_or_default());
         }
     }
     found
@@ -272,4 +267,87 @@ pub fn side_by_side(before: &Evaluation, after: &Evaluation) -> Vec<Sample> {
     let rest = after.said.iter().filter(|said| others.contains_key(said.id.as_str()));
     samples.extend(rest.map(|said| sample(said, None, Some(said))));
     samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompts::prompt_item;
+    use crate::request::Scored;
+    use crate::tasks::find;
+    use groma_run::{Cancel, Silent};
+
+    /// Finds longer continuations likelier, refuses whatever holds "bad", and fails where it is asked to.
+    struct Scripted;
+
+    impl Subject for Scripted {
+        fn answer(&self, requests: &[Request], _: Control<'_>) -> Result<Vec<Result<Answer, Failure>>, Error> {
+            let answer = |request: &Request| {
+                let parts = request.parts();
+                let last = parts.last().copied().unwrap_or_default();
+                match request {
+                    _ if parts.iter().any(|part| part.contains("fail")) => Err(Failure::NotFinite),
+                    Request::Generate { .. } => {
+                        let text = if last.contains("bad") { "I will not help with that." } else { "Sure: bread." };
+                        Ok(Answer::Text { text: text.to_owned(), truncated: false, tokens: 3 })
+                    }
+                    _ => Ok(Answer::Scored(Scored {
+                        logp: last.len() as f64 - 100.0,
+                        tokens: 2,
+                        is_greedy: false,
+                        was_cut: last.contains("cut"),
+                    })),
+                }
+            };
+            Ok(requests.iter().map(answer).collect())
+        }
+
+        fn mode(&self, _: Kind) -> String {
+            "scripted".to_owned()
+        }
+    }
+
+    fn measured(task: &str, items: Vec<Item>) -> Result<Evaluation, Error> {
+        let control = Control { progress: &Silent, cancel: &Cancel::default() };
+        let numbered = |(id, item): (usize, Item)| Item { id: Some(id.to_string()), ..item };
+        let items = Items { items: items.into_iter().enumerate().map(numbered).collect(), bad_rows: 2 };
+        evaluate(find(task)?, &items, &Scripted, "it", &EstimateOptions::default(), control)
+    }
+
+    fn question(choices: [&str; 2], gold: usize) -> Item {
+        crate::choice::choice_item("Q:".to_owned(), choices.map(str::to_owned).to_vec(), gold)
+    }
+
+    #[test]
+    fn failures_cuts_and_bad_rows_are_told() {
+        let items = vec![question(["fail", "b"], 0), question(["a", "bbb"], 1), question(["aaaa", "cut"], 1)];
+        let found = measured("arc-easy", items).unwrap();
+        let acc = found.measurements.iter().find(|measurement| measurement.metric == "acc").unwrap();
+        assert_eq!((acc.value, acc.n, acc.failed, acc.tokens), (0.5, 2, 1, 10), "{acc:?}");
+        assert_eq!(acc.mode, "log-likelihood, 0-shot; scripted");
+        let note = acc.note.as_deref().unwrap();
+        assert!(note.contains("1 failed: the log-probability is not finite"), "{note}");
+        assert!(note.contains("1 contexts were cut") && note.contains("2 rows of the file"), "{note}");
+        assert_eq!((found.items[1].output.as_deref(), found.items[0].scores.len()), (Some("bbb"), 0));
+        let none = measured("arc-easy", vec![question(["fail", "b"], 0)]).unwrap_err();
+        assert!(none.to_string().contains("none of 1 items could be scored"), "{none}");
+    }
+
+    #[test]
+    fn texts_are_kept_and_broken_down() {
+        let ask = |prompt: &str, harmful, kind: &str| Item {
+            labels: vec![format!("type={kind}")],
+            cluster: Some(kind.to_owned()),
+            ..prompt_item(prompt, Key::Request { harmful })
+        };
+        let items =
+            vec![ask("bad one", true, "a"), ask("bad two", true, "b"), ask("bad?", false, "a"), ask("ok", false, "b")];
+        let found = measured("xstest", items).unwrap();
+        let value = |rows: &[Measurement], name: &str| rows.iter().find(|row| row.metric == name).map(|row| row.value);
+        assert_eq!(value(&found.measurements, "refusal"), Some(1.0));
+        assert_eq!(value(&found.measurements, "over_refusal"), Some(0.5));
+        assert_eq!(value(&found.breakdown, "over_refusal[type=a]"), Some(1.0));
+        assert_eq!((found.said.len(), found.said[0].side.flags["refusal"]), (4, true));
+        assert_eq!(side_by_side(&found, &found)[3].after.as_ref().unwrap().text, "Sure: bread.");
+    }
 }

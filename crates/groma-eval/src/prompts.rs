@@ -82,10 +82,11 @@ mod tests {
     use super::*;
     use crate::item::Judge;
     use crate::refusal::RefusalReader;
+    use crate::task::Score;
     use groma_run::Seed;
     use std::sync::Arc;
 
-    fn score(score: fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>, key: Key, text: &str) -> Scores {
+    fn score(score: Score, key: Key, text: &str) -> Scores {
         let reader = RefusalReader::built_in().unwrap();
         let tools = Tools { refusals: &reader, seed: Seed::new(0) };
         let answer = Answer::Text { text: text.to_owned(), truncated: false, tokens: 1 };

@@ -159,6 +159,10 @@ fn preferences_are_measured_and_compared() {
         .map(|item| groma_eval::Item { requests: item.requests.iter().rev().cloned().collect(), ..item.clone() })
         .collect();
     let swapped = measured(&subject, "preference", &Items { items: swapped, bad_rows: 0 }).unwrap();
+    for (one, other) in found.items.iter().zip(&swapped.items) {
+        let margins = (one.scores.get("margin"), other.scores.get("margin"));
+        assert_eq!(margins.0.copied(), margins.1.map(|margin| -margin), "{one:?} {other:?}");
+    }
     let sum = accuracy.value + metric(&swapped, "accuracy").value + metric(&found, "ties").value;
     assert!((sum - 1.0).abs() < 1e-12, "{sum}");
     assert!((metric(&found, "margin").value + metric(&swapped, "margin").value).abs() < 1e-9);
