@@ -6,6 +6,21 @@ use super::simd::{Vector, multiversion};
 /// Elements that a task handles; a multiple of every vector's length.
 const CHUNK: usize = 1 << 14;
 
+/// Reads `count` values, the others 0.
+///
+/// # Safety
+/// `count` values must be readable from `from` on.
+#[inline(always)]
+pub(crate) unsafe fn load<V: Vector>(from: *const f32, count: usize) -> V {
+    if count >= V::LANES {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(from) }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_first(from, count) }
+    }
+}
+
 /// Applies `f` to vectors of all inputs and of the present values of all outputs, which it replaces.
 #[inline(always)]
 pub(crate) fn combine<V: Vector, const IN: usize, const OUT: usize>(
@@ -19,15 +34,24 @@ pub(crate) fn combine<V: Vector, const IN: usize, const OUT: usize>(
     let mut i = 0;
     while i < len {
         let count = V::LANES.min(len - i);
+        // `f` is called in one place only: a closure that is called in two is not always compiled into the loop, and then
+        // neither are the vector instructions in it.
         // SAFETY: `count` elements from `i` on are inside each slice.
         unsafe {
-            if count == V::LANES {
-                let results = f(inputs.map(|from| V::load(from.as_ptr().add(i))), to.map(|to| V::load(to.add(i))));
-                (0..OUT).for_each(|o| results[o].store(to[o].add(i)));
-            } else {
-                let old = to.map(|to| V::load_first(to.add(i), count));
-                let results = f(inputs.map(|from| V::load_first(from.as_ptr().add(i), count)), old);
-                (0..OUT).for_each(|o| results[o].store_first(to[o].add(i), count));
+            let (mut values, mut old) = ([V::zero(); IN], [V::zero(); OUT]);
+            for (value, from) in values.iter_mut().zip(inputs) {
+                *value = load(from.as_ptr().add(i), count);
+            }
+            for (value, to) in old.iter_mut().zip(to) {
+                *value = load(to.add(i), count);
+            }
+            let results = f(values, old);
+            for (result, to) in results.into_iter().zip(to) {
+                if count == V::LANES {
+                    result.store(to.add(i));
+                } else {
+                    result.store_first(to.add(i), count);
+                }
             }
         }
         i += count;

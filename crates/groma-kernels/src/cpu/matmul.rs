@@ -235,7 +235,7 @@ impl Product<'_> {
         let (values, stride) = match self.b {
             Right::Plain(_) => (&block.scratch[(panels.start - block.first) * block.stride..], block.stride),
             Right::Packed { packed, panel, inner } => {
-                (packed.from_panel(panel + panels.start, inner + self.k.start + block.k.start), packed.panel_stride())
+                (packed.panels_from(panel + panels.start, inner + self.k.start + block.k.start), packed.panel_stride())
             }
         };
         (&values[..(panels.len() - 1) * stride + block.k.len() * width], stride)

@@ -130,7 +130,7 @@ impl Packed {
     }
 
     /// Everything from a panel's inner index `k` on.
-    pub(crate) fn from_panel(&self, panel: usize, k: usize) -> &[f32] {
+    pub(crate) fn panels_from(&self, panel: usize, k: usize) -> &[f32] {
         &self.values[panel * self.panel_stride() + k * self.level.tile_columns()..]
     }
 

@@ -4,6 +4,7 @@
 //! however the dimensions are cut: cutting `k` only writes the running value to memory and reads it back. So an element's
 //! bits depend on its row of A, its column of B, its start and the level's rounding, and on nothing else.
 use super::Level;
+use super::elementwise::load;
 use super::simd::{Vector, portable::Portable};
 
 /// What the chains start from.
@@ -61,17 +62,6 @@ const STREAM_AHEAD: usize = 24;
 const PACKED: u8 = 0;
 const ROWS_64: u8 = 1;
 const COLUMNS_64: u8 = 2;
-
-#[inline(always)]
-unsafe fn load<V: Vector>(from: *const f32, count: usize) -> V {
-    if count >= V::LANES {
-        // SAFETY: the caller promises `count` readable values.
-        unsafe { V::load(from) }
-    } else {
-        // SAFETY: as above.
-        unsafe { V::load_first(from, count) }
-    }
-}
 
 /// `PADDED` is the distance of two columns of a packed A.
 #[inline(always)]

@@ -139,11 +139,7 @@ impl<'a> Rows<'a> {
             };
             soften(cpu.level, scores, state, &visible[..count], &self.call.shape);
             let sums = &mut self.sums[tile.start * dim..tile.end * dim];
-            for (row, &factor) in sums.chunks_exact_mut(dim).zip(&shrinks) {
-                if factor != 1.0 {
-                    shrink(cpu.level, row, factor);
-                }
-            }
+            shrink(cpu.level, sums, &shrinks[..count]);
             let order = Order::Rows64;
             let product = Product { order, a: scores, b: values, b_stride: padded, rows: count, columns: dim, k: seen };
             small_product(cpu, product, sums, dim, Start::Result);

@@ -1,6 +1,7 @@
 //! What happens to a tile of scores between the products: scale, cap, mask, softmax, and the gradient of all that.
 use super::BLOCK;
 use crate::AttentionShape;
+use crate::cpu::elementwise::combine;
 use crate::cpu::math::{exp, tanh};
 use crate::cpu::simd::{Vector, multiversion};
 use std::ops::Range;
@@ -109,8 +110,13 @@ fn gradient_with<V: Vector>(
 }
 
 #[inline(always)]
-fn shrink_with<V: Vector>(row: &mut [f32], factor: f32) {
-    crate::cpu::elementwise::combine([row], [], |_: [V; 0], [old]| [old.mul(V::splat(factor))]);
+fn shrink_with<V: Vector>(sums: &mut [f32], factors: &[f32]) {
+    let dim = sums.len() / factors.len().max(1);
+    for (row, &factor) in sums.chunks_exact_mut(dim.max(1)).zip(factors) {
+        if factor != 1.0 {
+            combine([row], [], |_: [V; 0], [old]| [old.mul(V::splat(factor))]);
+        }
+    }
 }
 
 multiversion! {
@@ -121,6 +127,6 @@ multiversion! {
     pub(super) fn gradient(
         scores: &mut [f32], d_scores: &mut [f32], known: Known<'_>, visible: &[Range<usize>], shape: &AttentionShape,
     ) = gradient_with;
-    /// Multiplies a row.
-    pub(super) fn shrink(row: &mut [f32], factor: f32) = shrink_with;
+    /// Multiplies each row by its factor.
+    pub(super) fn shrink(sums: &mut [f32], factors: &[f32]) = shrink_with;
 }
