@@ -1,4 +1,4 @@
-"""Writes fixtures/chat/*.json: what transformers renders from chat templates, and how it tokenizes.
+"""Writes fixtures/chat/*.json: what transformers renders from chat templates, and a tokenizer trained by tokenizers.
 
     python scripts/make_chat_fixtures.py TEMPLATES [--extra NAME=TOKENIZER_CONFIG ...]
 
@@ -11,7 +11,9 @@ import datetime
 import hashlib
 import json
 import pathlib
+import tempfile
 
+import tokenizers
 import transformers
 from transformers.utils import chat_template_utils
 
@@ -149,6 +151,53 @@ def outcome(template, case, marks):
     return result
 
 
+WORDS = ["the", "miller", "bread", "river", "sells", "walks", "to", "market", "Ünder", "🙂", "don't", "12", "345"]
+PROBES = ["the miller <s> walks", "", " river", "日本語 🙂 don't\n\n", "</s><pad>x"]
+
+
+def trained():
+    """Byte-level BPE of a small corpus, as train_bpe makes it, loaded by transformers from its files."""
+    texts = [" ".join(WORDS[(n * 7 + k * k * 3 + n // 5) % len(WORDS)] for k in range(8)) for n in range(500)]
+    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=True)
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = level
+    tokenizer.post_processor = tokenizers.processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=True)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=True)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=330,
+        min_frequency=2,
+        show_progress=False,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=32,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 1_000_000_000,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        tokenizer.save(f"{directory}/tokenizer.json")
+        pathlib.Path(directory, "tokenizer_config.json").write_text(json.dumps(config))
+        loaded = transformers.AutoTokenizer.from_pretrained(directory)
+        ids = {probe: loaded(probe)["input_ids"] for probe in PROBES}
+        roles = [loaded.pad_token_id, loaded.bos_token_id, loaded.eos_token_id]
+    model = json.loads(tokenizer.to_str())["model"]
+    return {"texts": texts, "vocab": model["vocab"], "merges": model["merges"], "config": config, "ids": ids, "roles": roles}
+
+
+def write(name, value, indent=None):
+    target = ROOT / "fixtures/chat" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    print(f"{target.relative_to(ROOT)}: {target.stat().st_size} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("templates", type=pathlib.Path)
@@ -173,11 +222,11 @@ def main():
         "conversations": CONVERSATIONS,
         "templates": templates,
     }
-    target = ROOT / "fixtures/chat/rendered.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    write("rendered.json", result, indent=1)
+    made_by = f"scripts/make_chat_fixtures.py, tokenizers {tokenizers.__version__}, transformers {transformers.__version__}"
+    write("trained.json", {"made_by": made_by, **trained()})
     ok = sum("sha256" in case for entry in templates.values() for case in entry["outcomes"].values())
-    print(f"{len(templates)} templates, {ok} renderings, {target.stat().st_size} bytes")
+    print(f"{len(templates)} templates, {ok} renderings")
 
 
 if __name__ == "__main__":

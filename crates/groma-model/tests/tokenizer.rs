@@ -237,6 +237,23 @@ fn a_trained_tokenizer_has_its_roles_and_loses_nothing() {
     }
 }
 
+#[test]
+fn training_gives_what_the_python_library_gives_and_transformers_loads() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/chat/trained.json");
+    let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(fixture["texts"], json!(texts()));
+    let tokenizer = train_bpe(&texts(), 330, &special()).unwrap();
+    let file = |name: &str| serde_json::from_slice::<Value>(&tokenizer.files()[name]).unwrap();
+    let ours = file("tokenizer.json");
+    assert_eq!(ours["model"]["vocab"], fixture["vocab"]);
+    assert_eq!(ours["model"]["merges"], fixture["merges"]);
+    assert_eq!(file("tokenizer_config.json"), fixture["config"]);
+    assert_eq!(json!([tokenizer.pad(), tokenizer.bos(), tokenizer.eos()]), fixture["roles"]);
+    for (text, ids) in fixture["ids"].as_object().unwrap() {
+        assert_eq!(json!(tokenizer.encode(text, Specials::AsConfigured).unwrap()), *ids, "{text:?}");
+    }
+}
+
 /// A tokenizer that works, to be damaged.
 fn good() -> Value {
     json!({

@@ -15,7 +15,7 @@ const BASE_BYTES: usize = 16 << 20;
 /// Further bytes for each byte of input.
 const BYTES_FOR_EACH_INPUT_BYTE: usize = 24;
 /// Charged for every guarded call.
-const CALL_BYTES: usize = 32;
+const CALL_BYTES: usize = 8;
 
 /// The allowance of one rendering.
 #[derive(Debug)]

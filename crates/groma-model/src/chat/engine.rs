@@ -14,8 +14,10 @@ use super::rewrite::Rewritten;
 use super::time::Moment;
 use super::value::from_json;
 
-/// Instructions that one rendering may take; a message takes one or two hundred.
-const FUEL: u64 = 600_000;
+/// Instructions that any rendering may take; a message takes one or two hundred.
+const BASE_FUEL: u64 = 500_000;
+/// Further instructions for each byte of input: some templates walk over characters.
+const FUEL_FOR_EACH_INPUT_BYTE: u64 = 32;
 /// Frames of loops, scopes and macros.
 const MAX_FRAMES: usize = 300;
 const NAME: &str = "chat template";
@@ -30,10 +32,9 @@ impl Engine {
     /// Compiles. The environment is empty but for the formatter: no filters, tests, functions or other templates.
     pub(super) fn new(rewritten: &Rewritten) -> Result<Self> {
         let mut environment = Environment::empty();
-        environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_FRAMES);
         environment.set_formatter(guards::format);
-        environment.add_template_owned(NAME, rewritten.source.clone()).map_err(typed)?;
+        environment.add_template_owned(NAME, rewritten.source.clone()).map_err(|error| typed(error, 0))?;
         Ok(Self { environment })
     }
 
@@ -44,7 +45,10 @@ impl Engine {
         marks: Option<(char, char)>,
         now: Option<Moment>,
     ) -> Result<String> {
-        let budget = Budget::new(variables.iter().map(|(name, value)| name.len() + text_bytes(value)).sum());
+        let input_bytes = variables.iter().map(|(name, value)| name.len() + text_bytes(value)).sum();
+        let fuel = (input_bytes as u64).saturating_mul(FUEL_FOR_EACH_INPUT_BYTE).saturating_add(BASE_FUEL);
+        let typed = |error| typed(error, fuel);
+        let budget = Budget::new(input_bytes);
         let context = Arc::new(Context { budget, now });
         let mut values = BTreeMap::new();
         for (name, value) in variables {
@@ -58,7 +62,9 @@ impl Engine {
         values.insert("__open".into(), mark(marks.map(|marks| marks.0)));
         values.insert("__close".into(), mark(marks.map(|marks| marks.1)));
         let variables = Value::from_object(Variables::new(&context, values));
-        let template = self.environment.get_template(NAME).map_err(typed)?;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let template = environment.get_template(NAME).map_err(typed)?;
         template.render(variables).map_err(typed)
     }
 }
@@ -73,7 +79,7 @@ fn text_bytes(value: &serde_json::Value) -> usize {
 }
 
 /// The error of ours inside one of minijinja's, or its message.
-fn typed(error: Error) -> TemplateError {
+fn typed(error: Error, fuel: u64) -> TemplateError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     let mut innermost = None;
     while let Some(current) = source {
@@ -86,7 +92,7 @@ fn typed(error: Error) -> TemplateError {
     let error = innermost.unwrap_or(&error);
     match error.kind() {
         ErrorKind::OutOfFuel => {
-            TemplateError::Limit { what: "instructions", limit: usize::try_from(FUEL).unwrap_or(usize::MAX) }
+            TemplateError::Limit { what: "instructions", limit: usize::try_from(fuel).unwrap_or(usize::MAX) }
         }
         kind => {
             let problem = error.detail().map_or_else(|| kind.to_string(), str::to_owned);

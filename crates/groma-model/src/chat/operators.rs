@@ -268,7 +268,7 @@ pub(super) fn contains(budget: &Budget, container: &Value, item: &Value) -> Resu
 
 /// `container[key]`; undefined where there is no such item.
 pub(super) fn item(budget: &Budget, container: &Value, key: &Value) -> Result<Value, Error> {
-    budget.charge(weight(key))?;
+    budget.charge(key.as_str().map_or(0, str::len))?;
     if container.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, "an item of an undefined value"));
     }

@@ -15,8 +15,10 @@ use super::error::TemplateError;
 
 /// Deepest nesting of lists and mappings.
 pub(super) const MAX_DEPTH: usize = 64;
-/// What a value costs beside its text.
-const VALUE_BYTES: usize = 48;
+/// What a place in a container costs.
+const PLACE_BYTES: usize = 48;
+/// What walking over a value costs beside its text.
+const STEP_BYTES: usize = 16;
 
 /// A list or tuple.
 #[derive(Debug)]
@@ -112,7 +114,7 @@ pub(super) fn weight(value: &Value) -> usize {
         (_, _, Some(dict)) => dict.weight,
         _ => 0,
     };
-    inner.saturating_add(VALUE_BYTES)
+    inner.saturating_add(STEP_BYTES)
 }
 
 fn depth(value: &Value) -> usize {
@@ -139,7 +141,7 @@ fn measure<'a>(budget: &Budget, values: impl Iterator<Item = &'a Value>) -> Resu
         return Err(refusal(TemplateError::Limit { what: "nested lists and mappings", limit: MAX_DEPTH }));
     }
     // The container is charged; its whole weight only has to be possible.
-    budget.charge(count.saturating_mul(VALUE_BYTES))?;
+    budget.charge(count.saturating_mul(PLACE_BYTES))?;
     budget.allow(total)?;
     Ok((total, deepest + 1))
 }
