@@ -71,7 +71,7 @@ pub struct Scored {
 #[non_exhaustive]
 pub enum Failure {
     /// What is to be scored does not fit into the model.
-    #[error("{tokens} tokens do not fit into the model's {limit}")]
+    #[error("what is to be scored does not fit into the model's {limit} tokens")]
     TooLong {
         /// Tokens there are.
         tokens: usize,

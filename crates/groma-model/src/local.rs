@@ -61,20 +61,20 @@ impl LocalModel {
     /// # Errors
     /// Where a file is missing, malformed or does not fit the others.
     pub fn open(directory: &Path, choice: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<LocalModel> {
-        let is_adapter = !directory.join("config.json").exists() && directory.join("adapter_config.json").exists();
-        let base = if is_adapter { AdapterFile::base_directory(directory)? } else { directory.to_owned() };
-        let checkpoint = Checkpoint::open(&base)?;
-        let mut transformer = Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, backend)?;
-        if is_adapter {
-            transformer.attach(&AdapterFile::read(directory, checkpoint.spec())?.lora())?;
-        }
+        let is_adapter = is_adapter(directory);
+        let checkpoint = base_checkpoint(directory)?;
+        let base = checkpoint.directory().to_owned();
+        let transformer = match is_adapter {
+            false => Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, backend)?,
+            true => adapted(&checkpoint, &AdapterFile::read(directory, checkpoint.spec())?, backend)?,
+        };
         let own = if directory.join("tokenizer.json").exists() { directory } else { base.as_path() };
         let tokenizer = Tokenizer::from_directory(own)?;
         tokenizer.check_embedding(transformer.spec().vocab_size)?;
         let chat = match choice {
             TemplateChoice::BuiltIn(id) => ChatTemplate::built_in(id)?,
             TemplateChoice::Auto => match template_in(own, None)? {
-                Some(template) => ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new() },
+                Some(template) => ChatTemplate::of_checkpoint(template)?,
                 None => likeliest(&transformer, &tokenizer)?,
             },
         };
@@ -140,6 +140,15 @@ impl LocalModel {
 }
 
 impl ChatTemplate {
+    /// A checkpoint's own template; one that was a built-in one when the model was trained here is that again, with its
+    /// stop strings.
+    fn of_checkpoint(template: Template) -> Result<ChatTemplate> {
+        match BUILT_IN.iter().find(|built_in| built_in.source == template.source()) {
+            Some(built_in) => ChatTemplate::built_in(built_in.id),
+            None => Ok(ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new() }),
+        }
+    }
+
     /// The built-in template `id`.
     ///
     /// # Errors
@@ -149,6 +158,33 @@ impl ChatTemplate {
         let stop_strings = BUILT_IN.iter().find(|built_in| built_in.id == id).map_or(&[][..], |b| b.stop_strings);
         Ok(ChatTemplate { name: id.into(), template, stop_strings: stop_strings.iter().map(|s| (*s).into()).collect() })
     }
+}
+
+fn is_adapter(directory: &Path) -> bool {
+    !directory.join("config.json").exists() && directory.join("adapter_config.json").exists()
+}
+
+/// The checkpoint in a directory, or that which the adapter in it adapts.
+///
+/// # Errors
+/// As for [`Checkpoint::open`], and where an adapter's base model is not on this disk.
+pub fn base_checkpoint(directory: &Path) -> Result<Checkpoint> {
+    let base = if is_adapter(directory) { AdapterFile::base_directory(directory)? } else { directory.to_owned() };
+    Checkpoint::open(&base)
+}
+
+/// A base model with an adapter; that of a reward model brings its score head, which replaces the unembedding.
+fn adapted(checkpoint: &Checkpoint, adapter: &AdapterFile, backend: Arc<dyn Backend>) -> Result<Transformer> {
+    let mut weights = checkpoint.weights()?;
+    let mut spec = checkpoint.spec().clone();
+    if let Some(score) = &adapter.score {
+        spec = spec.with_score_head();
+        weights.remove("unembed.weight");
+        weights.insert("score.weight".into(), score.clone());
+    }
+    let mut transformer = Transformer::new(spec, &weights, backend)?;
+    transformer.attach(&adapter.lora())?;
+    Ok(transformer)
 }
 
 /// The built-in template that fits a model best, by the log-probability a byte of a short conversation.

@@ -85,6 +85,10 @@ pub struct Train {
     /// Use at most so many rows, drawn by the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Where `settings` give no `learning_rate`: it is this number over the model's hidden size, as wider models want
+    /// smaller steps (Yang et al. 2022).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate_times_width: Option<f64>,
     /// Hyperparameters; see `groma methods`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,

@@ -118,6 +118,10 @@ fn record(
         let mut measurement = measurement.clone();
         measurement.task = name.to_owned();
         measurement.secondary = headline != Some(&measurement.metric) && measurement.group != Group::Control;
+        if headline != Some(&measurement.metric) {
+            // Said once a task.
+            measurement.note = None;
+        }
         measurement.samples = Some(file.clone());
         recorder.measure(measurement)?;
     }

@@ -1,7 +1,7 @@
 //! Trains a model and writes it to the run directory.
 
 use groma_align::{Method, Settings};
-use groma_model::LocalModel;
+use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, MODEL, Seed};
 use serde_json::json;
 
@@ -21,8 +21,12 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let method = Method::require(&stage.method)?;
     let mut given = stage.settings.clone();
     given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
-    let settings = Settings::resolve(method, &given)?;
     let model = runner.model(&stage.name, stage.model.as_deref())?;
+    if let (Some(product), false) = (stage.learning_rate_times_width, given.contains_key("learning_rate")) {
+        let width = base_checkpoint(&model.path)?.spec().hidden_size;
+        given.insert("learning_rate".into(), json!(product / width as f64));
+    }
+    let settings = Settings::resolve(method, &given)?;
     let data = runner.data(&stage.data)?;
     let evaluation = stage.evaluation_data.as_deref().map(|name| runner.data(name)).transpose()?;
 
