@@ -458,11 +458,16 @@ pub(super) fn pairs(budget: &Budget, entries: Vec<(Value, Value)>) -> Result<Val
     list(budget, pairs, false)
 }
 
+/// What a replacement costs beside its text: finding many takes longer than copying.
+const REPLACEMENT_BYTES: usize = 24;
+
 /// `str.replace`; a negative count means all.
 pub(super) fn replaced(budget: &Budget, text: &str, old: &str, new: &str, count: Option<i64>) -> Result<String, Error> {
     let most = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    budget.charge(text.len())?;
     let found = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
-    budget.charge(text.len().saturating_add(found.min(most).saturating_mul(new.len())))?;
+    let each = new.len().saturating_add(REPLACEMENT_BYTES);
+    budget.charge(text.len().saturating_add(found.min(most).saturating_mul(each)))?;
     Ok(text.replacen(old, new, most))
 }
 
