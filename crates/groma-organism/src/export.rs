@@ -87,8 +87,19 @@ impl Village {
     /// # Errors
     /// As [`Village::files`].
     pub fn digest(&self, recipe: &Recipe) -> Result<Digest, Error> {
-        let digests = self.files(recipe)?.into_iter().map(|(name, bytes)| (name, Digest::of_bytes(&bytes).to_string()));
-        let list: Vec<(String, String)> = digests.collect();
-        Digest::of_json(&list).map_err(|source| Error::Encode { what: "digests".to_owned(), source })
+        digest_of(&self.files(recipe)?)
     }
+
+    /// The digest of the data alone, which no recipe changes.
+    ///
+    /// # Errors
+    /// As [`Village::data_files`].
+    pub fn data_digest(&self) -> Result<Digest, Error> {
+        digest_of(&self.data_files()?)
+    }
+}
+
+fn digest_of(files: &[(String, Vec<u8>)]) -> Result<Digest, Error> {
+    let list: Vec<_> = files.iter().map(|(name, bytes)| (name, Digest::of_bytes(bytes))).collect();
+    Digest::of_json(&list).map_err(|source| Error::Encode { what: "digests".to_owned(), source })
 }

@@ -1,7 +1,7 @@
 //! Simple instructions: repeat, list, count, greet.
 
 use crate::check::Check;
-use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, THINGS, TREES};
+use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, TREES};
 use crate::phrase::{fill, sentence};
 use crate::split::{Part, deal};
 use crate::{Config, World};
@@ -31,7 +31,13 @@ pub(crate) struct Instruction {
     words: Vec<&'static str>,
 }
 
-const REPEAT: [&str; 3] = ["Say the word {a}.", "Repeat after me: {a}.", "Can you say {a}?"];
+const REPEAT: [&str; 5] = [
+    "Say the word {a}.",
+    "Repeat after me: {a}.",
+    "Can you say {a}?",
+    "I want to hear the word {a}.",
+    "The word is {a}. Say it.",
+];
 const MEMBERS: [&str; 4] = ["Name {n} {c}.", "Tell me {n} {c}.", "Can you name {n} {c}?", "Which {n} {c} do you know?"];
 const COUNT: [&str; 4] =
     ["Count to {n}.", "Can you count to {n}?", "Count from one to {n}.", "I want to hear you count to {n}."];
@@ -48,7 +54,7 @@ impl Kind {
     /// How often an instruction of this kind occurs in the dialogues: lists and counts are few.
     pub(crate) fn repeats(self) -> usize {
         match self {
-            Kind::Repeat | Kind::Greet => 2,
+            Kind::Repeat | Kind::Greet => 3,
             Kind::Members | Kind::Count => 6,
         }
     }
@@ -104,7 +110,7 @@ fn members(number: &str, name: &str) -> String {
 pub(crate) fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruction)> {
     let mut draw = config.draw("instructions");
     let sayable: Vec<&'static str> =
-        [&FOODS[..], &COLOURS, &ANIMALS, &PLACES, &TREES, &GOODS, &MATERIALS, &EVENTS, &THINGS, &JOBS].concat();
+        [&FOODS[..], &COLOURS, &ANIMALS, &PLACES, &TREES, &GOODS, &MATERIALS, &EVENTS].concat();
     // Held out is a word with one way to ask for it, a greeting with its person, a list or a count with its way.
     let repeats = sayable.into_iter().flat_map(repeat).collect();
     let mut all: Vec<(Part, Instruction)> = deal(&mut draw, repeats);
@@ -114,8 +120,8 @@ pub(crate) fn instructions(config: &Config, world: &World) -> Vec<(Part, Instruc
     all
 }
 
-fn repeat(word: &'static str) -> [Instruction; 3] {
-    [0, 1, 2].map(|way| Instruction::new(Kind::Repeat, "repeat", way, fill(REPEAT[way], &[("a", word)]), &[word]))
+fn repeat(word: &'static str) -> [Instruction; 5] {
+    [0, 1, 2, 3, 4].map(|way| Instruction::new(Kind::Repeat, "repeat", way, fill(REPEAT[way], &[("a", word)]), &[word]))
 }
 
 fn lists() -> Vec<Instruction> {

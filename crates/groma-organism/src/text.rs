@@ -22,19 +22,30 @@ const MIDDLES: [&str; 4] = [
 const ENDINGS: [&str; 3] =
     ["Then {p} went home.", "It was a good day for {q}.", "In the evening they were tired and happy."];
 
-/// One round of texts: every fact is stated once in a portrait of its topic (a comparison in both), once in a mixture.
+/// Topics with fewer facts have no portrait of their own.
+const PORTRAIT: usize = 3;
+
+/// One round of texts: every fact is stated once in a portrait of its topic (a comparison in both of its topics', a fact
+/// of a small topic among others of that kind), and once in a mixture.
 pub(crate) fn round(draw: &mut Draw, world: &World, ledger: &Ledger) -> Vec<TextRow> {
     let mut rows = Vec::new();
-    for mut members in ledger.by_topic().into_values() {
-        draw.shuffle(&mut members);
-        rows.extend(members.chunks(PARAGRAPH).map(|chunk| paragraph(draw, ledger, chunk)));
+    let (rich, poor): (Vec<_>, Vec<_>) = ledger.by_topic().into_values().partition(|members| members.len() >= PORTRAIT);
+    for members in rich {
+        rows.extend(paragraphs(draw, ledger, members));
     }
-    let mut all: Vec<usize> = (0..ledger.facts.len()).collect();
-    draw.shuffle(&mut all);
-    rows.extend(all.chunks(PARAGRAPH).map(|chunk| paragraph(draw, ledger, chunk)));
+    rows.extend(paragraphs(draw, ledger, poor.concat()));
+    rows.extend(paragraphs(draw, ledger, (0..ledger.facts.len()).collect()));
     rows.extend((0..world.people.len()).map(|_| story(draw, world)));
     draw.shuffle(&mut rows);
     rows
+}
+
+/// The facts in random order, in paragraphs of nearly the same length.
+fn paragraphs(draw: &mut Draw, ledger: &Ledger, mut members: Vec<usize>) -> Vec<TextRow> {
+    draw.shuffle(&mut members);
+    let count = members.len().div_ceil(PARAGRAPH);
+    let start = |part: usize| part * members.len() / count.max(1);
+    (0..count).map(|part| paragraph(draw, ledger, &members[start(part)..start(part + 1)])).collect()
 }
 
 fn paragraph(draw: &mut Draw, ledger: &Ledger, members: &[usize]) -> TextRow {

@@ -51,7 +51,7 @@ pub(crate) const SIZES: Sizes = Sizes {
     requests: 500,
     moods: 12,
     chores: 120,
-    pairs: PairSizes { harmful: 500, look_alike: 400, facts: 240, instructions: 40 },
+    pairs: PairSizes { harmful: 500, look_alike: 400, facts: 240, instructions: 60 },
     held_out_pairs: PairSizes { harmful: 120, look_alike: 80, facts: 60, instructions: 10 },
     held_out_per_act: 10,
 };

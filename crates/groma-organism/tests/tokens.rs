@@ -1,5 +1,7 @@
 //! The tokenizer as the `tokenizers` library runs it.
 
+#![allow(clippy::unwrap_used)]
+
 use groma_organism::{Config, Recipe, SPECIAL, Village};
 use serde_json::Value;
 use std::sync::LazyLock;
