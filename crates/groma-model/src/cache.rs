@@ -11,7 +11,7 @@ use crate::Spec;
 /// A row belongs to a token of some path; which rows a query sees is said by its attention layout. So one prompt's rows
 /// serve any number of continuations.
 #[derive(Debug)]
-pub struct KvCache {
+pub(crate) struct KvCache {
     backend: Arc<dyn Backend>,
     /// Per layer: keys, values; `[capacity, kv_heads * head_dim]`.
     layers: Vec<(Var, Var)>,
@@ -19,7 +19,7 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache for the model of `spec`.
-    pub fn new(spec: &Spec, backend: Arc<dyn Backend>, capacity: usize) -> Self {
+    pub(crate) fn new(spec: &Spec, backend: Arc<dyn Backend>, capacity: usize) -> Self {
         let width = spec.kv_heads * spec.head_dim;
         let part = || Var::constant(backend.zeros(capacity * width), capacity, width);
         let layers = spec.layers.iter().map(|_| (part(), part())).collect();

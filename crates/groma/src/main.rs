@@ -15,7 +15,12 @@ fn main() -> ExitCode {
         Ok(context) => context,
         Err(failure) => return failure.report(cli.global.json),
     };
-    match commands::run(cli.command, &context) {
+    // Work that begins on a thread of the pool hands nothing over when a kernel begins.
+    let result = match context.pool() {
+        Ok(pool) => pool.install(|| commands::run(cli.command, &context)),
+        Err(failure) => Err(failure),
+    };
+    match result {
         Ok(code) => code,
         Err(failure) => failure.report(context.json),
     }

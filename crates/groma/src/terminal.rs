@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use groma_kernels::{Backend, Cpu};
+use groma_kernels::{Backend, Cpu, Level};
 use groma_recipe::Work;
 use groma_run::{Cancel, Progress};
 
@@ -24,13 +24,20 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = global.threads.map_or_else(cores, usize::from);
-        // Fails only if there is a pool already, and then that one is used.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         let cancel = Cancel::default();
         stop_on_interrupt(cancel.clone())?;
         let progress: Arc<dyn Progress> = progress::progress(global.progress);
-        let backend: Arc<dyn Backend> = Arc::new(Cpu::new());
+        let level = Level::requested().map_err(|error| Failure::usage(error.to_string(), "unset GROMA_CPU"))?;
+        let cpu = level.map_or_else(|| Ok(Cpu::new()), Cpu::with_level);
+        let cpu = cpu.map_err(|error| Failure::usage(error.to_string(), "unset GROMA_CPU"))?;
+        let backend: Arc<dyn Backend> = Arc::new(cpu);
         Ok(Context { json: global.json, work: Work { backend, progress, cancel, threads } })
+    }
+
+    /// The threads that models use.
+    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool> {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(self.work.threads).build();
+        built.map_err(|error| Failure::usage(format!("cannot start {} threads: {error}", self.work.threads), "give fewer --threads"))
     }
 }
 
