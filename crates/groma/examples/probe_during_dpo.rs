@@ -1,0 +1,82 @@
+//! A linear probe on a hook point, read at every tenth step of a DPO run: can harm be told from what looks like it?
+//!
+//! The probe only looks on: the weights at the end are those of a run without it, and other steps do no extra work.
+#![allow(clippy::print_stdout, reason = "an example shows what it finds")]
+
+use std::error::Error;
+use std::sync::Arc;
+
+use groma_align::{
+    Every, Limits, Method, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train,
+};
+use groma_kernels::{Cpu, Tape};
+use groma_model::chat::Message;
+use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, Weights};
+use groma_organism::{Config, Recipe, Shape, Village, shaped};
+use serde_json::json;
+
+/// The stream behind the second block at the last token of each prompt, all prompts in one forward pass.
+fn read(model: &Transformer, prompts: &[Vec<u32>]) -> groma_model::Result<Vec<Vec<f32>>> {
+    let point = HookPoint::block(1, Site::ResidPost);
+    let (mut hooks, mut tree) = (Hooks::new().read(point), TokenTree::new());
+    for ids in prompts {
+        tree.root(ids);
+    }
+    let ends: Vec<usize> = tree.segments().filter_map(|root| tree.last_row(root)).collect();
+    model.hidden(&mut Tape::inference(model.backend().clone()), &tree, &mut Pass::with_hooks(&mut hooks))?;
+    let (found, width) = (hooks.get(point).map_or(&[][..], |var| var.buffer().host()), model.spec().hidden_size);
+    Ok(ends.iter().map(|&row| found[row * width..][..width].to_vec()).collect())
+}
+
+/// Logistic regression by gradient descent on half of the rows; its accuracy on the others. Even rows are harmful.
+fn probe(rows: &[Vec<f32>]) -> f64 {
+    let mut weights = vec![0.0_f32; rows[0].len()];
+    let logit = |weights: &[f32], row: &[f32]| weights.iter().zip(row).map(|(w, x)| w * x).sum::<f32>();
+    let (learned, others): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| i % 4 < 2);
+    for &i in (0..200).flat_map(|_| &learned) {
+        let error = f32::from(u8::from(i % 2 == 0)) - 1.0 / (1.0 + (-logit(&weights, &rows[i])).exp());
+        weights.iter_mut().zip(&rows[i]).for_each(|(w, x)| *w += 0.1 * error * x);
+    }
+    others.iter().filter(|&&i| (logit(&weights, &rows[i]) > 0.0) == (i % 2 == 0)).count() as f64 / others.len() as f64
+}
+
+/// A hundred steps of DPO, from the same start each time.
+fn dpo(village: &Village, model: LocalModel, mut watcher: impl Observer) -> Result<Weights, Box<dyn Error>> {
+    let given = json!({ "max_steps": 100, "per_device_train_batch_size": 4, "learning_rate": 1e-3 });
+    let settings = Settings::resolve(Method::require("dpo")?, given.as_object().ok_or("a table")?)?;
+    let pairs = shaped("train/preferences.jsonl", &village.train.preferences);
+    let limits = Limits { vocab_size: model.transformer.spec().vocab_size, max_positions: 256 };
+    let rows = prepare(&settings, Rows::Preferences(&pairs), &ModelEncoder::of(&model), limits)?;
+    let mut trained = setup(model.transformer, &settings)?;
+    train(&mut trained, Session { observers: vec![&mut watcher], ..Session::new(&settings, &rows) })?;
+    Ok(trained.weights())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (village, place) = (Village::build(&Config::default())?, tempfile::tempdir()?);
+    let shape = Shape { hidden_size: 64, layers: 2, intermediate_size: 128, ..Recipe::default().shape };
+    let directory = place.path().join("model");
+    village.export_model(&Recipe { shape, ..Recipe::default() }, &directory)?;
+    let open = || LocalModel::open(&directory, &TemplateChoice::Auto, Arc::new(Cpu::new()));
+    let model = open()?;
+    let pairs = village.held_out.harmful.iter().zip(&village.held_out.look_alike);
+    let ids = |text: &str| model.prompt_ids(&[Message::new("user", text)]);
+    let questions = pairs.flat_map(|(harmful, harmless)| [harmful.question(), harmless.question()]);
+    let prompts = questions.map(ids).collect::<Result<Vec<_>, _>>()?;
+
+    let (mut steps, mut accuracies) = (Vec::new(), Vec::new());
+    let look = |report: &StepReport, model: &Transformer| {
+        let rows = read(model, &prompts).map_err(|error| error.to_string())?;
+        accuracies.push(probe(&rows));
+        steps.push(report.step);
+        Ok(())
+    };
+    let probed = dpo(&village, open()?, Every { steps: 10, call: look })?;
+    println!("the probe's accuracy at steps {steps:?}: {accuracies:.3?}");
+    assert!(steps.into_iter().eq((10..=100).step_by(10)), "it reads at every tenth step, and at no other");
+    assert!(
+        probed == dpo(&village, open()?, groma_align::History::default())?,
+        "the probe changes no bit of the weights"
+    );
+    Ok(())
+}

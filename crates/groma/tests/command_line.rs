@@ -1,0 +1,322 @@
+//! What the program says and leaves behind, from the outside: help, exit codes, JSON, bad input, runs again.
+
+#[path = "support/tiny.rs"]
+mod tiny;
+
+#[path = "support/broken.rs"]
+mod broken;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tiny::{RECIPE, Workplace};
+
+/// A path, and the bytes of a file; none of a directory.
+type Found = (PathBuf, Vec<u8>);
+
+impl Workplace {
+    /// The program's result, which must be success.
+    fn done(&self, arguments: &[&str]) -> Output {
+        let output = self.groma(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// All paths below `name`, with the contents of files, in order.
+    fn contents(&self, name: &str) -> Vec<Found> {
+        let mut found = Vec::new();
+        walk(&self.path(name), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn walk(path: &Path, found: &mut Vec<Found>) {
+    if path.is_dir() {
+        found.push((path.to_owned(), Vec::new()));
+        std::fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), found));
+    } else if path.exists() {
+        found.push((path.to_owned(), std::fs::read(path).unwrap()));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with `code`, name `words` in its message, and leave everything as it was.
+fn fails(place: &Workplace, arguments: &[&str], code: i32, words: &[&str]) {
+    let before = place.contents("");
+    let output = place.groma(arguments).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+    for word in words {
+        assert!(message.contains(word), "{arguments:?} does not say `{word}`: {message}");
+    }
+    assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: a failure writes no data");
+    let after = place.contents("");
+    let names = |list: &[Found]| list.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&after), names(&before), "{arguments:?} leaves something behind");
+    assert!(after == before, "{arguments:?} changes a file");
+}
+
+/// `groma train` of the tiny model on a file.
+fn train<'a>(method: &'a str, data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", method, "--model", "model", "--data", data, "--output", "out"], more].concat()
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let place = Workplace::new();
+    let help = text(&place.done(&["--help"]).stdout);
+    let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let commands: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 10 && commands.contains(&"run") && commands.contains(&"score"), "{commands:?}");
+    for command in commands.into_iter().filter(|&command| command != "help") {
+        let help = text(&place.done(&[command, "--help"]).stdout);
+        let example = help.split("Example").nth(1).unwrap_or_else(|| panic!("{command} has no example"));
+        assert!(example.contains(&format!("groma {command}")), "{command}: {example}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_with_a_suggestion() {
+    let place = Workplace::new();
+    let wrong: &[(&[&str], &[&str])] = &[
+        (&["rum"], &["unrecognized subcommand", "run"]),
+        (&["run", "--nmae", "x"], &["--name"]),
+        (&["methods", "rewrad"], &["did you mean `reward`?"]),
+        (&["train", "ppo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"], &["ppo"]),
+        (&["run", "--model", "model"], &["--preferences is missing"]),
+        (&["run", "nowhere.toml"], &["nowhere.toml", "--print-recipe"]),
+        (&["run", "recipe.toml", "--set", "sede=7"], &["did you mean `seed`?"]),
+        (&["run", "recipe.toml", "--set", "stage.sft.methd=\"dpo\""], &["did you mean `method`?"]),
+        (&["run", "recipe.toml", "--set", "seed"], &["key=value"]),
+        (&["run", "recipe.toml", "--name", "../out"], &["../out"]),
+        (&["run", "recipe.toml", "--eval", "perplexty=text.txt"], &["perplexity"]),
+        (&["run", "recipe.toml", "--threads", "0"], &["--threads"]),
+        (&["eval", "--model", "model", "--task", "perplexity"], &["TASK=FILE"]),
+        (&["eval", "--model", "model", "--task", "perplexity=./nothing.txt"], &["nothing.txt"]),
+        (&["eval", "--model", "./nowhere", "--task", "perplexity=text.txt"], &["nowhere"]),
+        (&["eval", "--model", "model", "--task", "perplexity=text.txt", "--chat-template", "chatlm"], &["chatml"]),
+        (&["score", "--model", "./nowhere", "--text", "text.txt"], &["nowhere"]),
+        (&["score", "--model", "model", "--text", "nothing.txt"], &["nothing.txt"]),
+        (&["score", "--model", "model", "--text", "text.txt", "--ids"], &["is no token id"]),
+        (&["chat", "--model", "model", "--temperature=-1"], &["temperature"]),
+        (&["compare", "runs/a", "runs/b"], &["runs/a"]),
+        (&["report", "model"], &["manifest.json"]),
+        (&["check", "nowhere.toml"], &["nowhere.toml"]),
+        (&["organism", "--export", "model"], &["exists already"]),
+    ];
+    for (arguments, words) in wrong {
+        fails(&place, arguments, 2, words);
+    }
+}
+
+#[test]
+fn settings_are_checked_before_anything_is_read() {
+    let place = Workplace::new();
+    let wrong: &[(&str, &[&str])] = &[
+        ("learning_rat=1e-5", &["did you mean `learning_rate`?", "groma methods sft"]),
+        ("learning_rate=-1", &["learning_rate", "at least 0"]),
+        ("learning_rate=fast", &["must be a number"]),
+        ("adam_beta1=1.5", &["adam_beta1", "[0, 1)"]),
+        ("max_steps=0", &["max_steps"]),
+        ("per_device_train_batch_size=0", &["at least 1"]),
+        ("lr_scheduler_type=cosin", &["did you mean cosine?"]),
+        ("lora.rank=4", &["lora.r"]),
+        ("lora.target_modules=q_prj", &["q_proj"]),
+        ("beta", &["KEY=VALUE"]),
+    ];
+    for (setting, words) in wrong {
+        fails(&place, &train("sft", "texts.jsonl", &["--set", setting]), 2, words);
+    }
+}
+
+#[test]
+fn bad_rows_are_named_and_nothing_is_written() {
+    let place = Workplace::new();
+    place.write("half.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{\"prompt\": \"a\", \"cho");
+    place.write("typed.jsonl", "{\"prompt\": \"a\", \"chosen\": 7, \"rejected\": \"c\"}\n");
+    place.write("latin1.jsonl", b"{\"prompt\": \"a\", \"chosen\": \"caf\xe9\", \"rejected\": \"c\"}\n");
+    place.write("empty.jsonl", "");
+    place.write("list.jsonl", "[1, 2]\n");
+    place.write("cut.jsonl.gz", b"\x1f\x8b\x08\x00\x00");
+    place.write("binary.parquet", b"PAR1 but nothing of the kind");
+    place.write("same.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}\n");
+    let wrong: &[(&str, &[&str])] = &[
+        ("texts.jsonl", &["texts.jsonl", "preference"]),
+        ("half.jsonl", &["half.jsonl:2"]),
+        ("typed.jsonl", &["typed.jsonl:1", "chosen"]),
+        ("latin1.jsonl", &["latin1.jsonl:1", "UTF-8"]),
+        ("empty.jsonl", &["empty.jsonl", "no rows"]),
+        ("list.jsonl", &["list.jsonl:1"]),
+        ("cut.jsonl.gz", &["cut.jsonl.gz"]),
+        ("binary.parquet", &["binary.parquet"]),
+        ("same.jsonl", &["same.jsonl:1"]),
+        ("./nothing.jsonl", &["nothing.jsonl"]),
+    ];
+    for (file, words) in wrong {
+        fails(&place, &train("dpo", file, &[]), 2, words);
+    }
+}
+
+#[test]
+fn damaged_checkpoints_are_refused() {
+    let place = Workplace::new();
+    for (name, damage, code, words) in broken::CHECKPOINTS {
+        damage(&place, &broken::copy_of_model(&place, name));
+        let task = ["eval", "--model", name, "--task", "perplexity=text.txt"];
+        fails(&place, &task, *code, words);
+        fails(&place, &["score", "--model", name, "--text", "text.txt"], *code, words);
+        let train = ["train", "sft", "--model", name, "--data", "texts.jsonl", "--output", "out"];
+        fails(&place, &train, *code, words);
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_exit_code_5_and_keeps_the_last_good_state() {
+    let place = Workplace::new();
+    let settings = ["--set", "learning_rate=1e30", "--set", "max_grad_norm=0", "--set", "max_steps=20"];
+    let output = place.groma(&train("sft", "texts.jsonl", &settings)).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{message}");
+    assert!(message.contains("not finite") && message.contains("texts.jsonl:"), "{message}");
+    assert!(!place.path("out").exists(), "no model is written");
+    let kept = place.contents("out.checkpoints");
+    assert!(kept.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "safetensors")), "{message}");
+}
+
+#[test]
+fn what_is_there_is_not_replaced_unless_asked() {
+    let place = Workplace::new();
+    let short = ["--set", "max_steps=2"];
+    place.done(&train("sft", "texts.jsonl", &short));
+    fails(&place, &train("sft", "texts.jsonl", &short), 2, &["out exists already", "--overwrite"]);
+    let model = place.contents("out");
+    place.done(&train("dpo", "pairs.jsonl", &[&short[..], &["--overwrite"]].concat()));
+    assert!(place.contents("out") != model && !place.path("out.checkpoints").exists());
+}
+
+#[test]
+fn a_second_run_takes_over_all_stages_and_a_changed_one_does_what_changed() {
+    let place = Workplace::new();
+    let run = |more: &[&str]| json(&place.done(&[&["run", "recipe.toml", "--json"], more].concat()));
+    let stages = |document: &Value| [&document["stages_done"], &document["stages_reused"]].map(|n| n.as_u64().unwrap());
+    let first = run(&[]);
+    let [all, none] = stages(&first);
+    assert!(all >= 5 && none == 0, "{first}");
+    let (model, report) = (place.contents("runs/tiny/model"), place.path("runs/tiny/report.html"));
+    assert!(text(&std::fs::read(report).unwrap()).contains("<html"));
+
+    assert_eq!(stages(&run(&[])), [0, all], "nothing is done twice");
+    assert!(place.contents("runs/tiny/model") == model, "nor changed");
+    let changed = run(&["--set", "stage.dpo.settings.beta=0.3"]);
+    assert_eq!(stages(&changed)[1], all - 3, "alignment, its measurement and the comparison are done again");
+    assert!(place.contents("runs/tiny/model") != model, "with another result");
+}
+
+#[test]
+fn a_run_directory_in_use_is_left_alone() {
+    let place = Workplace::new();
+    let held = groma_run::RunDirectory::create(&place.path("runs/tiny")).unwrap();
+    fails(&place, &["run", "recipe.toml"], 2, &["in use", &std::process::id().to_string()]);
+    drop(held);
+    place.done(&["run", "recipe.toml"]);
+}
+
+#[test]
+fn a_failed_stage_loses_nothing_of_an_earlier_run() {
+    let place = Workplace::new();
+    place.done(&["run", "recipe.toml"]);
+    let (model, report) = (place.contents("runs/tiny/model"), place.contents("runs/tiny/report.html"));
+    place.write("pairs.jsonl", "{\"text\": \"no pair\"}\n");
+    let output = place.groma(&["run", "recipe.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("pairs.jsonl"), "{}", text(&output.stderr));
+    assert!(place.contents("runs/tiny/model") == model && place.contents("runs/tiny/report.html") == report);
+}
+
+#[test]
+fn directories_with_spaces_and_letters_of_all_kinds() {
+    let place = Workplace::new();
+    std::fs::rename(place.path("model"), place.path("mein Modell, größer")).unwrap();
+    std::fs::rename(place.path("pairs.jsonl"), place.path("die Paare.jsonl")).unwrap();
+    let flags = ["--model", "mein Modell, größer", "--preferences", "die Paare.jsonl", "--runs", "alle Läufe"];
+    let short = ["--set", "stage.dpo.settings.max_steps=2", "--set", "held_out=0.25"];
+    let document = json(&place.done(&[&["run", "--json", "--name", "ein-Lauf"], &flags[..], &short].concat()));
+    assert!(document["directory"].as_str().unwrap().ends_with("alle Läufe/ein-Lauf"), "{document}");
+    assert!(place.path("alle Läufe/ein-Lauf/report.html").is_file());
+    json(&place.done(&["report", "alle Läufe/ein-Lauf", "--json"]));
+}
+
+#[test]
+fn every_command_gives_json() {
+    let place = Workplace::new();
+    let done = |arguments: &[&str]| json(&place.done(&[arguments, &["--json"]].concat()));
+    assert!(done(&["methods"]).as_array().unwrap().iter().any(|method| method["id"] == "dpo"));
+    assert!(done(&["eval", "--list"]).as_array().unwrap().iter().any(|task| task["task"] == "perplexity"));
+    assert!(done(&["doctor"]).as_array().unwrap().iter().any(|finding| finding["name"] == "kernels"));
+    assert!(done(&["check", "recipe.toml"])["findings"].as_array().unwrap().len() > 4);
+    let scores = done(&["score", "--model", "model", "--text", "text.txt"]);
+    assert_eq!(scores["tokens"].as_array().unwrap().len() as u64, scores["scored_tokens"].as_u64().unwrap() + 1);
+    let evaluation = done(&["eval", "--model", "model", "--task", "perplexity=text.txt"]);
+    assert!(evaluation[0]["measurements"][0]["value"].as_f64().unwrap() > 1.0);
+    let trained = done(&train("sft", "texts.jsonl", &["--set", "max_steps=2"]));
+    assert_eq!((trained["steps"].as_u64(), trained["output"].as_str()), (Some(2), Some("out")));
+    assert_eq!(done(&["organism", "--export", "village"])["directory"], "village");
+    let quick = "stage.sft.settings.max_steps=2";
+    done(&["run", "recipe.toml", "--set", quick]);
+    done(&["run", "recipe.toml", "--set", quick, "--name", "other", "--set", "stage.dpo.settings.beta=0.5"]);
+    done(&["report", "runs/tiny"]);
+    done(&["compare", "runs/tiny", "runs/other"]);
+
+    let failed = place.groma(&["score", "--model", "./nowhere", "--text", "text.txt", "--json"]).output().unwrap();
+    let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
+    assert_eq!((error["exit_code"].as_i64(), failed.stdout.is_empty()), (Some(2), true));
+    assert!(error["error"].as_str().unwrap().contains("nowhere"));
+}
+
+#[test]
+fn chat_answers_a_pipe_line_by_line() {
+    let place = Workplace::new();
+    let arguments = ["chat", "--model", "model", "--max-new-tokens", "4", "--json"];
+    let mut child = place.groma(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Hello.\nWhere is the mill?\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let lines: Vec<Value> = text(&output.stdout).lines().map(serde_json::from_str).map(Result::unwrap).collect();
+    assert!(output.status.success());
+    assert_eq!(
+        lines.iter().map(|line| line["question"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["Hello.", "Where is the mill?"]
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = Workplace::new();
+    for arguments in [&["methods", "dpo"][..], &["--help"], &["completions", "bash"], &["run", "--print-recipe"]] {
+        let mut child = place.groma(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_printed_recipe_is_one() {
+    let place = Workplace::new();
+    let printed = text(&place.done(&["run", "recipe.toml", "--print-recipe", "--set", "seed=7"]).stdout);
+    assert!(printed.contains("seed = 7") && !RECIPE.contains("seed"));
+    place.write("printed.toml", &printed);
+    assert_eq!(text(&place.done(&["run", "printed.toml", "--print-recipe"]).stdout), printed);
+}
