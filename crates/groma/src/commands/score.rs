@@ -25,6 +25,7 @@ pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
         return Err(Failure::usage("the text holds no token", "give at least two tokens; the first has no score"));
     };
     let checkpoint = Checkpoint::open(&directory)?;
+    tokenizer.check_embedding(checkpoint.spec().vocab_size).map_err(groma_model::Error::from)?;
     let spec = checkpoint.spec().for_length(ids.len());
     let transformer = Transformer::new(spec, &checkpoint.weights()?, context.work.backend.clone())?;
     let request = ScoreRequest { context: vec![*first], continuation: rest.to_vec() };
