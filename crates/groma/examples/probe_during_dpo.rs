@@ -6,9 +6,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use groma_align::{
-    Every, Limits, Method, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train,
-};
+use groma_align::{Every, Limits, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
 use groma_kernels::{Cpu, Tape};
 use groma_model::chat::Message;
 use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, Weights};
@@ -43,7 +41,7 @@ fn probe(rows: &[Vec<f32>]) -> f64 {
 /// A hundred steps of DPO, from the same start each time.
 fn dpo(village: &Village, model: LocalModel, mut watcher: impl Observer) -> Result<Weights, Box<dyn Error>> {
     let given = json!({ "max_steps": 100, "per_device_train_batch_size": 4, "learning_rate": 1e-3 });
-    let settings = Settings::resolve(Method::require("dpo")?, given.as_object().ok_or("a table")?)?;
+    let settings = Settings::resolve(groma_align::Method::require("dpo")?, given.as_object().ok_or("a table")?)?;
     let pairs = shaped("train/preferences.jsonl", &village.train.preferences);
     let limits = Limits { vocab_size: model.transformer.spec().vocab_size, max_positions: 256 };
     let rows = prepare(&settings, Rows::Preferences(&pairs), &ModelEncoder::of(&model), limits)?;
