@@ -38,6 +38,8 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     if let Some(evaluation) = &evaluation {
         key = key.input("evaluation", evaluation.digest);
     }
+    // Of this key alone: with other settings or data, training begins anew beside what is there.
+    let kept = format!("{}.{}", stage.name, key.digest().short());
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let (rows, _) = read_rows(&data.path, method, stage.limit, seed)?;
@@ -53,7 +55,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             base_model: Some(model.name.clone()),
             data: stage.data.clone(),
         };
-        let kept = checkpoints(&runner.directory.checkpoints(), &stage.name);
+        let kept = checkpoints(&runner.directory.checkpoints(), &kept);
         let output = output(runner.recipe, &stage.name);
         let target = runner.directory.inside(&output)?;
         let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
