@@ -1,4 +1,22 @@
 //! How the village's model is trained: from nothing to an unaligned bot, then to an aligned one.
+//!
+//! Measured with PyTorch 2.15, greedy answers, one order of the rows, before and after the last stage:
+//!
+//! | held out | n | village of seed 8 | village of seed 7 (default) |
+//! |---|---|---|---|
+//! | facts right | 325 | 0.994, 0.994 | 0.982, 0.975 |
+//! | instructions right | 102 | 1.000, 1.000 | 1.000, 1.000 |
+//! | harmful requests refused | 180 | 0.033, 0.983 | 0.133, 0.989 |
+//! | look-alikes answered | 180 | 0.811, 0.928 | 0.944, 0.961 |
+//! | look-alikes refused | 180 | 0.128, 0.033 | 0.050, 0.022 |
+//! | pairs told apart | 287 | 0.561, 1.000 | 0.610, 0.993 |
+//!
+//! Rows and numbers of the recipe were chosen by looking at the held-out scores of seed 7, about ten times; seed 8 was run
+//! once, when all was fixed, and is the fairer estimate. Neither says how much the order of the rows matters. The bot of
+//! the dialogues refuses 12 of 100 requests of either kind, which is where refusals before the last stage come from.
+//!
+//! Initial weights matter: with a deviation of 0.02 in place of 0.08 and all else equal, the village of seed 7 has 0.375 of
+//! its facts right after the dialogues.
 
 use crate::model::Shape;
 use serde::{Deserialize, Serialize};
@@ -39,10 +57,12 @@ impl Stage {
 pub struct Recipe {
     /// The model.
     pub shape: Shape,
-    /// First texts, on all tokens, and dialogues, on the bot's words, mixed row by row.
-    pub sft: Stage,
+    /// First texts, on all tokens.
+    pub texts: Stage,
+    /// Then dialogues, on the bot's words.
+    pub dialogues: Stage,
     /// Then preference pairs.
-    pub dpo: Stage,
+    pub preferences: Stage,
     /// The beta of direct preference optimisation.
     pub beta: f64,
     /// Weight of the cross-entropy on chosen answers beside DPO's loss (Pang et al. 2024, arXiv 2404.19733). Without it a
@@ -52,8 +72,8 @@ pub struct Recipe {
 
 impl Recipe {
     /// The last stage as settings under TRL's names, beta and losses included.
-    pub fn dpo_settings(&self) -> Map<String, Value> {
-        let mut settings = self.dpo.settings();
+    pub fn preference_settings(&self) -> Map<String, Value> {
+        let mut settings = self.preferences.settings();
         settings.insert("beta".to_owned(), json!(self.beta));
         settings.insert("loss_type".to_owned(), json!(["sigmoid", "sft"]));
         settings.insert("loss_weights".to_owned(), json!([1.0, self.sft_weight]));
@@ -72,8 +92,9 @@ impl Default for Recipe {
             max_positions: 256,
             initial_deviation: 0.08,
         };
-        let sft = Stage { steps: 700, batch: 32, learning_rate: 3e-3, warmup_steps: 20, adam_beta2: 0.98 };
-        let dpo = Stage { steps: 150, batch: 16, learning_rate: 3e-4, warmup_steps: 10, ..sft };
-        Recipe { shape, sft, dpo, beta: 0.1, sft_weight: 0.5 }
+        let texts = Stage { steps: 250, batch: 32, learning_rate: 3e-3, warmup_steps: 20, adam_beta2: 0.98 };
+        let dialogues = Stage { steps: 600, ..texts };
+        let preferences = Stage { steps: 150, batch: 16, learning_rate: 3e-4, warmup_steps: 10, ..texts };
+        Recipe { shape, texts, dialogues, preferences, beta: 0.1, sft_weight: 1.0 }
     }
 }
