@@ -1,5 +1,7 @@
 //! What the program says and leaves behind, from the outside: help, exit codes, JSON, bad input, runs again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
+
 #[path = "support/tiny.rs"]
 mod tiny;
 

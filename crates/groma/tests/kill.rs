@@ -1,5 +1,7 @@
 //! Killed at twenty random moments and started again each time, a run leaves the bits of one that nothing disturbed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
+
 #[path = "support/tiny.rs"]
 mod tiny;
 
