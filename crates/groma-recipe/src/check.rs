@@ -1,7 +1,5 @@
 //! What can be known of a recipe before it is done: that its names resolve, its settings hold, its rows can be read.
 
-use std::path::PathBuf;
-
 use groma_align::{Method, Settings};
 use groma_eval::find;
 use groma_model::{Checkpoint, Tokenizer, parameters};
@@ -9,12 +7,10 @@ use groma_run::Seed;
 
 use crate::data::{DataName, VILLAGE};
 use crate::recipe::{Recipe, Stage, TaskConfig, Train};
+use crate::runner::Resolve;
 use crate::stages::measure::items;
 use crate::train::read_rows;
 use crate::{Error, Rows};
-
-/// From a name in a recipe to a local path, and the revision of a hub id.
-type Resolve<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
 
 /// Checks a recipe; says in a line for each part what was found.
 ///
@@ -56,14 +52,17 @@ fn model(recipe: &Recipe, resolve: Resolve) -> Result<String, Error> {
 fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
     let method = Method::require(&stage.method)?;
     Settings::resolve(method, &stage.settings)?;
-    let rows = match DataName::parse(&stage.data)? {
-        DataName::File(name) => {
-            let (rows, bad) = read_rows(&resolve(name)?.0, method, stage.limit, Seed::new(recipe.seed))?;
-            format!("{} rows, {} bad ones", count(&rows), bad.count)
-        }
-        DataName::Village(_) | DataName::Preferences(_) => "made by the run".into(),
-    };
-    Ok(format!("{}: {} on {} ({rows})", stage.name, method.id, stage.data))
+    let mut rows = Vec::new();
+    for name in stage.data.as_slice() {
+        rows.push(match DataName::parse(name)? {
+            DataName::File(file) => {
+                let (rows, bad) = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
+                format!("{name}: {} rows, {} bad ones", count(&rows), bad.count)
+            }
+            DataName::Village(_) | DataName::Preferences(_) => format!("{name}: made by the run"),
+        });
+    }
+    Ok(format!("{}: {} on {}", stage.name, method.id, rows.join("; ")))
 }
 
 fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> Result<String, Error> {

@@ -16,7 +16,7 @@ mod village;
 pub use check::check;
 pub use error::Error;
 pub use recipe::{ALIGN, Compare, Measure, Recipe, Stage, TaskConfig, Train, VILLAGE};
-pub use runner::{Inputs, Summary, Work, run};
+pub use runner::{Inputs, Resolve, Summary, Work, run};
 pub use stages::measure::items as task_items;
 pub use stages::organism::build as build_organism;
 pub use train::{CardText, Rows, Trainable, read_rows};

@@ -21,6 +21,7 @@
 //! settings = { learning_rate = 1e-5 }
 //! ```
 
+use groma_align::OneOrMany;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -77,8 +78,8 @@ pub struct Train {
     /// `base`, or the name of an earlier training stage; the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What it is trained on: see [`Stage`]'s data names.
-    pub data: String,
+    /// What it is trained on: a data name, or several whose rows are mixed.
+    pub data: OneOrMany<String>,
     /// Held-out rows, for `eval_steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation_data: Option<String>,

@@ -24,10 +24,13 @@ const ORGANISM: &str = "organism";
 /// The stage that splits the preference pairs.
 const SPLIT: &str = "preferences";
 
+/// From a name in a recipe (a path or a hub id) to a local path, and the revision of a hub id.
+pub type Resolve<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
+
 /// What a recipe names, as local paths.
 pub struct Inputs<'a> {
-    /// From a name in the recipe (a path or a hub id) to a local path, and the revision of a hub id.
-    pub resolve: &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>,
+    /// Finds what a name stands for.
+    pub resolve: Resolve<'a>,
     /// The command line, for the manifest.
     pub command: Vec<String>,
 }
@@ -299,7 +302,7 @@ impl Recipe {
     fn uses(&self, prefix: &str) -> bool {
         let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);
         self.stages.iter().any(|stage| match stage {
-            Stage::Train(stage) => has(&stage.data) || stage.evaluation_data.as_deref().is_some_and(has),
+            Stage::Train(stage) => stage.data.as_slice().iter().any(|name| has(name)) || stage.evaluation_data.as_deref().is_some_and(has),
             Stage::Measure(stage) => stage.tasks.iter().any(|task| has(&task.data)),
             Stage::Compare(_) => false,
         })

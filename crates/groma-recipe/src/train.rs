@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use groma_align::{
-    Card, DataShape, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session, Settings, StepReport,
+    Card, DataShape, Example, LengthStatistics, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session, Settings, StepReport,
     export, prepare, setup,
 };
 use groma_data::{
@@ -76,17 +75,18 @@ pub struct Trainable {
 }
 
 impl Trainable {
-    /// Encodes rows for `model`.
+    /// Encodes rows for `model`; rows of several files are trained on as one.
     ///
     /// # Errors
     /// Those of preparation, the serious findings of the pre-flight check among them.
-    pub fn new(model: LocalModel, settings: Settings, train: &Rows, evaluation: Option<&Rows>) -> Result<Self, Error> {
+    pub fn new(model: LocalModel, settings: Settings, train: &[Rows], evaluation: Option<&Rows>) -> Result<Self, Error> {
         let limits = Limits {
             vocab_size: model.transformer.spec().vocab_size,
             max_positions: model.transformer.spec().max_positions,
         };
         let encoder = ModelEncoder::of(&model);
-        let train = prepare(&settings, train.borrowed(), &encoder, limits)?;
+        let prepared = train.iter().map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits));
+        let train = joined(prepared.collect::<Result<_, _>>()?);
         let evaluation = evaluation.map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
         Ok(Trainable { model, settings, train, evaluation, model_digest })
@@ -111,7 +111,7 @@ impl Trainable {
             findings.iter().for_each(|finding| recorder.finding(finding.clone()));
         }
         let mut transformer = setup(transformer, &settings)?;
-        let mut watcher = Watcher { progress: work.progress.clone(), recorder, started: Instant::now(), begun: false };
+        let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
         tokens_and_template.part(chat.template.source().as_bytes());
@@ -142,6 +142,17 @@ impl Trainable {
     pub fn transformer(&self) -> &Transformer {
         &self.model.transformer
     }
+}
+
+/// Several sets of examples as one, in their order.
+fn joined(mut parts: Vec<Prepared>) -> Prepared {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let examples: Vec<Example> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.examples)).collect();
+    let findings = parts.into_iter().flat_map(|part| part.findings).collect();
+    let (lengths, digest) = (LengthStatistics::of(&examples), groma_align::example::digest(&examples));
+    Prepared { examples, findings, lengths, digest }
 }
 
 /// The tokenizer's files, with the chat template that the model was trained with where it brought none.
@@ -197,7 +208,6 @@ impl CardText {
 struct Watcher<'a> {
     progress: Arc<dyn Progress>,
     recorder: Option<&'a Recorder>,
-    started: Instant,
     begun: bool,
 }
 
@@ -221,9 +231,7 @@ impl Observer for Watcher<'_> {
 
     fn logged(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
         if let Some(recorder) = self.recorder {
-            let mut metrics = metrics.clone();
-            metrics.insert("seconds".into(), self.started.elapsed().as_secs_f64());
-            recorder.metrics(step, metrics);
+            recorder.metrics(step, metrics.clone());
         }
     }
 

@@ -52,6 +52,14 @@ pub struct HeadlineRow {
     pub reading: Reading,
 }
 
+impl HeadlineRow {
+    /// Task and metric, once where they say the same.
+    pub(crate) fn name(&self) -> String {
+        let said = self.task.replace('-', "_") == self.metric;
+        if said { self.task.clone() } else { format!("{} {}", self.task, self.metric) }
+    }
+}
+
 /// The number of one side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Side {
@@ -128,8 +136,8 @@ impl Headline {
         let split = |subject: &str, secondary: bool| -> Vec<&Measurement> {
             pick(subject).into_iter().filter(|row| row.secondary == secondary).collect()
         };
-        let further = Self::build(left, right, &split(left, true), &split(right, true), &difference);
-        let headline = Self::build(left, right, &split(left, false), &split(right, false), &difference);
+        let further = Self::build(left, right, &split(left, true), &split(right, true), difference);
+        let headline = Self::build(left, right, &split(left, false), &split(right, false), difference);
         Headline { further: further.rows, ..headline }
     }
 

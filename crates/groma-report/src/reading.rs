@@ -114,7 +114,7 @@ fn sentence(name: &str, rows: &[&HeadlineRow]) -> Option<String> {
 const MOST_NAMES: usize = 3;
 
 fn names(rows: &[&HeadlineRow]) -> String {
-    let mut names: Vec<String> = rows.iter().map(|row| format!("{} {}", row.task, row.metric)).collect();
+    let mut names: Vec<String> = rows.iter().map(|row| row.name()).collect();
     match names.pop() {
         Some(last) if names.is_empty() => last,
         Some(last) if names.len() < MOST_NAMES => format!("{} and {last}", names.join(", ")),

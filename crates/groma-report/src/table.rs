@@ -95,8 +95,7 @@ pub(crate) fn good_direction(row: &HeadlineRow) -> &'static str {
 }
 
 fn cells(row: &HeadlineRow) -> [String; 6] {
-    let name = if row.task == row.metric { row.task.clone() } else { format!("{} {}", row.task, row.metric) };
-    let measure = format!("{name} {}", good_direction(row));
+    let measure = format!("{} {}", row.name(), good_direction(row));
     let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| format::value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
         let interval = change.interval.as_ref().map(|interval| format::difference_interval(interval, row.unit));

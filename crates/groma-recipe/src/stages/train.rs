@@ -5,6 +5,7 @@ use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, MODEL, Seed};
 use serde_json::json;
 
+use crate::data::DataFile;
 use crate::recipe::{Recipe, Stage, Train};
 use crate::runner::Runner;
 use crate::train::{CardText, Trainable, checkpoints, read_rows};
@@ -27,14 +28,18 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         given.insert("learning_rate".into(), json!(product / width as f64));
     }
     let settings = Settings::resolve(method, &given)?;
-    let data = runner.data(&stage.data)?;
+    let names = stage.data.as_slice();
+    let data = names.iter().map(|name| runner.data(name)).collect::<Result<Vec<_>, _>>()?;
     let evaluation = stage.evaluation_data.as_deref().map(|name| runner.data(name)).transpose()?;
 
     let config = json!({
         "method": method.id, "settings": settings.values, "limit": stage.limit,
         "template": runner.recipe.chat_template, "seed": runner.recipe.seed,
     });
-    let mut key = runner.key(&stage.name).config(&config)?.input("model", model.digest).input("data", data.digest);
+    let mut key = runner.key(&stage.name).config(&config)?.input("model", model.digest);
+    for file in &data {
+        key = key.input("data", file.digest);
+    }
     if let Some(evaluation) = &evaluation {
         key = key.input("evaluation", evaluation.digest);
     }
@@ -42,7 +47,8 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let kept = format!("{}.{}", stage.name, key.digest().short());
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
-        let (rows, _) = read_rows(&data.path, method, stage.limit, seed)?;
+        let read = |file: &DataFile| Ok(read_rows(&file.path, method, stage.limit, seed)?.0);
+        let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
         let held_out = match &evaluation {
             Some(file) => Some(read_rows(&file.path, method, None, seed)?.0),
             None => None,
@@ -53,7 +59,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         let card = CardText {
             name: format!("{}-{}", runner.recipe.name, stage.name),
             base_model: Some(model.name.clone()),
-            data: stage.data.clone(),
+            data: names.join(", "),
         };
         let kept = checkpoints(&runner.directory.checkpoints(), &kept);
         let output = output(runner.recipe, &stage.name);

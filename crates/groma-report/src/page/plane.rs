@@ -138,7 +138,7 @@ fn mean(spots: &[Spot]) -> Spot {
 }
 
 fn measure(row: &HeadlineRow, turned: bool) -> String {
-    let name = format!("{} {}", crate::text::for_page(&row.task), crate::text::for_page(&row.metric));
+    let name = crate::text::for_page(&row.name());
     if turned && row.higher_is_better == Some(false) { format!("100% − {name}") } else { name }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let train = rows(&flags.data, flags.limit)?;
     let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
     let model = resolve::open(&flags.model, &flags.chat_template, context)?;
-    let trainable = Trainable::new(model, settings, &train, held_out.as_ref())?;
+    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?;
     let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = CardText {
         name: name.unwrap_or_else(|| "model".into()),
