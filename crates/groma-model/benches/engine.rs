@@ -4,18 +4,24 @@
 //! `cargo bench -p groma-model`. Throughput is in elements, which are tokens. For ratios to PyTorch on the same work see
 //! `bench/`.
 
+#![allow(clippy::expect_used, reason = "a benchmark that cannot go on has failed")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use groma_kernels::{AdamW, Buffer, Cotangent, Cpu, Gradients, HeadWants, ParameterId, Tape};
+use groma_kernels::Cpu;
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_model::{Config, Pass, Tensor, TokenTree, Transformer, families, parameters};
+use groma_model::{Config, Tensor, Transformer, families, parameters};
 use groma_run::Seed;
 use rand_chacha::rand_core::Rng;
+use trainer::Trainer;
+
+#[path = "shared/trainer.rs"]
+mod trainer;
 
 fn llama(hidden: usize, intermediate: usize) -> Transformer {
     let config = serde_json::json!({
@@ -44,62 +50,6 @@ fn tokens(seed: u64, len: usize) -> Vec<u32> {
     (0..len).map(|_| rng.next_u32() % 8192).collect()
 }
 
-/// One step of language modelling on a batch of rows: forward, backward, AdamW.
-struct Trainer {
-    model: Transformer,
-    ids: Vec<ParameterId>,
-    moments: Vec<(Buffer, Buffer)>,
-    step: u64,
-}
-
-impl Trainer {
-    fn new(model: Transformer) -> Self {
-        let ids = model.parameters().trainable();
-        let zeros = |id: &ParameterId| model.backend().zeros(model.parameters().get(*id).len());
-        let moments = ids.iter().map(|id| (zeros(id), zeros(id))).collect();
-        Trainer { ids, moments, model, step: 0 }
-    }
-
-    fn step(&mut self, rows: &[Vec<u32>]) -> f32 {
-        let backend = self.model.backend().clone();
-        let mut tree = TokenTree::new();
-        let (mut predicting, mut targets) = (Vec::new(), Vec::new());
-        for row in rows {
-            let segment = tree.root(row);
-            let predictors = tree.predictors(segment);
-            predicting.extend(predictors.rows);
-            targets.extend(predictors.targets);
-        }
-        let mut tape = Tape::recording(backend.clone());
-        let hidden = self.model.hidden(&mut tape, &tree, &mut Pass::default()).expect("the batch fits the model");
-        let hidden = tape.gather_rows(&hidden, &predicting.into());
-        let unembed = self.model.unembed().expect("a language model");
-        let head = tape.head(&hidden, &unembed, &targets.into(), None, 1.0, HeadWants::default());
-        let n = head.output().logp.len();
-        let loss = -head.output().logp.iter().sum::<f32>() / n as f32;
-        let d_logp = vec![-1.0 / n as f32; n];
-        let mut gradients = Gradients::new();
-        drop((hidden, unembed));
-        tape.backward(vec![Cotangent::Head { head: &head, d_logp: &d_logp, d_entropy: &[] }], &mut gradients);
-        self.step += 1;
-        let adamw = AdamW {
-            lr: 1e-4,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            step: self.step,
-            gradient_scale: 1.0,
-        };
-        for (id, (m, v)) in self.ids.iter().zip(&mut self.moments) {
-            let gradient = gradients.get(*id).expect("every parameter has a gradient");
-            let w = self.model.parameters_mut().get_mut(*id).buffer_mut().expect("no tape holds it");
-            backend.adamw(w, gradient, m, v, adamw);
-        }
-        loss
-    }
-}
-
 fn engine(criterion: &mut Criterion) {
     for (name, hidden, intermediate) in [("llama-31M", 512, 1376), ("llama-1M", 64, 172)] {
         let mut group = criterion.benchmark_group(name);
@@ -107,7 +57,9 @@ fn engine(criterion: &mut Criterion) {
         let rows: Vec<_> = (0..8).map(|i| tokens(i, 256)).collect();
         group.throughput(Throughput::Elements(8 * 256));
         let mut trainer = Trainer::new(llama(hidden, intermediate));
-        group.bench_function("training step 8x256", |b| b.iter(|| black_box(trainer.step(&rows))));
+        group.bench_function("training step 8x256", |b| {
+            b.iter(|| black_box(trainer.step(&rows).expect("the batch fits the model")))
+        });
 
         let mut model = llama(hidden, intermediate);
         model.parameters_mut().set_trainable(|_| false);
