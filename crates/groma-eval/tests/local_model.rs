@@ -103,7 +103,7 @@ fn what_does_not_fit_is_counted_and_in_no_denominator() {
     let found = measured(&LocalSubject::new(&model, short(20)), "arc-easy", &items).unwrap();
     let acc = metric(&found, "acc");
     assert!(acc.failed > 0 && acc.n + acc.failed == 12, "{acc:?}");
-    assert!(found.cut > 0 && acc.note.as_ref().unwrap().contains("do not fit"), "{:?}", acc.note);
+    assert!(found.cut > 0 && acc.note.as_ref().unwrap().contains("does not fit"), "{:?}", acc.note);
     let none = measured(&LocalSubject::new(&model, short(1)), "arc-easy", &items);
     assert!(matches!(none, Err(Error::NothingScored { items: 12, .. })));
 }
