@@ -214,6 +214,7 @@ fn likeliest(transformer: &Transformer, tokenizer: &Tokenizer) -> Result<ChatTem
             best = Some((per_byte, built_in.id));
         }
     }
-    let (_, id) = best.ok_or_else(|| Error::Weights { problem: "no built-in chat template fits the tokenizer".into() })?;
+    let (_, id) =
+        best.ok_or_else(|| Error::Weights { problem: "no built-in chat template fits the tokenizer".into() })?;
     ChatTemplate::built_in(id)
 }

@@ -178,14 +178,16 @@ impl Recipe {
     /// # Errors
     /// [`Error::Recipe`] with place and suggestion, [`Error::Override`].
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Recipe, Error> {
-        let mut table: toml::Table =
-            text.parse().map_err(|source: toml::de::Error| Error::Recipe { name: name.into(), problem: source.to_string() })?;
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|source: toml::de::Error| Error::Recipe { name: name.into(), problem: source.to_string() })?;
         for pair in overrides {
             set(&mut table, pair)?;
         }
-        let recipe: Recipe = toml::Value::Table(table)
-            .try_into()
-            .map_err(|source: toml::de::Error| Error::Recipe { name: name.into(), problem: suggest(source.message()) })?;
+        let recipe: Recipe = toml::Value::Table(table).try_into().map_err(|source: toml::de::Error| Error::Recipe {
+            name: name.into(),
+            problem: suggest(source.message()),
+        })?;
         recipe.check(name)?;
         Ok(recipe)
     }
@@ -324,8 +326,13 @@ mod tests {
         let stage = "name='x'\nmodel='m'\n[[stage]]\nkind='train'\nname='a'\nmethod='sft'\ndata='d'\n";
         assert!(error(&format!("{stage}modle='b'")).contains("did you mean `model`?"));
         assert!(error(&format!("{stage}model='b'")).contains("refers to the model `b`"));
-        assert!(error(&format!("{stage}[[stage]]\nkind='train'\nname='a'\nmethod='sft'\ndata='d'")).contains("two stages"));
-        assert!(error(&format!("{stage}[[stage]]\nkind='compare'\nname='c'\nbefore='x'\nafter='a'")).contains("measurement `x`"));
+        assert!(
+            error(&format!("{stage}[[stage]]\nkind='train'\nname='a'\nmethod='sft'\ndata='d'")).contains("two stages")
+        );
+        assert!(
+            error(&format!("{stage}[[stage]]\nkind='compare'\nname='c'\nbefore='x'\nafter='a'"))
+                .contains("measurement `x`")
+        );
         assert!(error("name = 'a/b'\nmodel = 'm'\n[[stage]]\nkind='measure'\nname='m'").contains("a/b"));
     }
 }

@@ -8,8 +8,8 @@ use groma_kernels::Backend;
 use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
-    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Manifest, Progress, Recorder, RunDirectory, RunRecords,
-    Seed, StageEntry, StageKey, StageRecord, Status, SystemClock,
+    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Manifest, Progress, Recorder, RunDirectory,
+    RunRecords, Seed, StageEntry, StageKey, StageRecord, Status, SystemClock,
 };
 use serde_json::json;
 
@@ -111,7 +111,12 @@ pub(crate) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(recipe: &'a Recipe, inputs: &'a Inputs<'a>, directory: &'a RunDirectory, work: &'a Work) -> Result<Self, Error> {
+    fn new(
+        recipe: &'a Recipe,
+        inputs: &'a Inputs<'a>,
+        directory: &'a RunDirectory,
+        work: &'a Work,
+    ) -> Result<Self, Error> {
         let config = json!(recipe);
         let clock = SystemClock::default();
         let mut manifest =
@@ -175,7 +180,11 @@ impl<'a> Runner<'a> {
             recorder.message(EventKind::Note, &text);
             found.findings.into_iter().for_each(|finding| recorder.finding(finding));
             let outputs = vec![preferences_file("train"), preferences_file("held_out")];
-            Ok(Finished { outputs, result: json!({ "train": found.train, "held_out": found.held_out }), ..Finished::default() })
+            Ok(Finished {
+                outputs,
+                result: json!({ "train": found.train, "held_out": found.held_out }),
+                ..Finished::default()
+            })
         })
     }
 
@@ -302,7 +311,9 @@ impl Recipe {
     fn uses(&self, prefix: &str) -> bool {
         let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);
         self.stages.iter().any(|stage| match stage {
-            Stage::Train(stage) => stage.data.as_slice().iter().any(|name| has(name)) || stage.evaluation_data.as_deref().is_some_and(has),
+            Stage::Train(stage) => {
+                stage.data.as_slice().iter().any(|name| has(name)) || stage.evaluation_data.as_deref().is_some_and(has)
+            }
             Stage::Measure(stage) => stage.tasks.iter().any(|task| has(&task.data)),
             Stage::Compare(_) => false,
         })

@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use groma_align::{
-    Card, DataShape, Example, LengthStatistics, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session, Settings, StepReport,
-    export, prepare, setup,
+    Card, DataShape, Example, LengthStatistics, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session,
+    Settings, StepReport, export, prepare, setup,
 };
-use groma_data::{
-    BadRows, Completion, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
-};
+use groma_data::{BadRows, Completion, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample};
 use groma_model::{LocalModel, Transformer};
 use groma_run::{Advance, Digest, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
@@ -79,7 +77,12 @@ impl Trainable {
     ///
     /// # Errors
     /// Those of preparation, the serious findings of the pre-flight check among them.
-    pub fn new(model: LocalModel, settings: Settings, train: &[Rows], evaluation: Option<&Rows>) -> Result<Self, Error> {
+    pub fn new(
+        model: LocalModel,
+        settings: Settings,
+        train: &[Rows],
+        evaluation: Option<&Rows>,
+    ) -> Result<Self, Error> {
         let limits = Limits {
             vocab_size: model.transformer.spec().vocab_size,
             max_positions: model.transformer.spec().max_positions,
@@ -156,10 +159,7 @@ fn joined(mut parts: Vec<Prepared>) -> Prepared {
 }
 
 /// The tokenizer's files, with the chat template that the model was trained with where it brought none.
-fn output_files(
-    tokenizer: &groma_model::Tokenizer,
-    chat: &groma_model::ChatTemplate,
-) -> Vec<(String, Vec<u8>)> {
+fn output_files(tokenizer: &groma_model::Tokenizer, chat: &groma_model::ChatTemplate) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> =
         tokenizer.files().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
     // Read for its stop tokens, but written with the model.

@@ -24,8 +24,10 @@ pub(crate) fn items(task: &'static Task, path: &Path) -> Result<Items, Error> {
     let mut items = Vec::with_capacity(table.records.len());
     for record in table.records {
         let place = record.location.to_string();
-        let row: QuestionRow = serde_json::from_value(Value::Object(record.fields))
-            .map_err(|error| Error::Recipe { name: place, problem: format!("is no question of the village: {error}") })?;
+        let row: QuestionRow = serde_json::from_value(Value::Object(record.fields)).map_err(|error| Error::Recipe {
+            name: place,
+            problem: format!("is no question of the village: {error}"),
+        })?;
         let mut item = prompt_item(row.question(), Key::None);
         item.id = Some(row.id.clone());
         item.reference = Some(row.gold.clone());

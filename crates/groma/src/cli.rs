@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Align a language model, and show what changed.
 #[derive(Debug, Parser)]
 #[command(name = "groma", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Begin with `groma run`: it builds a small world and a model of it, aligns the model and writes a report.")]
+#[command(
+    after_help = "Begin with `groma run`: it builds a small world and a model of it, aligns the model and writes a report."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -48,10 +50,14 @@ pub(crate) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Train a model by one method.
-    #[command(after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2")]
+    #[command(
+        after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2"
+    )]
     Train(Train),
     /// Measure a model.
-    #[command(after_help = "Examples:\n  groma eval --list\n  groma eval --model my-model --task perplexity=text.txt --task arc-easy=arc_easy.jsonl")]
+    #[command(
+        after_help = "Examples:\n  groma eval --list\n  groma eval --model my-model --task perplexity=text.txt --task arc-easy=arc_easy.jsonl"
+    )]
     Eval(Eval),
     /// Log-probabilities of the tokens of a text.
     #[command(after_help = "Example:\n  echo 'Once upon a time' | groma score --model my-model --text - --json")]

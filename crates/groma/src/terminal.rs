@@ -37,7 +37,9 @@ impl Context {
     /// The threads that models use.
     pub(crate) fn pool(&self) -> Result<rayon::ThreadPool> {
         let built = rayon::ThreadPoolBuilder::new().num_threads(self.work.threads).build();
-        built.map_err(|error| Failure::usage(format!("cannot start {} threads: {error}", self.work.threads), "give fewer --threads"))
+        built.map_err(|error| {
+            Failure::usage(format!("cannot start {} threads: {error}", self.work.threads), "give fewer --threads")
+        })
     }
 }
 
@@ -51,7 +53,9 @@ fn stop_on_interrupt(cancel: Cancel) -> Result<()> {
         say("stopping at the next step; press Ctrl-C again to stop at once");
     };
     let set = ctrlc::set_handler(handler);
-    set.map_err(|error| Failure::usage(format!("cannot listen for Ctrl-C: {error}"), "start groma as a process of its own"))
+    set.map_err(|error| {
+        Failure::usage(format!("cannot listen for Ctrl-C: {error}"), "start groma as a process of its own")
+    })
 }
 
 /// Writes a line to standard error; that nobody reads it is no failure.
@@ -67,8 +71,9 @@ pub(crate) fn print(text: &str) {
 
 /// Writes a JSON document to standard output.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::usage(format!("the result cannot be written as JSON: {error}"), "leave out --json"))?;
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Failure::usage(format!("the result cannot be written as JSON: {error}"), "leave out --json")
+    })?;
     print(&format!("{text}\n"));
     Ok(())
 }

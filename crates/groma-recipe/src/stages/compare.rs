@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use groma_eval::{EstimateOptions, Kind, Measured, compare, find};
 use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file};
 
+use crate::Error;
 use crate::recipe::{Compare, Measure, Stage, TaskConfig};
 use crate::runner::Runner;
 use crate::stages::measure::{said_file, task_name, tasks};
-use crate::Error;
 
 pub(crate) fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
     let mut key = runner.key(&stage.name).config(stage)?.config(&runner.recipe.seed)?;
@@ -19,7 +19,10 @@ pub(crate) fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
     }
     let recipe = runner.recipe;
     let measure = |name: &str| -> Option<&Measure> {
-        recipe.stages.iter().find_map(|s| if let Stage::Measure(s) = s { Some(s) } else { None }.filter(|s| s.name == name))
+        recipe
+            .stages
+            .iter()
+            .find_map(|s| if let Stage::Measure(s) = s { Some(s) } else { None }.filter(|s| s.name == name))
     };
     let (Some(first), Some(second)) = (measure(&stage.before), measure(&stage.after)) else { return Ok(()) };
     let second = tasks(runner, second);

@@ -95,7 +95,8 @@ fn measure(
     let total = items.items.iter().map(|item| item.requests.len() as u64).sum();
     progress.begin(&format!("{subject}: {}", task_name(config)), Some(total), "request");
     let sampling = SamplingParameters::greedy(config.max_new_tokens);
-    let local = LocalSubject::new(model, LocalOptions { sampling, seed: runner.recipe.seed, ..LocalOptions::default() });
+    let local =
+        LocalSubject::new(model, LocalOptions { sampling, seed: runner.recipe.seed, ..LocalOptions::default() });
     let options = EstimateOptions { seed: runner.recipe.seed, ..EstimateOptions::default() };
     let control = Control { progress, cancel: &runner.work.cancel };
     let evaluation = evaluate(task, items, &local, subject, &options, control)?;

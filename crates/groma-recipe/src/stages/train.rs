@@ -5,11 +5,11 @@ use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, MODEL, Seed};
 use serde_json::json;
 
+use crate::Error;
 use crate::data::DataFile;
 use crate::recipe::{Recipe, Stage, Train};
 use crate::runner::Runner;
 use crate::train::{CardText, Trainable, checkpoints, read_rows};
-use crate::Error;
 
 /// Where the model of a training stage is written, relative to the run directory: `model` for the last one, else below
 /// `models`.

@@ -34,7 +34,8 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
         }
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
-        let read = read.map_err(|error| Failure::usage(format!("cannot read the question: {error}"), "give UTF-8 text"))?;
+        let read =
+            read.map_err(|error| Failure::usage(format!("cannot read the question: {error}"), "give UTF-8 text"))?;
         if read == 0 {
             return Ok(ExitCode::SUCCESS);
         }

@@ -24,7 +24,8 @@ pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
     })?;
     let progress = context.work.progress.clone();
     let find = |name: &str| {
-        let found = if name == recipe.model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
+        let found =
+            if name == recipe.model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
         found.map_err(|error| groma_recipe::Error::Resolve(Box::new(error)))
     };
     let findings = check(&recipe, &find)?;

@@ -38,7 +38,12 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
         print_json(&findings)?;
     } else {
         for finding in findings {
-            print(&format!("{:<5}{:<10} {}\n", finding.state, finding.name, groma_report::for_terminal(&finding.detail)));
+            print(&format!(
+                "{:<5}{:<10} {}\n",
+                finding.state,
+                finding.name,
+                groma_report::for_terminal(&finding.detail)
+            ));
             if let Some(hint) = finding.hint {
                 print(&format!("     {:<10} hint: {hint}\n", ""));
             }

@@ -96,9 +96,9 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
     for pair in tasks {
         let (task, file) = resolve::task_and_file(pair)?;
         groma_eval::find(task)?;
-        let config =
-            TaskConfig { task: task.into(), name: None, data: file.into(), limit: None, max_new_tokens: 64 };
-        let measure = recipe.stages.iter_mut().find_map(|stage| if let Stage::Measure(m) = stage { Some(m) } else { None });
+        let config = TaskConfig { task: task.into(), name: None, data: file.into(), limit: None, max_new_tokens: 64 };
+        let measure =
+            recipe.stages.iter_mut().find_map(|stage| if let Stage::Measure(m) = stage { Some(m) } else { None });
         let Some(measure) = measure else {
             return Err(Failure::usage("the recipe has no measuring stage for --eval", "add one to the recipe"));
         };

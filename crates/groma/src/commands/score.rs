@@ -61,7 +61,9 @@ fn read(name: &str) -> Result<String> {
         "-" => std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text),
         path => std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text)),
     };
-    result.map_err(|error| Failure::usage(format!("cannot read {name}: {error}"), "give a UTF-8 text file, or - for standard input"))?;
+    result.map_err(|error| {
+        Failure::usage(format!("cannot read {name}: {error}"), "give a UTF-8 text file, or - for standard input")
+    })?;
     if text.len() as u64 > MAX_BYTES {
         return Err(Failure::usage(format!("{name} is longer than {MAX_BYTES} bytes"), "score a shorter text"));
     }

@@ -53,7 +53,12 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
             "resumed_from": outcome.resumed_from,
         }))?;
     } else {
-        say(&format!("{} steps, mean loss {:.4}; model in {}", outcome.steps, outcome.train_loss, flags.output.display()));
+        say(&format!(
+            "{} steps, mean loss {:.4}; model in {}",
+            outcome.steps,
+            outcome.train_loss,
+            flags.output.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -117,7 +117,8 @@ fn bar(stage: &str, total: Option<u64>) -> ProgressBar {
         None => ProgressBar::new_spinner(),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr());
-    let template = if total.is_some() { "{prefix} {wide_bar} {pos}/{len} {msg}" } else { "{prefix} {spinner} {pos} {msg}" };
+    let template =
+        if total.is_some() { "{prefix} {wide_bar} {pos}/{len} {msg}" } else { "{prefix} {spinner} {pos} {msg}" };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
