@@ -8,6 +8,7 @@ mod check;
 mod data;
 mod error;
 mod recipe;
+mod replies;
 mod runner;
 mod stages;
 mod train;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::data::DataFile;
 use crate::recipe::{Measure, Stage, TaskConfig};
 use crate::runner::Runner;
-use crate::{Error, village};
+use crate::{Error, replies, village};
 
 /// What a task's name in the results is.
 pub(crate) fn task_name(config: &TaskConfig) -> &str {
@@ -55,10 +55,16 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         for (task, config, data) in &planned {
             runner.work.cancel.check()?;
             let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
-            let items = if config.data.starts_with("village:") && village::judges(task) {
-                limited(village::items(task, &data.path)?, config.limit, seed)
-            } else {
-                items(task, &data.path, config.limit, seed)?
+            let made = match (config.data.split_once(':'), task.id) {
+                (Some(("village", _)), _) if village::judges(task) => Some(village::items(task, &data.path)?),
+                (Some(("preferences", _)), "refusal" | "over-refusal") => {
+                    Some(replies::items(task.id == "refusal", &data.path)?)
+                }
+                _ => None,
+            };
+            let items = match made {
+                Some(made) => limited(made, config.limit, seed),
+                None => items(task, &data.path, config.limit, seed)?,
             };
             let evaluation = measure(runner, &opened, task, config, &items, &stage.name)?;
             record(runner, recorder, &evaluation, task_name(config), &mut finished)?;
