@@ -78,7 +78,7 @@ pub struct Train {
     /// `base`, or the name of an earlier training stage; the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What it is trained on: a data name, or several whose rows are mixed.
+    /// What it is trained on, or several whose rows are mixed: `village:FILE`, `preferences:train`, a file, or a hub id.
     pub data: OneOrMany<String>,
     /// Held-out rows, for `eval_steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -94,8 +94,10 @@ const RUN_EXAMPLES: &str = "Examples:
   groma run --set stage.dpo.settings.beta=0.3 --name village-beta-0.3
   groma run --print-recipe > my-recipe.toml && groma run my-recipe.toml
 
-Running the same command again does only what is missing. Exit codes: 0 done, 1 a gate failed, 2 usage,
-3 partial, 4 nothing ran, 5 stopped on a non-finite loss, 6 out of resources, 130 interrupted and resumable.";
+Running the same command again does only what is missing.
+
+Exit codes: 0 done, 2 usage, 4 nothing ran, 5 stopped on a non-finite loss,
+6 out of resources, 130 interrupted and resumable.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
