@@ -1,7 +1,12 @@
 //! The CPU backend.
 mod activation;
 mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
+pub(crate) mod arithmetic;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod dropout;
 mod edit;
 mod elementwise;
@@ -13,6 +18,7 @@ mod matmul;
 mod norm;
 pub(crate) mod pack;
 mod parallel;
+mod precision;
 mod rotary;
 mod rows;
 pub(crate) mod simd;
@@ -24,7 +30,9 @@ use crate::{
     Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, NormShape,
     RotaryShape,
 };
+use arithmetic::Arithmetic;
 pub use level::Level;
+pub use precision::Precision;
 use rows::Columns;
 use std::sync::Arc;
 
@@ -33,7 +41,10 @@ use std::sync::Arc;
 /// Cheap to clone; clones share one memory pool.
 #[derive(Clone, Debug)]
 pub struct Cpu {
+    /// Of all kernels but products.
     level: Level,
+    /// Of products.
+    arithmetic: Arithmetic,
     pool: Arc<Pool>,
 }
 
@@ -47,8 +58,8 @@ impl Cpu {
     /// The most able kernels that this processor runs, limited by the environment variable `GROMA_CPU` where it holds a
     /// known name (see [`Level::requested`], which programs call at start to refuse unknown ones).
     pub fn new() -> Self {
-        let limit = Level::requested().ok().flatten().unwrap_or(Level::Avx512);
-        Self { level: limit.min(Level::detected()), pool: Arc::default() }
+        let limit = Level::requested().ok().flatten().unwrap_or(Level::AmxBf16);
+        Self::of(limit.min(Level::detected()))
     }
 
     /// Kernels of one level.
@@ -59,12 +70,32 @@ impl Cpu {
         if !level.is_supported() {
             return Err(Error::UnsupportedLevel { wanted: level.name(), available: Level::detected().name() });
         }
-        Ok(Self { level, pool: Arc::default() })
+        Ok(Self::of(level))
     }
 
-    /// The instructions used.
+    fn of(level: Level) -> Self {
+        Self { level, arithmetic: Arithmetic::new(level, Precision::F32), pool: Arc::default() }
+    }
+
+    /// The same with products in this precision; in f32 where the level has no bf16 (see [`Cpu::precision`]).
+    ///
+    /// Bounds: a product in bf16 differs from the exact one by at most `2^-7` of the sum of its terms' sizes, and half of
+    /// that where one operand is exact in bf16, up to the rounding of f32 sums. As in f32, a row's bits depend neither on
+    /// the other rows nor on the number of threads; they do depend on the unit (AVX-512 or AMX).
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.arithmetic = Arithmetic::new(self.level, precision);
+        self
+    }
+
+    /// The most able instructions used.
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// In which numbers products are computed.
+    pub fn precision(&self) -> Precision {
+        self.arithmetic.precision()
     }
 
     /// Memory held by buffers of this backend, packed copies and temporary ones included.
@@ -85,7 +116,10 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn name(&self) -> String {
-        format!("cpu {}", self.level.name())
+        match self.precision() {
+            Precision::F32 => format!("cpu {}", self.level.in_f32().name()),
+            Precision::Bf16 => format!("cpu {} bf16", self.level.name()),
+        }
     }
 
     fn zeros(&self, len: usize) -> Buffer {

@@ -5,9 +5,15 @@
 #[non_exhaustive]
 pub enum Error {
     /// The environment variable `GROMA_CPU` holds no known name.
-    #[error("GROMA_CPU is `{value}`; use portable, avx2 or avx512, or unset it")]
+    #[error("GROMA_CPU is `{value}`; use portable, avx2, avx512, avx512-bf16 or amx-bf16, or unset it")]
     UnknownLevel {
         /// What it holds.
+        value: String,
+    },
+    /// No precision has this name.
+    #[error("there is no precision `{value}`; use f32 or bf16")]
+    UnknownPrecision {
+        /// What was given.
         value: String,
     },
     /// The processor lacks the instructions asked for.

@@ -107,13 +107,14 @@ fn small_product(cpu: &Cpu, product: Product<'_>, c: &mut [f32], c_stride: usize
     for first in (0..columns).step_by(width) {
         let count = width.min(columns - first);
         let tile = Tile {
-            k,
+            steps: k,
             a: a.as_ptr(),
             b: b.as_ptr().wrapping_add(first),
             b_stride,
             panel_stride: 0,
             c: c.as_mut_ptr().wrapping_add(first),
             c_stride,
+            rows,
             columns: count,
             start,
             next: c.as_ptr(),

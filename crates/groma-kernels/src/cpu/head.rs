@@ -184,10 +184,10 @@ fn logits(cpu: &Cpu, part: &Part, hidden: &[f32], unembed: &Buffer, shape: HeadS
     let weight = &unembed.host()[part.first_token * width..][..part.tokens * width];
     let b = match linear::forward_copy(cpu, unembed, width, shape.vocab) {
         // Parts start at multiples of a block, and so at panels.
-        Some(packed) => Right::Packed { packed, panel: part.first_token / cpu.level.tile_columns(), inner: 0 },
+        Some(packed) => Right::Packed { packed, panel: part.first_token / cpu.arithmetic.tile_columns(), inner: 0 },
         None => Right::Plain(Operand::rows(weight, width)),
     };
-    multiply(cpu.level, &cpu.pool, size, Operand::rows(hidden, width), b, to, Initial::Zero);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(hidden, width), b, to, Initial::Zero);
 }
 
 /// The sums of one row over a part.
@@ -320,13 +320,13 @@ pub(crate) fn backward(
                 None => Right::Plain(Operand::columns(&unembed.host()[tokens.clone()], width)),
             };
             let to = &mut d_hidden[rows.clone()];
-            multiply(cpu.level, &cpu.pool, size, Operand::rows(&raw, part.tokens), b, to, Initial::Result);
+            multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(&raw, part.tokens), b, to, Initial::Result);
         }
         if let Some(d_unembed) = d_unembed.as_deref_mut() {
             let size = Size { m: part.tokens, n: width, k: part.rows };
             let b = Right::Plain(Operand::columns(&hidden[rows], width));
             let to = &mut d_unembed[tokens];
-            multiply(cpu.level, &cpu.pool, size, Operand::columns(&raw, part.tokens), b, to, Initial::Result);
+            multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(&raw, part.tokens), b, to, Initial::Result);
         }
     }
 }

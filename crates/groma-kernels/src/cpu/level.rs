@@ -13,11 +13,15 @@ pub enum Level {
     Avx2,
     /// AVX-512F with BW, DQ and VL.
     Avx512,
+    /// The same with AVX-512 BF16: products in bf16, where asked for.
+    Avx512Bf16,
+    /// The same with AMX-TILE and AMX-BF16, granted by the operating system and found to work.
+    AmxBf16,
 }
 
 impl Level {
     /// All levels, the least able first.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 5] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16, Level::AmxBf16];
 
     /// The most able level that this processor has.
     pub fn detected() -> Self {
@@ -29,7 +33,11 @@ impl Level {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
             if avx2 && avx512 {
-                return Level::Avx512;
+                return match is_x86_feature_detected!("avx512bf16") {
+                    true if super::amx::is_available() => Level::AmxBf16,
+                    true => Level::Avx512Bf16,
+                    false => Level::Avx512,
+                };
             }
             if avx2 {
                 return Level::Avx2;
@@ -38,7 +46,7 @@ impl Level {
         Level::Portable
     }
 
-    /// The limit set by the environment variable `GROMA_CPU` (`portable`, `avx2`, `avx512`), if it is set.
+    /// The limit set by the environment variable `GROMA_CPU` (`portable`, `avx2`, `avx512`, `avx512-bf16`, `amx-bf16`), if it is set.
     pub fn requested() -> Result<Option<Self>, Error> {
         match std::env::var_os(VARIABLE) {
             None => Ok(None),
@@ -52,12 +60,19 @@ impl Level {
             Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Avx512Bf16 => "avx512-bf16",
+            Level::AmxBf16 => "amx-bf16",
         }
     }
 
     /// Whether this processor has it.
     pub fn is_supported(self) -> bool {
         self <= Self::detected()
+    }
+
+    /// Its share that computes in f32.
+    pub(crate) fn in_f32(self) -> Self {
+        self.min(Level::Avx512)
     }
 
     fn parse(value: &str) -> Result<Self, Error> {

@@ -34,9 +34,9 @@ fn packed<'a>(
     let copy = copy?;
     if copy.get().is_none() {
         // Two threads may both pack; one copy stays. Waiting inside `get_or_init` could deadlock, as packing runs on the pool.
-        let _second = copy.set(Packed::new(cpu.level, &cpu.pool, source, columns, inner));
+        let _second = copy.set(Packed::new(cpu.arithmetic, &cpu.pool, source, columns, inner));
     }
-    copy.get().filter(|packed| packed.fits(cpu.level, columns, inner))
+    copy.get().filter(|packed| packed.fits(cpu.arithmetic, columns, inner))
 }
 
 /// `y = x wᵀ + bias`; y `[rows, outputs]`, x `[rows, inputs]`, w `[outputs, inputs]`.
@@ -54,7 +54,7 @@ pub(crate) fn forward(
     let right = right(forward_copy(cpu, w, inputs, outputs), Operand::rows(w.host(), inputs));
     let size = Size { m: rows, n: outputs, k: inputs };
     let initial = bias.map_or(Initial::Zero, Initial::Bias);
-    multiply(cpu.level, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
 }
 
 /// `dx += dy w`.
@@ -69,7 +69,7 @@ pub(crate) fn backward_input(
 ) {
     let right = right(backward_copy(cpu, w, inputs, outputs), Operand::columns(w.host(), inputs));
     let size = Size { m: rows, n: inputs, k: outputs };
-    multiply(cpu.level, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, Initial::Result);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, Initial::Result);
 }
 
 /// `dw += dyᵀ x`.
@@ -84,5 +84,5 @@ pub(crate) fn backward_weight(
 ) {
     let size = Size { m: outputs, n: inputs, k: rows };
     let right = Right::Plain(Operand::columns(x, inputs));
-    multiply(cpu.level, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, Initial::Result);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, Initial::Result);
 }

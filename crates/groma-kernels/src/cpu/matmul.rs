@@ -4,10 +4,10 @@
 //! multiplication"): A is packed once; each task packs the panels of B that it needs and runs all of its rows of A
 //! through them. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
 //! (see [`super::tile`]).
-use super::Level;
-use super::pack::{Operand, Packed, pack_panel};
+use super::arithmetic::Arithmetic;
+use super::pack::{Operand, Packed};
 use super::parallel::{SharedMut, for_each, is_worth};
-use super::tile::{Order, Start, Tile, TileFunction};
+use super::tile::{Start, Tile, TileFunction};
 use crate::pool::{Lease, Pool};
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) enum Right<'a> {
         packed: &'a Packed,
         /// First panel.
         panel: usize,
-        /// First inner index.
+        /// First inner index, with which a step starts.
         inner: usize,
     },
 }
@@ -82,7 +82,7 @@ impl Cut {
 
 /// The product. `c` is `[m, n]`.
 pub(crate) fn multiply(
-    level: Level,
+    arithmetic: Arithmetic,
     pool: &Arc<Pool>,
     size: Size,
     a: Operand<'_>,
@@ -95,7 +95,10 @@ pub(crate) fn multiply(
     a.check(m, k);
     match b {
         Right::Plain(b) => b.check(n, k),
-        Right::Packed { packed, panel, inner } => packed.check(level, panel, n, inner + k),
+        Right::Packed { packed, panel, inner } => {
+            assert!(inner.is_multiple_of(arithmetic.step()), "a packed operand is used from within a step on");
+            packed.check(arithmetic, panel, n, inner + k);
+        }
     }
     if let Initial::Bias(bias) = initial {
         assert!(bias.len() == n, "the bias has another width");
@@ -104,21 +107,23 @@ pub(crate) fn multiply(
         return;
     }
     let c = SharedMut::new(c);
-    let depths = Cut::at_most(k, PACKED_DEPTH);
+    let step = arithmetic.step();
+    let depths = Cut::at_most(k.div_ceil(step), PACKED_DEPTH / step);
     for rows in (0..m).step_by(PACKED_ROWS) {
         for depth in 0..depths.parts {
             let product = Product {
-                level,
+                arithmetic,
                 pool,
                 n,
+                inner: k,
                 a,
                 b,
                 c,
                 initial: if depth == 0 { initial } else { Initial::Result },
-                k: depths.range(depth),
+                steps: depths.range(depth),
                 first_row: rows,
-                rows: Cut::at_most(m.min(rows + PACKED_ROWS) - rows, level.tile_rows()),
-                panels: n.div_ceil(level.tile_columns()),
+                rows: Cut::at_most(m.min(rows + PACKED_ROWS) - rows, arithmetic.tile_rows()),
+                panels: n.div_ceil(arithmetic.tile_columns()),
             };
             product.run();
         }
@@ -127,15 +132,17 @@ pub(crate) fn multiply(
 
 /// A product whose A is packed as a whole.
 struct Product<'a> {
-    level: Level,
+    arithmetic: Arithmetic,
     pool: &'a Arc<Pool>,
     n: usize,
+    /// Inner indices of the whole.
+    inner: usize,
     a: Operand<'a>,
     b: Right<'a>,
     c: SharedMut<'a>,
     initial: Initial<'a>,
-    /// Inner indices.
-    k: Range<usize>,
+    /// Steps along the inner dimension.
+    steps: Range<usize>,
     /// Row of C with which the first panel of A starts.
     first_row: usize,
     /// Rows, cut into panels of A.
@@ -146,7 +153,7 @@ struct Product<'a> {
 
 impl Product<'_> {
     fn run(&self) {
-        let work = self.rows.count * self.n * self.k.len();
+        let work = self.rows.count * self.n * self.indices(&self.steps).len();
         let packed = self.pack_left();
         let (row_parts, panel_parts) = self.tasks(work);
         let (rows, panels) =
@@ -156,18 +163,24 @@ impl Product<'_> {
         });
     }
 
+    /// The inner indices of some steps.
+    fn indices(&self, steps: &Range<usize>) -> Range<usize> {
+        let step = self.arithmetic.step();
+        steps.start * step..self.inner.min(steps.end * step)
+    }
+
     /// All of A, panel by panel.
     fn pack_left(&self) -> Lease {
-        let padded = self.level.padded_rows();
-        let panel_len = self.k.len() * padded;
+        let panel_len = self.steps.len() * self.arithmetic.left_words();
+        let k = self.indices(&self.steps);
         let mut packed = Lease::new(self.pool, self.rows.parts * panel_len);
         let shared = SharedMut::new(&mut packed);
-        for_each(self.rows.parts, self.rows.count * self.k.len() * 2, |panel| {
+        for_each(self.rows.parts, self.rows.count * k.len() * 2, |panel| {
             // SAFETY: each panel has its own place.
             let to = unsafe { shared.slice(panel * panel_len, panel_len) };
             let rows = self.rows.range(panel);
             let rows = self.first_row + rows.start..self.first_row + rows.end;
-            pack_panel(self.level, to, self.a, rows, self.k.clone(), padded);
+            self.arithmetic.pack_left(to, self.a, rows, k.clone());
         });
         packed
     }
@@ -187,24 +200,25 @@ impl Product<'_> {
 
     /// The tiles of some panels of A with some of B.
     fn task(&self, packed: &[f32], rows: Range<usize>, panels: Range<usize>) {
-        let width = self.level.tile_columns();
-        let depths = Cut::at_most(self.k.len(), DEPTH);
-        let longest = depths.range(0).len();
+        let _ready = self.arithmetic.prepare_thread();
+        let words = self.arithmetic.right_words();
+        let depths = Cut::at_most(self.steps.len(), DEPTH / self.arithmetic.step());
+        let stride = depths.range(0).len() * words;
         let mut scratch = match self.b {
-            Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * longest * width),
+            Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * stride),
             Right::Packed { .. } => Lease::new(self.pool, 0),
         };
         for first in panels.clone().step_by(PANELS) {
             let panels = first..panels.end.min(first + PANELS);
             for depth in 0..depths.parts {
-                let k = depths.range(depth);
+                let steps = depths.range(depth);
                 if let Right::Plain(b) = self.b {
-                    for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut((longest * width).max(1))) {
-                        let inner = self.k.start + k.start..self.k.start + k.end;
-                        pack_panel(self.level, to, b, panel * width..self.n.min((panel + 1) * width), inner, width);
+                    let all = self.steps.start + steps.start..self.steps.start + steps.end;
+                    for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut(stride.max(1))) {
+                        self.pack_right(&mut to[..steps.len() * words], b, panel, &all);
                     }
                 }
-                let block = Block { first, k, scratch: &scratch, stride: longest * width };
+                let block = Block { first, steps, scratch: &scratch, stride };
                 for start in rows.clone().step_by(A_PANELS) {
                     self.panels(packed, start..rows.end.min(start + A_PANELS), panels.clone(), &block);
                 }
@@ -212,10 +226,17 @@ impl Product<'_> {
         }
     }
 
+    /// Some steps of one panel of B.
+    fn pack_right(&self, to: &mut [f32], b: Operand<'_>, panel: usize, steps: &Range<usize>) {
+        let width = self.arithmetic.tile_columns();
+        let columns = panel * width..self.n.min((panel + 1) * width);
+        self.arithmetic.pack_right(to, b, columns, self.indices(steps));
+    }
+
     /// The tiles of some panels of A with a block of some panels of B.
     fn panels(&self, packed: &[f32], rows: Range<usize>, panels: Range<usize>, block: &Block<'_>) {
         let mut panel = panels.start;
-        let wide = if rows.len() == 1 { self.level.wide_tile(self.rows.range(rows.start).len()) } else { None };
+        let wide = if rows.len() == 1 { self.arithmetic.wide_tile(self.rows.range(rows.start).len()) } else { None };
         if let Some((count, tile)) = wide {
             while panel + count <= panels.end {
                 self.tile(packed, rows.start, panel..panel + count, block, Some(tile), rows.start);
@@ -231,14 +252,15 @@ impl Product<'_> {
 
     /// A block of B from a panel on, and the distance of its panels.
     fn right<'b>(&'b self, panels: &Range<usize>, block: &'b Block<'_>) -> (&'b [f32], usize) {
-        let width = self.level.tile_columns();
+        let words = self.arithmetic.right_words();
         let (values, stride) = match self.b {
             Right::Plain(_) => (&block.scratch[(panels.start - block.first) * block.stride..], block.stride),
             Right::Packed { packed, panel, inner } => {
-                (packed.panels_from(panel + panels.start, inner + self.k.start + block.k.start), packed.panel_stride())
+                let step = inner / self.arithmetic.step() + self.steps.start + block.steps.start;
+                (packed.panels_from(panel + panels.start, step), packed.panel_stride())
             }
         };
-        (&values[..(panels.len() - 1) * stride + block.k.len() * width], stride)
+        (&values[..(panels.len() - 1) * stride + block.steps.len() * words], stride)
     }
 
     /// One panel of A with a block of one panel of B, or of as many as the `wide` tile takes. `next` is the panel of A whose
@@ -252,11 +274,11 @@ impl Product<'_> {
         wide: Option<TileFunction>,
         next: usize,
     ) {
-        let (width, padded, k) = (self.level.tile_columns(), self.level.padded_rows(), &block.k);
+        let (width, words, steps) = (self.arithmetic.tile_columns(), self.arithmetic.left_words(), &block.steps);
         let first_column = panels.start * width;
         let columns = (panels.len() * width).min(self.n - first_column);
         let start = match self.initial {
-            _ if k.start > 0 => Start::Result,
+            _ if steps.start > 0 => Start::Result,
             Initial::Zero => Start::Zero,
             Initial::Result => Start::Result,
             Initial::Bias(bias) => Start::Columns(bias[first_column..].as_ptr()),
@@ -265,31 +287,80 @@ impl Product<'_> {
         let corner = |part: usize| (self.first_row + self.rows.range(part).start) * self.n + first_column;
         let (b, panel_stride) = self.right(&panels, block);
         let tile = Tile {
-            k: k.len(),
-            a: packed[(part * self.k.len() + k.start) * padded..][..k.len() * padded].as_ptr(),
+            steps: steps.len(),
+            a: packed[(part * self.steps.len() + steps.start) * words..][..steps.len() * words].as_ptr(),
             b: b.as_ptr(),
-            b_stride: width,
+            b_stride: self.arithmetic.right_words(),
             panel_stride,
             c: self.c.pointer(corner(part), (rows - 1) * self.n + columns),
             c_stride: self.n,
+            rows,
             columns,
             start,
             next: self.c.hint(corner(next)),
         };
-        let function = wide.unwrap_or_else(|| self.level.tile(Order::Packed, rows, columns));
+        let function = wide.unwrap_or_else(|| self.arithmetic.tile(rows, columns));
         // SAFETY: A and B are slices of the lengths that the tile reads; its part of C is inside C, and no other task has
         // tiles with this panel of A and of B. The function is one for this many rows and at least these columns.
         unsafe { function(&tile) };
     }
 }
 
-/// The inner indices that a task is at, and B for these if it packs B itself.
+/// The steps that a task is at, and B for these if it packs B itself.
 struct Block<'a> {
     /// First packed panel.
     first: usize,
     /// Counted from the product's first.
-    k: Range<usize>,
+    steps: Range<usize>,
     scratch: &'a [f32],
     /// Distance of two packed panels.
     stride: usize,
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::Level;
+
+    fn values(len: usize, factor: usize) -> Vec<f32> {
+        (0..len).map(|i| (i * factor % 1013) as f32 / 1013.0 - 0.5).collect()
+    }
+
+    /// AMX's packing, edges and order of steps, on processors without it: its model and AVX-512 BF16 see the same rounded
+    /// operands, and their sums differ by rounding alone.
+    #[test]
+    fn the_tiles_of_amx_agree_with_vectors() {
+        if Level::detected() < Level::Avx512Bf16 {
+            println!("SKIPPED: this processor cannot pack bf16");
+            return;
+        }
+        let pool = Arc::new(Pool::default());
+        for (m, n, k) in [(1, 1, 1), (16, 32, 32), (17, 33, 31), (70, 90, 100), (32, 64, 600), (5, 40, 2100)] {
+            let (a, b, bias) = (values(m * k, 7919), values(n * k, 104_729), values(n, 31));
+            let run = |arithmetic, turned: bool, packed: bool, initial: Initial<'_>| {
+                let stride = if turned { m } else { k };
+                let left = Operand { data: &a, stride, inner_is_contiguous: !turned };
+                let stride = if turned { n } else { k };
+                let right = Operand { data: &b, stride, inner_is_contiguous: !turned };
+                let whole = Packed::new(arithmetic, &pool, right, n, k);
+                let right = match packed {
+                    true => Right::Packed { packed: &whole, panel: 0, inner: 0 },
+                    false => Right::Plain(right),
+                };
+                let mut c = vec![0.25; m * n];
+                multiply(arithmetic, &pool, Size { m, n, k }, left, right, &mut c, initial);
+                c
+            };
+            for initial in [Initial::Zero, Initial::Result, Initial::Bias(&bias)] {
+                for turned in [false, true] {
+                    let want = run(Arithmetic::Bf16, turned, false, initial);
+                    let got = run(Arithmetic::AmxModel, turned, false, initial);
+                    assert_eq!(got, run(Arithmetic::AmxModel, turned, true, initial), "packed before or on the way");
+                    for (got, want) in got.iter().zip(&want) {
+                        assert!((got - want).abs() <= 1e-5 * (k as f32).sqrt(), "{m} x {n} x {k}: {got} {want}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A is cut into panels of a few rows, B into panels of [`Level::tile_columns`] columns; in a panel, the elements of one
 //! `k` lie side by side.
-use super::Level;
+use super::arithmetic::Arithmetic;
 use super::parallel::{SharedMut, for_each};
 use super::simd::{Vector, multiversion};
 use crate::pool::{Lease, Pool};
@@ -91,51 +91,58 @@ multiversion! {
     pub(crate) fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
 }
 
-/// The whole of a weight as packed B.
+/// The whole of an operand as packed B.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    values: Lease,
-    level: Level,
+    words: Lease,
+    arithmetic: Arithmetic,
     columns: usize,
     inner: usize,
 }
 
 impl Packed {
     /// Packs `inner x columns` elements.
-    pub(crate) fn new(level: Level, pool: &Arc<Pool>, source: Operand<'_>, columns: usize, inner: usize) -> Self {
-        let width = level.tile_columns();
+    pub(crate) fn new(
+        arithmetic: Arithmetic,
+        pool: &Arc<Pool>,
+        source: Operand<'_>,
+        columns: usize,
+        inner: usize,
+    ) -> Self {
+        let width = arithmetic.tile_columns();
         let panels = columns.div_ceil(width);
-        let mut values = Lease::new(pool, panels * width * inner);
-        let shared = SharedMut::new(&mut values);
+        let panel_len = inner.div_ceil(arithmetic.step()) * arithmetic.right_words();
+        let mut words = Lease::new(pool, panels * panel_len);
+        let shared = SharedMut::new(&mut words);
         for_each(panels, columns * inner, |panel| {
             // SAFETY: each panel has its own place.
-            let to = unsafe { shared.slice(panel * width * inner, width * inner) };
-            pack_panel(level, to, source, panel * width..columns.min((panel + 1) * width), 0..inner, width);
+            let to = unsafe { shared.slice(panel * panel_len, panel_len) };
+            arithmetic.pack_right(to, source, panel * width..columns.min((panel + 1) * width), 0..inner);
         });
-        Self { values, level, columns, inner }
+        Self { words, arithmetic, columns, inner }
     }
 
-    /// Whether it was made for products of this shape at this level.
-    pub(crate) fn fits(&self, level: Level, columns: usize, inner: usize) -> bool {
-        (self.level, self.columns, self.inner) == (level, columns, inner)
+    /// Whether it was made for products of this shape, computed so.
+    pub(crate) fn fits(&self, arithmetic: Arithmetic, columns: usize, inner: usize) -> bool {
+        (self.arithmetic, self.columns, self.inner) == (arithmetic, columns, inner)
     }
 
     /// Panics unless there are so many columns from a panel on, and so many inner indices.
-    pub(crate) fn check(&self, level: Level, panel: usize, columns: usize, inner_end: usize) {
-        let end = panel * level.tile_columns() + columns;
+    pub(crate) fn check(&self, arithmetic: Arithmetic, panel: usize, columns: usize, inner_end: usize) {
+        let end = panel * arithmetic.tile_columns() + columns;
         assert!(
-            self.level == level && end <= self.columns && inner_end <= self.inner,
-            "a packed weight has another shape"
+            self.arithmetic == arithmetic && end <= self.columns && inner_end <= self.inner,
+            "a packed operand has another shape"
         );
     }
 
-    /// Everything from a panel's inner index `k` on.
-    pub(crate) fn panels_from(&self, panel: usize, k: usize) -> &[f32] {
-        &self.values[panel * self.panel_stride() + k * self.level.tile_columns()..]
+    /// Everything from a panel's step on.
+    pub(crate) fn panels_from(&self, panel: usize, step: usize) -> &[f32] {
+        &self.words[panel * self.panel_stride() + step * self.arithmetic.right_words()..]
     }
 
     /// Distance of two panels.
     pub(crate) fn panel_stride(&self) -> usize {
-        self.inner * self.level.tile_columns()
+        self.inner.div_ceil(self.arithmetic.step()) * self.arithmetic.right_words()
     }
 }

@@ -115,7 +115,7 @@ macro_rules! multiversion {
             fn avx2($($argument: $type),*) $(-> $result)? {
                 $generic::<$crate::cpu::simd::avx2::Avx2>($($argument),*)
             }
-            match level {
+            match level.in_f32() {
                 // SAFETY: a backend has this level only if the processor has these instructions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::Level::Avx512 => unsafe { avx512($($argument),*) },

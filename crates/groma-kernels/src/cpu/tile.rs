@@ -1,4 +1,5 @@
-//! The inner loop of all products: a small tile of the result, held in registers, over a run of the inner dimension.
+//! The inner loop of all products but those of AMX: a small tile of the result, held in registers, over a run of the inner
+//! dimension.
 //!
 //! Every element of the result is one chain of multiply-adds over `k` in rising order, whatever the size of the tile and
 //! however the dimensions are cut: cutting `k` only writes the running value to memory and reads it back. So an element's
@@ -6,6 +7,28 @@
 use super::Level;
 use super::elementwise::load;
 use super::simd::{Vector, portable::Portable};
+use std::marker::PhantomData;
+
+/// What a step of a chain does.
+pub(crate) trait MultiplyAdd {
+    /// Holds sums, and what is multiplied.
+    type Vector: Vector;
+
+    /// `sum + a b`.
+    fn multiply_add(a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+}
+
+/// One `k` a step, in f32.
+struct Fused<V>(PhantomData<V>);
+
+impl<V: Vector> MultiplyAdd for Fused<V> {
+    type Vector = V;
+
+    #[inline(always)]
+    fn multiply_add(a: V, b: V, sum: V) -> V {
+        a.fma(b, sum)
+    }
+}
 
 /// What the chains start from.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +55,8 @@ pub(crate) enum Order {
 /// One call: `C[0..rows, 0..columns] = start + A B`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tile {
-    /// Length of the chains.
-    pub(crate) k: usize,
+    /// Steps of the chains.
+    pub(crate) steps: usize,
     /// First element of A.
     pub(crate) a: *const f32,
     /// First element of B; rows of B are padded to whole vectors.
@@ -46,6 +69,8 @@ pub(crate) struct Tile {
     pub(crate) c: *mut f32,
     /// Distance of two rows of C.
     pub(crate) c_stride: usize,
+    /// Rows of C.
+    pub(crate) rows: usize,
     /// Columns of C, at most [`Level::tile_columns`] a panel.
     pub(crate) columns: usize,
     /// What the chains start from.
@@ -65,14 +90,17 @@ const COLUMNS_64: u8 = 2;
 
 /// `PADDED` is the distance of two columns of a packed A.
 #[inline(always)]
-unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const ORDER: u8, const PADDED: usize>(tile: &Tile) {
+unsafe fn run<M: MultiplyAdd, const ROWS: usize, const VECTORS: usize, const ORDER: u8, const PADDED: usize>(
+    tile: &Tile,
+) {
+    let lanes = M::Vector::LANES;
     let (row_step, k_step) = match ORDER {
         PACKED => (1, PADDED),
         ROWS_64 => (64, 1),
         _ => (1, 64),
     };
-    let mut sums = [[V::zero(); VECTORS]; ROWS];
-    let count = |j: usize| tile.columns.saturating_sub(j * V::LANES);
+    let mut sums = [[M::Vector::zero(); VECTORS]; ROWS];
+    let count = |j: usize| tile.columns.saturating_sub(j * lanes);
     // SAFETY: the caller promises that A, B and C may be used as `Tile` says.
     unsafe {
         match tile.start {
@@ -80,36 +108,36 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const ORDER: u
             Start::Result => {
                 for (i, row) in sums.iter_mut().enumerate() {
                     for (j, sum) in row.iter_mut().enumerate() {
-                        *sum = load(tile.c.add(i * tile.c_stride + j * V::LANES), count(j));
+                        *sum = load(tile.c.add(i * tile.c_stride + j * lanes), count(j));
                     }
                 }
             }
             Start::Columns(values) => {
                 for j in 0..VECTORS {
-                    let value = load(values.add(j * V::LANES), count(j));
+                    let value = load(values.add(j * lanes), count(j));
                     sums.iter_mut().for_each(|row| row[j] = value);
                 }
             }
         }
         for i in 0..ROWS {
             for j in 0..VECTORS {
-                V::prefetch(tile.next.wrapping_add(i * tile.c_stride + j * V::LANES));
+                M::Vector::prefetch(tile.next.wrapping_add(i * tile.c_stride + j * lanes));
             }
         }
         let (mut a, mut b) = (tile.a, tile.b);
-        for _ in 0..tile.k {
-            let mut columns = [V::zero(); VECTORS];
+        for _ in 0..tile.steps {
+            let mut columns = [M::Vector::zero(); VECTORS];
             for (j, column) in columns.iter_mut().enumerate() {
-                let from = b.add(j / 2 * tile.panel_stride + j % 2 * V::LANES);
-                *column = V::load(from);
+                let from = b.add(j / 2 * tile.panel_stride + j % 2 * lanes);
+                *column = M::Vector::load(from);
                 if ROWS <= STREAMED_ROWS {
-                    V::prefetch(from.wrapping_add(STREAM_AHEAD * tile.b_stride));
+                    M::Vector::prefetch(from.wrapping_add(STREAM_AHEAD * tile.b_stride));
                 }
             }
             for (i, row) in sums.iter_mut().enumerate() {
-                let value = V::splat(*a.add(i * row_step));
+                let value = M::Vector::splat(*a.add(i * row_step));
                 for (sum, column) in row.iter_mut().zip(columns) {
-                    *sum = value.fma(column, *sum);
+                    *sum = M::multiply_add(value, column, *sum);
                 }
             }
             a = a.add(k_step);
@@ -117,8 +145,8 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const ORDER: u
         }
         for (i, row) in sums.iter().enumerate() {
             for (j, sum) in row.iter().enumerate() {
-                let to = tile.c.add(i * tile.c_stride + j * V::LANES);
-                if count(j) >= V::LANES {
+                let to = tile.c.add(i * tile.c_stride + j * lanes);
+                if count(j) >= lanes {
                     sum.store(to);
                 } else {
                     sum.store_first(to, count(j));
@@ -142,19 +170,26 @@ macro_rules! table {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn run_avx512<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<super::simd::avx512::Avx512, ROWS, VECTORS, ORDER, 16>(tile) }
+    unsafe { run::<Fused<super::simd::avx512::Avx512>, ROWS, VECTORS, ORDER, 16>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn run_bf16<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<super::bf16::Pairs, ROWS, VECTORS, ORDER, 16>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<super::simd::avx2::Avx2, ROWS, VECTORS, ORDER, 8>(tile) }
+    unsafe { run::<Fused<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
 }
 
 unsafe fn run_portable<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Portable, ROWS, VECTORS, ORDER, 8>(tile) }
+    unsafe { run::<Fused<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -163,6 +198,9 @@ static AVX512: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx512, ROWS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     table!(run_avx512, COLUMNS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
 ];
+/// Tiles of pairs in bf16, by rows.
+#[cfg(target_arch = "x86_64")]
+pub(crate) static BF16: &[[TileFunction; 2]] = table!(run_bf16, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 #[cfg(target_arch = "x86_64")]
 static AVX2: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx2, PACKED, 1 2 3 4 5 6),
@@ -180,12 +218,15 @@ static PORTABLE: [&[[TileFunction; 2]]; 3] = [
 static AVX512_WIDE: [(usize, TileFunction); 3] =
     [(4, run_avx512::<1, 8, PACKED>), (2, run_avx512::<2, 4, PACKED>), (2, run_avx512::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
+pub(crate) static BF16_WIDE: [(usize, TileFunction); 3] =
+    [(4, run_bf16::<1, 8, PACKED>), (2, run_bf16::<2, 4, PACKED>), (2, run_bf16::<3, 4, PACKED>)];
+#[cfg(target_arch = "x86_64")]
 static AVX2_WIDE: [(usize, TileFunction); 2] = [(4, run_avx2::<1, 8, PACKED>), (2, run_avx2::<2, 4, PACKED>)];
 
 impl Level {
     /// How many panels of B a tile of so many rows can take at once, and its function, if there is one.
     pub(crate) fn wide_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
-        match self {
+        match self.in_f32() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => AVX512_WIDE.get(rows - 1).copied(),
             #[cfg(target_arch = "x86_64")]
@@ -195,7 +236,7 @@ impl Level {
     }
 
     fn tiles(self, order: Order) -> &'static [[TileFunction; 2]] {
-        let table: &[&[[TileFunction; 2]]; 3] = match self {
+        let table: &[&[[TileFunction; 2]]; 3] = match self.in_f32() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => &AVX512,
             #[cfg(target_arch = "x86_64")]
@@ -211,7 +252,7 @@ impl Level {
 
     /// Values in a vector.
     pub(crate) fn lanes(self) -> usize {
-        if self == Level::Avx512 { 16 } else { 8 }
+        if self >= Level::Avx512 { 16 } else { 8 }
     }
 
     /// Most rows of a tile.

@@ -1,6 +1,6 @@
 //! Helpers of the kernel tests.
 
-use groma_kernels::{Cpu, Level};
+use groma_kernels::{Cpu, Level, Precision};
 
 /// Values in [-1, 1), the same for the same seed (SplitMix64).
 pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -17,6 +17,27 @@ pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
 /// A backend for each level that this machine has.
 pub(crate) fn backends() -> Vec<Cpu> {
     Level::ALL.into_iter().filter_map(|level| Cpu::with_level(level).ok()).collect()
+}
+
+/// A backend for each way of computing products that this machine has: all levels in f32, and those with bf16 in that too.
+pub(crate) fn product_backends() -> Vec<Cpu> {
+    let bf16 = backends().into_iter().map(|cpu| cpu.with_precision(Precision::Bf16));
+    let bf16: Vec<Cpu> = bf16.filter(|cpu| cpu.precision() == Precision::Bf16).collect();
+    if bf16.is_empty() {
+        println!("SKIPPED: products in bf16, which this processor has no instructions for");
+    }
+    backends().into_iter().chain(bf16).collect()
+}
+
+/// The value as a product of this precision sees it: bf16 keeps the upper 16 bits, rounded to the nearest, ties to even.
+pub(crate) fn seen(value: f32, precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => value,
+        Precision::Bf16 => {
+            let bits = value.to_bits();
+            f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+        }
+    }
 }
 
 /// Runs on so many threads.

@@ -1,7 +1,7 @@
 //! Matrix products: against f64, and bits that depend on nothing but the row.
 
-use super::common::{assert_close, assert_same, backends, on_threads, values};
-use groma_kernels::{Backend, Cpu};
+use super::common::{assert_close, assert_same, backends, on_threads, product_backends, seen, values};
+use groma_kernels::{Backend, Cpu, Precision};
 use proptest::prelude::*;
 
 /// `start + a b` in f64; `a(i, k)`, `b(k, j)`.
@@ -22,26 +22,28 @@ fn check(cpu: &Cpu, rows: usize, inputs: usize, outputs: usize, frozen: bool) {
         w.freeze();
     }
     let at = |buffer: &groma_kernels::Buffer, i: usize| f64::from(buffer.host()[i]);
+    // An operand's element; the reference multiplies what the precision leaves of it.
+    let of = |buffer: &groma_kernels::Buffer, i: usize| f64::from(seen(buffer.host()[i], cpu.precision()));
     let what = format!("{} {rows} x {inputs} x {outputs}, frozen {frozen}", cpu.name());
 
     let mut y = cpu.upload(&vec![f32::NAN; rows * outputs]);
     cpu.linear(&mut y, &x, &w, Some(&bias), rows, inputs, outputs);
     let shape = (rows, outputs, inputs);
-    let want = product(shape, |_, j| at(&bias, j), |i, l| at(&x, i * inputs + l), |l, j| at(&w, j * inputs + l));
+    let want = product(shape, |_, j| at(&bias, j), |i, l| of(&x, i * inputs + l), |l, j| of(&w, j * inputs + l));
     assert_close(y.host(), &want, 2e-6 * (inputs as f64).sqrt(), &format!("forward, {what}"));
 
     let before = cpu.upload(&values(rows * inputs, 5));
     let mut dx = before.clone();
     cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
     let start = |i, j| at(&before, i * inputs + j);
-    let want = product((rows, inputs, outputs), start, |i, l| at(&dy, i * outputs + l), |l, j| at(&w, l * inputs + j));
+    let want = product((rows, inputs, outputs), start, |i, l| of(&dy, i * outputs + l), |l, j| of(&w, l * inputs + j));
     assert_close(dx.host(), &want, 2e-6 * (outputs as f64).sqrt(), &format!("dx, {what}"));
 
     let before = cpu.upload(&values(outputs * inputs, 6));
     let mut dw = before.clone();
     cpu.linear_backward_weight(&mut dw, &dy, &x, rows, inputs, outputs);
     let start = |i, j| at(&before, i * inputs + j);
-    let want = product((outputs, inputs, rows), start, |i, l| at(&dy, l * outputs + i), |l, j| at(&x, l * inputs + j));
+    let want = product((outputs, inputs, rows), start, |i, l| of(&dy, l * outputs + i), |l, j| of(&x, l * inputs + j));
     assert_close(dw.host(), &want, 2e-6 * (rows as f64).sqrt().max(1.0), &format!("dw, {what}"));
 }
 
@@ -49,7 +51,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn products_are_right(rows in 0usize..70, inputs in 1usize..90, outputs in 1usize..110, frozen: bool) {
-        for cpu in backends() {
+        for cpu in product_backends() {
             check(&cpu, rows, inputs, outputs, frozen);
         }
     }
@@ -58,7 +60,7 @@ proptest! {
 #[test]
 fn large_products_are_right() {
     for (rows, inputs, outputs) in [(130, 600, 300), (5000, 7, 33), (33, 5, 4500), (17, 4200, 9)] {
-        for cpu in backends() {
+        for cpu in product_backends() {
             check(&cpu, rows, inputs, outputs, false);
             check(&cpu, rows, inputs, outputs, true);
         }
@@ -75,7 +77,7 @@ fn forward(cpu: &Cpu, x: &[f32], w: &groma_kernels::Buffer, rows: usize, inputs:
 fn a_row_does_not_depend_on_the_others_nor_on_threads() {
     let (inputs, outputs) = (519, 333);
     let x = values(2048 * inputs, 7);
-    for cpu in backends() {
+    for cpu in product_backends() {
         let plain = cpu.upload(&values(outputs * inputs, 8));
         let mut frozen = plain.clone();
         frozen.freeze();
@@ -97,7 +99,7 @@ fn a_row_does_not_depend_on_the_others_nor_on_threads() {
 #[test]
 fn gradients_do_not_depend_on_threads() {
     let (rows, inputs, outputs) = (700, 200, 150);
-    for cpu in backends() {
+    for cpu in product_backends() {
         let (x, dy) = (cpu.upload(&values(rows * inputs, 1)), cpu.upload(&values(rows * outputs, 2)));
         let w = cpu.upload(&values(outputs * inputs, 3));
         let gradients = || {
@@ -143,4 +145,28 @@ fn fused_levels_agree_to_the_bit() {
     for result in results.windows(2) {
         assert_same(&result[0], &result[1], "AVX2 and AVX-512 both round once");
     }
+}
+
+#[test]
+fn bf16_differs_from_f32_by_no_more_than_its_bound() {
+    let (rows, inputs, outputs) = (37, 700, 53);
+    for cpu in product_backends().into_iter().filter(|cpu| cpu.precision() == Precision::Bf16) {
+        // Large values and small ones, so that the bound is one of sizes and not of the result.
+        let spread = |values: Vec<f32>| values.into_iter().map(|value| value.powi(5) * 1e3).collect::<Vec<f32>>();
+        let (x, w) = (spread(values(rows * inputs, 1)), spread(values(outputs * inputs, 2)));
+        let got = forward(&cpu, &x, &cpu.upload(&w), rows, inputs, outputs);
+        for (at, &got) in got.iter().enumerate() {
+            let (x, w) = (&x[at / outputs * inputs..][..inputs], &w[at % outputs * inputs..][..inputs]);
+            let terms = || x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w));
+            let (want, sizes): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
+            let error = (f64::from(got) - want).abs();
+            assert!(error <= (2f64.powi(-7) + 1e-5) * sizes, "{}: {got} instead of {want}", cpu.name());
+        }
+    }
+}
+
+#[test]
+fn a_level_without_bf16_computes_in_f32_and_says_so() {
+    let cpu = Cpu::with_level(groma_kernels::Level::Portable).expect("every machine has it").with_precision(Precision::Bf16);
+    assert_eq!((cpu.precision(), cpu.name()), (Precision::F32, "cpu portable".to_owned()));
 }

@@ -6,6 +6,20 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(__m512);
 
+impl Avx512 {
+    /// The register.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> __m512 {
+        self.0
+    }
+
+    /// A register's values.
+    #[inline(always)]
+    pub(crate) fn from_bits(register: __m512) -> Self {
+        Self(register)
+    }
+}
+
 /// Calls an intrinsic.
 macro_rules! avx512 {
     ($call:expr) => {

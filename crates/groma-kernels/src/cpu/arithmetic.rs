@@ -1,0 +1,164 @@
+//! How products are computed: on what unit, in which numbers, from which order of operands.
+use super::pack::{Operand, pack_panel};
+use super::tile::{self, Order, TileFunction};
+use super::{Level, Precision};
+#[cfg(target_arch = "x86_64")]
+use super::{amx, bf16, bf16::WordOrder};
+use std::ops::Range;
+
+/// A unit and its numbers.
+///
+/// All count the inner dimension in steps: what the unit takes at a time. A packed operand holds the same number of words
+/// of 32 bits for each step: of A [`Self::left_words`], of B [`Self::right_words`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// f32, on vectors.
+    F32(Level),
+    /// bf16 in pairs, on vectors of AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Bf16,
+    /// bf16 on tiles of AMX.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    /// What AMX computes, in plain Rust.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    AmxModel,
+}
+
+impl Arithmetic {
+    /// The best that a level has for a precision; f32 where it has no bf16.
+    pub(crate) fn new(level: Level, precision: Precision) -> Self {
+        match (precision, level) {
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Bf16, Level::AmxBf16) => Arithmetic::Amx,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Bf16, Level::Avx512Bf16) => Arithmetic::Bf16,
+            _ => Arithmetic::F32(level.in_f32()),
+        }
+    }
+
+    /// The numbers that operands are rounded to.
+    pub(crate) fn precision(self) -> Precision {
+        if matches!(self, Arithmetic::F32(_)) { Precision::F32 } else { Precision::Bf16 }
+    }
+
+    /// Inner indices in a step.
+    pub(crate) fn step(self) -> usize {
+        match self {
+            Arithmetic::F32(_) => 1,
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => 2,
+            #[cfg(target_arch = "x86_64")]
+            _ => 32,
+        }
+    }
+
+    /// Most rows of a tile.
+    pub(crate) fn tile_rows(self) -> usize {
+        match self {
+            Arithmetic::F32(level) => level.tile_rows(),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => tile::BF16.len(),
+            #[cfg(target_arch = "x86_64")]
+            _ => amx::SIDE,
+        }
+    }
+
+    /// Most columns of a tile.
+    pub(crate) fn tile_columns(self) -> usize {
+        match self {
+            Arithmetic::F32(level) => level.tile_columns(),
+            #[cfg(target_arch = "x86_64")]
+            _ => 32,
+        }
+    }
+
+    /// Words of a panel of A for each step.
+    pub(crate) fn left_words(self) -> usize {
+        match self {
+            Arithmetic::F32(level) => level.padded_rows(),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => 16,
+            #[cfg(target_arch = "x86_64")]
+            _ => amx::STEP_WORDS,
+        }
+    }
+
+    /// Words of a panel of B for each step.
+    pub(crate) fn right_words(self) -> usize {
+        match self {
+            Arithmetic::F32(level) => level.tile_columns(),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => 32,
+            #[cfg(target_arch = "x86_64")]
+            _ => amx::STEP_WORDS,
+        }
+    }
+
+    /// Packs a panel of A: some rows, at most [`Self::tile_rows`], and inner indices from the start of a step on.
+    pub(crate) fn pack_left(self, panel: &mut [f32], source: Operand<'_>, rows: Range<usize>, k: Range<usize>) {
+        match self {
+            Arithmetic::F32(level) => pack_panel(level, panel, source, rows, k, level.padded_rows()),
+            // SAFETY: there is bf16 arithmetic only where the processor has AVX-512 BF16 (`Level`, and the tests' check).
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => unsafe { bf16::pack(panel, source, rows, k, 16, WordOrder::Pairs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            _ => unsafe { bf16::pack(panel, source, rows, k, amx::SIDE, WordOrder::Rows) },
+        }
+    }
+
+    /// Packs a panel of B: some columns, at most [`Self::tile_columns`], and inner indices from the start of a step on.
+    pub(crate) fn pack_right(self, panel: &mut [f32], source: Operand<'_>, columns: Range<usize>, k: Range<usize>) {
+        match self {
+            Arithmetic::F32(level) => pack_panel(level, panel, source, columns, k, level.tile_columns()),
+            // SAFETY: as in `pack_left`.
+            #[cfg(target_arch = "x86_64")]
+            _ => unsafe { bf16::pack(panel, source, columns, k, 32, WordOrder::Pairs) },
+        }
+    }
+
+    /// The function for tiles of `rows` rows and `columns` columns.
+    pub(crate) fn tile(self, rows: usize, columns: usize) -> TileFunction {
+        match self {
+            Arithmetic::F32(level) => level.tile(Order::Packed, rows, columns),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => tile::BF16[rows - 1][usize::from(columns > 16)],
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Amx => amx::run,
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Arithmetic::AmxModel => amx::run_model,
+        }
+    }
+
+    /// How many panels of B a tile of so many rows can take at once, and its function, if there is one.
+    pub(crate) fn wide_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
+        match self {
+            Arithmetic::F32(level) => level.wide_tile(rows),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Bf16 => tile::BF16_WIDE.get(rows - 1).copied(),
+            #[cfg(target_arch = "x86_64")]
+            _ => None,
+        }
+    }
+
+    /// Prepares the thread for tiles; they may run while the result lives.
+    pub(crate) fn prepare_thread(self) -> Prepared {
+        match self {
+            // SAFETY: there is this arithmetic only where the process may use AMX.
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Amx => Prepared::Amx(unsafe { amx::Configured::new() }),
+            _ => Prepared::AsItIs,
+        }
+    }
+}
+
+/// A thread that is ready for tiles.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// Nothing was to be done.
+    AsItIs,
+    /// AMX is set up.
+    #[cfg(target_arch = "x86_64")]
+    Amx(#[allow(dead_code, reason = "held for its drop")] amx::Configured),
+}
