@@ -126,11 +126,15 @@ fn products(criterion: &mut Criterion) {
         group.bench_function("forward, gemm crate", |b| {
             b.iter(|| peer((m, n, k), &mut y, false, (&x, [k, 1]), (&w, [1, k])));
         });
-        group.bench_function("input gradient", |b| b.iter(|| cpu.linear_backward_input(&mut dx, &dy, &w, m, k, n)));
+        group.bench_function("input gradient", |b| {
+            b.iter(|| cpu.linear_backward_input(&mut dx, true, &dy, &w, m, k, n))
+        });
         group.bench_function("input gradient, gemm crate", |b| {
             b.iter(|| peer((m, k, n), &mut dx, true, (&dy, [n, 1]), (&w, [k, 1])));
         });
-        group.bench_function("weight gradient", |b| b.iter(|| cpu.linear_backward_weight(&mut dw, &dy, &x, m, k, n)));
+        group.bench_function("weight gradient", |b| {
+            b.iter(|| cpu.linear_backward_weight(&mut dw, true, &dy, &x, m, k, n))
+        });
         group.bench_function("weight gradient, gemm crate", |b| {
             b.iter(|| peer((n, k, m), &mut dw, true, (&dy, [1, n]), (&x, [k, 1])));
         });
@@ -184,18 +188,18 @@ fn head(criterion: &mut Criterion) {
     let (hidden, unembed) = (values(&cpu, shape.rows * shape.width), values(&cpu, shape.vocab * shape.width));
     let targets: Vec<u32> = (0..shape.rows as u32).collect();
     let wants = HeadWants { entropy: true, mean_logit: false, argmax: true };
-    let output = cpu.head(&hidden, &unembed, &targets, shape, wants);
+    let output = cpu.head(&hidden, &unembed, &targets, shape, wants, None);
     let d_logp = vec![1.0; shape.rows];
     let (mut d_hidden, mut d_unembed) = (cpu.zeros(hidden.len()), cpu.zeros(unembed.len()));
     let product = (2 * shape.rows * shape.width * shape.vocab) as u64;
     let mut group = criterion.benchmark_group("head 2048x512, vocabulary 8192");
     group.throughput(Throughput::Elements(product));
-    group.bench_function("forward", |b| b.iter(|| cpu.head(&hidden, &unembed, &targets, shape, wants)));
+    group.bench_function("forward", |b| b.iter(|| cpu.head(&hidden, &unembed, &targets, shape, wants, None)));
     group.throughput(Throughput::Elements(3 * product));
     group.bench_function("backward", |b| {
         b.iter(|| {
             let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
-            cpu.head_backward(to_hidden, to_unembed, &hidden, &unembed, &targets, &output, &d_logp, &[], shape);
+            cpu.head_backward(to_hidden, to_unembed, &hidden, &unembed, &targets, &output, None, &d_logp, &[], shape);
         });
     });
 }

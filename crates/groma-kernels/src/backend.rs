@@ -101,6 +101,18 @@ pub struct HeadShape {
     pub temperature: f32,
 }
 
+/// Most logits that a recorded head keeps for its backward pass, 64 MiB: computing them anew is a fifth of what a head's
+/// training costs.
+const KEPT_LOGITS: usize = 1 << 24;
+
+impl HeadShape {
+    /// Whether a recorded head keeps its logits: there are not many, and they are neither capped nor divided.
+    pub fn keeps_logits(&self) -> bool {
+        let few = self.rows.checked_mul(self.vocab).is_some_and(|logits| logits <= KEPT_LOGITS);
+        few && self.softcap.is_none() && self.temperature == 1.0
+    }
+}
+
 /// What the log-probability head computes for each row besides the log-sum-exp, which it always does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadWants {
@@ -218,20 +230,24 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         inputs: usize,
         outputs: usize,
     );
-    /// `dx += dy w`.
+    /// `dx += dy w`, or `dx = dy w` if the gradient is `fresh`, whatever `dx` holds.
+    #[allow(clippy::too_many_arguments)]
     fn linear_backward_input(
         &self,
         dx: &mut Buffer,
+        fresh: bool,
         dy: &Buffer,
         w: &Buffer,
         rows: usize,
         inputs: usize,
         outputs: usize,
     );
-    /// `dw += dyᵀ x`.
+    /// `dw += dyᵀ x`, or `dw = dyᵀ x` if the gradient is `fresh`, whatever `dw` holds.
+    #[allow(clippy::too_many_arguments)]
     fn linear_backward_weight(
         &self,
         dw: &mut Buffer,
+        fresh: bool,
         dy: &Buffer,
         x: &Buffer,
         rows: usize,
@@ -378,7 +394,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Turns the gradient after an edit into the gradient before it, in place; `before` is the unedited buffer.
     fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit);
 
-    /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists.
+    /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists,
+    /// but for `logits`, which receives all of them in an order of the backend's, for [`Backend::head_backward`].
     /// hidden `[rows, width]`, unembed `[vocab, width]`.
     fn head(
         &self,
@@ -387,8 +404,10 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         targets: &[u32],
         shape: HeadShape,
         wants: HeadWants,
+        logits: Option<&mut Buffer>,
     ) -> HeadOutput;
-    /// Gradient of `sum d_logp[i] * logp[i] + sum d_entropy[i] * entropy[i]` (`d_entropy` empty: none).
+    /// Gradient of `sum d_logp[i] * logp[i] + sum d_entropy[i] * entropy[i]` (`d_entropy` empty: none). Logits that the
+    /// forward pass did not keep are computed anew; the result is the same to the bit.
     #[allow(clippy::too_many_arguments)]
     fn head_backward(
         &self,
@@ -398,6 +417,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         unembed: &Buffer,
         targets: &[u32],
         output: &HeadOutput,
+        logits: Option<Buffer>,
         d_logp: &[f32],
         d_entropy: &[f32],
         shape: HeadShape,

@@ -165,6 +165,7 @@ impl Backend for Cpu {
     fn linear_backward_input(
         &self,
         dx: &mut Buffer,
+        fresh: bool,
         dy: &Buffer,
         w: &Buffer,
         rows: usize,
@@ -172,12 +173,13 @@ impl Backend for Cpu {
         outputs: usize,
     ) {
         debug_assert_eq!((dx.len(), w.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::backward_input(self, dx.host_mut(), dy.host(), w, rows, inputs, outputs);
+        linear::backward_input(self, dx.host_mut(), fresh, dy.host(), w, rows, inputs, outputs);
     }
 
     fn linear_backward_weight(
         &self,
         dw: &mut Buffer,
+        fresh: bool,
         dy: &Buffer,
         x: &Buffer,
         rows: usize,
@@ -185,7 +187,7 @@ impl Backend for Cpu {
         outputs: usize,
     ) {
         debug_assert_eq!((x.len(), dw.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::backward_weight(self, dw.host_mut(), dy.host(), x.host(), rows, inputs, outputs);
+        linear::backward_weight(self, dw.host_mut(), fresh, dy.host(), x.host(), rows, inputs, outputs);
     }
 
     fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize) {
@@ -377,8 +379,9 @@ impl Backend for Cpu {
         targets: &[u32],
         shape: HeadShape,
         wants: HeadWants,
+        logits: Option<&mut Buffer>,
     ) -> HeadOutput {
-        head::forward(self, hidden.host(), unembed, targets, shape, wants)
+        head::forward(self, hidden.host(), unembed, targets, shape, wants, logits.map(Buffer::host_mut))
     }
 
     fn head_backward(
@@ -389,13 +392,14 @@ impl Backend for Cpu {
         unembed: &Buffer,
         targets: &[u32],
         output: &HeadOutput,
+        logits: Option<Buffer>,
         d_logp: &[f32],
         d_entropy: &[f32],
         shape: HeadShape,
     ) {
         let given = head::Given { targets, output, d_logp, d_entropy };
         let (d_hidden, d_unembed) = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
-        head::backward(self, d_hidden, d_unembed, (hidden.host(), unembed), given, shape);
+        head::backward(self, d_hidden, d_unembed, (hidden.host(), unembed), given, logits, shape);
     }
 
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {

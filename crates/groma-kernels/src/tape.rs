@@ -37,26 +37,82 @@ pub struct Var {
     buffer: Arc<Buffer>,
     /// `None`: no gradient flows here.
     key: Option<Key>,
+    /// How to have the values again, where that is cheaper than keeping them.
+    recipe: Option<Arc<Recipe>>,
+}
+
+/// Values that are made again in the backward pass.
+#[derive(Debug)]
+enum Recipe {
+    Activation { x: Var, kind: Activation },
+    Gated { gate: Var, up: Var, kind: Activation },
+}
+
+impl Recipe {
+    fn values(&self, backend: &dyn Backend) -> Buffer {
+        match self {
+            Recipe::Activation { x, kind } => {
+                let mut y = backend.scratch(x.buffer.len());
+                backend.activation(&mut y, &x.buffer, *kind);
+                y
+            }
+            Recipe::Gated { gate, up, kind } => {
+                let mut y = backend.scratch(gate.buffer.len());
+                backend.gated(&mut y, &gate.buffer, &up.buffer, *kind);
+                y
+            }
+        }
+    }
+}
+
+/// An input that the backward pass reads.
+#[derive(Debug)]
+enum Saved {
+    Kept(Arc<Buffer>),
+    Again(Arc<Recipe>),
+}
+
+impl Saved {
+    fn of(x: &Var) -> Self {
+        match &x.recipe {
+            Some(recipe) => Saved::Again(recipe.clone()),
+            None => Saved::Kept(x.buffer.clone()),
+        }
+    }
+
+    fn values(self, backend: &dyn Backend) -> Arc<Buffer> {
+        match self {
+            Saved::Kept(buffer) => buffer,
+            Saved::Again(recipe) => Arc::new(recipe.values(backend)),
+        }
+    }
 }
 
 impl Var {
     /// A parameter; its gradient is collected when `trainable`.
     pub fn parameter(id: ParameterId, buffer: Arc<Buffer>, rows: usize, width: usize, trainable: bool) -> Self {
         assert_eq!(buffer.len(), rows * width, "a parameter's buffer has its shape");
-        Var { rows, width, buffer, key: trainable.then_some(Key::Parameter(id)) }
+        Var { rows, width, buffer, key: trainable.then_some(Key::Parameter(id)), recipe: None }
     }
 
     /// A value that nothing differentiates (until it is watched).
     pub fn constant(buffer: Buffer, rows: usize, width: usize) -> Self {
         assert_eq!(buffer.len(), rows * width, "a constant's buffer has its shape");
-        Var { rows, width, buffer: Arc::new(buffer), key: None }
+        Var { rows, width, buffer: Arc::new(buffer), key: None, recipe: None }
     }
 
     /// Overwrites the listed rows with those of `new`; copies the buffer first if another variable shares it.
     pub fn scatter_rows(&mut self, backend: &dyn Backend, index: &[u32], new: &Var) {
         assert!(new.width == self.width && new.rows == index.len(), "the new rows fit");
         assert!(index.iter().all(|&i| (i as usize) < self.rows), "row indices lie within the matrix");
+        self.recipe = None;
         backend.scatter_rows(Arc::make_mut(&mut self.buffer), &new.buffer, index, self.width);
+    }
+
+    /// Remembers how the values are made, if a gradient flows here.
+    fn made_by(self, recipe: impl FnOnce() -> Recipe) -> Self {
+        let recipe = self.key.map(|_| Arc::new(recipe()));
+        Var { recipe, ..self }
     }
 
     /// Number of rows.
@@ -203,7 +259,9 @@ enum Op {
         ids: Arc<[u32]>,
     },
     Linear {
-        x: Var,
+        x: Option<Key>,
+        rows: usize,
+        inputs: Saved,
         w: Var,
         bias: Option<Key>,
     },
@@ -274,6 +332,7 @@ enum Op {
         unembed: Var,
         targets: Arc<[u32]>,
         output: Arc<HeadOutput>,
+        logits: Option<Buffer>,
         shape: HeadShape,
     },
 }
@@ -343,7 +402,7 @@ impl Tape {
             self.ops.push((node, op(&buffer)));
             Key::Node(node)
         });
-        Var { rows, width, buffer, key }
+        Var { rows, width, buffer, key, recipe: None }
     }
 
     /// Rows of `table` by id; ids must be below the table's rows.
@@ -368,7 +427,9 @@ impl Tape {
         self.backend.linear(&mut y, &x.buffer, &w.buffer, bias.map(|b| &*b.buffer), x.rows, x.width, w.rows);
         let tracked = x.key.is_some() || w.key.is_some() || bias.is_some_and(|b| b.key.is_some());
         self.push(y, x.rows, w.rows, tracked, |_| Op::Linear {
-            x: x.clone(),
+            x: x.key,
+            rows: x.rows,
+            inputs: Saved::of(x),
             w: w.clone(),
             bias: bias.and_then(|b| b.key),
         })
@@ -453,7 +514,8 @@ impl Tape {
     pub fn activation(&mut self, x: &Var, kind: Activation) -> Var {
         let mut y = self.backend.scratch(x.buffer.len());
         self.backend.activation(&mut y, &x.buffer, kind);
-        self.push(y, x.rows, x.width, x.key.is_some(), |_| Op::Activation { x: x.clone(), kind })
+        let y = self.push(y, x.rows, x.width, x.key.is_some(), |_| Op::Activation { x: x.clone(), kind });
+        y.made_by(|| Recipe::Activation { x: x.clone(), kind })
     }
 
     /// `f(gate) * up`.
@@ -462,7 +524,9 @@ impl Tape {
         let mut y = self.backend.scratch(gate.buffer.len());
         self.backend.gated(&mut y, &gate.buffer, &up.buffer, kind);
         let tracked = gate.key.is_some() || up.key.is_some();
-        self.push(y, gate.rows, gate.width, tracked, |_| Op::Gated { gate: gate.clone(), up: up.clone(), kind })
+        let y =
+            self.push(y, gate.rows, gate.width, tracked, |_| Op::Gated { gate: gate.clone(), up: up.clone(), kind });
+        y.made_by(|| Recipe::Gated { gate: gate.clone(), up: up.clone(), kind })
     }
 
     /// `a + b`.
@@ -551,15 +615,19 @@ impl Tape {
         assert_eq!(hidden.rows, targets.len(), "each hidden state has a target");
         assert!(targets.iter().all(|&id| (id as usize) < unembed.rows), "targets are below the vocabulary size");
         let shape = HeadShape { rows: hidden.rows, width: hidden.width, vocab: unembed.rows, softcap, temperature };
-        let output = Arc::new(self.backend.head(&hidden.buffer, &unembed.buffer, targets, shape, wants));
-        let tracked = hidden.key.is_some() || unembed.key.is_some();
-        let key = (self.recording && tracked).then(|| {
+        let recorded = self.recording && (hidden.key.is_some() || unembed.key.is_some());
+        let keep = recorded && shape.keeps_logits();
+        let mut logits = keep.then(|| self.backend.scratch(shape.rows * shape.vocab));
+        let output = self.backend.head(&hidden.buffer, &unembed.buffer, targets, shape, wants, logits.as_mut());
+        let output = Arc::new(output);
+        let key = recorded.then(|| {
             let node = self.fresh();
             let op = Op::Head {
                 hidden: hidden.clone(),
                 unembed: unembed.clone(),
                 targets: targets.clone(),
                 output: output.clone(),
+                logits,
                 shape,
             };
             self.ops.push((node, op));

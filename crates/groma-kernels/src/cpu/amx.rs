@@ -236,7 +236,9 @@ unsafe fn with_edges<U: Unit>(tile: &Tile) {
         for (i, row) in beside.0.iter_mut().enumerate().take(rows) {
             match tile.start {
                 Start::Zero => {}
-                Start::Result => row[..columns].copy_from_slice(std::slice::from_raw_parts(c.add(i * c_stride), columns)),
+                Start::Result => {
+                    row[..columns].copy_from_slice(std::slice::from_raw_parts(c.add(i * c_stride), columns))
+                }
                 Start::Columns(values) => row[..columns].copy_from_slice(std::slice::from_raw_parts(values, columns)),
             }
         }

@@ -157,6 +157,8 @@ multiversion! {
 /// A run of the vocabulary, for a chunk of rows.
 #[derive(Clone, Debug)]
 struct Part {
+    /// Logits of the parts before.
+    offset: usize,
     first_row: usize,
     rows: usize,
     first_token: usize,
@@ -171,9 +173,32 @@ fn parts(shape: HeadShape) -> impl Iterator<Item = Part> {
         let wide = (LOGITS / rows / BLOCK).max(1) * BLOCK;
         (0..shape.vocab).step_by(wide).map(move |first_token| {
             let tokens = wide.min(shape.vocab - first_token);
-            Part { first_row, rows, first_token, tokens }
+            Part { offset: first_row * shape.vocab + rows * first_token, first_row, rows, first_token, tokens }
         })
     })
+}
+
+/// Where the logits of a part are: among those that are kept, or in memory for this part alone.
+enum Place<'a> {
+    Kept(&'a mut [f32]),
+    Own(Lease),
+}
+
+impl<'a> Place<'a> {
+    fn new(cpu: &Cpu, part: &Part, kept: Option<&'a mut [f32]>) -> Self {
+        let len = part.rows * part.tokens;
+        match kept {
+            Some(all) => Place::Kept(&mut all[part.offset..][..len]),
+            None => Place::Own(Lease::new(&cpu.pool, len)),
+        }
+    }
+
+    fn values(&mut self) -> &mut [f32] {
+        match self {
+            Place::Kept(values) => values,
+            Place::Own(lease) => lease,
+        }
+    }
 }
 
 /// The raw logits of a part.
@@ -214,6 +239,11 @@ fn row_sums(
     sums
 }
 
+/// Whether finished logits are raw ones, so that they may be kept for the backward pass.
+fn are_final(shape: &HeadShape) -> bool {
+    shape.softcap.is_none() && shape.temperature == 1.0
+}
+
 /// See [`crate::Backend::head`].
 pub(crate) fn forward(
     cpu: &Cpu,
@@ -222,13 +252,16 @@ pub(crate) fn forward(
     targets: &[u32],
     shape: HeadShape,
     wants: HeadWants,
+    mut kept: Option<&mut [f32]>,
 ) -> HeadOutput {
     assert!(targets.len() == shape.rows && hidden.len() == shape.rows * shape.width);
+    assert!(kept.as_ref().is_none_or(|kept| kept.len() == shape.rows * shape.vocab && are_final(&shape)));
     let mut sums = vec![Sums::NONE; shape.rows];
     for part in parts(shape) {
-        let mut raw = Lease::new(&cpu.pool, part.rows * part.tokens);
-        logits(cpu, &part, hidden, unembed, shape, &mut raw);
-        let shared = SharedMut::new(&mut raw);
+        let mut place = Place::new(cpu, &part, kept.as_deref_mut());
+        let raw = place.values();
+        logits(cpu, &part, hidden, unembed, shape, raw);
+        let shared = SharedMut::new(raw);
         let next = rayon_map(part.rows, part.rows * part.tokens * 8, |row| {
             // SAFETY: each task has its own row.
             let logits = unsafe { shared.slice(row * part.tokens, part.tokens) };
@@ -298,19 +331,24 @@ pub(crate) fn backward(
     mut d_unembed: Option<&mut [f32]>,
     (hidden, unembed): (&[f32], &Buffer),
     given: Given<'_>,
+    mut kept: Option<Buffer>,
     shape: HeadShape,
 ) {
     let width = shape.width;
     assert!(hidden.len() == shape.rows * width && given.d_logp.len() == shape.rows);
     let recomputed = (!given.d_entropy.is_empty() && given.output.entropy.is_empty()).then(|| {
         let wants = HeadWants { entropy: true, ..HeadWants::default() };
-        forward(cpu, hidden, unembed, given.targets, shape, wants).entropy
+        forward(cpu, hidden, unembed, given.targets, shape, wants, None).entropy
     });
     let entropy = recomputed.as_deref().unwrap_or(&given.output.entropy);
     for part in parts(shape) {
-        let mut raw = Lease::new(&cpu.pool, part.rows * part.tokens);
-        logits(cpu, &part, hidden, unembed, shape, &mut raw);
-        gradients(cpu, &part, &mut raw, entropy, given, &shape);
+        let mut place = Place::new(cpu, &part, kept.as_mut().map(Buffer::host_mut));
+        let is_kept = matches!(place, Place::Kept(_));
+        let raw = place.values();
+        if !is_kept {
+            logits(cpu, &part, hidden, unembed, shape, raw);
+        }
+        gradients(cpu, &part, raw, entropy, given, &shape);
         let rows = part.first_row * width..(part.first_row + part.rows) * width;
         let tokens = part.first_token * width..(part.first_token + part.tokens) * width;
         if let Some(d_hidden) = d_hidden.as_deref_mut() {
@@ -320,13 +358,13 @@ pub(crate) fn backward(
                 None => Right::Plain(Operand::columns(&unembed.host()[tokens.clone()], width)),
             };
             let to = &mut d_hidden[rows.clone()];
-            multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(&raw, part.tokens), b, to, Initial::Result);
+            multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(raw, part.tokens), b, to, Initial::Result);
         }
         if let Some(d_unembed) = d_unembed.as_deref_mut() {
             let size = Size { m: part.tokens, n: width, k: part.rows };
             let b = Right::Plain(Operand::columns(&hidden[rows], width));
             let to = &mut d_unembed[tokens];
-            multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(&raw, part.tokens), b, to, Initial::Result);
+            multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(raw, part.tokens), b, to, Initial::Result);
         }
     }
 }

@@ -39,6 +39,11 @@ fn packed<'a>(
     copy.get().filter(|packed| packed.fits(cpu.arithmetic, columns, inner))
 }
 
+/// What a gradient starts from.
+fn initial(fresh: bool) -> Initial<'static> {
+    if fresh { Initial::Zero } else { Initial::Result }
+}
+
 /// `y = x wᵀ + bias`; y `[rows, outputs]`, x `[rows, inputs]`, w `[outputs, inputs]`.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward(
@@ -57,10 +62,12 @@ pub(crate) fn forward(
     multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
 }
 
-/// `dx += dy w`.
+/// `dx += dy w`, or `dx = dy w` if fresh.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn backward_input(
     cpu: &Cpu,
     dx: &mut [f32],
+    fresh: bool,
     dy: &[f32],
     w: &Buffer,
     rows: usize,
@@ -69,13 +76,15 @@ pub(crate) fn backward_input(
 ) {
     let right = right(backward_copy(cpu, w, inputs, outputs), Operand::columns(w.host(), inputs));
     let size = Size { m: rows, n: inputs, k: outputs };
-    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, Initial::Result);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, initial(fresh));
 }
 
-/// `dw += dyᵀ x`.
+/// `dw += dyᵀ x`, or `dw = dyᵀ x` if fresh.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn backward_weight(
     cpu: &Cpu,
     dw: &mut [f32],
+    fresh: bool,
     dy: &[f32],
     x: &[f32],
     rows: usize,
@@ -84,5 +93,5 @@ pub(crate) fn backward_weight(
 ) {
     let size = Size { m: outputs, n: inputs, k: rows };
     let right = Right::Plain(Operand::columns(x, inputs));
-    multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, Initial::Result);
+    multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, initial(fresh));
 }

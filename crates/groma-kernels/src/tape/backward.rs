@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Cotangent, Gradients, Key, Op, Tape, Var, WatchedGradients};
+use super::{Cotangent, Gradients, Key, Op, Saved, Tape, Var, WatchedGradients};
 use crate::{Backend, Buffer};
 
 /// Gradients on their way: those of nodes may be shared until somebody adds to them.
@@ -14,15 +14,20 @@ struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// Hands out the gradient of `key` so far, to be added to and given back; `None` where nobody wants it.
-    fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
-        let held = match key? {
+    /// Takes out the gradient of `key` so far, if there is any.
+    fn take(&mut self, key: Key) -> Option<Buffer> {
+        match key {
             Key::Parameter(id) => self.parameters.buffers.remove(&id),
             Key::Node(node) => {
                 let shared = self.nodes.remove(&node);
                 shared.map(|shared| Arc::try_unwrap(shared).unwrap_or_else(|shared| (*shared).clone()))
             }
-        };
+        }
+    }
+
+    /// Hands out the gradient of `key` so far, to be added to and given back; `None` where nobody wants it.
+    fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
+        let held = self.take(key?);
         Some(held.unwrap_or_else(|| self.backend.zeros(len)))
     }
 
@@ -45,6 +50,16 @@ impl Flow<'_> {
             add(&*self.backend, &mut buffer);
             self.give_back(key, Some(buffer));
         }
+    }
+
+    /// Sets the gradient of `key` through `add`, which adds to it, or overwrites it where it is fresh.
+    fn fill_or_add(&mut self, key: Option<Key>, len: usize, add: impl FnOnce(&dyn Backend, &mut Buffer, bool)) {
+        let Some(wanted) = key else { return };
+        let held = self.take(wanted);
+        let fresh = held.is_none();
+        let mut buffer = held.unwrap_or_else(|| self.backend.scratch(len));
+        add(&*self.backend, &mut buffer, fresh);
+        self.give_back(key, Some(buffer));
     }
 
     /// Adds a whole gradient; the first one to arrive is shared instead of copied.
@@ -84,15 +99,9 @@ impl Tape {
         }
         let mut watched = WatchedGradients::default();
         while let Some((node, op)) = self.ops.pop() {
-            if let Op::Head { hidden, unembed, targets, output, shape } = &op {
-                if let Some((d_logp, d_entropy)) = heads.get(&node) {
-                    let (h, u) = (&hidden.buffer, &unembed.buffer);
-                    let mut dh = flow.lend(hidden.key, h.len());
-                    let mut du = flow.lend(unembed.key, u.len());
-                    let backend = &flow.backend;
-                    backend.head_backward(dh.as_mut(), du.as_mut(), h, u, targets, output, d_logp, d_entropy, *shape);
-                    flow.give_back(hidden.key, dh);
-                    flow.give_back(unembed.key, du);
+            if let Op::Head { .. } = op {
+                if let Some(cotangent) = heads.get(&node) {
+                    head(&mut flow, op, *cotangent);
                 }
                 continue;
             }
@@ -117,7 +126,7 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
         Op::Embed { table, table_len, width, ids } => {
             flow.add_with(Some(table), table_len, |b, d| b.embed_backward(d, dy, &ids, width));
         }
-        Op::Linear { x, w, bias } => linear(flow, &x, &w, bias, dy),
+        Op::Linear { x, rows, inputs, w, bias } => linear(flow, (x, rows, inputs), &w, bias, dy),
         Op::Norm { x, weight, bias, stats, shape } => {
             let w = weight.as_ref().map(|w| &*w.buffer);
             let w_key = weight.as_ref().and_then(|w| w.key);
@@ -186,9 +195,34 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
     }
 }
 
-fn linear(flow: &mut Flow, x: &Var, w: &Var, bias: Option<Key>, dy: &Arc<Buffer>) {
-    let (rows, inputs, outputs) = (x.rows, x.width, w.rows);
-    flow.add_with(x.key, x.buffer.len(), |b, d| b.linear_backward_input(d, dy, &w.buffer, rows, inputs, outputs));
-    flow.add_with(w.key, w.buffer.len(), |b, d| b.linear_backward_weight(d, dy, &x.buffer, rows, inputs, outputs));
+/// Sends the gradient of log-probabilities and entropies on.
+fn head(flow: &mut Flow, op: Op, (d_logp, d_entropy): (&[f32], &[f32])) {
+    let Op::Head { hidden, unembed, targets, output, logits, shape } = op else { return };
+    let (h, u) = (&hidden.buffer, &unembed.buffer);
+    let mut dh = flow.lend(hidden.key, h.len());
+    let mut du = flow.lend(unembed.key, u.len());
+    let backend = &flow.backend;
+    backend.head_backward(dh.as_mut(), du.as_mut(), h, u, &targets, &output, logits, d_logp, d_entropy, shape);
+    flow.give_back(hidden.key, dh);
+    flow.give_back(unembed.key, du);
+}
+
+fn linear(
+    flow: &mut Flow,
+    (x, rows, inputs): (Option<Key>, usize, Saved),
+    w: &Var,
+    bias: Option<Key>,
+    dy: &Arc<Buffer>,
+) {
+    let (width, outputs) = (w.width, w.rows);
+    flow.fill_or_add(x, rows * width, |b, d, fresh| {
+        b.linear_backward_input(d, fresh, dy, &w.buffer, rows, width, outputs);
+    });
+    if w.key.is_some() {
+        let x = inputs.values(&*flow.backend);
+        flow.fill_or_add(w.key, w.buffer.len(), |b, d, fresh| {
+            b.linear_backward_weight(d, fresh, dy, &x, rows, width, outputs);
+        });
+    }
     flow.add_with(bias, outputs, |b, d| b.sum_rows(d, dy, rows, outputs));
 }

@@ -47,7 +47,7 @@ impl Problem {
     fn forward(&self, cpu: &Cpu, rows: usize, frozen: bool) -> HeadOutput {
         let shape = HeadShape { rows, ..self.shape };
         let hidden = cpu.upload(&self.hidden[..rows * shape.width]);
-        cpu.head(&hidden, &self.weights(cpu, frozen), &self.targets[..rows], shape, ALL)
+        cpu.head(&hidden, &self.weights(cpu, frozen), &self.targets[..rows], shape, ALL, None)
     }
 
     fn check_forward(&self) {
@@ -66,13 +66,26 @@ impl Problem {
     }
 
     fn backward(&self, cpu: &Cpu, d_logp: &[f32], d_entropy: &[f32], wants: HeadWants, frozen: bool) -> [Vec<f32>; 2] {
+        self.backward_from(cpu, (d_logp, d_entropy), wants, frozen, false)
+    }
+
+    fn backward_from(
+        &self,
+        cpu: &Cpu,
+        (d_logp, d_entropy): (&[f32], &[f32]),
+        wants: HeadWants,
+        frozen: bool,
+        keep: bool,
+    ) -> [Vec<f32>; 2] {
         let (hidden, unembed) = (cpu.upload(&self.hidden), self.weights(cpu, frozen));
-        let output = cpu.head(&hidden, &unembed, &self.targets, self.shape, wants);
+        let mut logits = keep.then(|| cpu.scratch(self.shape.rows * self.shape.vocab));
+        let output = cpu.head(&hidden, &unembed, &self.targets, self.shape, wants, logits.as_mut());
         let mut d_hidden = cpu.upload(&vec![0.5; hidden.len()]);
         let mut d_unembed = cpu.upload(&vec![-0.5; unembed.len()]);
         let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
         let (targets, shape) = (&self.targets, self.shape);
-        cpu.head_backward(to_hidden, to_unembed, &hidden, &unembed, targets, &output, d_logp, d_entropy, shape);
+        let (h, u) = (&hidden, &unembed);
+        cpu.head_backward(to_hidden, to_unembed, h, u, targets, &output, logits, d_logp, d_entropy, shape);
         [cpu.download(&d_hidden), cpu.download(&d_unembed)]
     }
 
@@ -177,6 +190,21 @@ fn gradients_do_not_depend_on_threads_or_freezing() {
         for threads in 2..=3 {
             let got = on_threads(threads, || problem.backward(&cpu, &d_logp, &d_logp, ALL, true));
             (0..2).for_each(|i| assert_same(&got[i], &one[i], "gradients"));
+        }
+    }
+}
+
+#[test]
+fn kept_logits_give_the_same_gradient_to_the_bit() {
+    for (rows, vocab) in [(3, 40), (700, 1500), (530, 9000)] {
+        let problem = Problem::new(HeadShape { rows, width: 12, vocab, softcap: None, temperature: 1.0 });
+        assert!(problem.shape.keeps_logits());
+        let (d_logp, d_entropy) = (values(rows, 5), values(rows, 6));
+        for cpu in backends() {
+            let of = |keep| problem.backward_from(&cpu, (&d_logp, &d_entropy), ALL, false, keep);
+            let (again, kept) = (of(false), of(true));
+            assert_same(&kept[0], &again[0], "hidden states");
+            assert_same(&kept[1], &again[1], "unembedding");
         }
     }
 }

@@ -34,17 +34,33 @@ fn check(cpu: &Cpu, rows: usize, inputs: usize, outputs: usize, frozen: bool) {
 
     let before = cpu.upload(&values(rows * inputs, 5));
     let mut dx = before.clone();
-    cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
+    cpu.linear_backward_input(&mut dx, false, &dy, &w, rows, inputs, outputs);
     let start = |i, j| at(&before, i * inputs + j);
     let want = product((rows, inputs, outputs), start, |i, l| of(&dy, i * outputs + l), |l, j| of(&w, l * inputs + j));
     assert_close(dx.host(), &want, 2e-6 * (outputs as f64).sqrt(), &format!("dx, {what}"));
 
     let before = cpu.upload(&values(outputs * inputs, 6));
     let mut dw = before.clone();
-    cpu.linear_backward_weight(&mut dw, &dy, &x, rows, inputs, outputs);
+    cpu.linear_backward_weight(&mut dw, false, &dy, &x, rows, inputs, outputs);
     let start = |i, j| at(&before, i * inputs + j);
     let want = product((outputs, inputs, rows), start, |i, l| of(&dy, l * outputs + i), |l, j| of(&x, l * inputs + j));
     assert_close(dw.host(), &want, 2e-6 * (rows as f64).sqrt().max(1.0), &format!("dw, {what}"));
+}
+
+/// Fresh gradients are those added to zeros.
+fn check_fresh(cpu: &Cpu, rows: usize, inputs: usize, outputs: usize) {
+    let (x, dy) = (cpu.upload(&values(rows * inputs, 1)), cpu.upload(&values(rows * outputs, 2)));
+    let w = cpu.upload(&values(outputs * inputs, 3));
+    let of = |fresh: bool| {
+        let start = |len| cpu.upload(&vec![if fresh { f32::NAN } else { 0.0 }; len]);
+        let (mut dx, mut dw) = (start(rows * inputs), start(outputs * inputs));
+        cpu.linear_backward_input(&mut dx, fresh, &dy, &w, rows, inputs, outputs);
+        cpu.linear_backward_weight(&mut dw, fresh, &dy, &x, rows, inputs, outputs);
+        (cpu.download(&dx), cpu.download(&dw))
+    };
+    let (added, fresh) = (of(false), of(true));
+    assert_same(&fresh.0, &added.0, "dx");
+    assert_same(&fresh.1, &added.1, "dw");
 }
 
 proptest! {
@@ -53,6 +69,7 @@ proptest! {
     fn products_are_right(rows in 0usize..70, inputs in 1usize..90, outputs in 1usize..110, frozen: bool) {
         for cpu in product_backends() {
             check(&cpu, rows, inputs, outputs, frozen);
+            check_fresh(&cpu, rows, inputs, outputs);
         }
     }
 }
@@ -104,8 +121,8 @@ fn gradients_do_not_depend_on_threads() {
         let w = cpu.upload(&values(outputs * inputs, 3));
         let gradients = || {
             let (mut dx, mut dw) = (cpu.zeros(rows * inputs), cpu.zeros(outputs * inputs));
-            cpu.linear_backward_input(&mut dx, &dy, &w, rows, inputs, outputs);
-            cpu.linear_backward_weight(&mut dw, &dy, &x, rows, inputs, outputs);
+            cpu.linear_backward_input(&mut dx, false, &dy, &w, rows, inputs, outputs);
+            cpu.linear_backward_weight(&mut dw, false, &dy, &x, rows, inputs, outputs);
             (cpu.download(&dx), cpu.download(&dw))
         };
         let one = on_threads(1, gradients);
@@ -167,6 +184,7 @@ fn bf16_differs_from_f32_by_no_more_than_its_bound() {
 
 #[test]
 fn a_level_without_bf16_computes_in_f32_and_says_so() {
-    let cpu = Cpu::with_level(groma_kernels::Level::Portable).expect("every machine has it").with_precision(Precision::Bf16);
+    let cpu =
+        Cpu::with_level(groma_kernels::Level::Portable).expect("every machine has it").with_precision(Precision::Bf16);
     assert_eq!((cpu.precision(), cpu.name()), (Precision::F32, "cpu portable".to_owned()));
 }
