@@ -77,8 +77,8 @@ impl Forest {
     }
 
     /// Runs the model and its log-probability head.
-    pub(crate) fn forward(&self, model: &Transformer, mut tape: Tape, run: Run) -> Result<Scored, Error> {
-        let mut pass = Pass { adapter: run.adapter, dropout: run.dropout, ..Pass::default() };
+    pub(crate) fn forward<'m>(&self, model: &'m Transformer, mut tape: Tape<'m>, run: Run) -> Result<Scored<'m>, Error> {
+        let mut pass = run.pass();
         let hidden = model.hidden(&mut tape, &self.tree, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
@@ -86,13 +86,13 @@ impl Forest {
     }
 
     /// Runs the model up to the last row of each sequence and the score head behind it; the row's scores, in order.
-    pub(crate) fn forward_scores(
+    pub(crate) fn forward_scores<'m>(
         &self,
-        model: &Transformer,
-        tape: &mut Tape,
+        model: &'m Transformer,
+        tape: &mut Tape<'m>,
         run: Run,
     ) -> Result<groma_kernels::Var, Error> {
-        let mut pass = Pass { adapter: run.adapter, dropout: run.dropout, ..Pass::default() };
+        let mut pass = run.pass();
         let hidden = model.hidden(tape, &self.tree, &mut pass)?;
         let last: Arc<[u32]> =
             self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
@@ -108,18 +108,26 @@ pub(crate) struct Run {
     pub(crate) adapter: bool,
     /// Draws dropout; `None` for none.
     pub(crate) dropout: Option<Seed>,
+    /// Whether the backward pass runs each block again (see [`Pass::recompute`]).
+    pub(crate) recompute: bool,
     /// What the head computes beside log-probabilities.
     pub(crate) wants: HeadWants,
 }
 
+impl Run {
+    fn pass(&self) -> Pass<'static> {
+        Pass { adapter: self.adapter, dropout: self.dropout, recompute: self.recompute, ..Pass::default() }
+    }
+}
+
 /// Log-probabilities of a forest, and the tape that differentiates them.
 #[derive(Debug)]
-pub(crate) struct Scored {
-    tape: Tape,
+pub(crate) struct Scored<'m> {
+    tape: Tape<'m>,
     head: HeadVar,
 }
 
-impl Scored {
+impl Scored<'_> {
     /// By slot.
     pub(crate) fn output(&self) -> &HeadOutput {
         self.head.output()

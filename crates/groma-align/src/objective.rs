@@ -37,28 +37,31 @@ pub(crate) struct Context<'a> {
     pub(crate) micro: usize,
     /// Draws dropout; `None` for none.
     pub(crate) dropout: Option<Seed>,
+    /// Whether the backward pass runs each block again.
+    pub(crate) recompute: bool,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// A tape that records where gradients are collected.
-    pub(crate) fn tape(&self) -> Tape {
+    pub(crate) fn tape(&self) -> Tape<'a> {
         let backend = self.model.backend().clone();
         if self.gradients.is_some() { Tape::recording(backend) } else { Tape::inference(backend) }
     }
 
     /// A tape that never records.
-    pub(crate) fn inference(&self) -> Tape {
+    pub(crate) fn inference(&self) -> Tape<'a> {
         Tape::inference(self.model.backend().clone())
     }
 
     /// The policy's pass over the micro-batch of that number.
     pub(crate) fn policy(&self, micro: usize) -> Run {
         let dropout = self.dropout.map(|seed| seed.index(micro as u64));
-        Run { adapter: true, dropout, wants: HeadWants { entropy: true, mean_logit: true, argmax: true } }
+        let wants = HeadWants { entropy: true, mean_logit: true, argmax: true };
+        Run { adapter: true, dropout, recompute: self.recompute, wants }
     }
 }
 
 /// A pass without dropout that yields log-probabilities alone.
 pub(crate) fn plain(adapter: bool) -> Run {
-    Run { adapter, dropout: None, wants: HeadWants::default() }
+    Run { adapter, dropout: None, recompute: false, wants: HeadWants::default() }
 }

@@ -334,6 +334,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 metrics: &mut metrics,
                 micro: training.per_device_train_batch_size,
                 dropout: self.dropout.map(|seed| seed.index(step)),
+                recompute: training.gradient_checkpointing,
             },
             &units,
         )?;
@@ -459,7 +460,8 @@ fn measure(
     units: &[usize],
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    objective.batch(&mut Context { model, gradients: None, metrics, micro: units.len().max(1), dropout: None }, units)
+    let micro = units.len().max(1);
+    objective.batch(&mut Context { model, gradients: None, metrics, micro, dropout: None, recompute: false }, units)
 }
 
 /// Whether a path holds a checkpoint that could be resumed.

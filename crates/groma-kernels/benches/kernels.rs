@@ -46,12 +46,12 @@ mod chains {
 
     /// Runs the chains on the calling thread; the number of operations, or `None` without the instructions.
     pub(super) fn run(level: groma_kernels::Level, factor: f32) -> Option<(usize, f32)> {
-        match level {
+        match level.min(groma_kernels::Level::Avx512) {
             // SAFETY: a backend has this level only if the processor has AVX-512F.
             groma_kernels::Level::Avx512 => Some((STEPS * CHAINS * 16 * 2, unsafe { avx512(factor) })),
             // SAFETY: likewise AVX2 and FMA.
             groma_kernels::Level::Avx2 => Some((STEPS * CHAINS * 8 * 2, unsafe { avx2(factor) })),
-            groma_kernels::Level::Portable => None,
+            _ => None,
         }
     }
 }

@@ -249,9 +249,22 @@ impl WatchedGradients {
     }
 }
 
+/// A part of a model that runs again in the backward pass, see [`Tape::recomputed`].
+struct Part<'m>(Box<dyn Fn(&mut Tape<'m>, &Var) -> Var + 'm>);
+
+impl std::fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Part")
+    }
+}
+
 /// One recorded operation, with the inputs that its backward pass reads.
 #[derive(Debug)]
-enum Op {
+enum Op<'m> {
+    Recomputed {
+        x: Var,
+        part: Part<'m>,
+    },
     Embed {
         table: Key,
         table_len: usize,
@@ -337,17 +350,18 @@ enum Op {
     },
 }
 
-/// Records operations and differentiates them. See the [module](self).
+/// Records operations and differentiates them. See the [module](self). `'m` is what [recomputed](Tape::recomputed) parts may
+/// borrow.
 #[derive(Debug)]
-pub struct Tape {
+pub struct Tape<'m> {
     backend: Arc<dyn Backend>,
     recording: bool,
-    ops: Vec<(u32, Op)>,
+    ops: Vec<(u32, Op<'m>)>,
     next: u32,
     watched: Vec<u32>,
 }
 
-impl Tape {
+impl<'m> Tape<'m> {
     /// A tape that records whatever leads to trainable parameters or watched values.
     pub fn recording(backend: Arc<dyn Backend>) -> Self {
         Tape { backend, recording: true, ops: Vec::new(), next: 0, watched: Vec::new() }
@@ -382,6 +396,19 @@ impl Tape {
         Var { key: Some(Key::Node(node)), ..x }
     }
 
+    /// What `part` makes of `x`, without keeping anything from within: the backward pass runs the part again (activation
+    /// recomputation, Chen et al. 2016). `part` must compute the same each time; gradients are then the same to the bit,
+    /// as long as nothing in the part reads a parameter, or a watched value, that is also read outside of it.
+    pub fn recomputed(&mut self, x: &Var, part: impl Fn(&mut Tape<'m>, &Var) -> Var + 'm) -> Var {
+        if !self.recording {
+            return part(self, x);
+        }
+        let y = part(&mut Tape::inference(self.backend.clone()), &Var { key: None, ..x.clone() });
+        let node = self.fresh();
+        self.ops.push((node, Op::Recomputed { x: x.clone(), part: Part(Box::new(part)) }));
+        Var { key: Some(Key::Node(node)), recipe: None, ..y }
+    }
+
     fn fresh(&mut self) -> u32 {
         self.next += 1;
         self.next - 1
@@ -394,7 +421,7 @@ impl Tape {
         rows: usize,
         width: usize,
         tracked: bool,
-        op: impl FnOnce(&Arc<Buffer>) -> Op,
+        op: impl FnOnce(&Arc<Buffer>) -> Op<'m>,
     ) -> Var {
         let buffer = Arc::new(buffer);
         let key = (self.recording && tracked).then(|| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Cotangent, Gradients, Key, Op, Saved, Tape, Var, WatchedGradients};
+use super::{Cotangent, Gradients, Key, Op, Part, Saved, Tape, Var, WatchedGradients};
 use crate::{Backend, Buffer};
 
 /// Gradients on their way: those of nodes may be shared until somebody adds to them.
@@ -74,7 +74,7 @@ impl Flow<'_> {
     }
 }
 
-impl Tape {
+impl Tape<'_> {
     /// Runs the tape backwards from `cotangents`, adding to `gradients` for every trainable parameter and returning the
     /// gradients of watched values.
     ///
@@ -123,6 +123,7 @@ impl Tape {
 /// Sends the gradient of an operation's output on to its inputs.
 fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
     match op {
+        Op::Recomputed { x, part } => recomputed(flow, &x, &part, dy),
         Op::Embed { table, table_len, width, ids } => {
             flow.add_with(Some(table), table_len, |b, d| b.embed_backward(d, dy, &ids, width));
         }
@@ -205,6 +206,20 @@ fn head(flow: &mut Flow, op: Op, (d_logp, d_entropy): (&[f32], &[f32])) {
     backend.head_backward(dh.as_mut(), du.as_mut(), h, u, &targets, &output, logits, d_logp, d_entropy, shape);
     flow.give_back(hidden.key, dh);
     flow.give_back(unembed.key, du);
+}
+
+/// Runs a part again, on a tape of its own, and that backwards.
+fn recomputed<'m>(flow: &mut Flow, x: &Var, Part(part): &Part<'m>, dy: &Arc<Buffer>) {
+    let mut tape = Tape::<'m>::recording(flow.backend.clone());
+    let inner = Var { key: None, ..x.clone() };
+    let inner = if x.key.is_some() { tape.watch(inner) } else { inner };
+    let y = part(&mut tape, &inner);
+    let mut watched = tape.backward(vec![Cotangent::Value(&y, (**dy).clone())], flow.parameters);
+    if let Some(Key::Node(node)) = inner.key
+        && let Some(dx) = watched.buffers.remove(&node)
+    {
+        flow.add_shared(x.key, &dx);
+    }
 }
 
 fn linear(
