@@ -93,6 +93,7 @@ pub struct Outcome {
 /// [`Error::NonFinite`] before a step that would spoil the weights, [`Error::Interrupted`] after a request to stop, and
 /// those of the pre-flight checks ([`Error::Memory`], [`Error::Step0`]), of checkpoints and of the model.
 pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, Error> {
+    session.evaluation = session.evaluation.filter(|_| session.settings.training.eval_steps.is_some());
     if let Some(directory) = &session.directory {
         ensure_directory(directory)?;
         atomic::recover(&session.files, directory)?;
@@ -297,6 +298,10 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn go(&mut self) -> Result<(), Error> {
+        let step = self.state.step;
+        for observer in &mut self.observers {
+            observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
+        }
         while self.state.step < self.schedule.total_steps {
             let report = self.step()?;
             self.tell(&report)?;

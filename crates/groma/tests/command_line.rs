@@ -226,6 +226,57 @@ fn a_second_run_takes_over_all_stages_and_a_changed_one_does_what_changed() {
     assert!(place.contents("runs/tiny/model") != model, "with another result");
 }
 
+/// The answers on the way of training in a file.
+fn answers(path: &Path) -> Vec<groma_run::TrainingSample> {
+    groma_run::RowReader::open(path).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn answers_on_the_way_of_training_change_no_bit_of_the_model() {
+    let place = Workplace::new();
+    let model = |method, data, more: &[&str]| {
+        let flags = ["--set", "max_steps=5", "--set", "learning_rate=1e-2", "--eval-data", data, "--overwrite"];
+        place.done(&train(method, data, &[&flags[..], more].concat()));
+        std::fs::read(place.path("out/model.safetensors")).unwrap()
+    };
+    let samples = ["--sample-steps", "2", "--sample-prompts", "3", "--set", "sample_max_new_tokens=6"];
+    let warm = ["--set", "sample_temperature=0.8"];
+    for (method, data) in [("dpo", "pairs.jsonl"), ("sft", "texts.jsonl")] {
+        let plain = model(method, data, &[]);
+        assert!(!place.path("out/samples.jsonl.zst").exists());
+        assert!(model(method, data, &samples) == plain, "{method}: other bits with samples");
+        let rows = answers(&place.path("out/samples.jsonl.zst"));
+        let steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
+        assert_eq!(steps, [0, 2, 4, 5].map(|step| [step; 3]).concat(), "before, on the way, and at the end");
+        assert!(rows.iter().all(|row| !row.prompt.is_empty() && row.reference.is_some()));
+        assert_ne!(rows[0].text, rows[9].text, "{method} teaches the model something");
+        assert!(model(method, data, &[&samples[..], &warm].concat()) == plain, "{method}: drawn ones neither");
+        assert_ne!(answers(&place.path("out/samples.jsonl.zst")), rows);
+    }
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    let reward = ["--eval-data", "pairs.jsonl", "--sample-steps", "2"];
+    fails(&place, &train("reward", "pairs.jsonl", &reward), 2, &["sample_steps", "answers nothing"]);
+    fails(&place, &train("dpo", "pairs.jsonl", &["--set", "sample_steps=2"]), 2, &["--eval-data"]);
+    fails(&place, &train("dpo", "pairs.jsonl", &["--set", "sample_prompts=2"]), 2, &["sample_steps alone"]);
+}
+
+#[test]
+fn a_run_keeps_and_shows_answers_on_the_way() {
+    let place = Workplace::new();
+    let held_out = "stage.sft.evaluation_data=texts.jsonl";
+    let flags = ["--sample-steps", "15", "--sample-prompts", "1", "--set", held_out];
+    place.done(&[&["run", "recipe.toml"], &flags[..]].concat());
+    for stage in ["sft", "dpo"] {
+        let rows = answers(&place.path(&format!("runs/tiny/samples/training.{stage}.jsonl.zst")));
+        assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [0, 15, 30], "{stage}");
+        let report = text(&std::fs::read(place.path("runs/tiny/report.html")).unwrap());
+        assert!(report.contains(&format!("Answers during training: {stage}")));
+    }
+    let blind = ["check", "recipe.toml", "--set", "stage.sft.settings.sample_steps=5"];
+    fails(&place, &blind, 2, &["sample_steps", "evaluation_data"]);
+    fails(&place, &["run", "recipe.toml", "--name", "x", "--sample-prompts", "1"], 2, &["--sample-steps"]);
+}
+
 #[test]
 fn a_run_directory_in_use_is_left_alone() {
     let place = Workplace::new();
