@@ -177,7 +177,7 @@ pub(crate) struct Eval {
     /// List the tasks and stop.
     #[arg(long)]
     pub(crate) list: bool,
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID", required_unless_present = "list")]
     pub(crate) model: Option<String>,
     /// A task and the file that it reads. May be repeated.
@@ -202,7 +202,7 @@ pub(crate) struct Eval {
 
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// A file with the text; - for standard input.
@@ -215,7 +215,7 @@ pub(crate) struct Score {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// Chat template: auto, or a built-in one.

@@ -354,6 +354,33 @@ fn chat_answers_a_pipe_line_by_line() {
 }
 
 #[test]
+fn adapters_are_scored_and_talked_to_as_models_are() {
+    let place = Workplace::new();
+    let tuned = ["--set", "lora.r=4", "--set", "max_steps=4", "--set", "learning_rate=1e-2"];
+    place.done(&train("sft", "texts.jsonl", &tuned));
+    assert!(place.path("out/adapter_config.json").is_file() && !place.path("out/config.json").exists());
+    let loss = |model| {
+        let scores = json(&place.done(&["score", "--model", model, "--text", "text.txt", "--json"]));
+        scores["loss"].as_f64().unwrap()
+    };
+    let measured = |model| {
+        let task = ["eval", "--model", model, "--task", "perplexity=text.txt", "--json"];
+        json(&place.done(&task))[0]["measurements"][0]["value"].as_f64().unwrap()
+    };
+    assert!(loss("out") < loss("model"), "the adapter takes part");
+    assert_eq!(loss("out") < loss("model"), measured("out") < measured("model"), "as in eval");
+    let mut child = place
+        .groma(&["chat", "--model", "out", "--max-new-tokens", "4", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"Hello.\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && text(&output.stdout).contains("\"question\":\"Hello.\""));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let place = Workplace::new();
     for arguments in [&["methods", "dpo"][..], &["--help"], &["completions", "bash"], &["run", "--print-recipe"]] {
