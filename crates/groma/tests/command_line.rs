@@ -11,6 +11,7 @@ mod broken;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::str::FromStr;
 
 use serde_json::Value;
 use tiny::{RECIPE, Workplace};
@@ -224,6 +225,33 @@ fn a_second_run_takes_over_all_stages_and_a_changed_one_does_what_changed() {
     let changed = run(&["--set", "stage.dpo.settings.beta=0.3"]);
     assert_eq!(stages(&changed)[1], all - 3, "alignment, its measurement and the comparison are done again");
     assert!(place.contents("runs/tiny/model") != model, "with another result");
+}
+
+#[test]
+fn checkpoints_go_once_their_stage_is_on_record() {
+    let place = Workplace::new();
+    let checkpoints = || place.contents("runs/tiny/checkpoints");
+    let stopped = ["run", "recipe.toml", "--set", "stage.dpo.settings.learning_rate=1e30"];
+    let output =
+        place.groma(&[&stopped[..], &["--set", "stage.dpo.settings.max_grad_norm=0"]].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    let named = |word: &str| checkpoints().iter().any(|(path, _)| path.to_string_lossy().contains(word));
+    assert!(!named("/sft."), "the stage is done");
+    assert!(named("/dpo."), "this one is not: its last good state is kept");
+
+    std::fs::remove_dir_all(place.path("runs/tiny")).unwrap();
+    place.done(&["run", "recipe.toml"]);
+    assert_eq!(checkpoints().len(), 1, "nothing but the directory itself");
+    // As if the process had died between the record and the removal.
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(place.path("runs/tiny/stages/dpo.json")).unwrap()).unwrap();
+    let key = record["key"].as_str().unwrap();
+    let left = std::fs::read_dir(place.path("runs/tiny/stages")).unwrap().count();
+    let short = groma_run::Digest::from_str(key).unwrap().short();
+    place.write(&format!("runs/tiny/checkpoints/dpo.{short}/step-00000002/state.json"), "{}");
+    let again = json(&place.done(&["run", "recipe.toml", "--json"]));
+    assert_eq!((again["stages_done"].as_u64(), checkpoints().len()), (Some(0), 1));
+    assert_eq!(std::fs::read_dir(place.path("runs/tiny/stages")).unwrap().count(), left);
 }
 
 /// The answers on the way of training in a file.

@@ -1,5 +1,7 @@
 //! Trains a model and writes it to the run directory.
 
+use std::path::Path;
+
 use groma_align::{Method, Settings};
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, MODEL, Seed};
@@ -51,7 +53,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         key = key.input("evaluation", evaluation.digest);
     }
     // Of this key alone: with other settings or data, training begins anew beside what is there.
-    let kept = format!("{}.{}", stage.name, key.digest().short());
+    let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile| Ok(read_rows(&file.path, method, stage.limit, seed)?.0);
@@ -69,7 +71,6 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             base_model: Some(model.name.clone()),
             data: names.join(", "),
         };
-        let kept = checkpoints(&runner.directory.checkpoints(), &kept);
         let output = output(runner.recipe, &stage.name);
         let target = runner.directory.inside(&output)?;
         let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
@@ -77,5 +78,15 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         let samples = samples.then(|| groma_run::training_samples_file(&stage.name));
         let outputs = std::iter::once(output).chain(samples).collect();
         Ok(Finished { tokens: outcome.num_tokens, outputs, result, ..Finished::default() })
-    })
+    })?;
+    // The stage is on record with the digests of what it left; where this process dies first, the next one comes by here.
+    remove(runner, &kept)
+}
+
+fn remove(runner: &Runner, checkpoints: &Path) -> Result<(), Error> {
+    if checkpoints.exists() {
+        let files = runner.directory.files();
+        files.remove_directory(checkpoints).map_err(groma_run::Error::io("remove", checkpoints))?;
+    }
+    Ok(())
 }
