@@ -64,6 +64,19 @@ impl<'a> ModelEncoder<'a> {
         ModelEncoder { tokenizer, template, stops }
     }
 
+    /// Tokens of a prompt up to where an answer begins.
+    ///
+    /// # Errors
+    /// If the text cannot be encoded or the template does not take the messages.
+    pub fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {
+        let Content::Messages(messages) = prompt else {
+            return Ok(self.tokenizer.encode(&prompt.plain(), Specials::AsConfigured)?);
+        };
+        let template = Options { add_generation_prompt: true, ..Options::default() };
+        let options = TokenOptions { template, ..Self::options() };
+        Ok(self.template.render_tokens(self.tokenizer, &chat_messages(messages), &options)?.ids)
+    }
+
     fn options() -> TokenOptions {
         TokenOptions { boundary: chat::Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
     }

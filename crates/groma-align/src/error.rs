@@ -101,6 +101,16 @@ pub enum Error {
         /// What came out.
         found: f64,
     },
+    /// Labels do not reach the loss.
+    #[error(
+        "exchanging chosen and rejected does not turn round the gradient of the loss (along their margin {labelled} as labelled, {exchanged} exchanged): labels have no effect, or the wrong one"
+    )]
+    Polarity {
+        /// Derivative of the loss along the margin of chosen over rejected.
+        labelled: f64,
+        /// The same with the sides exchanged.
+        exchanged: f64,
+    },
     /// A loss, gradient or weight became NaN or infinite.
     #[error("step {step}: the {what} is not finite, on rows {}{}", rows.join(", "), kept_at(kept))]
     NonFinite {

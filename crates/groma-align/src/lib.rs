@@ -25,6 +25,7 @@ mod observer;
 mod optimizer;
 mod order;
 mod parameter;
+mod polarity;
 mod prepare;
 mod reference;
 mod schedule;

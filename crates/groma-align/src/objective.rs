@@ -1,6 +1,7 @@
 //! What the training loop asks of a method: the loss of a batch, its gradient and its metrics.
 
 use crate::forest::Run;
+use crate::polarity::Polarity;
 use crate::{Error, Metrics};
 use groma_kernels::{Gradients, HeadWants, Tape};
 use groma_model::Transformer;
@@ -18,6 +19,10 @@ pub(crate) trait Objective {
     fn batch(&self, context: &mut Context, units: &[usize]) -> Result<Loss, Error>;
     /// The loss that mathematics prescribes for a batch before the first step, where it does.
     fn loss_at_start(&self, units: &[usize]) -> Option<f64>;
+    /// The swap test of a batch; `None` for methods whose rows have no sides.
+    fn polarity(&self, _model: &Transformer, _units: &[usize]) -> Result<Option<Polarity>, Error> {
+        Ok(None)
+    }
 }
 
 /// A batch's loss and how many items it is the mean of.

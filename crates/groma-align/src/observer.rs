@@ -23,8 +23,15 @@ pub struct StepReport {
     pub num_tokens: u64,
 }
 
-/// Watches a run. All methods do nothing by default; an error from [`Observer::step`] ends the run.
+/// Watches a run. All methods do nothing by default; an error from one ends the run.
 pub trait Observer {
+    /// Training begins, or goes on after `step` steps. The model is as it is then.
+    ///
+    /// # Errors
+    /// A reason to end the run.
+    fn started(&mut self, _step: u64, _model: &Transformer) -> Result<(), String> {
+        Ok(())
+    }
     /// A step was taken. The model is that after the step.
     ///
     /// # Errors

@@ -9,6 +9,13 @@ use std::collections::BTreeSet;
 /// How alike two names must be for one to be suggested for the other (Jaro-Winkler).
 const SIMILAR: f64 = 0.75;
 
+/// Settings that change what is seen of a run, and nothing in its weights.
+const NOT_COMPUTED: &[&str] =
+    &["logging_steps", "eval_steps", "save_steps", "save_total_limit", "per_device_eval_batch_size", "preflight"];
+const SAMPLE_STEPS: &str = "sample_steps";
+/// Settings that are read with [`SAMPLE_STEPS`] alone.
+const SAMPLES: &[&str] = &["sample_prompts", "sample_max_new_tokens", "sample_temperature"];
+
 /// All hyperparameters of a run: what was given, and defaults for the rest.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,14 +62,12 @@ impl Settings {
         self.given.contains(name)
     }
 
-    /// Digest of all values that decide what is computed (not how often it is logged, evaluated or saved).
+    /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved).
     pub fn digest(&self) -> Result<Digest, Error> {
         let mut values = self.values.clone();
-        for name in
-            ["logging_steps", "eval_steps", "save_steps", "save_total_limit", "per_device_eval_batch_size", "preflight"]
-        {
-            values.remove(name);
-        }
+        NOT_COMPUTED.iter().chain(SAMPLES).chain(&[SAMPLE_STEPS]).for_each(|name| {
+            values.remove(*name);
+        });
         Digest::of_json(&(self.method.id, values)).map_err(|source| Error::Encode { what: "the settings", source })
     }
 
@@ -80,9 +85,22 @@ impl Settings {
         if training.warmup_steps > 0 && training.warmup_ratio > 0.0 {
             return Err(self.invalid("warmup_ratio", "cannot be given together with warmup_steps: leave one out"));
         }
+        self.check_samples()?;
         match self.method.id {
             "dpo" => crate::methods::dpo::DpoSettings::new(self).map(|_| ()),
             "sft" => crate::methods::sft::SftSettings::new(self).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_samples(&self) -> Result<(), Error> {
+        if self.training.sample_steps.is_some() && self.method.needs_score_head {
+            return Err(self.invalid(SAMPLE_STEPS, "a reward model answers nothing: leave it out"));
+        }
+        match SAMPLES.iter().find(|name| self.was_given(name)) {
+            Some(name) if self.training.sample_steps.is_none() => {
+                Err(self.invalid(name, "is read with sample_steps alone: give both"))
+            }
             _ => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use crate::objective::{Context, Loss, Objective};
 use crate::observer::{Observer, StepReport};
 use crate::optimizer::Optimizer;
 use crate::order::Order;
+use crate::polarity::Polarity;
 use crate::reference::{Reference, References, ensure_directory};
 use crate::schedule::Schedule;
 use crate::state::{Checkpoints, Identity, State};
@@ -91,8 +92,9 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`Error::NonFinite`] before a step that would spoil the weights, [`Error::Interrupted`] after a request to stop, and
-/// those of the pre-flight checks ([`Error::Memory`], [`Error::Step0`]), of checkpoints and of the model.
+/// those of the pre-flight checks ([`Error::Memory`], [`Error::Step0`], [`Error::Polarity`]), of checkpoints and of the model.
 pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, Error> {
+    session.evaluation = session.evaluation.filter(|_| session.settings.training.eval_steps.is_some());
     if let Some(directory) = &session.directory {
         ensure_directory(directory)?;
         atomic::recover(&session.files, directory)?;
@@ -276,19 +278,24 @@ impl<'r, 'a> Run<'r, 'a> {
             saved,
         };
         if run.state.step == 0 {
-            run.check_first_loss()?;
+            run.check_start()?;
         }
         Ok(run)
     }
 
-    /// The pre-flight check that only the model itself can answer.
-    fn check_first_loss(&mut self) -> Result<(), Error> {
+    /// The pre-flight checks that only the model itself can answer, on the first micro-batch.
+    fn check_start(&mut self) -> Result<(), Error> {
         let mut units = self.order.batch(1);
         units.truncate(self.session.settings.training.per_device_train_batch_size);
-        let Some(expected) = self.objective.loss_at_start(&units) else { return Ok(()) };
-        let found = measure(self.model, self.objective, &units, &mut Metrics::default())?.value;
+        self.check_first_loss(&units)?;
+        self.objective.polarity(self.model, &units)?.map_or(Ok(()), Polarity::check)
+    }
+
+    fn check_first_loss(&mut self, units: &[usize]) -> Result<(), Error> {
+        let Some(expected) = self.objective.loss_at_start(units) else { return Ok(()) };
+        let found = measure(self.model, self.objective, units, &mut Metrics::default())?.value;
         if !found.is_finite() {
-            return Err(self.non_finite(1, "loss", &units));
+            return Err(self.non_finite(1, "loss", units));
         }
         if (found - expected).abs() > STEP_0_TOLERANCE * expected.abs().max(1.0) {
             return Err(Error::Step0 { expected, found });
@@ -297,6 +304,10 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn go(&mut self) -> Result<(), Error> {
+        let step = self.state.step;
+        for observer in &mut self.observers {
+            observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
+        }
         while self.state.step < self.schedule.total_steps {
             let report = self.step()?;
             self.tell(&report)?;

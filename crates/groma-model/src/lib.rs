@@ -32,7 +32,7 @@ pub use config::{CONFIG_BYTES_LIMIT, Config};
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
 pub use export::{Export, SHARD_BYTES};
 pub use hooks::{HookPoint, Hooks, Intervention, Site};
-pub use local::{ChatTemplate, LocalModel, TemplateChoice, base_checkpoint};
+pub use local::{ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer};
 pub use lora::{Lora, LowRank};
 pub use parameters::{LinearModule, Parameter, linear_modules, parameters};
 pub use safetensors::{Dtype, ElementType, Entry, SafetensorsFile};

@@ -11,7 +11,7 @@ use crate::generate::{Generation, GenerationContext, GenerationPrompt, generate}
 use crate::sampling::SamplingParameters;
 use crate::score::{ScoreOptions, ScoreRequest, score};
 use crate::tokenizer::Specials;
-use crate::{AdapterFile, Checkpoint, Error, Result, Tokenizer, Transformer};
+use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer};
 
 /// A chat template, and where it came from.
 #[derive(Debug)]
@@ -63,12 +63,8 @@ impl LocalModel {
     pub fn open(directory: &Path, choice: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<LocalModel> {
         let is_adapter = is_adapter(directory);
         let checkpoint = base_checkpoint(directory)?;
-        let base = checkpoint.directory().to_owned();
-        let transformer = match is_adapter {
-            false => Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, backend)?,
-            true => adapted(&checkpoint, &AdapterFile::read(directory, checkpoint.spec())?, backend)?,
-        };
-        let own = if directory.join("tokenizer.json").exists() { directory } else { base.as_path() };
+        let transformer = open_transformer(directory, &checkpoint, checkpoint.spec().clone(), backend)?;
+        let own = own_or_base(directory, &checkpoint);
         let tokenizer = Tokenizer::from_directory(own)?;
         tokenizer.check_embedding(transformer.spec().vocab_size)?;
         let chat = match choice {
@@ -173,10 +169,45 @@ pub fn base_checkpoint(directory: &Path) -> Result<Checkpoint> {
     Checkpoint::open(&base)
 }
 
+/// The tokenizer in a directory, or that of the checkpoint which the adapter in it adapts.
+///
+/// # Errors
+/// As for [`Tokenizer::from_directory`].
+pub fn open_tokenizer(directory: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    Ok(Tokenizer::from_directory(own_or_base(directory, checkpoint))?)
+}
+
+/// Where the tokenizer's files are.
+fn own_or_base<'a>(directory: &'a Path, checkpoint: &'a Checkpoint) -> &'a Path {
+    if directory.join("tokenizer.json").exists() { directory } else { checkpoint.directory() }
+}
+
+/// The model in a directory whose [`base_checkpoint`] is `checkpoint`, with the adapter where the directory is one. `spec`
+/// is the checkpoint's own, or that for a length (see [`Spec::for_length`]).
+///
+/// # Errors
+/// Where a file is missing, malformed or does not fit the others.
+pub fn open_transformer(
+    directory: &Path,
+    checkpoint: &Checkpoint,
+    spec: Spec,
+    backend: Arc<dyn Backend>,
+) -> Result<Transformer> {
+    if !is_adapter(directory) {
+        return Transformer::new(spec, &checkpoint.weights()?, backend);
+    }
+    let adapter = AdapterFile::read(directory, checkpoint.spec())?;
+    adapted(checkpoint, spec, &adapter, backend)
+}
+
 /// A base model with an adapter; that of a reward model brings its score head, which replaces the unembedding.
-fn adapted(checkpoint: &Checkpoint, adapter: &AdapterFile, backend: Arc<dyn Backend>) -> Result<Transformer> {
+fn adapted(
+    checkpoint: &Checkpoint,
+    mut spec: Spec,
+    adapter: &AdapterFile,
+    backend: Arc<dyn Backend>,
+) -> Result<Transformer> {
     let mut weights = checkpoint.weights()?;
-    let mut spec = checkpoint.spec().clone();
     if let Some(score) = &adapter.score {
         spec = spec.with_score_head();
         weights.remove("unembed.weight");

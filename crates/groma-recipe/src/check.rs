@@ -5,12 +5,14 @@ use groma_eval::find;
 use groma_model::{Checkpoint, Tokenizer, parameters};
 use groma_run::Seed;
 
+use crate::Error;
 use crate::data::{DataName, VILLAGE};
 use crate::recipe::{Recipe, Stage, TaskConfig, Train};
 use crate::runner::Resolve;
+use crate::samples::no_rows;
 use crate::stages::measure::items;
+use crate::stages::train::held_out;
 use crate::train::read_rows;
-use crate::{Error, Rows};
 
 /// Checks a recipe; says in a line for each part what was found.
 ///
@@ -21,7 +23,7 @@ pub fn check(recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
     if let Some(name) = &recipe.preferences {
         let (path, _) = resolve(name)?;
         let (rows, bad) = read_rows(&path, Method::require("dpo")?, None, Seed::new(recipe.seed))?;
-        lines.push(format!("preferences {name}: {} pairs, {} bad rows", count(&rows), bad.count));
+        lines.push(format!("preferences {name}: {} pairs, {} bad rows", rows.len(), bad.count));
     }
     for stage in &recipe.stages {
         match stage {
@@ -51,13 +53,16 @@ fn model(recipe: &Recipe, resolve: Resolve) -> Result<String, Error> {
 
 fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
     let method = Method::require(&stage.method)?;
-    Settings::resolve(method, &stage.settings)?;
+    let settings = Settings::resolve(method, &stage.settings)?;
+    if settings.training.sample_steps.is_some() && held_out(stage, &settings).is_none() {
+        return Err(no_rows(&settings));
+    }
     let mut rows = Vec::new();
     for name in stage.data.as_slice() {
         rows.push(match DataName::parse(name)? {
             DataName::File(file) => {
                 let (rows, bad) = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
-                format!("{name}: {} rows, {} bad ones", count(&rows), bad.count)
+                format!("{name}: {} rows, {} bad ones", rows.len(), bad.count)
             }
             DataName::Village(_) | DataName::Preferences(_) => format!("{name}: made by the run"),
         });
@@ -75,12 +80,4 @@ fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> 
         DataName::Village(_) | DataName::Preferences(_) => "made by the run".into(),
     };
     Ok(format!("{stage}: {} on {} ({found})", task.id, config.data))
-}
-
-fn count(rows: &Rows) -> usize {
-    match rows {
-        Rows::LanguageModelling(rows) => rows.len(),
-        Rows::Completions(rows) => rows.len(),
-        Rows::Preferences(rows) => rows.len(),
-    }
 }

@@ -10,6 +10,7 @@ mod error;
 mod recipe;
 mod replies;
 mod runner;
+mod samples;
 mod stages;
 mod train;
 mod village;

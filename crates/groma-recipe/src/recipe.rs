@@ -80,7 +80,8 @@ pub struct Train {
     pub model: Option<String>,
     /// What it is trained on, or several whose rows are mixed: `village:FILE`, `preferences:train`, a file, or a hub id.
     pub data: OneOrMany<String>,
-    /// Held-out rows, for `eval_steps`.
+    /// Held-out rows, for `eval_steps` and `sample_steps`; the latter takes `preferences:held_out` where this is not given
+    /// and `data` is `preferences:train`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation_data: Option<String>,
     /// Use at most so many rows, drawn by the seed.

@@ -7,11 +7,14 @@ use groma_align::{
     Card, DataShape, Example, LengthStatistics, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session,
     Settings, StepReport, export, prepare, setup,
 };
-use groma_data::{BadRows, Completion, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample};
+use groma_data::{
+    BadRows, Completion, Content, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
+};
 use groma_model::{LocalModel, Transformer};
-use groma_run::{Advance, Digest, Finding, Hasher, Progress, Recorder, Seed};
+use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
 
+use crate::samples::{Questions, Sampler};
 use crate::{Error, Work};
 
 /// Rows that a method can read.
@@ -56,6 +59,51 @@ impl Rows {
             Rows::Preferences(rows) => groma_align::Rows::Preferences(rows),
         }
     }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::LanguageModelling(rows) => rows.len(),
+            Rows::Completions(rows) => rows.len(),
+            Rows::Preferences(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Of a row its line, its prompt, and the answer that it has; of a text without turns, no prompt and the text.
+    pub(crate) fn question(&self, index: usize) -> (u64, Option<Content>, Content) {
+        match self {
+            Rows::Preferences(rows) => {
+                let row = &rows[index];
+                (row.location.line, Some(row.prompt.clone()), row.chosen.clone())
+            }
+            Rows::Completions(rows) => {
+                let row = &rows[index];
+                (row.location.line, Some(row.prompt.clone()), row.completion.clone())
+            }
+            Rows::LanguageModelling(rows) => {
+                let row = &rows[index];
+                let (prompt, answer) = last_turn(&row.content);
+                (row.location.line, prompt, answer)
+            }
+        }
+    }
+}
+
+/// A conversation up to the last turn of the assistant, and that turn.
+fn last_turn(content: &Content) -> (Option<Content>, Content) {
+    let Content::Messages(messages) = content else { return (None, content.clone()) };
+    match messages.iter().rposition(|message| message.role == "assistant") {
+        Some(last) if last > 0 => {
+            let (before, after) = messages.split_at(last);
+            (Some(Content::Messages(before.to_vec())), Content::Messages(after[..1].to_vec()))
+        }
+        _ => (Some(content.clone()), Content::Text(String::new())),
+    }
 }
 
 /// A model, and rows ready to train it.
@@ -66,23 +114,20 @@ pub struct Trainable {
     pub settings: Settings,
     /// What is trained on.
     pub train: Prepared,
-    /// Held-out rows.
+    /// Held-out rows, where `eval_steps` asks for them.
     pub evaluation: Option<Prepared>,
     /// Digest of the model before training.
     pub model_digest: Digest,
+    questions: Option<Questions>,
 }
 
 impl Trainable {
-    /// Encodes rows for `model`; rows of several files are trained on as one.
+    /// Encodes rows for `model`; rows of several files are trained on as one. Held-out rows are for `eval_steps` and
+    /// `sample_steps`.
     ///
     /// # Errors
     /// Those of preparation, the serious findings of the pre-flight check among them.
-    pub fn new(
-        model: LocalModel,
-        settings: Settings,
-        train: &[Rows],
-        evaluation: Option<&Rows>,
-    ) -> Result<Self, Error> {
+    pub fn new(model: LocalModel, settings: Settings, train: &[Rows], held_out: Option<&Rows>) -> Result<Self, Error> {
         let limits = Limits {
             vocab_size: model.transformer.spec().vocab_size,
             max_positions: model.transformer.spec().max_positions,
@@ -90,12 +135,15 @@ impl Trainable {
         let encoder = ModelEncoder::of(&model);
         let prepared = train.iter().map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits));
         let train = joined(prepared.collect::<Result<_, _>>()?);
+        let questions = Questions::new(&model, &settings, held_out)?;
+        let evaluation = held_out.filter(|_| settings.training.eval_steps.is_some());
         let evaluation = evaluation.map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
-        Ok(Trainable { model, settings, train, evaluation, model_digest })
+        Ok(Trainable { model, settings, train, evaluation, model_digest, questions })
     }
 
     /// Trains, and writes the result to `output`; checkpoints go to `checkpoints`, and training goes on from the latest.
+    /// Answers on the way (`sample_steps`) go to the recorder; without one, into the output as `samples.jsonl.zst`.
     ///
     /// # Errors
     /// Those of training and export.
@@ -107,7 +155,7 @@ impl Trainable {
         work: &Work,
         recorder: Option<&Recorder>,
     ) -> Result<Outcome, Error> {
-        let Trainable { model, settings, train, evaluation, model_digest } = self;
+        let Trainable { model, settings, train, evaluation, model_digest, questions } = self;
         let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
         let findings = train.findings.clone();
         if let Some(recorder) = recorder {
@@ -115,6 +163,10 @@ impl Trainable {
         }
         let mut transformer = setup(transformer, &settings)?;
         let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
+        let sampler = |q| Sampler::new(q, &tokenizer, recorder, Disk::files(), checkpoints);
+        let mut sampler = questions.as_ref().map(sampler);
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut watcher];
+        observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
         tokens_and_template.part(chat.template.source().as_bytes());
@@ -126,15 +178,22 @@ impl Trainable {
             tokenizer_digest: tokens_and_template.finish(),
             continues_adapter: is_adapter,
             cancel: work.cancel.clone(),
-            observers: vec![&mut watcher],
+            observers,
             ..Session::new(&settings, &train)
         };
-        let outcome = groma_align::train(&mut transformer, session)?;
+        let outcome = match groma_align::train(&mut transformer, session) {
+            Ok(outcome) => outcome,
+            // An error of the sampler says more than that an observer stopped training.
+            Err(error) => return Err(sampler.and_then(|sampler| sampler.failure).unwrap_or(error.into())),
+        };
         if let Some(parent) = output.parent() {
             std::fs::create_dir_all(parent).map_err(groma_run::Error::io("create", parent))?;
         }
         watcher.progress.finish(&format!("loss {:.4}", outcome.train_loss));
-        let files = output_files(&tokenizer, &chat);
+        let mut files = output_files(&tokenizer, &chat);
+        if let (Some(sampler), None) = (&sampler, recorder) {
+            files.push(sampler.file()?);
+        }
         let card = card.card(&outcome, &train, &findings, model_digest);
         let config = checkpoint.config().map();
         export(&transformer, &settings, config, checkpoint.generation_config(), &files, &card, output)?;

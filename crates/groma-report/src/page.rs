@@ -4,6 +4,7 @@
 //! allows this one style sheet and this one script, by their digests, and nothing else: no request, no image, no frame, no
 //! form, no further script. Without script everything is there but the filters.
 
+mod answers;
 mod axis;
 mod curves;
 mod forest;
@@ -38,7 +39,9 @@ pub(crate) fn render(records: &RunRecords, options: &Options) -> String {
 fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup {
     let manifest = &records.manifest;
     let samples = samples::read(records, options);
-    let problems = [records.warnings.clone(), samples.warnings.clone(), sections::warnings(&records.events)].concat();
+    let (answers, unread) = answers::read(records, options);
+    let noted = sections::warnings(&records.events);
+    let problems = [records.warnings.clone(), samples.warnings.clone(), unread, noted].concat();
     let name = for_page(&manifest.name);
     html! {
         (DOCTYPE)
@@ -61,6 +64,9 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
                     (section("checks", "Controls and gates", sections::checks(&records.events)))
                     @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
                         (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))
+                    }
+                    @for (number, answers) in answers.iter().enumerate().filter(|(_, answers)| !answers.is_empty()) {
+                        (section(&format!("answers-{number}"), &format!("Answers during training: {}", for_page(&answers.stage)), Some(answers.markup())))
                     }
                     (section("samples-of-text", "Side by side", (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
                     (section("findings", "Pre-flight findings", sections::findings(&records.events)))

@@ -33,7 +33,7 @@ pub struct Event {
     /// For [`EventKind::Check`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-    /// For [`EventKind::Samples`]: the file's name in the run directory.
+    /// For [`EventKind::Samples`] and [`EventKind::TrainingSamples`]: the file's name in the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -60,6 +60,8 @@ pub enum EventKind {
     Check,
     /// A file of side-by-side samples was committed.
     Samples,
+    /// A file of answers on the way of training was committed.
+    TrainingSamples,
     /// Something good to know.
     Note,
     /// A kind that a later version writes.

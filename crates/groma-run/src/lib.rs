@@ -66,7 +66,9 @@ pub use progress::{Advance, Level, Meter, Progress, Silent};
 pub use read::{read_bytes, read_json};
 pub use recorder::{LostEvents, Recorder};
 pub use run_records::RunRecords;
-pub use sample::{Item, RowReader, RowWriter, Sample, Side, items_file, side_by_side_file};
+pub use sample::{
+    Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, side_by_side_file, training_samples_file,
+};
 pub use seed::Seed;
 pub use stage::{Finished, Output, StageKey, StageRecord};
 pub use storage::{Disk, Files, Storage, StoredFile};

@@ -2,9 +2,10 @@
 
 use crate::event::{Check, Event, EventKind, Finding};
 use crate::journal::Journal;
-use crate::sample::{Item, RowWriter, Sample, items_file, side_by_side_file};
+use crate::sample::{Item, RowWriter, Sample, TrainingSample, items_file, side_by_side_file, training_samples_file};
 use crate::storage::Files;
 use crate::{Clock, Comparison, Error, Measurement, lock_mutex};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -136,11 +137,7 @@ impl Recorder {
         items: impl IntoIterator<Item = &'a Item>,
     ) -> Result<String, Error> {
         let name = items_file(subject, task);
-        let mut writer = RowWriter::create(&self.files, &self.root.join(&name))?;
-        for item in items {
-            writer.write(item)?;
-        }
-        writer.finish()?;
+        self.rows(&name, items)?;
         Ok(name)
     }
 
@@ -148,13 +145,31 @@ impl Recorder {
     /// name in the run directory.
     pub fn samples<'a>(&self, task: &str, samples: impl IntoIterator<Item = &'a Sample>) -> Result<String, Error> {
         let name = side_by_side_file(task);
-        let mut writer = RowWriter::create(&self.files, &self.root.join(&name))?;
-        for sample in samples {
-            writer.write(sample)?;
-        }
-        let rows = writer.finish()?;
-        let metrics = BTreeMap::from([("rows".to_owned(), rows as f64)]);
-        self.event(Event { file: Some(name.clone()), metrics, ..Event::new(EventKind::Samples) });
+        let rows = self.rows(&name, samples)?;
+        self.file(EventKind::Samples, &name, rows);
         Ok(name)
+    }
+
+    /// Writes all answers that the stage's model gave on the way of training up to now, whole or not at all, and notes the
+    /// file among the events; returns its name in the run directory.
+    pub fn training_samples<'a>(&self, samples: impl IntoIterator<Item = &'a TrainingSample>) -> Result<String, Error> {
+        let name = training_samples_file(&self.stage);
+        let rows = self.rows(&name, samples)?;
+        self.file(EventKind::TrainingSamples, &name, rows);
+        Ok(name)
+    }
+
+    /// Writes a file of rows, whole or not at all; returns their number.
+    fn rows<'a, T: Serialize + 'a>(&self, name: &str, rows: impl IntoIterator<Item = &'a T>) -> Result<u64, Error> {
+        let mut writer = RowWriter::create(&self.files, &self.root.join(name))?;
+        for row in rows {
+            writer.write(row)?;
+        }
+        writer.finish()
+    }
+
+    fn file(&self, kind: EventKind, name: &str, rows: u64) {
+        let metrics = BTreeMap::from([("rows".to_owned(), rows as f64)]);
+        self.event(Event { file: Some(name.to_owned()), metrics, ..Event::new(kind) });
     }
 }

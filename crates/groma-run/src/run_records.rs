@@ -2,7 +2,7 @@
 
 use crate::directory::{COMPARISONS, EVENTS, MEASUREMENTS, is_run, read_manifest};
 use crate::journal::{Row, current_rows, read_journal};
-use crate::sample::{Item, RowReader, Sample};
+use crate::sample::{Item, RowReader, Sample, TrainingSample};
 use crate::{Comparison, Error, Event, EventKind, Manifest, Measurement};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,17 @@ impl RunRecords {
     pub fn sample_files(&self) -> Vec<&str> {
         let samples = self.events.iter().filter(|event| event.kind == EventKind::Samples);
         samples.filter_map(|event| event.file.as_deref()).collect()
+    }
+
+    /// Stages that have a file with answers on the way of training, and its name in the run directory.
+    pub fn training_sample_files(&self) -> Vec<(&str, &str)> {
+        let samples = self.events.iter().filter(|event| event.kind == EventKind::TrainingSamples);
+        samples.filter_map(|event| Some((event.stage.as_str(), event.file.as_deref()?))).collect()
+    }
+
+    /// The rows of a file with answers on the way of training.
+    pub fn training_samples(&self, name: &str) -> Result<RowReader<TrainingSample>, Error> {
+        RowReader::open(&crate::inside(&self.path, name)?)
     }
 
     /// The rows of a file with texts side by side.

@@ -75,6 +75,25 @@ pub struct Item {
     pub error: Option<String>,
 }
 
+/// What a model in training answered to one prompt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSample {
+    /// Optimizer steps that the model had behind it.
+    pub step: u64,
+    /// The prompt's id among those that are asked at every such step.
+    pub id: String,
+    /// The prompt, as the user of the model would see it.
+    pub prompt: String,
+    /// The answer.
+    pub text: String,
+    /// Whether the answer was cut off at the length limit.
+    #[serde(default)]
+    pub truncated: bool,
+    /// What the row has for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
 /// The name, in a run directory, of the file with the scores of each item of a task.
 pub fn items_file(subject: &str, task: &str) -> String {
     format!("samples/items.{}.{}.jsonl.zst", crate::file_name(subject), crate::file_name(task))
@@ -83,6 +102,11 @@ pub fn items_file(subject: &str, task: &str) -> String {
 /// The name, in a run directory, of the file with a task's texts side by side.
 pub fn side_by_side_file(task: &str) -> String {
     format!("samples/side-by-side.{}.jsonl.zst", crate::file_name(task))
+}
+
+/// The name, in a run directory, of the file with the answers of a model on the way of a training stage.
+pub fn training_samples_file(stage: &str) -> String {
+    format!("samples/training.{}.jsonl.zst", crate::file_name(stage))
 }
 
 /// Writes rows as compressed JSON lines; the file is there after [`RowWriter::finish`], and absent before.

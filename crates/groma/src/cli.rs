@@ -124,6 +124,12 @@ pub(crate) struct Run {
     /// Change a value of the recipe, e.g. seed=7 or stage.dpo.settings.beta=0.3. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// Let the models in training answer held-out prompts every so many steps, for the report.
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) sample_steps: Option<u64>,
+    /// How many prompts, with --sample-steps.
+    #[arg(long, value_name = "COUNT", requires = "sample_steps")]
+    pub(crate) sample_prompts: Option<u64>,
     /// Print the resolved recipe and stop.
     #[arg(long)]
     pub(crate) print_recipe: bool,
@@ -139,7 +145,7 @@ pub(crate) struct Train {
     /// Training rows: a file, or a hub id with file.
     #[arg(long, value_name = "FILE|HUB_ID")]
     pub(crate) data: String,
-    /// Held-out rows, for eval_steps.
+    /// Held-out rows, for eval_steps and --sample-steps.
     #[arg(long, value_name = "FILE|HUB_ID")]
     pub(crate) eval_data: Option<String>,
     /// Directory for the trained model; its checkpoints are kept beside it until it is whole.
@@ -154,6 +160,13 @@ pub(crate) struct Train {
     /// A setting of the method, e.g. beta=0.2 or lora.r=16. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
+    /// Let the model in training answer held-out prompts every so many steps; the answers are in samples.jsonl.zst of the
+    /// output.
+    #[arg(long, value_name = "STEPS", requires = "eval_data")]
+    pub(crate) sample_steps: Option<u64>,
+    /// How many prompts, with --sample-steps.
+    #[arg(long, value_name = "COUNT", requires = "sample_steps")]
+    pub(crate) sample_prompts: Option<u64>,
     /// Replace what is at the output.
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -164,7 +177,7 @@ pub(crate) struct Eval {
     /// List the tasks and stop.
     #[arg(long)]
     pub(crate) list: bool,
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID", required_unless_present = "list")]
     pub(crate) model: Option<String>,
     /// A task and the file that it reads. May be repeated.
@@ -189,7 +202,7 @@ pub(crate) struct Eval {
 
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// A file with the text; - for standard input.
@@ -202,7 +215,7 @@ pub(crate) struct Score {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// The model: a directory, or a hub id.
+    /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// Chat template: auto, or a built-in one.

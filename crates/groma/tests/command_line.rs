@@ -11,6 +11,7 @@ mod broken;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::str::FromStr;
 
 use serde_json::Value;
 use tiny::{RECIPE, Workplace};
@@ -227,6 +228,84 @@ fn a_second_run_takes_over_all_stages_and_a_changed_one_does_what_changed() {
 }
 
 #[test]
+fn checkpoints_go_once_their_stage_is_on_record() {
+    let place = Workplace::new();
+    let checkpoints = || place.contents("runs/tiny/checkpoints");
+    let stopped = ["run", "recipe.toml", "--set", "stage.dpo.settings.learning_rate=1e30"];
+    let output =
+        place.groma(&[&stopped[..], &["--set", "stage.dpo.settings.max_grad_norm=0"]].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    let named = |word: &str| checkpoints().iter().any(|(path, _)| path.to_string_lossy().contains(word));
+    assert!(!named("/sft."), "the stage is done");
+    assert!(named("/dpo."), "this one is not: its last good state is kept");
+
+    std::fs::remove_dir_all(place.path("runs/tiny")).unwrap();
+    place.done(&["run", "recipe.toml"]);
+    assert_eq!(checkpoints().len(), 1, "nothing but the directory itself");
+    // As if the process had died between the record and the removal.
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(place.path("runs/tiny/stages/dpo.json")).unwrap()).unwrap();
+    let key = record["key"].as_str().unwrap();
+    let left = std::fs::read_dir(place.path("runs/tiny/stages")).unwrap().count();
+    let short = groma_run::Digest::from_str(key).unwrap().short();
+    place.write(&format!("runs/tiny/checkpoints/dpo.{short}/step-00000002/state.json"), "{}");
+    let again = json(&place.done(&["run", "recipe.toml", "--json"]));
+    assert_eq!((again["stages_done"].as_u64(), checkpoints().len()), (Some(0), 1));
+    assert_eq!(std::fs::read_dir(place.path("runs/tiny/stages")).unwrap().count(), left);
+}
+
+/// The answers on the way of training in a file.
+fn answers(path: &Path) -> Vec<groma_run::TrainingSample> {
+    groma_run::RowReader::open(path).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn answers_on_the_way_of_training_change_no_bit_of_the_model() {
+    let place = Workplace::new();
+    let model = |method, data, more: &[&str]| {
+        let flags = ["--set", "max_steps=5", "--set", "learning_rate=1e-2", "--eval-data", data, "--overwrite"];
+        place.done(&train(method, data, &[&flags[..], more].concat()));
+        std::fs::read(place.path("out/model.safetensors")).unwrap()
+    };
+    let samples = ["--sample-steps", "2", "--sample-prompts", "3", "--set", "sample_max_new_tokens=6"];
+    let warm = ["--set", "sample_temperature=0.8"];
+    for (method, data) in [("dpo", "pairs.jsonl"), ("sft", "texts.jsonl")] {
+        let plain = model(method, data, &[]);
+        assert!(!place.path("out/samples.jsonl.zst").exists());
+        assert!(model(method, data, &samples) == plain, "{method}: other bits with samples");
+        let rows = answers(&place.path("out/samples.jsonl.zst"));
+        let steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
+        assert_eq!(steps, [0, 2, 4, 5].map(|step| [step; 3]).concat(), "before, on the way, and at the end");
+        assert!(rows.iter().all(|row| !row.prompt.is_empty() && row.reference.is_some()));
+        assert_ne!(rows[0].text, rows[9].text, "{method} teaches the model something");
+        assert!(model(method, data, &[&samples[..], &warm].concat()) == plain, "{method}: drawn ones neither");
+        assert_ne!(answers(&place.path("out/samples.jsonl.zst")), rows);
+    }
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    let reward = ["--eval-data", "pairs.jsonl", "--sample-steps", "2"];
+    fails(&place, &train("reward", "pairs.jsonl", &reward), 2, &["sample_steps", "answers nothing"]);
+    fails(&place, &train("dpo", "pairs.jsonl", &["--set", "sample_steps=2"]), 2, &["--eval-data"]);
+    fails(&place, &train("dpo", "pairs.jsonl", &["--set", "sample_prompts=2"]), 2, &["sample_steps alone"]);
+}
+
+#[test]
+fn a_run_keeps_and_shows_answers_on_the_way() {
+    let place = Workplace::new();
+    let held_out = "stage.sft.evaluation_data=texts.jsonl";
+    let flags = ["--sample-steps", "15", "--sample-prompts", "1", "--set", held_out];
+    place.done(&[&["run", "recipe.toml"], &flags[..]].concat());
+    for stage in ["sft", "dpo"] {
+        let rows = answers(&place.path(&format!("runs/tiny/samples/training.{stage}.jsonl.zst")));
+        assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [0, 15, 30], "{stage}");
+        let report = text(&std::fs::read(place.path("runs/tiny/report.html")).unwrap());
+        assert!(report.contains(&format!("Answers during training: {stage}")));
+    }
+    let blind = ["check", "recipe.toml", "--set", "stage.sft.settings.sample_steps=5"];
+    fails(&place, &blind, 2, &["sample_steps", "evaluation_data"]);
+    fails(&place, &["run", "recipe.toml", "--name", "x", "--sample-prompts", "1"], 2, &["--sample-steps"]);
+}
+
+#[test]
 fn a_run_directory_in_use_is_left_alone() {
     let place = Workplace::new();
     let held = groma_run::RunDirectory::create(&place.path("runs/tiny")).unwrap();
@@ -300,6 +379,33 @@ fn chat_answers_a_pipe_line_by_line() {
         lines.iter().map(|line| line["question"].as_str().unwrap()).collect::<Vec<_>>(),
         ["Hello.", "Where is the mill?"]
     );
+}
+
+#[test]
+fn adapters_are_scored_and_talked_to_as_models_are() {
+    let place = Workplace::new();
+    let tuned = ["--set", "lora.r=4", "--set", "max_steps=4", "--set", "learning_rate=1e-2"];
+    place.done(&train("sft", "texts.jsonl", &tuned));
+    assert!(place.path("out/adapter_config.json").is_file() && !place.path("out/config.json").exists());
+    let loss = |model| {
+        let scores = json(&place.done(&["score", "--model", model, "--text", "text.txt", "--json"]));
+        scores["loss"].as_f64().unwrap()
+    };
+    let measured = |model| {
+        let task = ["eval", "--model", model, "--task", "perplexity=text.txt", "--json"];
+        json(&place.done(&task))[0]["measurements"][0]["value"].as_f64().unwrap()
+    };
+    assert!(loss("out") < loss("model"), "the adapter takes part");
+    assert_eq!(loss("out") < loss("model"), measured("out") < measured("model"), "as in eval");
+    let mut child = place
+        .groma(&["chat", "--model", "out", "--max-new-tokens", "4", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"Hello.\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && text(&output.stdout).contains("\"question\":\"Hello.\""));
 }
 
 #[test]

@@ -48,12 +48,13 @@ fn kill(mut child: Child) -> ExitStatus {
     child.wait().unwrap()
 }
 
-/// Both models that a run has made, and its numbers.
-fn results(place: &Workplace, run: &str) -> (Vec<u8>, Vec<u8>, Vec<(String, f64)>) {
-    let read = |name: &str| std::fs::read(place.path(&format!("runs/{run}/{name}/model.safetensors"))).unwrap();
+/// Both models that a run has made, what the second answered on the way, and the run's numbers.
+fn results(place: &Workplace, run: &str) -> ([Vec<u8>; 3], Vec<(String, f64)>) {
+    let read = |name: &str| std::fs::read(place.path(&format!("runs/{run}/{name}"))).unwrap();
     let records = groma_run::RunRecords::read(&place.path(&format!("runs/{run}"))).unwrap();
     let numbers = records.measurements.iter().map(|m| (format!("{} {}", m.stage, m.metric), m.value)).collect();
-    (read("models/sft"), read("model"), numbers)
+    let files = ["models/sft/model.safetensors", "model/model.safetensors", "samples/training.dpo.jsonl.zst"];
+    (files.map(read), numbers)
 }
 
 #[test]

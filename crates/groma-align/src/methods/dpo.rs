@@ -8,10 +8,12 @@ use crate::losses::{self, Combination, Divergence, LossParameters, Pair, PairRes
 use crate::method::{DataShape, Method};
 use crate::objective::{Context, Loss, Objective, plain};
 use crate::parameter::{Kind, Parameter, Range};
+use crate::polarity::{Polarity, sides};
 use crate::reference::{PairLogps, References};
 use crate::training::OneOrMany;
 use crate::{Error, Example, Metrics, Settings};
-use groma_kernels::HeadOutput;
+use groma_kernels::{HeadOutput, Tape};
+use groma_model::Transformer;
 use serde::Deserialize;
 
 const DIVERGENCES: &[&str] = &["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"];
@@ -214,19 +216,23 @@ impl Dpo<'_> {
     }
 
     /// The reference's log-probabilities of a micro-batch: known before, or from the model without its adapter.
-    fn references(&self, context: &Context, forest: &Forest, units: &[usize]) -> Result<Vec<PairLogps>, Error> {
+    fn references(&self, model: &Transformer, forest: &Forest, units: &[usize]) -> Result<Vec<PairLogps>, Error> {
         match self.references {
             References::Known(known) => Ok(units.iter().map(|&unit| known[unit]).collect()),
             References::WithoutAdapter => {
-                let scored = forest.forward(context.model, context.inference(), plain(false))?;
+                let scored = forest.forward(model, Tape::inference(model.backend().clone()), plain(false))?;
                 Ok(pair_logps(forest, &scored.output().logp, units.len(), self.settings.ld_alpha))
             }
         }
     }
 
     fn pairs(&self, context: &Context, forest: &Forest, units: &[usize], logp: &[f32]) -> Result<Vec<Pair>, Error> {
-        let policy = pair_logps(forest, logp, units.len(), self.settings.ld_alpha);
-        let references = self.references(context, forest, units)?;
+        let references = self.references(context.model, forest, units)?;
+        Ok(self.with_references(forest, logp, references))
+    }
+
+    fn with_references(&self, forest: &Forest, logp: &[f32], references: Vec<PairLogps>) -> Vec<Pair> {
+        let policy = pair_logps(forest, logp, references.len(), self.settings.ld_alpha);
         let pair = |(index, (policy, reference)): (usize, (PairLogps, PairLogps))| Pair {
             policy_chosen: policy.chosen,
             policy_rejected: policy.rejected,
@@ -236,7 +242,26 @@ impl Dpo<'_> {
             chosen_tokens: forest.slots(2 * index).len(),
             rejected_tokens: forest.slots(2 * index + 1).len(),
         };
-        Ok(policy.into_iter().zip(references).enumerate().map(pair).collect())
+        policy.into_iter().zip(references).enumerate().map(pair).collect()
+    }
+
+    /// How the loss changes as the rows' own chosen completions gain log-probability against the rejected ones.
+    fn slope(&self, model: &Transformer, units: &[usize], exchanged: bool) -> Result<f64, Error> {
+        let sequences = units.iter().flat_map(|&unit| sides(self.examples[unit].pair(), exchanged));
+        let forest = Forest::new(&sequences.collect::<Vec<&Sequence>>());
+        let scored = forest.forward(model, Tape::inference(model.backend().clone()), plain(true))?;
+        let mut references = self.references(model, &forest, units)?;
+        if let (true, References::Known(_)) = (exchanged, self.references) {
+            references.iter_mut().for_each(|pair| std::mem::swap(&mut pair.chosen, &mut pair.rejected));
+        }
+        let pairs = self.with_references(&forest, &scored.output().logp, references);
+        let results = self.settings.combination.evaluate(&pairs, &Totals::of(&pairs));
+        let gradient = spread(&forest, &results, self.settings.ld_alpha, 1.0 / pairs.len() as f64);
+        let sum = |sequence: usize| -> f64 {
+            forest.slots(sequence).iter().map(|&slot| f64::from(gradient[slot as usize])).sum()
+        };
+        let along = |pair| sides([2 * pair, 2 * pair + 1], exchanged);
+        Ok((0..pairs.len()).map(along).map(|[chosen, rejected]| sum(chosen) - sum(rejected)).sum())
     }
 
     /// Results of the whole batch, where the kind of loss cannot do with less.
@@ -292,6 +317,11 @@ impl Objective for Dpo<'_> {
 
     fn loss_at_start(&self, _: &[usize]) -> Option<f64> {
         self.settings.combination.at_reference()
+    }
+
+    fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
+        let labelled = self.slope(model, units, false)?;
+        Ok(Some(Polarity { labelled, exchanged: self.slope(model, units, true)? }))
     }
 }
 

@@ -8,10 +8,12 @@
 use crate::forest::{Forest, Sequence};
 use crate::losses::{log_sigmoid, sigmoid};
 use crate::method::{DataShape, Method};
-use crate::objective::{Context, Loss, Objective};
+use crate::objective::{Context, Loss, Objective, plain};
 use crate::parameter::{Kind, Parameter, Range};
+use crate::polarity::{Polarity, sides};
 use crate::{Error, Example, Metrics, Settings};
-use groma_kernels::Cotangent;
+use groma_kernels::{Cotangent, Tape};
+use groma_model::Transformer;
 use serde::Deserialize;
 
 /// The record.
@@ -64,6 +66,28 @@ pub(crate) struct Reward<'a> {
     pub(crate) settings: RewardSettings,
 }
 
+impl Reward<'_> {
+    fn forest(&self, units: &[usize], exchanged: bool) -> Forest {
+        let sequences = units.iter().flat_map(|&unit| sides(self.examples[unit].pair(), exchanged));
+        Forest::new(&sequences.collect::<Vec<&Sequence>>())
+    }
+
+    /// How the loss changes as the rows' own chosen completions gain reward against the rejected ones.
+    fn slope(&self, model: &Transformer, units: &[usize], exchanged: bool) -> Result<f64, Error> {
+        let mut tape = Tape::inference(model.backend().clone());
+        let scores = self.forest(units, exchanged).forward_scores(model, &mut tape, plain(true))?;
+        let rewards = model.backend().download(scores.buffer());
+        let pair = |(&unit, pair): (&usize, &[f32])| {
+            let margin = self.examples[unit].margin.unwrap_or(0.0);
+            let centre = self.settings.center_rewards_coefficient;
+            let (_, first, second) = pair_loss(f64::from(pair[0]), f64::from(pair[1]), margin, centre);
+            let [chosen, rejected] = sides([first, second], exchanged);
+            (chosen - rejected) / units.len() as f64
+        };
+        Ok(units.iter().zip(rewards.chunks_exact(2)).map(pair).sum())
+    }
+}
+
 impl Objective for Reward<'_> {
     fn units(&self) -> usize {
         self.examples.len()
@@ -80,8 +104,7 @@ impl Objective for Reward<'_> {
     fn batch(&self, context: &mut Context, units: &[usize]) -> Result<Loss, Error> {
         let mut sum = 0.0;
         for (number, micro) in units.chunks(context.micro).enumerate() {
-            let forest =
-                Forest::new(&micro.iter().flat_map(|&unit| self.examples[unit].pair()).collect::<Vec<&Sequence>>());
+            let forest = self.forest(micro, false);
             let mut tape = context.tape();
             let scores = forest.forward_scores(context.model, &mut tape, context.policy(number))?;
             let rewards = context.model.backend().download(scores.buffer());
@@ -107,6 +130,11 @@ impl Objective for Reward<'_> {
     fn loss_at_start(&self, units: &[usize]) -> Option<f64> {
         let margins = units.iter().map(|&unit| self.examples[unit].margin.unwrap_or(0.0));
         Some(margins.map(|margin| -log_sigmoid(-margin)).sum::<f64>() / units.len().max(1) as f64)
+    }
+
+    fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
+        let labelled = self.slope(model, units, false)?;
+        Ok(Some(Polarity { labelled, exchanged: self.slope(model, units, true)? }))
     }
 }
 

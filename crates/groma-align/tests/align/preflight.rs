@@ -1,9 +1,10 @@
 //! Preparation: tokens and masks, and each finding of the pre-flight check.
 
 use crate::support::{
-    BOS, EOS, Letters, completion, conversation, limits, model, place, preference, preferences, settings, text,
+    BOS, EOS, Letters, completion, conversation, limits, model, place, preference, preferences, prepared, settings,
+    text,
 };
-use groma_align::{Error, History, Limits, Prepared, Rows, Session, prepare, setup, train};
+use groma_align::{Error, History, Limits, Prepared, Rows, Session, losses, prepare, setup, train};
 use groma_data::{Content, LanguageModelling, Message, Preference};
 use groma_run::{Class, Classify, Severity};
 use serde_json::{Map, json};
@@ -162,6 +163,31 @@ fn a_reference_that_is_not_the_model_stops_before_the_first_step() {
     // The same cache, but another model under the same digest.
     let error = train(&mut setup(model(2), &settings).unwrap(), session()).unwrap_err();
     assert!(matches!(error, Error::Step0 { .. }), "{error}");
+}
+
+#[test]
+fn every_preference_loss_turns_round_with_its_labels() {
+    let lora = [json!({}), json!({"lora": {}, "precompute_ref_log_probs": false})];
+    for (kind, more) in losses::KIND_IDS.iter().flat_map(|kind| lora.iter().map(move |more| (kind, more))) {
+        let mut given = json!({"max_steps": 1, "loss_type": kind, "ld_alpha": 0.5});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        if *kind == "exo_pair" {
+            given["label_smoothing"] = json!(1e-3);
+        }
+        let settings = settings("dpo", given);
+        let prepared = prepared(&settings);
+        train(&mut setup(model(1), &settings).unwrap(), Session::new(&settings, &prepared)).unwrap();
+    }
+    let reward = settings("reward", json!({"max_steps": 1, "center_rewards_coefficient": 0.1}));
+    train(&mut setup(model(1), &reward).unwrap(), Session::new(&reward, &prepared(&reward))).unwrap();
+}
+
+#[test]
+fn labels_that_have_no_effect_stop_before_the_first_step() {
+    let settings = settings("dpo", json!({"max_steps": 2, "loss_weights": [0.0]}));
+    let prepared = pairs(&preferences(), json!({})).unwrap();
+    let error = train(&mut setup(model(1), &settings).unwrap(), Session::new(&settings, &prepared)).unwrap_err();
+    assert!(matches!(error, Error::Polarity { .. }) && error.class() == Class::Usage, "{error}");
 }
 
 #[test]

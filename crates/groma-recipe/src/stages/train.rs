@@ -1,5 +1,7 @@
 //! Trains a model and writes it to the run directory.
 
+use std::path::Path;
+
 use groma_align::{Method, Settings};
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, MODEL, Seed};
@@ -18,6 +20,13 @@ pub(crate) fn output(recipe: &Recipe, name: &str) -> String {
     if last == Some(name) { MODEL.into() } else { format!("models/{name}") }
 }
 
+/// The stage's held-out rows; for samples alone, those beside the preference pairs that it trains on.
+pub(crate) fn held_out<'a>(stage: &'a Train, settings: &Settings) -> Option<&'a str> {
+    let beside = || stage.data.as_slice().iter().any(|name| name == "preferences:train");
+    let own = stage.evaluation_data.as_deref();
+    own.or_else(|| (settings.training.sample_steps.is_some() && beside()).then_some("preferences:held_out"))
+}
+
 pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let method = Method::require(&stage.method)?;
     let mut given = stage.settings.clone();
@@ -30,7 +39,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let settings = Settings::resolve(method, &given)?;
     let names = stage.data.as_slice();
     let data = names.iter().map(|name| runner.data(name)).collect::<Result<Vec<_>, _>>()?;
-    let evaluation = stage.evaluation_data.as_deref().map(|name| runner.data(name)).transpose()?;
+    let evaluation = held_out(stage, &settings).map(|name| runner.data(name)).transpose()?;
 
     let config = json!({
         "method": method.id, "settings": settings.values, "limit": stage.limit,
@@ -44,7 +53,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         key = key.input("evaluation", evaluation.digest);
     }
     // Of this key alone: with other settings or data, training begins anew beside what is there.
-    let kept = format!("{}.{}", stage.name, key.digest().short());
+    let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile| Ok(read_rows(&file.path, method, stage.limit, seed)?.0);
@@ -55,17 +64,29 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         };
         let opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
         runner.note_template(&opened);
+        let samples = settings.training.sample_steps.is_some();
         let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?;
         let card = CardText {
             name: format!("{}-{}", runner.recipe.name, stage.name),
             base_model: Some(model.name.clone()),
             data: names.join(", "),
         };
-        let kept = checkpoints(&runner.directory.checkpoints(), &kept);
         let output = output(runner.recipe, &stage.name);
         let target = runner.directory.inside(&output)?;
         let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
         let result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
-        Ok(Finished { tokens: outcome.num_tokens, outputs: vec![output], result, ..Finished::default() })
-    })
+        let samples = samples.then(|| groma_run::training_samples_file(&stage.name));
+        let outputs = std::iter::once(output).chain(samples).collect();
+        Ok(Finished { tokens: outcome.num_tokens, outputs, result, ..Finished::default() })
+    })?;
+    // The stage is on record with the digests of what it left; where this process dies first, the next one comes by here.
+    remove(runner, &kept)
+}
+
+fn remove(runner: &Runner, checkpoints: &Path) -> Result<(), Error> {
+    if checkpoints.exists() {
+        let files = runner.directory.files();
+        files.remove_directory(checkpoints).map_err(groma_run::Error::io("remove", checkpoints))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 
 use groma_run::{
     Check, CheckKind, Disk, EventKind, Finding, Finished, Group, Input, Interval, Item, Manifest, ManualClock,
-    Measurement, RunDirectory, RunRecords, Sample, Severity, Side, StageEntry, StageKey, Status, Timestamp, Unit,
+    Measurement, RunDirectory, RunRecords, Sample, Severity, Side, StageEntry, StageKey, Status, Timestamp,
+    TrainingSample, Unit,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +51,15 @@ pub(crate) fn run_with(path: &Path, word: &str) -> RunRecords {
         labels: vec![owned()],
     };
     recorder.samples(word, &[sample]).unwrap();
+    let answer = |step, text: &str| TrainingSample {
+        step,
+        id: owned(),
+        prompt: format!("asked {word}"),
+        text: format!("{text} {word}"),
+        truncated: true,
+        reference: Some(format!("in the data {word}")),
+    };
+    recorder.training_samples(&[answer(0, "early"), answer(5, "late"), answer(9, "late")]).unwrap();
     let (check, message, remedy, places) = (owned(), owned(), Some(owned()), vec![owned()]);
     recorder.finding(Finding { check, severity: Severity::Warning, count: 1, total: 2, message, places, remedy });
     let (name, expected, found) = (owned(), owned(), owned());

@@ -151,6 +151,19 @@ fn an_empty_run_has_a_report() {
 }
 
 #[test]
+fn answers_during_training_are_shown_by_step() {
+    let root = tempfile::tempdir().unwrap();
+    let records = crate::runs::run_with(&root.path().join("run"), "word");
+    let page = render(&records, &Options::default());
+    let at = page.find("Answers during training: stage word").expect("a section");
+    let (early, late) = (page[at..].find("early word").unwrap(), page[at..].find("late word").unwrap());
+    assert!(early < late && page[at..].contains("in the data word") && page[at..].contains("the same"));
+    assert_eq!(page[at..].matches("late word").count(), 1, "an answer that did not change is said once");
+    let small = Options { samples_bytes: 1700, ..Options::default() };
+    assert!(render(&records, &small).contains("1 more answers are in"), "what does not fit is counted");
+}
+
+#[test]
 fn one_side_alone_is_no_comparison() {
     let alone = records(vec![share("before", "quiz", 0.5, 100, Group::Capability, Some(true))], Vec::new());
     let headline = Headline::of_run(&alone);

@@ -20,6 +20,8 @@ pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
         name: None,
         runs: "runs".into(),
         overrides: flags.overrides.clone(),
+        sample_steps: None,
+        sample_prompts: None,
         print_recipe: false,
     })?;
     let progress = context.work.progress.clone();

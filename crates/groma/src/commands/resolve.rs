@@ -90,3 +90,9 @@ pub(crate) fn settings(pairs: &[String]) -> Result<Map<String, Value>> {
     }
     Ok(table)
 }
+
+/// The settings of `--sample-steps` and `--sample-prompts`.
+pub(crate) fn sampling(steps: Option<u64>, prompts: Option<u64>) -> impl Iterator<Item = (String, Value)> {
+    let named = [("sample_steps", steps), ("sample_prompts", prompts)];
+    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))
+}

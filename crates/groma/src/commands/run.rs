@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use groma_align::Method;
 use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, run as run_recipe};
 use groma_run::RunDirectory;
 use serde_json::json;
@@ -71,6 +72,7 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
         recipe.name.clone_from(name);
     }
     add_tasks(&mut recipe, &flags.tasks)?;
+    add_samples(&mut recipe, flags)?;
     // Names that came from flags are checked like those of a file.
     Ok(Recipe::parse(&name, &recipe.to_toml()?, &[])?)
 }
@@ -103,6 +105,17 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
             return Err(Failure::usage("the recipe has no measuring stage for --eval", "add one to the recipe"));
         };
         measure.tasks.push(config);
+    }
+    Ok(())
+}
+
+/// Gives `--sample-steps` and `--sample-prompts` to the stages that train a model which answers.
+fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
+    for stage in recipe.stages.iter_mut().filter(|_| flags.sample_steps.is_some()) {
+        let Stage::Train(stage) = stage else { continue };
+        if !Method::require(&stage.method)?.needs_score_head {
+            stage.settings.extend(resolve::sampling(flags.sample_steps, flags.sample_prompts));
+        }
     }
     Ok(())
 }

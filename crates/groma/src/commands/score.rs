@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
 use groma_model::tokenizer::Specials;
-use groma_model::{Checkpoint, Tokenizer, Transformer};
+use groma_model::{Tokenizer, base_checkpoint, open_tokenizer, open_transformer};
 use serde_json::json;
 
 use super::resolve;
@@ -19,15 +19,15 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
     let text = read(&flags.text)?;
     let (directory, _) = resolve::model(&flags.model, &*context.work.progress)?;
-    let tokenizer = Tokenizer::from_directory(&directory).map_err(groma_model::Error::from)?;
+    let checkpoint = base_checkpoint(&directory)?;
+    let tokenizer = open_tokenizer(&directory, &checkpoint)?;
     let ids = if flags.ids { parse_ids(&text)? } else { encode(&tokenizer, &text)? };
     let Some((first, rest)) = ids.split_first() else {
         return Err(Failure::usage("the text holds no token", "give at least two tokens; the first has no score"));
     };
-    let checkpoint = Checkpoint::open(&directory)?;
     tokenizer.check_embedding(checkpoint.spec().vocab_size).map_err(groma_model::Error::from)?;
     let spec = checkpoint.spec().for_length(ids.len());
-    let transformer = Transformer::new(spec, &checkpoint.weights()?, context.work.backend.clone())?;
+    let transformer = open_transformer(&directory, &checkpoint, spec, context.work.backend.clone())?;
     let request = ScoreRequest { context: vec![*first], continuation: rest.to_vec() };
     let cancel = &context.work.cancel;
     let scores = score(&transformer, &[request], &ScoreOptions::default(), &mut |_| !cancel.is_requested())?;

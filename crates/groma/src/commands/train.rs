@@ -15,7 +15,9 @@ use crate::terminal::{Context, print_json, say};
 
 pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let method = Method::require(&flags.method)?;
-    let settings = Settings::resolve(method, &resolve::settings(&flags.settings)?)?;
+    let mut given = resolve::settings(&flags.settings)?;
+    given.extend(resolve::sampling(flags.sample_steps, flags.sample_prompts));
+    let settings = Settings::resolve(method, &given)?;
     if flags.output.exists() && !flags.overwrite {
         return Err(Failure::usage(
             format!("{} exists already", flags.output.display()),

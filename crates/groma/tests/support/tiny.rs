@@ -49,6 +49,9 @@ max_steps = 30
 per_device_train_batch_size = 4
 learning_rate = 1e-3
 save_steps = 2
+sample_steps = 3
+sample_prompts = 2
+sample_max_new_tokens = 8
 
 [[stage]]
 kind = "measure"
