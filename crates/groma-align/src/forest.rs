@@ -77,7 +77,12 @@ impl Forest {
     }
 
     /// Runs the model and its log-probability head.
-    pub(crate) fn forward<'m>(&self, model: &'m Transformer, mut tape: Tape<'m>, run: Run) -> Result<Scored<'m>, Error> {
+    pub(crate) fn forward<'m>(
+        &self,
+        model: &'m Transformer,
+        mut tape: Tape<'m>,
+        run: Run,
+    ) -> Result<Scored<'m>, Error> {
         let mut pass = run.pass();
         let hidden = model.hidden(&mut tape, &self.tree, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);

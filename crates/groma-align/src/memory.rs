@@ -1,19 +1,20 @@
 //! How much memory training will take, before it starts.
 //!
-//! Per token row and block the tape keeps: the inputs and outputs of both norms (4 hidden), queries, keys and values (after
-//! the rotation), the attention's output, and what the MLP multiplies (gate, up and their product). The backward pass holds
-//! the gradients of about one block beside them. The head works in chunks, so logits of all rows never exist.
+//! Per token row and block the tape keeps: the inputs and outputs of both norms, queries and keys after the rotation,
+//! values, the attention's output, and what the MLP's activation reads. With `gradient_checkpointing` it keeps the input
+//! of each block, and all of that for one block at a time. The most is held either when the head has run (with the logits
+//! that are kept, or those of a chunk) or in the backward pass of the last block (with gradients on their way).
 
+use groma_kernels::{HeadShape, Precision};
 use groma_model::Transformer;
-use groma_model::spec::{Mlp, Spec};
+use groma_model::spec::{Mlp, NormPlacement, QkNorm, Spec};
 
-/// Copies of a frozen matrix: in the order of the forward, and of the backward product.
-const PACKED_COPIES: u64 = 2;
 /// Bytes of an f32.
 const F32: u64 = 4;
-/// Rows of logits that the head holds at once, at most.
+/// Rows, and logits, that the head holds at once where it does not keep them all.
 const HEAD_ROWS: u64 = 512;
-/// What the program needs besides buffers, in bytes.
+const HEAD_LOGITS: u64 = 1 << 21;
+/// What the program needs besides buffers, in bytes: itself, tokenizer, rows, and what is kept for the next buffers.
 const BASE: u64 = 64 << 20;
 
 /// Parts of the estimate, in bytes.
@@ -23,44 +24,76 @@ pub struct MemoryEstimate {
     pub weights: u64,
     /// Gradients and both moments of the parameters that train.
     pub training: u64,
-    /// What the tape keeps of one micro-batch, and gradients on their way.
+    /// What the tape keeps of one micro-batch.
     pub activations: u64,
-    /// Logits in flight.
-    pub head: u64,
+    /// What exists for a short while: logits, or gradients on their way.
+    pub transient: u64,
 }
 
 impl MemoryEstimate {
-    /// For micro-batches of at most `rows` token rows.
-    pub fn new(model: &Transformer, rows: usize) -> Self {
+    /// For micro-batches of at most `rows` token rows, of which the head reads `head_rows`.
+    pub fn new(model: &Transformer, rows: usize, head_rows: usize, recompute: bool) -> Self {
         let parameters = model.parameters();
         let all = parameters.count() as u64;
-        let train: u64 = parameters.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p.len() as u64).sum();
-        let frozen: u64 = parameters.iter().filter(|(_, p)| p.buffer().is_frozen()).map(|(_, p)| p.len() as u64).sum();
+        let sum = |wanted: &dyn Fn(&groma_model::StoredParameter) -> bool| {
+            parameters.iter().filter(|(_, p)| wanted(p)).map(|(_, p)| p.len() as u64).sum::<u64>()
+        };
+        let (train, frozen) = (sum(&|p| p.trainable), sum(&|p| p.buffer().is_frozen()));
+        // Two copies, for the forward and for the backward product; in bf16 a value takes half.
+        let packed_bytes = if model.backend().precision() == Precision::Bf16 { F32 } else { 2 * F32 };
         let spec = model.spec();
-        let rows = rows as u64;
+        let (rows, layers) = (rows as u64, spec.layers.len() as u64);
+        let block = row_values(spec);
+        let kept = if recompute { layers * spec.hidden_size as u64 + block } else { layers * block };
         MemoryEstimate {
-            weights: F32 * (all + PACKED_COPIES * frozen),
+            weights: F32 * all + packed_bytes * frozen,
             training: 3 * F32 * train,
-            activations: F32 * rows * (row_values(spec) * spec.layers.len() as u64 + transient_values(spec)),
-            head: F32 * rows.min(HEAD_ROWS) * spec.vocab_size as u64 * 2,
+            activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
+            transient: F32 * head_values(spec, head_rows as u64).max(rows * backward_values(spec)),
         }
     }
 
     /// Their sum, and the program itself.
     pub fn total(&self) -> u64 {
-        BASE + self.weights + self.training + self.activations + self.head
+        BASE + self.buffers()
+    }
+
+    /// What buffers of the backend hold at the most.
+    pub fn buffers(&self) -> u64 {
+        self.weights + self.training + self.activations + self.transient
     }
 }
 
-/// Values that the tape keeps per row and block.
+/// Values that the tape keeps per row and block, where all layers train or have an adapter.
 fn row_values(spec: &Spec) -> u64 {
     let (queries, keys) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-    let mlp = if spec.mlp == Mlp::Plain { 2 } else { 3 };
-    (4 * spec.hidden_size + 2 * queries + 2 * keys + mlp * spec.intermediate_size) as u64
+    let norms = match (spec.norm_placement, spec.parallel_residual) {
+        (NormPlacement::Sandwich, _) => 6,
+        (_, true) => 3,
+        _ => 4,
+    };
+    let qk_norm = if spec.qk_norm == QkNorm::None { 0 } else { queries + keys };
+    let mlp = if spec.mlp == Mlp::Plain { 1 } else { 2 };
+    (norms * spec.hidden_size + 2 * queries + 2 * keys + qk_norm + mlp * spec.intermediate_size) as u64
 }
 
-/// Values per row that exist at the deepest point of the backward pass besides those kept.
-fn transient_values(spec: &Spec) -> u64 {
-    let queries = spec.heads * spec.head_dim;
-    (4 * spec.hidden_size + 3 * spec.intermediate_size + 4 * queries) as u64
+/// Values that the head holds: logits, and their gradient's share of hidden states.
+fn head_values(spec: &Spec, rows: u64) -> u64 {
+    let shape = HeadShape {
+        rows: rows as usize,
+        width: spec.hidden_size,
+        vocab: spec.vocab_size,
+        softcap: spec.final_softcap,
+        temperature: 1.0,
+    };
+    let all = rows * spec.vocab_size as u64;
+    let logits = if shape.keeps_logits() { all } else { all.min(HEAD_LOGITS.max(HEAD_ROWS * 1024)) };
+    logits + 2 * rows * spec.hidden_size as u64
+}
+
+/// Values per row that exist at the deepest point of the backward pass besides those kept: gradients in the MLP, one of
+/// them packed, and of the residual stream.
+fn backward_values(spec: &Spec) -> u64 {
+    let mlp = if spec.mlp == Mlp::Plain { 2 } else { 3 };
+    (2 * spec.hidden_size + mlp * spec.intermediate_size) as u64
 }

@@ -71,7 +71,8 @@ impl Reference<'_> {
     }
 
     fn key(&self, examples: &[Example]) -> Result<Digest, Error> {
-        let parts = (self.identity, crate::example::digest(examples), self.adapter, self.settings.ld_alpha);
+        let precision = self.model.backend().precision().name();
+        let parts = (self.identity, crate::example::digest(examples), self.adapter, self.settings.ld_alpha, precision);
         Digest::of_json(&parts).map_err(|source| Error::Encode { what: "the reference's key", source })
     }
 

@@ -31,6 +31,7 @@ pub(crate) struct Identity {
     pub(crate) model: Digest,
     pub(crate) data: Digest,
     pub(crate) tokenizer: Digest,
+    pub(crate) precision: String,
 }
 
 /// Counters and accumulators.
@@ -148,6 +149,7 @@ fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<
         ("data", found.data.short(), expected.data.short()),
         ("tokenizer", found.tokenizer.short(), expected.tokenizer.short()),
         ("settings", found.settings.short(), expected.settings.short()),
+        ("precision", found.precision.clone(), expected.precision.clone()),
     ];
     match fields.into_iter().find(|(_, found, expected)| found != expected) {
         Some((field, found, expected)) => Err(Error::Resume { path: path.to_owned(), field, found, expected }),

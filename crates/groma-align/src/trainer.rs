@@ -199,15 +199,24 @@ fn check_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -
 
 /// Memory that training will need, with the largest rows in one micro-batch.
 pub fn estimate_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -> MemoryEstimate {
-    let mut rows: Vec<usize> = prepared.examples.iter().map(Example::tree_rows).collect();
-    rows.sort_unstable_by(|a, b| b.cmp(a));
+    let sizes = |size: &dyn Fn(&Example) -> usize| {
+        let mut sizes: Vec<usize> = prepared.examples.iter().map(size).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes
+    };
+    let rows = sizes(&Example::tree_rows);
+    let scored = sizes(&|example| match settings.method.needs_score_head {
+        true => 2,
+        false => example.pair().iter().map(|sequence| sequence.scored_count()).sum(),
+    });
     let packing = settings.values.get("packing").and_then(serde_json::Value::as_bool) == Some(true);
     let batch = settings.training.per_device_train_batch_size;
     let largest = match settings.training.max_length {
         Some(length) if packing => length.saturating_mul(batch).min(rows.iter().sum()),
         _ => rows.iter().take(batch).sum(),
     };
-    MemoryEstimate::new(model, largest)
+    let scored = if packing { largest } else { scored.iter().take(batch).sum() };
+    MemoryEstimate::new(model, largest, scored, settings.training.gradient_checkpointing)
 }
 
 /// A run in progress.
@@ -244,6 +253,7 @@ impl<'r, 'a> Run<'r, 'a> {
             model: session.model_digest,
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
+            precision: model.backend().precision().name().to_owned(),
         };
         let checkpoints = session.directory.as_ref().map(|directory| Checkpoints {
             directory: directory.clone(),

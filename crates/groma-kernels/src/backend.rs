@@ -5,8 +5,8 @@
 //! their output. Results never depend on the number of threads, and the result of one row never depends on the other rows
 //! of the batch (reductions over rows, as in weight gradients, run in a fixed order).
 
-use crate::Buffer;
 use crate::layout::AttentionLayout;
+use crate::{Buffer, Precision};
 
 /// Root-mean-square or mean-and-variance normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,8 @@ pub enum Edit {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Short name for manifests, e.g. `cpu avx512f`.
     fn name(&self) -> String;
+    /// In which numbers products are computed.
+    fn precision(&self) -> Precision;
     /// A buffer of `len` values, all zero.
     fn zeros(&self, len: usize) -> Buffer;
     /// A buffer of `len` unspecified values, for a kernel that overwrites all of it.

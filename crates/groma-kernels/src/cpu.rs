@@ -77,7 +77,7 @@ impl Cpu {
         Self { level, arithmetic: Arithmetic::new(level, Precision::F32), pool: Arc::default() }
     }
 
-    /// The same with products in this precision; in f32 where the level has no bf16 (see [`Cpu::precision`]).
+    /// The same with products in this precision; in f32 where the level has no bf16 (see [`Backend::precision`]).
     ///
     /// Bounds: a product in bf16 differs from the exact one by at most `2^-7` of the sum of its terms' sizes, and half of
     /// that where one operand is exact in bf16, up to the rounding of f32 sums. As in f32, a row's bits depend neither on
@@ -91,11 +91,6 @@ impl Cpu {
     /// The most able instructions used.
     pub fn level(&self) -> Level {
         self.level
-    }
-
-    /// In which numbers products are computed.
-    pub fn precision(&self) -> Precision {
-        self.arithmetic.precision()
     }
 
     /// Memory held by buffers of this backend, packed copies and temporary ones included.
@@ -120,6 +115,10 @@ impl Backend for Cpu {
             Precision::F32 => format!("cpu {}", self.level.in_f32().name()),
             Precision::Bf16 => format!("cpu {} bf16", self.level.name()),
         }
+    }
+
+    fn precision(&self) -> Precision {
+        self.arithmetic.precision()
     }
 
     fn zeros(&self, len: usize) -> Buffer {

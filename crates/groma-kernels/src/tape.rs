@@ -274,7 +274,8 @@ enum Op<'m> {
     Linear {
         x: Option<Key>,
         rows: usize,
-        inputs: Saved,
+        /// For the gradient of `w`, where that is wanted.
+        inputs: Option<Saved>,
         w: Var,
         bias: Option<Key>,
     },
@@ -456,7 +457,7 @@ impl<'m> Tape<'m> {
         self.push(y, x.rows, w.rows, tracked, |_| Op::Linear {
             x: x.key,
             rows: x.rows,
-            inputs: Saved::of(x),
+            inputs: w.key.map(|_| Saved::of(x)),
             w: w.clone(),
             bias: bias.and_then(|b| b.key),
         })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use groma_kernels::Backend;
+use groma_kernels::{Backend, Precision};
 use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
@@ -121,6 +121,7 @@ impl<'a> Runner<'a> {
         let clock = SystemClock::default();
         let mut manifest =
             Manifest::new(&recipe.name, inputs.command.clone(), config, recipe.seed, work.threads, &clock);
+        manifest.kernels = Some(work.backend.name());
         if let Some(earlier) = directory.read_manifest()? {
             manifest.started = earlier.started;
             manifest.resumed = earlier.resumed + 1;
@@ -302,7 +303,11 @@ impl<'a> Runner<'a> {
 
     /// The key of a stage with what all stages read.
     pub(crate) fn key(&self, name: &str) -> StageKey {
-        StageKey::new(name, VERSION)
+        let key = StageKey::new(name, VERSION);
+        match self.work.backend.precision() {
+            Precision::F32 => key,
+            precision => key.input("precision", Digest::of_bytes(precision.name().as_bytes())),
+        }
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Manifest {
     /// The machine.
     #[serde(default)]
     pub machine: Machine,
+    /// The kernels used and their precision, such as `cpu avx512` or `cpu amx-bf16 bf16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<String>,
     /// Its stages, in order.
     #[serde(default)]
     pub stages: Vec<StageEntry>,
@@ -128,6 +131,7 @@ impl Manifest {
             resumed: 0,
             inputs: Vec::new(),
             machine: Machine::describe(threads),
+            kernels: None,
             stages: Vec::new(),
             notes: Vec::new(),
             error: None,

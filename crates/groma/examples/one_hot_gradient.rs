@@ -15,7 +15,12 @@ use groma_run::Seed;
 const EMBED: HookPoint = HookPoint { layer: 0, site: Site::Embed };
 
 /// The log-probability of the last of `tokens` after the others.
-fn predict(model: &Transformer, tape: &mut Tape, tokens: &[u32], hooks: &mut Hooks) -> groma_model::Result<HeadVar> {
+fn predict<'m>(
+    model: &'m Transformer,
+    tape: &mut Tape<'m>,
+    tokens: &[u32],
+    hooks: &mut Hooks,
+) -> groma_model::Result<HeadVar> {
     let (ids, target) = tokens.split_at(tokens.len() - 1);
     let mut tree = TokenTree::new();
     tree.root(ids);

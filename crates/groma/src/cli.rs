@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use groma_kernels::Precision;
 
 /// Align a language model, and show what changed.
 #[derive(Debug, Parser)]
@@ -29,6 +30,10 @@ pub(crate) struct Global {
     /// Threads that models use; all cores by default. Results do not depend on it.
     #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Numbers that matrix products are computed in: f32 or bf16 (faster where the processor has AMX or AVX-512 BF16;
+    /// sums and weights stay f32).
+    #[arg(long, global = true, default_value_t = Precision::F32, hide_possible_values = true)]
+    pub(crate) precision: Precision,
 }
 
 /// Ways to show progress.

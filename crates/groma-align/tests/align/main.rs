@@ -9,6 +9,9 @@
 )]
 mod adapters;
 mod losses;
+mod memory;
+
+mod precision;
 mod preflight;
 mod resume;
 mod settings;

@@ -224,7 +224,7 @@ fn recomputed<'m>(flow: &mut Flow, x: &Var, Part(part): &Part<'m>, dy: &Arc<Buff
 
 fn linear(
     flow: &mut Flow,
-    (x, rows, inputs): (Option<Key>, usize, Saved),
+    (x, rows, inputs): (Option<Key>, usize, Option<Saved>),
     w: &Var,
     bias: Option<Key>,
     dy: &Arc<Buffer>,
@@ -233,7 +233,7 @@ fn linear(
     flow.fill_or_add(x, rows * width, |b, d, fresh| {
         b.linear_backward_input(d, fresh, dy, &w.buffer, rows, width, outputs);
     });
-    if w.key.is_some() {
+    if let Some(inputs) = inputs {
         let x = inputs.values(&*flow.backend);
         flow.fill_or_add(w.key, w.buffer.len(), |b, d, fresh| {
             b.linear_backward_weight(d, fresh, dy, &x, rows, width, outputs);

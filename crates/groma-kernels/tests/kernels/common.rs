@@ -1,6 +1,6 @@
 //! Helpers of the kernel tests.
 
-use groma_kernels::{Cpu, Level, Precision};
+use groma_kernels::{Backend, Cpu, Level, Precision};
 
 /// Values in [-1, 1), the same for the same seed (SplitMix64).
 pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {

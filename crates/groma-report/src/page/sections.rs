@@ -237,6 +237,7 @@ pub(super) fn what_was_run(records: &RunRecords) -> Markup {
             dd {
                 (for_page(machine.cpu.as_deref().unwrap_or("unknown processor"))) ", " (machine.threads) " of "
                 (machine.cores) " cores" (memory) ", " (for_page(&machine.system))
+                @if let Some(kernels) = &manifest.kernels { "; kernels " (for_page(kernels)) }
                 @if !machine.cpu_features.is_empty() { div.quiet { (for_page(&machine.cpu_features.join(" "))) } }
             }
         }

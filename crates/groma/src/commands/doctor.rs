@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use groma_hub::Settings;
+use groma_kernels::{Backend, Cpu, Precision};
 use groma_run::{Machine, available_memory_bytes, free_disk_bytes};
 use serde::Serialize;
 
@@ -60,6 +61,7 @@ fn findings(context: &Context) -> Vec<Finding> {
         Finding::ok("cpu", format!("{cpu}, {} cores, {} threads", machine.cores, machine.threads)),
         Finding::ok("features", machine.cpu_features.join(" ")),
         kernels(&context.work.backend.name()),
+        bf16(),
         Finding::ok("gpu", "not used by this version"),
         bytes("memory", available_memory_bytes(), "close other programs, or use a smaller model or batch"),
         bytes("disk", free_disk_bytes(Path::new(".")), "free space where runs are written, or choose --runs elsewhere"),
@@ -73,6 +75,15 @@ fn kernels(name: &str) -> Finding {
         return Finding::ok("kernels", name);
     }
     Finding::warn("kernels", name, "this processor, or GROMA_CPU, allows no vector kernels; work will be slow")
+}
+
+/// What `--precision bf16` would use.
+fn bf16() -> Finding {
+    let cpu = Cpu::new().with_precision(Precision::Bf16);
+    match cpu.precision() {
+        Precision::Bf16 => Finding::ok("bf16", format!("{} (with --precision bf16)", cpu.name())),
+        Precision::F32 => Finding::ok("bf16", "no instructions for it here; --precision bf16 computes in f32"),
+    }
 }
 
 fn bytes(name: &'static str, found: Option<u64>, hint: &'static str) -> Finding {

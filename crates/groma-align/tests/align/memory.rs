@@ -1,0 +1,96 @@
+//! Memory: recomputation changes no bit and takes less, and the estimate is near what is held.
+
+use crate::support::{Letters, completion, fingerprint, model, preference, prepared, settings, spec, weights};
+use crate::training::run;
+use groma_align::{Limits, Prepared, Rows, Session, Settings, estimate_memory, prepare, setup, train};
+use groma_kernels::Cpu;
+use groma_model::spec::{Layer, Mlp};
+use groma_model::{Spec, Transformer};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[test]
+fn recomputation_changes_no_bit() {
+    let lora = json!({"r": 4, "dropout": 0.1});
+    for (method, extra) in
+        [("sft", json!({})), ("dpo", json!({})), ("dpo", json!({ "lora": lora })), ("reward", json!({}))]
+    {
+        let [kept, again] = [false, true].map(|checkpointing| {
+            let mut given = extra.as_object().unwrap().clone();
+            given.insert("gradient_checkpointing".into(), checkpointing.into());
+            given.insert("max_steps".into(), 3.into());
+            given.insert("learning_rate".into(), 1e-3.into());
+            let settings = settings(method, given.into());
+            let (history, model) = run(&settings, &prepared(&settings), model(1));
+            (history.steps.iter().map(|step| step.loss.to_bits()).collect::<Vec<_>>(), fingerprint(&model))
+        });
+        assert_eq!(kept, again, "{method} {extra}");
+    }
+}
+
+/// A model whose activations and weights are of about the same size.
+fn larger(mlp: Mlp) -> Spec {
+    let layers = vec![Layer { window: None, rotary: Some(0) }; 6];
+    let spec = spec();
+    Spec { hidden_size: 128, heads: 16, kv_heads: 8, intermediate_size: 344, max_positions: 512, mlp, layers, ..spec }
+}
+
+fn rows(settings: &Settings, letters: usize) -> Prepared {
+    let text = |line: u64, len: usize| -> String {
+        (0..len).map(|i| char::from(b'a' + ((i as u64 * 7 + line * 3) % 17) as u8)).collect()
+    };
+    let limits = Limits { max_positions: 512, ..crate::support::limits() };
+    let lines = 1..=16u64;
+    if settings.method.id == "sft" {
+        let rows: Vec<_> = lines.map(|line| completion(line, &text(line, 9), &text(line + 5, letters))).collect();
+        return prepare(settings, Rows::Completions(&rows), &Letters::default(), limits).unwrap();
+    }
+    let pair =
+        |line| preference(line, &text(line, letters), &text(line + 1, letters / 2), &text(line + 2, letters / 3));
+    prepare(settings, Rows::Preferences(&lines.map(pair).collect::<Vec<_>>()), &Letters::default(), limits).unwrap()
+}
+
+/// The most that buffers held in two steps, and what was foretold, in bytes.
+fn peak(method: &str, given: Value, mlp: Mlp, letters: usize) -> (f64, f64) {
+    let mut given = given.as_object().unwrap().clone();
+    given.insert("max_steps".into(), 2.into());
+    let settings = settings(method, given.into());
+    let prepared = rows(&settings, letters);
+    let (spec, cpu) = (larger(mlp), Cpu::new());
+    let model = Transformer::new(spec.clone(), &weights(&spec, 1), Arc::new(cpu.clone())).unwrap();
+    let mut model = setup(model, &settings).unwrap();
+    let foretold = estimate_memory(&model, &settings, &prepared).buffers();
+    train(&mut model, Session::new(&settings, &prepared)).unwrap();
+    (cpu.memory().peak_bytes as f64, foretold as f64)
+}
+
+#[test]
+fn the_estimate_is_within_a_fifth() {
+    let checkpointing = json!({"gradient_checkpointing": true});
+    for (method, given, mlp, letters) in [
+        ("sft", json!({}), Mlp::Gated, 300),
+        ("sft", json!({}), Mlp::Plain, 300),
+        ("sft", json!({}), Mlp::Gated, 60),
+        ("sft", checkpointing.clone(), Mlp::Gated, 300),
+        ("sft", json!({"lora": {"r": 8}}), Mlp::Gated, 200),
+        ("dpo", json!({}), Mlp::Gated, 200),
+        ("dpo", checkpointing, Mlp::Gated, 200),
+        ("dpo", json!({"lora": {"r": 8}, "per_device_train_batch_size": 2}), Mlp::Plain, 200),
+        ("reward", json!({"per_device_train_batch_size": 4}), Mlp::Gated, 100),
+    ] {
+        let (held, foretold) = peak(method, given.clone(), mlp, letters);
+        let ratio = foretold / held;
+        println!("{method} {given} {mlp:?} {letters}: {foretold:.3e} foretold, {held:.3e} held, ratio {ratio:.3}");
+        assert!(
+            (1.0 / 1.2..=1.2).contains(&ratio),
+            "{method} {given} {mlp:?} {letters}: {foretold} foretold, {held} held"
+        );
+    }
+}
+
+#[test]
+fn recomputation_takes_less() {
+    let (kept, _) = peak("sft", json!({}), Mlp::Gated, 300);
+    let (again, _) = peak("sft", json!({"gradient_checkpointing": true}), Mlp::Gated, 300);
+    assert!(again < 0.5 * kept, "{again} instead of {kept}");
+}
