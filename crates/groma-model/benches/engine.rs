@@ -58,7 +58,7 @@ fn engine(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(8 * 256));
         let mut trainer = Trainer::new(llama(hidden, intermediate));
         group.bench_function("training step 8x256", |b| {
-            b.iter(|| black_box(trainer.step(&rows).expect("the batch fits the model")))
+            b.iter(|| black_box(trainer.step(&[], &rows).expect("the batch fits the model")))
         });
 
         let mut model = llama(hidden, intermediate);

@@ -1,10 +1,13 @@
 //! groma's side of the peer benchmark, see `bench/README.md`: `bench_worker CHECKPOINT_DIRECTORY THREADS`.
 //!
-//! Reads commands from standard input, one JSON object a line, and answers each with one:
-//! `{"workload": "train" | "score" | "decode", "ids": FILE, "repetitions": N, "new_tokens": N}`, where FILE holds a JSON
-//! list of rows of token ids and `new_tokens` concerns decoding alone, gets
-//! `{"seconds": [...], "results": [...]}`, one entry a repetition: the loss before the step, the sum of the rows'
-//! log-probabilities, or the tokens chosen for each row.
+//! Reads commands from standard input, one JSON object a line, and answers each with `{"seconds": [...], "results": [...]}`,
+//! one entry a repetition, or with `{"error": "..."}` where it cannot do what it is asked. A command has
+//!
+//! - `workload`: `train` (a step; its result is the loss before it), `score` (the sum of log-probabilities), `decode` (the
+//!   tokens chosen) or `product` (a matrix product; billions of operations a second);
+//! - `ids`: a file with a JSON list of rows of token ids (for all but `product`);
+//! - `shared`: the first so many tokens are the same in all rows; they are computed once, and not learned from;
+//! - `repetitions`; `precision` (`f32` or `bf16`); for `decode` `new_tokens`, `samples` and `temperature` (0 is greedy).
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -12,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use groma_kernels::Cpu;
+use groma_kernels::{Backend, Cpu};
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
-use groma_model::score::{ScoreOptions, ScoreRequest, score};
+use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
 use groma_model::{Checkpoint, Transformer};
 use groma_run::Seed;
 use serde::Deserialize;
@@ -33,16 +36,37 @@ enum Workload {
     Train,
     Score,
     Decode,
+    Product,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Precision {
+    #[default]
+    F32,
+    Bf16,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Command {
     workload: Workload,
-    ids: PathBuf,
     repetitions: usize,
+    ids: Option<PathBuf>,
+    #[serde(default)]
+    shared: usize,
+    #[serde(default)]
+    precision: Precision,
     #[serde(default)]
     new_tokens: usize,
+    #[serde(default = "one")]
+    samples: usize,
+    #[serde(default)]
+    temperature: f32,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn main() -> Outcome<()> {
@@ -59,18 +83,26 @@ fn main() -> Outcome<()> {
 fn serve(directory: &Path) -> Outcome<()> {
     let mut worker = Worker::Empty;
     for line in std::io::stdin().lock().lines() {
-        let command: Command = serde_json::from_str(&line?)?;
-        let rows: Vec<Vec<u32>> = serde_json::from_reader(std::fs::File::open(&command.ids)?)?;
-        worker = worker.prepared(directory, command.workload)?;
-        let (mut seconds, mut results) = (Vec::new(), Vec::new());
-        for _ in 0..command.repetitions {
-            let start = Instant::now();
-            results.push(worker.run(&command, &rows)?);
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-        writeln!(std::io::stdout(), "{}", json!({ "seconds": seconds, "results": results }))?;
+        let answer = answer(&mut worker, directory, &line?).unwrap_or_else(|error| json!({"error": error.to_string()}));
+        writeln!(std::io::stdout(), "{answer}")?;
     }
     Ok(())
+}
+
+fn answer(worker: &mut Worker, directory: &Path, line: &str) -> Outcome<Value> {
+    let command: Command = serde_json::from_str(line)?;
+    let rows = match &command.ids {
+        Some(file) => serde_json::from_reader(std::fs::File::open(file)?)?,
+        None => Vec::new(),
+    };
+    worker.prepare(directory, &command)?;
+    let (mut seconds, mut results) = (Vec::new(), Vec::new());
+    for _ in 0..command.repetitions {
+        let start = Instant::now();
+        results.push(worker.run(&command, &rows)?);
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    Ok(json!({ "seconds": seconds, "results": results }))
 }
 
 /// What is in memory; changing from training to anything else, or back, starts from the checkpoint again.
@@ -81,47 +113,76 @@ enum Worker {
 }
 
 impl Worker {
-    fn prepared(self, directory: &Path, workload: Workload) -> Outcome<Worker> {
-        match (&self, workload) {
-            (Worker::Training(_), Workload::Train) | (Worker::Frozen(_), Workload::Score | Workload::Decode) => {
-                return Ok(self);
-            }
-            _ => drop(self),
+    fn prepare(&mut self, directory: &Path, command: &Command) -> Outcome<()> {
+        if command.precision == Precision::Bf16 {
+            return Err("groma computes in f32 alone".into());
+        }
+        match (&*self, command.workload) {
+            (_, Workload::Product)
+            | (Worker::Training(_), Workload::Train)
+            | (Worker::Frozen(_), Workload::Score | Workload::Decode) => return Ok(()),
+            _ => *self = Worker::Empty,
         }
         let checkpoint = Checkpoint::open(directory)?;
         let mut model = Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, Arc::new(Cpu::new()))?;
-        if workload == Workload::Train {
-            return Ok(Worker::Training(Trainer::new(model)));
-        }
-        model.parameters_mut().set_trainable(|_| false);
-        model.freeze();
-        Ok(Worker::Frozen(model))
+        *self = if command.workload == Workload::Train {
+            Worker::Training(Trainer::new(model))
+        } else {
+            model.parameters_mut().set_trainable(|_| false);
+            model.freeze();
+            Worker::Frozen(model)
+        };
+        Ok(())
     }
 
     fn run(&mut self, command: &Command, rows: &[Vec<u32>]) -> Outcome<Value> {
         match (self, command.workload) {
-            (Worker::Training(trainer), Workload::Train) => Ok(json!(trainer.step(rows)?)),
-            (Worker::Frozen(model), Workload::Score) => total_logp(model, rows),
-            (Worker::Frozen(model), Workload::Decode) => greedy(model, rows, command.new_tokens),
+            (_, Workload::Product) => Ok(json!(product())),
+            (Worker::Training(trainer), Workload::Train) => train(trainer, command, rows),
+            (Worker::Frozen(model), Workload::Score) => total_logp(model, command, rows),
+            (Worker::Frozen(model), Workload::Decode) => decode(model, command, rows),
             _ => Err("the worker was prepared for another workload".into()),
         }
     }
 }
 
-fn total_logp(model: &Transformer, rows: &[Vec<u32>]) -> Outcome<Value> {
+fn train(trainer: &mut Trainer, command: &Command, rows: &[Vec<u32>]) -> Outcome<Value> {
+    let prompt = rows.first().and_then(|row| row.get(..command.shared)).ok_or("a row shorter than what it shares")?;
+    let rest: Vec<_> = rows.iter().map(|row| row[command.shared.min(row.len())..].to_vec()).collect();
+    Ok(json!(trainer.step(prompt, &rest)?))
+}
+
+fn total_logp(model: &Transformer, command: &Command, rows: &[Vec<u32>]) -> Outcome<Value> {
     let request = |row: &Vec<u32>| {
-        let (first, rest) = row.split_first().ok_or("a row without tokens")?;
-        Ok(ScoreRequest { context: vec![*first], continuation: rest.to_vec() })
+        let (context, continuation) = row.split_at_checked(command.shared.max(1)).ok_or("a row without tokens")?;
+        Ok(ScoreRequest { context: context.to_vec(), continuation: continuation.to_vec() })
     };
     let requests = rows.iter().map(request).collect::<Outcome<Vec<_>>>()?;
     let scores = score(model, &requests, &ScoreOptions::default(), &mut |_| true)?;
-    Ok(json!(scores.iter().map(groma_model::score::ContinuationScore::sum).sum::<f64>()))
+    Ok(json!(scores.iter().map(ContinuationScore::sum).sum::<f64>()))
 }
 
-fn greedy(model: &Transformer, rows: &[Vec<u32>], new_tokens: usize) -> Outcome<Value> {
-    let parameters = SamplingParameters::greedy(new_tokens);
+fn decode(model: &Transformer, command: &Command, rows: &[Vec<u32>]) -> Outcome<Value> {
+    let parameters = SamplingParameters {
+        max_new_tokens: command.new_tokens,
+        temperature: command.temperature,
+        samples: command.samples,
+        ..SamplingParameters::default()
+    };
     let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), adapter: true };
     let prompts: Vec<_> = rows.iter().map(|row| GenerationPrompt { ids: row.clone(), seed: Seed::new(0) }).collect();
     let generations = generate(model, &prompts, &context, &mut |_| true)?;
     Ok(json!(generations.into_iter().flatten().map(|generation| generation.ids).collect::<Vec<_>>()))
+}
+
+/// Speed of a large matrix product, in billions of operations a second: what curves are compared with.
+fn product() -> f64 {
+    const SHAPE: [usize; 3] = [4096, 1024, 1024];
+    let [rows, inputs, outputs] = SHAPE;
+    let cpu = Cpu::new();
+    let values = |len: usize| cpu.upload(&(0..len).map(|i| (i % 1013) as f32 / 1013.0 - 0.5).collect::<Vec<_>>());
+    let (x, w, mut y) = (values(rows * inputs), values(outputs * inputs), cpu.zeros(rows * outputs));
+    let start = Instant::now();
+    cpu.linear(&mut y, &x, &w, None, rows, inputs, outputs);
+    2.0 * SHAPE.iter().product::<usize>() as f64 / start.elapsed().as_secs_f64() / 1e9
 }

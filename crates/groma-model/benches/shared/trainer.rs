@@ -23,17 +23,23 @@ impl Trainer {
     }
 
     /// Forward, backward, AdamW; returns the mean negative log-probability of all predicted tokens before the update.
-    pub(crate) fn step(&mut self, rows: &[Vec<u32>]) -> Result<f32, Box<dyn Error>> {
-        let (gradients, loss) = self.gradients(rows)?;
+    ///
+    /// The rows follow a prompt that they share and that is not learned from; it may be empty.
+    pub(crate) fn step(&mut self, prompt: &[u32], rows: &[Vec<u32>]) -> Result<f32, Box<dyn Error>> {
+        let (gradients, loss) = self.gradients(prompt, rows)?;
         self.update(&gradients)?;
         Ok(loss)
     }
 
-    fn gradients(&self, rows: &[Vec<u32>]) -> Result<(Gradients, f32), Box<dyn Error>> {
+    fn gradients(&self, prompt: &[u32], rows: &[Vec<u32>]) -> Result<(Gradients, f32), Box<dyn Error>> {
         let mut tree = TokenTree::new();
         let (mut predicting, mut targets) = (Vec::new(), Vec::new());
+        let shared = (!prompt.is_empty()).then(|| tree.root(prompt));
         for row in rows {
-            let segment = tree.root(row);
+            let segment = match shared {
+                Some(prompt) => tree.child(prompt, row),
+                None => tree.root(row),
+            };
             let predictors = tree.predictors(segment);
             predicting.extend(predictors.rows);
             targets.extend(predictors.targets);

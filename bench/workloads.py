@@ -1,0 +1,249 @@
+"""The rows of the table: what is computed, by whom, and what must agree."""
+
+import json
+import random
+import subprocess
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Callable
+
+import agreement
+from engines import Process, Worker
+from setting import WORKERS
+
+ROWS, LENGTH = 8, 256
+PROMPT, NEW_TOKENS = 32, 128
+LONG_PROMPT, SAMPLES, NEW_SAMPLE_TOKENS = 400, 8, 100
+PAIRS_A_STEP, CHECKED_PAIRS = 8, 16
+SENTENCE = "Once upon a time there was a little dog who liked to play in the garden with his friends.\n"
+SUBJECTS = (
+    "anatomy", "astronomy", "business_ethics", "clinical_knowledge", "college_physics", "computer_security",
+    "global_facts", "machine_learning", "sociology", "world_religions",
+)
+DPO = {
+    "learning_rate": 1e-4, "lr_scheduler_type": "linear", "num_train_epochs": 1, "max_length": 512, "beta": 0.1,
+    "per_device_train_batch_size": PAIRS_A_STEP, "train_sampling_strategy": "sequential", "boundary": "diverge",
+}
+
+
+@dataclass
+class Bench:
+    """What rows need: programs, models, data, options, and a directory for files."""
+
+    options: object
+    python: object
+    programs: object
+    models: dict
+    scratch: object
+
+    def file(self, name, content):
+        path = self.scratch / name
+        path.write_text(content)
+        return str(path)
+
+
+@dataclass
+class Workload:
+    label: str
+    command: dict
+    # What a repetition does, and in what unit the rate is given.
+    amount: int
+    unit: str
+    agree: Callable
+    ours: Callable
+    peers: list
+    # The command whose results are compared, where it is not the same; how often it is repeated, which warms up too.
+    check: dict = None
+    checks: int = 2
+    least_rounds: int = 3
+    # For peers with settings that were tried and are slower: run with --all-peers alone.
+    slower_peers: list = field(default_factory=list)
+
+
+def random_ids(bench, model, rows, length):
+    config = json.loads((bench.models[model] / "config.json").read_text())
+    generator = random.Random(rows * length)
+    ids = [[generator.randrange(3, config["vocab_size"]) for _ in range(length)] for _ in range(rows)]
+    return bench.file(f"ids-{model}-{rows}-{length}.json", json.dumps(ids))
+
+
+def name_of(bench, model):
+    return "Llama 31.6 M" if model == "llama" else bench.models[model].name
+
+
+def groma(bench, model, program="bench_worker", package="groma-model"):
+    def start():
+        path = bench.programs(package, "example", program)
+        return Worker("groma", [path, bench.models[model], bench.options.threads], bench.options.threads)
+
+    return start
+
+
+def python_worker(bench, name, file, model, *arguments):
+    def start():
+        command = [bench.python, WORKERS / file, bench.models[model], bench.options.threads, *arguments]
+        return Worker(name, command, bench.options.threads)
+
+    return start
+
+
+def torch_peer(bench, model, name, *arguments):
+    return python_worker(bench, name, "torch_worker.py", model, *arguments)
+
+
+def train(bench, model):
+    peers = [
+        torch_peer(bench, model, "PyTorch eager"),
+        torch_peer(bench, model, "PyTorch compiled", "--compile"),
+    ]
+    return Workload(
+        label=f"training step f32, {name_of(bench, model)}, {ROWS} x {LENGTH}",
+        command={"workload": "train", "ids": random_ids(bench, model, ROWS, LENGTH)},
+        amount=ROWS * LENGTH, unit="tokens/s", agree=agreement.numbers(1e-5), checks=3,
+        ours=groma(bench, model), peers=peers,
+    )
+
+
+def train_bf16(bench, model):
+    workload = train(bench, model)
+    workload.label = workload.label.replace("f32", "bf16")
+    workload.command["precision"] = "bf16"
+    # Losses of three steps; bf16 has 8 bits of precision.
+    workload.agree = agreement.numbers(1e-2)
+    workload.peers = [
+        torch_peer(bench, model, "PyTorch f32 eager"),
+        torch_peer(bench, model, "PyTorch bf16 with f32 master, compiled", "--bf16", "master", "--compile"),
+    ]
+    workload.slower_peers = [
+        torch_peer(bench, model, "PyTorch bf16 with f32 master", "--bf16", "master"),
+        torch_peer(bench, model, "PyTorch bf16 autocast", "--bf16", "autocast"),
+        torch_peer(bench, model, "PyTorch bf16 autocast, compiled", "--bf16", "autocast", "--compile"),
+    ]
+    return workload
+
+
+def score(bench, model):
+    return Workload(
+        label=f"scoring, {name_of(bench, model)}, {ROWS} x {LENGTH}",
+        command={"workload": "score", "ids": random_ids(bench, model, ROWS, LENGTH)},
+        amount=ROWS * LENGTH, unit="tokens/s", agree=agreement.numbers(1e-5), ours=groma(bench, model),
+        peers=[torch_peer(bench, model, "PyTorch eager")],
+        slower_peers=[torch_peer(bench, model, "PyTorch compiled", "--compile")],
+    )
+
+
+def decode(bench, model, prompts):
+    return Workload(
+        label=f"greedy decoding, {name_of(bench, model)}, {prompts} x {NEW_TOKENS} after {PROMPT}",
+        command={"workload": "decode", "ids": random_ids(bench, model, prompts, PROMPT), "new_tokens": NEW_TOKENS},
+        amount=prompts * NEW_TOKENS, unit="new tokens/s", agree=agreement.tokens, ours=groma(bench, model),
+        peers=[torch_peer(bench, model, "transformers")],
+        slower_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
+    )
+
+
+def samples(bench, model):
+    command = {
+        "workload": "decode", "ids": random_ids(bench, model, 1, LONG_PROMPT), "new_tokens": NEW_SAMPLE_TOKENS,
+        "samples": SAMPLES,
+    }
+    return Workload(
+        label=f"{SAMPLES} samples x {NEW_SAMPLE_TOKENS} of one prompt of {LONG_PROMPT}, {name_of(bench, model)}",
+        # Samples cannot be compared; greedy decoding of as many copies can.
+        check=command, command=dict(command, temperature=1.0),
+        amount=SAMPLES * NEW_SAMPLE_TOKENS, unit="new tokens/s", agree=agreement.tokens, ours=groma(bench, model),
+        peers=[torch_peer(bench, model, "transformers")],
+        slower_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
+    )
+
+
+def chosen_pairs(bench, count):
+    file = bench.scratch / f"pairs-{count}.jsonl"
+    arguments = [bench.python, WORKERS / "choose_pairs.py", bench.options.pairs_file, bench.models["small"], count]
+    subprocess.run([str(part) for part in [*arguments, PAIRS_A_STEP, file]], check=True)
+    return str(file)
+
+
+def dpo(bench, model):
+    count = bench.options.pairs or (128 if model == "llama" else 256)
+
+    def trl(name, **settings):
+        return python_worker(bench, f"TRL, {name}", "trl_worker.py", model, json.dumps(settings))
+
+    halved = {"per_device_train_batch_size": PAIRS_A_STEP // 2, "gradient_accumulation_steps": 2}
+    return Workload(
+        label=f"DPO f32, {name_of(bench, model)}, {count} pairs, {PAIRS_A_STEP} a step",
+        check={"pairs": chosen_pairs(bench, CHECKED_PAIRS), "settings": DPO | {"logging_steps": 1}},
+        command={"pairs": chosen_pairs(bench, count), "settings": DPO},
+        amount=count, unit="pairs/s", agree=agreement.numbers(1e-3), checks=1, least_rounds=2,
+        ours=groma(bench, model, "bench_dpo", "groma-align"),
+        peers=[trl("two micro-batches", **halved)],
+        slower_peers=[
+            trl("one batch"),
+            trl("one batch, precomputed reference", precompute_ref_log_probs=True),
+            trl("two micro-batches, precomputed reference", **halved, precompute_ref_log_probs=True),
+        ],
+    )
+
+
+def mmlu(bench, model):
+    items = bench.options.items
+
+    def arguments(command):
+        program = bench.programs("groma", "bin", "groma")
+        subjects = [part for name in SUBJECTS for part in ("--task", f"mmlu/{name}={bench.options.mmlu}")]
+        settings = ["--limit", items, "--items", "--json", "--threads", bench.options.threads]
+        return [program, "eval", "--model", bench.models[model], *subjects, *settings]
+
+    def harness(batch_size):
+        return python_worker(bench, f"lm-eval hf, batches of {batch_size}", "lm_eval_worker.py", model, batch_size)
+
+    return Workload(
+        label=f"MMLU 5-shot, {name_of(bench, model)}, {len(SUBJECTS)} subjects x {items} items",
+        command={"data": str(bench.options.mmlu), "subjects": SUBJECTS, "items": items},
+        amount=len(SUBJECTS) * items, unit="items/s", agree=agreement.predictions, checks=1, least_rounds=2,
+        ours=lambda: Process("groma", arguments, mmlu_predictions, bench.options.threads),
+        peers=[harness(1)], slower_peers=[harness(8), harness(32), harness("auto")],
+    )
+
+
+def mmlu_predictions(printed):
+    """Of what `groma eval --items --json` prints: the chosen letter's place of each item, by subject."""
+    tasks = json.loads(printed)["tasks"]
+    return {task["task"].rpartition("/")[2]: [item["prediction"] for item in task["items"]] for task in tasks}
+
+
+def first(bench, model):
+    text = bench.file("sentence.txt", SENTENCE)
+    directory, threads = bench.models[model], bench.options.threads
+
+    def ours(_):
+        program = bench.programs("groma", "bin", "groma")
+        return [program, "score", "--model", directory, "--text", text, "--json", "--threads", threads]
+
+    def theirs(_):
+        return [bench.python, WORKERS / "score_once.py", directory, text]
+
+    return Workload(
+        label=f"from the command to the score of a sentence, {name_of(bench, model)}",
+        command={}, amount=1, unit="s", agree=agreement.numbers(1e-5),
+        ours=lambda: Process("groma", ours, lambda printed: json.loads(printed)["sum_logp"], threads),
+        peers=[lambda: Process("a script with transformers", theirs, float, threads)],
+    )
+
+
+KINDS = {
+    "train": train,
+    "train-bf16": train_bf16,
+    "score": score,
+    "decode-1": partial(decode, prompts=1),
+    "decode-16": partial(decode, prompts=16),
+    "samples-8": samples,
+    "dpo": dpo,
+    "mmlu": mmlu,
+    "first": first,
+}
+# Each on the random Llama, and on the small checkpoint under its name with "-small".
+WORKLOADS = {name: (kind, "llama") for name, kind in KINDS.items()}
+WORKLOADS |= {f"{name}-small": (kind, "small") for name, kind in KINDS.items()}
+DEFAULT = [name for name in WORKLOADS if name not in ("train-bf16-small", "score-small")]
