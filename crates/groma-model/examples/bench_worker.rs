@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use groma_kernels::{Backend, Cpu};
+use groma_kernels::{Backend, Cpu, Precision};
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
@@ -39,14 +39,6 @@ enum Workload {
     Product,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Precision {
-    #[default]
-    F32,
-    Bf16,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Command {
@@ -55,14 +47,18 @@ struct Command {
     ids: Option<PathBuf>,
     #[serde(default)]
     shared: usize,
-    #[serde(default)]
-    precision: Precision,
+    #[serde(default = "f32")]
+    precision: String,
     #[serde(default)]
     new_tokens: usize,
     #[serde(default = "one")]
     samples: usize,
     #[serde(default)]
     temperature: f32,
+}
+
+fn f32() -> String {
+    Precision::F32.to_string()
 }
 
 fn one() -> usize {
@@ -114,8 +110,10 @@ enum Worker {
 
 impl Worker {
     fn prepare(&mut self, directory: &Path, command: &Command) -> Outcome<()> {
-        if command.precision == Precision::Bf16 {
-            return Err("groma computes in f32 alone".into());
+        let precision: Precision = command.precision.parse()?;
+        let cpu = Cpu::new().with_precision(precision);
+        if cpu.precision() != precision {
+            return Err("this processor has no instructions for bf16".into());
         }
         match (&*self, command.workload) {
             (_, Workload::Product)
@@ -124,7 +122,7 @@ impl Worker {
             _ => *self = Worker::Empty,
         }
         let checkpoint = Checkpoint::open(directory)?;
-        let mut model = Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, Arc::new(Cpu::new()))?;
+        let mut model = Transformer::new(checkpoint.spec().clone(), &checkpoint.weights()?, Arc::new(cpu))?;
         *self = if command.workload == Workload::Train {
             Worker::Training(Trainer::new(model))
         } else {
