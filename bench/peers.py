@@ -72,7 +72,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=45, help="no new round of a workload after so long (but 2 or 3)")
     parser.add_argument("--all-peers", action="store_true", help="peers with slower settings too")
     parser.add_argument("--pairs", type=int, help="preference pairs; 256, and 128 for the Llama, by default")
-    parser.add_argument("--items", type=int, default=30, help="items of each MMLU subject")
+    parser.add_argument("--items", type=int, help="items of each MMLU subject; 30, and 10 for the Llama, by default")
     parser.add_argument("--small-model", type=Path, default=SHARED / "weights" / "stories3M-hf")
     parser.add_argument("--pairs-file", type=Path, default=SHARED / "data/hh_rlhf/harmless-base/test.jsonl.gz")
     parser.add_argument("--mmlu", type=Path, default=SHARED / "data" / "mmlu", help="directory with dev and test")
@@ -82,10 +82,9 @@ def parse():
     unknown = [name for name in options.workloads if name not in WORKLOADS]
     if unknown:
         parser.error(f"unknown workload {unknown[0]}; there are {', '.join(WORKLOADS)}")
-    if options.rounds < 1 or options.threads < 1 or options.items < 1:
-        parser.error("rounds, threads and items must be at least 1")
-    if options.pairs is not None and options.pairs < 1:
-        parser.error("pairs must be at least 1")
+    for name in ("rounds", "threads", "items", "pairs"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"{name} must be at least 1")
     return options
 
 

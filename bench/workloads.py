@@ -1,5 +1,7 @@
 """The rows of the table: what is computed, by whom, and what must agree."""
 
+import csv
+import itertools
 import json
 import random
 import subprocess
@@ -179,6 +181,7 @@ def dpo(bench, model):
         ours=groma(bench, model, "bench_dpo", "groma-align"),
         peers=[trl("two micro-batches", **halved)],
         slower_peers=[
+            trl("four micro-batches", per_device_train_batch_size=PAIRS_A_STEP // 4, gradient_accumulation_steps=4),
             trl("one batch"),
             trl("one batch, precomputed reference", precompute_ref_log_probs=True),
             trl("two micro-batches, precomputed reference", **halved, precompute_ref_log_probs=True),
@@ -186,21 +189,35 @@ def dpo(bench, model):
     )
 
 
-def mmlu(bench, model):
-    items = bench.options.items
+def mmlu_files(bench, items):
+    """The first items of each subject, and its worked examples, in a directory of their own."""
+    directory = bench.scratch / f"mmlu-{items}"
+    for subject in SUBJECTS:
+        for split, count in (("test", items), ("dev", 5)):
+            name = f"{split}/{subject}_{split}.csv"
+            with open(bench.options.mmlu / name, newline="") as source:
+                rows = list(itertools.islice(csv.reader(source), count + 1))
+            (directory / split).mkdir(parents=True, exist_ok=True)
+            with open(directory / name, "w", newline="") as target:
+                csv.writer(target).writerows(rows)
+    return directory
 
-    def arguments(command):
+
+def mmlu(bench, model):
+    items = bench.options.items or (10 if model == "llama" else 30)
+    data = mmlu_files(bench, items)
+
+    def arguments(_):
         program = bench.programs("groma", "bin", "groma")
-        subjects = [part for name in SUBJECTS for part in ("--task", f"mmlu/{name}={bench.options.mmlu}")]
-        settings = ["--limit", items, "--items", "--json", "--threads", bench.options.threads]
-        return [program, "eval", "--model", bench.models[model], *subjects, *settings]
+        task = ["--task", f"mmlu={data}", "--num-fewshot", 5, "--items", "--json"]
+        return [program, "eval", "--model", bench.models[model], *task, "--threads", bench.options.threads]
 
     def harness(batch_size):
         return python_worker(bench, f"lm-eval hf, batches of {batch_size}", "lm_eval_worker.py", model, batch_size)
 
     return Workload(
         label=f"MMLU 5-shot, {name_of(bench, model)}, {len(SUBJECTS)} subjects x {items} items",
-        command={"data": str(bench.options.mmlu), "subjects": SUBJECTS, "items": items},
+        command={"data": str(data), "subjects": SUBJECTS},
         amount=len(SUBJECTS) * items, unit="items/s", agree=agreement.predictions, checks=1, least_rounds=2,
         ours=lambda: Process("groma", arguments, mmlu_predictions, bench.options.threads),
         peers=[harness(1)], slower_peers=[harness(8), harness(32), harness("auto")],
@@ -208,9 +225,11 @@ def mmlu(bench, model):
 
 
 def mmlu_predictions(printed):
-    """Of what `groma eval --items --json` prints: the chosen letter's place of each item, by subject."""
-    tasks = json.loads(printed)["tasks"]
-    return {task["task"].rpartition("/")[2]: [item["prediction"] for item in task["items"]] for task in tasks}
+    """Of what `groma eval --items --json` prints: the place of the choice made for each item, by subject."""
+    chosen = {}
+    for item in json.loads(printed)[0]["items"]:
+        chosen.setdefault(item["id"].rpartition(":")[0], []).append(int(item["scores"]["choice"]))
+    return chosen
 
 
 def first(bench, model):

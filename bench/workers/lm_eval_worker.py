@@ -1,6 +1,6 @@
 """lm-evaluation-harness's side of the MMLU rows: lm_eval_worker.py CHECKPOINT_DIRECTORY THREADS BATCH_SIZE.
 
-Commands: `{"data": DIRECTORY, "subjects": [...], "items": N, "repetitions": N}`; DIRECTORY has `dev/SUBJECT_dev.csv` and
+Commands: `{"data": DIRECTORY, "subjects": [...], "repetitions": N}`; DIRECTORY has `dev/SUBJECT_dev.csv` and
 `test/SUBJECT_test.csv`. The result has a list of predicted choices for each subject. The tasks are the harness's own
 (description, template, five examples, one-token answers); only where their rows come from is replaced. Timed: the whole
 evaluation of loaded rows with a loaded model.
@@ -60,7 +60,7 @@ class Worker:
         return get_task_dict([task(subject, data, self.scratch) for subject in command["subjects"]], TaskManager())
 
     def run(self, command, tasks):
-        results = lm_eval.evaluate(self.model, tasks, limit=command["items"], bootstrap_iters=0, log_samples=True)
+        results = lm_eval.evaluate(self.model, tasks, bootstrap_iters=0, log_samples=True)
         return {name.removeprefix("mmlu_"): predictions(samples) for name, samples in results["samples"].items()}
 
 

@@ -63,7 +63,8 @@ impl Method {
     /// [`Error::UnknownMethod`] with the nearest name.
     pub fn require(name: &str) -> Result<&'static Method, Error> {
         Method::find(name).ok_or_else(|| {
-            let known: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
+            let ids = METHODS.iter().map(|method| method.id);
+            let known: Vec<&str> = ids.chain(METHODS.iter().flat_map(|method| method.names.iter().copied())).collect();
             Error::UnknownMethod { name: name.into(), suggestion: crate::settings::nearest(name, &known) }
         })
     }

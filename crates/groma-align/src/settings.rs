@@ -71,9 +71,11 @@ impl Settings {
         Digest::of_json(&(self.method.id, values)).map_err(|source| Error::Encode { what: "the settings", source })
     }
 
-    /// Adds the error for a value of `name` that cannot be used.
+    /// The error for a value of `name` (a dot leads into a table) that cannot be used.
     pub(crate) fn invalid(&self, name: &str, problem: impl Into<String>) -> Error {
-        let value = self.values.get(name).cloned().unwrap_or(Value::Null);
+        let (table, key) = name.split_once('.').map_or((name, None), |(table, key)| (table, Some(key)));
+        let value = self.values.get(table).and_then(|value| key.map_or(Some(value), |key| value.get(key)));
+        let value = value.cloned().unwrap_or(Value::Null);
         Error::Setting { method: self.method.id, name: name.into(), value: value.to_string(), problem: problem.into() }
     }
 
@@ -138,8 +140,10 @@ fn insert(values: &mut Map<String, Value>, name: &str, value: Value) {
 
 fn check(method: &Method, parameters: &[Parameter], name: &str, value: &Value) -> Result<(), Error> {
     let is_table = parameters.iter().any(|parameter| parameter.name.split_once('.').is_some_and(|(t, _)| t == name));
-    if is_table && value.as_object().is_some_and(Map::is_empty) {
-        return Ok(());
+    if is_table {
+        let problem = format!("is a table: give {name}.KEY, or {{}} for the defaults of all its keys");
+        let wrong = || Error::Setting { method: method.id, name: name.into(), value: value.to_string(), problem };
+        return if value.as_object().is_some_and(Map::is_empty) { Ok(()) } else { Err(wrong()) };
     }
     let Some(parameter) = parameters.iter().find(|parameter| parameter.name == name) else {
         let known: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
@@ -168,9 +172,23 @@ fn with_suggestion(parameter: &Parameter, value: &Value, problem: String) -> Str
 
 /// The known name that is most like `name`, if one is.
 pub(crate) fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let scored = known.iter().map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
+    let likeness = |candidate: &str| {
+        // Jaro-Winkler finds two exchanged letters of a short name unlike.
+        let exchanged = same_letters(name, candidate) && strsim::osa_distance(name, candidate) == 1;
+        if exchanged { 1.0 } else { strsim::jaro_winkler(name, candidate) }
+    };
+    let scored = known.iter().map(|candidate| (likeness(candidate), *candidate));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= SIMILAR).then(|| best.1.to_owned())
+}
+
+fn same_letters(first: &str, second: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(first) == sorted(second)
 }
 
 fn typed<T: DeserializeOwned>(method: &Method, values: &Map<String, Value>) -> Result<T, Error> {

@@ -84,7 +84,7 @@ fn targets(spec: &Spec, wanted: &LoraSettings, settings: &Settings) -> Result<Ve
     let paths: Vec<String> = all.iter().map(|module| path(module)).collect();
     let matches = |path: &str, word: &str| path == word || path.ends_with(&format!(".{word}"));
     if let Some(word) = words.iter().find(|word| !paths.iter().any(|path| matches(path, word))) {
-        return Err(settings.invalid("lora", no_such_layer(word, &paths)));
+        return Err(settings.invalid("lora.target_modules", no_such_layer(word, &paths)));
     }
     let chosen = all.into_iter().zip(&paths).filter(|(_, path)| words.iter().any(|word| matches(path, word)));
     Ok(chosen.map(|(module, _)| module).collect())
@@ -95,7 +95,7 @@ fn no_such_layer(word: &str, paths: &[String]) -> String {
     last.sort_unstable();
     last.dedup();
     let near = crate::settings::nearest(word, &last).map_or(String::new(), |near| format!("; did you mean {near}?"));
-    format!("target_modules names no layer `{word}`; there are {}{near}", last.join(", "))
+    format!("the model has no layer `{word}`; there are {}{near}", last.join(", "))
 }
 
 /// The adapter's settings as PEFT files have them.

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Collector> {
     let checked = Checked { path, name: &name, limits, memory, disk_bytes };
     checked.footer(&file)?;
     let mut rows = Collector::new(Arc::clone(&name), limits, memory);
-    let outcome = catch_unwind(AssertUnwindSafe(|| checked.rows(file, &mut rows)));
+    let outcome = groma_run::catch_panic(|| checked.rows(file, &mut rows));
     outcome.unwrap_or_else(|_| Err(checked.damaged("its columns contradict each other")))?;
     Ok(rows)
 }

@@ -31,7 +31,9 @@ pub(crate) fn load(directory: &Path, files: &WeightFiles, family: &Family, spec:
     let (mut files, positions) = files.open()?;
     let plan = plan(directory, &files, &positions, family, spec)?;
     let mut weights = read_all(&mut files, &plan.reads)?;
-    check_finite(directory, &weights)?;
+    let stored: BTreeMap<&String, &String> = plan.reads.iter().map(|read| (&read.parameter, &read.name)).collect();
+    let named = weights.iter().map(|(name, tensor)| (stored.get(name).copied().unwrap_or(name), tensor));
+    check_finite(directory, named)?;
     if let Some((position, name)) = plan.tied_copy {
         let copy = files[position].read(&name)?;
         if weights.get("embed.weight") != Some(&copy) {

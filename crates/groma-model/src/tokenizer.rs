@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use groma_run::catch_panic;
 use serde_json::{Map, Value};
 
 mod carve;
@@ -87,14 +87,10 @@ impl fmt::Debug for Tokenizer {
 
 /// Runs the crate's code; a panic in it is an error.
 fn guarded<T>(action: &'static str, run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
+    match catch_panic(run) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(TokenizerError::Use { action, problem: error.to_string() }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(TokenizerError::Use { action, problem: format!("its files are inconsistent ({text})") })
-        }
+        Err(panic) => Err(TokenizerError::Use { action, problem: format!("its files are inconsistent ({panic})") }),
     }
 }
 

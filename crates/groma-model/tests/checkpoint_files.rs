@@ -315,7 +315,7 @@ fn weights_that_are_not_finite_are_named() {
         norm.bytes[4..8].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
     });
     let error = Checkpoint::open(directory.path()).unwrap().weights().unwrap_err();
-    assert!(error.to_string().contains("norm_final.weight (2 values)"), "{error}");
+    assert!(error.to_string().contains("model.norm.weight (2 values)"), "{error}");
     assert_eq!(error.class().exit_code(), 5);
 }
 

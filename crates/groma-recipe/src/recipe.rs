@@ -207,12 +207,16 @@ impl Recipe {
             return fail(format!("held_out is {}; it must be above 0 and below 1", self.held_out));
         }
         if self.name.is_empty() || groma_run::file_name(&self.name) != self.name {
-            return fail(format!("name `{}` cannot be the name of a directory", self.name));
+            return fail(format!("name `{}` cannot be the name of a directory{}", self.name, instead(&self.name)));
         }
         let mut seen: Vec<&str> = vec!["base"];
         for stage in &self.stages {
             if groma_run::file_name(stage.name()) != stage.name() || stage.name().is_empty() {
-                return fail(format!("stage name `{}` cannot be the name of a file", stage.name()));
+                return fail(format!(
+                    "stage name `{}` cannot be the name of a file{}",
+                    stage.name(),
+                    instead(stage.name())
+                ));
             }
             if seen.contains(&stage.name()) {
                 return fail(format!("two stages are called `{}`, or one has the reserved name `base`", stage.name()));
@@ -250,6 +254,16 @@ impl Recipe {
             _ => Ok(()),
         }
     }
+}
+
+/// A name like this one that can be that of a file, in words.
+fn instead(name: &str) -> String {
+    let may = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let parts: Vec<&str> = name.split(|c| !may(c)).filter(|part| !part.is_empty()).collect();
+    let near = parts.join("-");
+    let usable = groma_run::file_name(&near) == near && !near.is_empty();
+    let example = if usable { format!(", such as `{near}`") } else { String::new() };
+    format!("; it may have letters from a to z, digits, `-`, `_` and `.`{example}")
 }
 
 /// Sets one key of a table; numbers in the path are indices of arrays.

@@ -17,7 +17,7 @@ pub use headline::{Change, Headline, HeadlineRow, Reading, Side};
 pub use text::for_terminal;
 
 use groma_run::{Files, REPORT, RunRecords, atomic};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How large a report may become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,4 +46,19 @@ pub fn write_report(files: &Files, records: &RunRecords, options: &Options) -> R
     let path = records.path.join(REPORT);
     atomic::write_file(files, &path, render(records, options).as_bytes())?;
     Ok(path)
+}
+
+/// The page of a comparison of two runs; `headline` is that of [`Headline::of_two_runs`].
+pub fn render_comparison(first: &RunRecords, second: &RunRecords, headline: &Headline) -> String {
+    page::render_comparison(first, second, headline)
+}
+
+/// Writes the page of a comparison of two runs to `path`, whole or not at all.
+pub fn write_comparison(
+    files: &Files,
+    path: &Path,
+    (first, second): (&RunRecords, &RunRecords),
+    headline: &Headline,
+) -> Result<(), Error> {
+    Ok(atomic::write_file(files, path, render_comparison(first, second, headline).as_bytes())?)
 }

@@ -43,6 +43,49 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     let noted = sections::warnings(&records.events);
     let problems = [records.warnings.clone(), samples.warnings.clone(), unread, noted].concat();
     let name = for_page(&manifest.name);
+    let content = html! {
+        (pictures(headline))
+        (section("numbers", "Before and after", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        (section("checks", "Controls and gates", sections::checks(&records.events)))
+        @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
+            (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))
+        }
+        @for (number, answers) in answers.iter().enumerate().filter(|(_, answers)| !answers.is_empty()) {
+            (section(&format!("answers-{number}"), &format!("Answers during training: {}", for_page(&answers.stage)), Some(answers.markup())))
+        }
+        (section("samples-of-text", "Side by side", (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
+        (section("findings", "Pre-flight findings", sections::findings(&records.events)))
+        (section("problems", "Noted on the way", (!problems.is_empty()).then(|| sections::sentences(&problems))))
+        (section("run", "What was run", Some(sections::what_was_run(records))))
+        section { (sections::raw(records, headline)) }
+    };
+    document(&name, &manifest.groma, "this run", &top(records, headline, &name), &content)
+}
+
+/// The page of a comparison of two runs.
+pub(crate) fn render_comparison(first: &RunRecords, second: &RunRecords, headline: &Headline) -> String {
+    let names = [first, second].map(|records| for_page(&records.manifest.name));
+    let title = format!("{} and {}", names[0], names[1]);
+    let top = html! {
+        header.top {
+            div.brand { (mark()) " groma" }
+            h1 { (title) }
+            p.verdict { (for_page(&headline.verdict)) }
+        }
+    };
+    let content = html! {
+        (pictures(headline))
+        (section("numbers", "Side by side", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        @for (number, (records, name)) in [first, second].into_iter().zip(&names).enumerate() {
+            (section(&format!("run-{number}"), &format!("What was run: {name}"), Some(sections::what_was_run(records))))
+        }
+    };
+    document(&title, env!("CARGO_PKG_VERSION"), "two runs", &top, &content).into_string()
+}
+
+/// A whole page; `title` is safe for pages already.
+fn document(title: &str, version: &str, of: &str, top: &Markup, content: &Markup) -> Markup {
+    let version = for_page(version);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,29 +95,14 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
                 meta name="referrer" content="no-referrer";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="generator" content=(format!("groma {}", for_page(&manifest.groma)));
-                title { (name) " · groma" }
+                meta name="generator" content=(format!("groma {version}"));
+                title { (title) " · groma" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (top(records, headline, &name))
-                main {
-                    (pictures(headline))
-                    (section("numbers", "Before and after", (!headline.rows.is_empty()).then(|| sections::table(headline))))
-                    (section("checks", "Controls and gates", sections::checks(&records.events)))
-                    @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
-                        (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))
-                    }
-                    @for (number, answers) in answers.iter().enumerate().filter(|(_, answers)| !answers.is_empty()) {
-                        (section(&format!("answers-{number}"), &format!("Answers during training: {}", for_page(&answers.stage)), Some(answers.markup())))
-                    }
-                    (section("samples-of-text", "Side by side", (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
-                    (section("findings", "Pre-flight findings", sections::findings(&records.events)))
-                    (section("problems", "Noted on the way", (!problems.is_empty()).then(|| sections::sentences(&problems))))
-                    (section("run", "What was run", Some(sections::what_was_run(records))))
-                    section { (sections::raw(records, headline)) }
-                }
-                footer { (mark()) " Made by groma " (for_page(&manifest.groma)) " from the records of this run; this page asks the network for nothing." }
+                (top)
+                main { (content) }
+                footer { (mark()) " Made by groma " (version) " from the records of " (of) "; this page asks the network for nothing." }
                 script { (PreEscaped(SCRIPT)) }
             }
         }

@@ -20,6 +20,7 @@
 
 pub mod atomic;
 mod cancel;
+mod caught;
 mod class;
 mod clock;
 mod confine;
@@ -45,6 +46,7 @@ mod stage;
 mod storage;
 
 pub use cancel::Cancel;
+pub use caught::{catch_panic, silence_caught_panics};
 pub use class::{Class, Classify, class_of_io};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use confine::{file_name, inside};

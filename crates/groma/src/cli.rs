@@ -71,7 +71,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  groma chat --model runs/village/model")]
     Chat(Chat),
     /// Compare two runs.
-    #[command(after_help = "Example:\n  groma compare runs/village runs/village-beta-0.3")]
+    #[command(
+        after_help = "Examples:\n  groma compare runs/village runs/village-beta-0.3\n  groma compare runs/village runs/village-beta-0.3 --html comparison.html"
+    )]
     Compare(Compare),
     /// Write the report of a run again, and print its table.
     #[command(after_help = "Example:\n  groma report runs/village")]
@@ -261,6 +263,9 @@ pub(crate) struct Compare {
     /// Which subject of both; the last one by default.
     #[arg(long)]
     pub(crate) subject: Option<String>,
+    /// Write the comparison as a page too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

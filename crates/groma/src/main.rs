@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    groma_run::silence_caught_panics();
     let cli = cli::Cli::parse();
     let context = match terminal::Context::new(&cli.global) {
         Ok(context) => context,

@@ -97,6 +97,8 @@ fn wrong_usage_is_exit_code_2_with_a_suggestion() {
         (&["rum"], &["unrecognized subcommand", "run"]),
         (&["run", "--nmae", "x"], &["--name"]),
         (&["methods", "rewrad"], &["did you mean `reward`?"]),
+        (&["methods", "dop"], &["did you mean `dpo`?"]),
+        (&["run", "recipe.toml", "--name", "my run (2)"], &["my run (2)", "such as `my-run-2`"]),
         (&["train", "ppo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"], &["ppo"]),
         (&["run", "--model", "model"], &["--preferences is missing"]),
         (&["run", "nowhere.toml"], &["nowhere.toml", "--print-recipe"]),
@@ -135,8 +137,10 @@ fn settings_are_checked_before_anything_is_read() {
         ("max_steps=0", &["max_steps"]),
         ("per_device_train_batch_size=0", &["at least 1"]),
         ("lr_scheduler_type=cosin", &["did you mean cosine?"]),
-        ("lora.rank=4", &["lora.r"]),
-        ("lora.target_modules=q_prj", &["q_proj"]),
+        ("lora.rank=4", &["lora.rank", "did you mean `lora.r`?"]),
+        ("lora.r=many", &["`lora.r` of `sft` is \"many\"", "whole number"]),
+        ("lora=8", &["`lora` of `sft` is 8", "is a table: give lora.KEY"]),
+        ("lora.target_modules=q_prj", &["`lora.target_modules` of `sft` is \"q_prj\"", "did you mean q_proj?"]),
         ("beta", &["KEY=VALUE"]),
     ];
     for (setting, words) in wrong {
@@ -358,7 +362,9 @@ fn every_command_gives_json() {
     done(&["run", "recipe.toml", "--set", quick]);
     done(&["run", "recipe.toml", "--set", quick, "--name", "other", "--set", "stage.dpo.settings.beta=0.5"]);
     done(&["report", "runs/tiny"]);
-    done(&["compare", "runs/tiny", "runs/other"]);
+    done(&["compare", "runs/tiny", "runs/other", "--html", "pages.html"]);
+    let page = text(&std::fs::read(place.path("pages.html")).unwrap());
+    assert!(page.contains("<h1>tiny and other</h1>") && page.contains("What was run: other"));
 
     let failed = place.groma(&["score", "--model", "./nowhere", "--text", "text.txt", "--json"]).output().unwrap();
     let error: Value = serde_json::from_slice(&failed.stderr).unwrap();

@@ -227,7 +227,7 @@ pub(super) fn what_was_run(records: &RunRecords) -> Markup {
     let memory = machine.memory_bytes.map_or(String::new(), |bytes| format!(", {} memory", format::bytes(bytes)));
     let seeds: Vec<_> = manifest.seeds.iter().map(|(name, seed)| format!("{} {seed}", for_page(name))).collect();
     html! {
-        div.copy { pre #command { (for_page(&shell(&manifest.command))) } }
+        div.copy { pre.command { (for_page(&shell(&manifest.command))) } }
         dl {
             dt { "groma" } dd { (for_page(&manifest.groma)) }
             dt { "Seed" } dd { (manifest.seed) @if !seeds.is_empty() { "; " (seeds.join(", ")) } }

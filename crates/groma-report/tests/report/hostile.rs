@@ -1,6 +1,6 @@
 //! Whatever data and models say, the page keeps its structure and the terminal its state.
 
-use groma_report::{Headline, Options, render};
+use groma_report::{Headline, Options, render, render_comparison};
 use scraper::{Html, node::Node};
 
 const PAYLOADS: [&str; 66] = [
@@ -106,6 +106,21 @@ fn every_field_holds_every_payload_as_text() {
         let differs = found.iter().zip(&twin).position(|(a, b)| a != b);
         assert!(differs.is_none(), "{payload:?}: {:?} for {:?}", found[differs.unwrap()], twin[differs.unwrap()]);
         assert_eq!(found.len(), twin.len(), "{payload:?}");
+        assert_eq!(page.matches("<script").count(), 1, "{payload:?}");
+    }
+}
+
+#[test]
+fn a_comparison_holds_every_payload_as_text() {
+    let root = tempfile::tempdir().unwrap();
+    let page = |word: &str, name: &str| {
+        let [a, b] = ["a", "b"].map(|side| crate::runs::run_with(&root.path().join(format!("{name}{side}")), word));
+        render_comparison(&a, &b, &Headline::of_two_runs(&a, &b, None).unwrap())
+    };
+    let twin = structure(&page("word", "twin"));
+    for (number, payload) in PAYLOADS.iter().enumerate() {
+        let page = page(payload, &number.to_string());
+        assert_eq!(structure(&page), twin, "{payload:?}");
         assert_eq!(page.matches("<script").count(), 1, "{payload:?}");
     }
 }
