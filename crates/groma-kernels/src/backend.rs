@@ -425,6 +425,9 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         shape: HeadShape,
     );
 
+    /// `log sum exp` of each row of `width` values.
+    fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32>;
+
     /// One AdamW step on one tensor; `m` and `v` are its moments.
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW);
     /// Sum of squares in f64, in a fixed order; NaN and infinities come through.

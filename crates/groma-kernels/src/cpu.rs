@@ -401,6 +401,10 @@ impl Backend for Cpu {
         head::backward(self, d_hidden, d_unembed, (hidden.host(), unembed), given, logits, shape);
     }
 
+    fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32> {
+        head::log_sum_exp(self.level, x.host(), width)
+    }
+
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {
         adamw::step(self.level, w.host_mut(), g.host(), m.host_mut(), v.host_mut(), step);
     }

@@ -167,13 +167,14 @@ impl<'a> Batch<'a> {
 
     /// Draws the next token of each active sample from its hidden state.
     fn choose(&mut self, active: &[usize]) -> Result<()> {
-        let mut logits = self.transformer.logits(&self.hidden)?;
+        let (logits, log_sum_exps) = self.transformer.distributions(&self.hidden)?;
         let vocab = self.transformer.spec().vocab_size;
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        chosen.par_iter_mut().zip(logits.par_chunks_exact_mut(vocab)).for_each(|(sample, logits)| {
-            sample.choose(&prompts[sample.prompt].ids, logits, context, limit);
+        let rows = logits.par_chunks_exact(vocab).zip(&log_sum_exps);
+        chosen.par_iter_mut().zip(rows).for_each(|(sample, (logits, log_sum_exp))| {
+            sample.choose(&prompts[sample.prompt].ids, (logits, *log_sum_exp), context, limit);
         });
         Ok(())
     }
@@ -235,16 +236,22 @@ impl<'a> Batch<'a> {
 }
 
 impl Sample {
-    fn choose(&mut self, prompt: &[u32], logits: &mut [f32], context: &GenerationContext, limit: usize) {
+    fn choose(
+        &mut self,
+        prompt: &[u32],
+        (logits, log_sum_exp): (&[f32], f32),
+        context: &GenerationContext,
+        limit: usize,
+    ) {
         let parameters = context.parameters;
         let history = match parameters.repetition_penalty {
             1.0 => Vec::new(),
             _ => [prompt, &self.ids].concat(),
         };
         let mut rng = self.seed.index(self.ids.len() as u64).rng();
-        let (token, logp) = parameters.choose(logits, &history, &mut rng);
+        let token = parameters.choose(logits, &history, &mut rng);
         self.ids.push(token);
-        self.logps.push(logp);
+        self.logps.push(logits[token as usize] - log_sum_exp);
         if parameters.stop_ids.contains(&token) {
             self.finish = Some(Finish::Stop);
         } else if let Some(end) = self.stop_string(context) {

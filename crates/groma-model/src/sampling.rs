@@ -65,27 +65,19 @@ impl SamplingParameters {
         checks.iter().find(|(holds, _)| !holds).map(|(_, problem)| (*problem).into())
     }
 
-    /// Chooses a token. `logits` are consumed; `history` are the tokens so far, prompt included.
-    ///
-    /// Returns the token and its natural log-probability under the model itself (temperature and filters aside), as
-    /// policy-gradient methods need it.
-    pub fn choose(&self, logits: &mut [f32], history: &[u32], rng: &mut impl Rng) -> (u32, f32) {
-        let log_sum_exp = log_sum_exp(logits);
-        let raw = |logits: &[f32], token: usize| logits[token] - log_sum_exp;
-        if self.temperature == 0.0 && self.repetition_penalty == 1.0 {
-            let token = argmax(logits);
-            return (token as u32, raw(logits, token));
-        }
-        let unpenalised = (self.repetition_penalty != 1.0).then(|| logits.to_vec());
-        self.penalise(logits, history);
-        let token = if self.temperature == 0.0 { argmax(logits) } else { self.draw(logits, rng) };
-        (token as u32, raw(unpenalised.as_deref().unwrap_or(logits), token))
+    /// Chooses a token. `history` are the tokens so far, prompt included.
+    pub fn choose(&self, logits: &[f32], history: &[u32], rng: &mut impl Rng) -> u32 {
+        let penalised = self.penalised(logits, history);
+        let logits = penalised.as_deref().unwrap_or(logits);
+        (if self.temperature == 0.0 { argmax(logits) } else { self.draw(logits, rng) }) as u32
     }
 
-    fn penalise(&self, logits: &mut [f32], history: &[u32]) {
+    /// Logits after the repetition penalty, where there is one.
+    fn penalised(&self, logits: &[f32], history: &[u32]) -> Option<Vec<f32>> {
         if self.repetition_penalty == 1.0 {
-            return;
+            return None;
         }
+        let mut logits = logits.to_vec();
         let mut seen = history.to_vec();
         seen.sort_unstable();
         seen.dedup();
@@ -93,6 +85,7 @@ impl SamplingParameters {
             let logit = &mut logits[token as usize];
             *logit = if *logit > 0.0 { *logit / self.repetition_penalty } else { *logit * self.repetition_penalty };
         }
+        Some(logits)
     }
 
     fn draw(&self, logits: &[f32], rng: &mut impl Rng) -> usize {
@@ -101,7 +94,8 @@ impl SamplingParameters {
         let weight = |logit: f32| ((f64::from(logit) - max) / f64::from(self.temperature)).exp();
         let everything = self.top_k == 0 && self.top_p == 1.0 && self.min_p == 0.0;
         if everything {
-            return pick(logits.iter().map(|&logit| weight(logit)).enumerate(), u);
+            let weights: Vec<(usize, f64)> = logits.iter().map(|&logit| weight(logit)).enumerate().collect();
+            return pick(weights.into_iter(), u);
         }
         pick(self.kept(logits, weight).into_iter(), u)
     }
@@ -147,19 +141,14 @@ fn pick(weights: impl Iterator<Item = (usize, f64)> + Clone, u: f64) -> usize {
 
 /// The largest value's index, the lowest among ties.
 pub fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = i;
-        }
+    // Lanes of their own, so that the compiler can use vectors.
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in values.chunks(16) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &value)| *lane = larger(*lane, value));
     }
-    best
-}
-
-fn log_sum_exp(logits: &[f32]) -> f32 {
-    let max = f64::from(logits[argmax(logits)]);
-    let sum: f64 = logits.iter().map(|&x| (f64::from(x) - max).exp()).sum();
-    (max + sum.ln()) as f32
+    let max = lanes.into_iter().fold(f32::NEG_INFINITY, larger);
+    values.iter().position(|&value| value == max).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -172,7 +161,7 @@ mod tests {
         let mut counts = vec![0.0; logits.len()];
         for i in 0..draws {
             let mut rng = Seed::new(1).index(i).rng();
-            let (token, _) = parameters.choose(&mut logits.to_vec(), &[], &mut rng);
+            let token = parameters.choose(logits, &[], &mut rng);
             counts[token as usize] += 1.0 / draws as f64;
         }
         counts
@@ -205,18 +194,16 @@ mod tests {
     fn the_penalty_acts_on_both_signs() {
         let parameters = SamplingParameters { repetition_penalty: 2.0, temperature: 0.0, ..Default::default() };
         let mut rng = Seed::new(1).rng();
-        assert_eq!(parameters.choose(&mut [1.5, 1.0, -1.0], &[0, 0], &mut rng).0, 1);
-        assert_eq!(parameters.choose(&mut [-1.5, -1.0, -9.0], &[1], &mut rng).0, 0);
-        let (_, logp) = parameters.choose(&mut [1.5, 1.0], &[0], &mut rng);
-        assert!((f64::from(logp) - (1.0 - (1.5f64.exp() + 1f64.exp()).ln())).abs() < 1e-6);
+        assert_eq!(parameters.choose(&[1.5, 1.0, -1.0], &[0, 0], &mut rng), 1);
+        assert_eq!(parameters.choose(&[-1.5, -1.0, -9.0], &[1], &mut rng), 0);
     }
 
     #[test]
     fn ties_and_extremes_are_safe() {
         let mut rng = Seed::new(1).rng();
         let greedy = SamplingParameters::greedy(1);
-        assert_eq!(greedy.choose(&mut [0.0, 0.0], &[], &mut rng).0, 0);
+        assert_eq!(greedy.choose(&[0.0, 0.0], &[], &mut rng), 0);
         let cold = SamplingParameters { temperature: 1e-6, ..Default::default() };
-        assert_eq!(cold.choose(&mut [-1e30, 1e30], &[], &mut rng).0, 1);
+        assert_eq!(cold.choose(&[-1e30, 1e30], &[], &mut rng), 1);
     }
 }

@@ -252,6 +252,13 @@ impl Transformer {
         Ok(logits)
     }
 
+    /// Logits `[rows, vocab]` for hidden states, and the log-sum-exp of each row.
+    pub(crate) fn distributions(&self, hidden: &Var) -> Result<(Vec<f32>, Vec<f32>)> {
+        let logits = self.logits(hidden)?;
+        let sums = self.backend.log_sum_exp(&self.backend.upload(&logits), self.spec.vocab_size);
+        Ok((logits, sums))
+    }
+
     /// Checks ids against the vocabulary, so that no kernel reads beyond the embedding.
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
         match tokens.iter().find(|&&id| id as usize >= self.spec.vocab_size) {

@@ -1,11 +1,11 @@
 //! The log-probability head: from hidden states to log-probabilities of targets, in chunks of rows and of the vocabulary.
-use super::Cpu;
 use super::linear;
 use super::math::{exp, tanh};
 use super::matmul::{Initial, Right, Size, multiply};
 use super::pack::Operand;
 use super::parallel::{SharedMut, for_each};
 use super::simd::{Vector, multiversion};
+use super::{Cpu, Level};
 use crate::pool::Lease;
 use crate::{Buffer, HeadOutput, HeadShape, HeadWants};
 
@@ -242,6 +242,21 @@ fn row_sums(
 /// Whether finished logits are raw ones, so that they may be kept for the backward pass.
 fn are_final(shape: &HeadShape) -> bool {
     shape.softcap.is_none() && shape.temperature == 1.0
+}
+
+/// See [`crate::Backend::log_sum_exp`].
+pub(crate) fn log_sum_exp(level: Level, x: &[f32], width: usize) -> Vec<f32> {
+    let shape = HeadShape { rows: 1, width: 0, vocab: width, softcap: None, temperature: 1.0 };
+    let rows = x.len() / width.max(1);
+    rayon_map(rows, x.len() * 8, |row| {
+        let mut block = [0.0; BLOCK];
+        let mut sums = Sums::NONE;
+        for values in x[row * width..][..width].chunks(BLOCK) {
+            block[..values.len()].copy_from_slice(values);
+            sums.merge(block_sums(level, &mut block[..values.len()], &shape));
+        }
+        sums.log_sum_exp() as f32
+    })
 }
 
 /// See [`crate::Backend::head`].

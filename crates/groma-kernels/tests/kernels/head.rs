@@ -208,3 +208,19 @@ fn kept_logits_give_the_same_gradient_to_the_bit() {
         }
     }
 }
+
+#[test]
+fn log_sum_exp_is_that_of_f64() {
+    let (rows, width) = (5, 2500);
+    let x: Vec<f32> = values(rows * width, 3).into_iter().map(|x| 30.0 * x).collect();
+    let want: Vec<f64> = x
+        .chunks_exact(width)
+        .map(|row| {
+            let max = row.iter().map(|&x| f64::from(x)).fold(f64::NEG_INFINITY, f64::max);
+            max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
+        })
+        .collect();
+    for cpu in backends() {
+        assert_close(&cpu.log_sum_exp(&cpu.upload(&x), width), &want, 1e-6, &cpu.name());
+    }
+}

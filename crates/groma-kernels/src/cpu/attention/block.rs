@@ -48,7 +48,25 @@ impl Block {
     }
 }
 
+/// The rows of a block's values, `stride` apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values<'a> {
+    pub(super) rows: &'a [f32],
+    pub(super) stride: usize,
+}
+
 impl Call<'_> {
+    /// A head of the block's rows of `source` where they lie, if that is one run and no row needs padding.
+    pub(super) fn in_place<'a>(&self, block: &Block, source: &'a [f32], kv_head: usize) -> Option<Values<'a>> {
+        let (dim, heads) = (self.shape.head_dim, self.shape.kv_heads);
+        match block.runs[..] {
+            [(start, _)] if dim == self.padded_dim() => {
+                Some(Values { rows: &source[(start * heads + kv_head) * dim..], stride: heads * dim })
+            }
+            _ => None,
+        }
+    }
+
     /// Copies a head of the block's rows of `source` to rows of `padded_dim`, the padding 0.
     pub(super) fn gather(&self, block: &Block, source: &[f32], kv_head: usize, to: &mut [f32]) {
         let (dim, padded) = (self.shape.head_dim, self.padded_dim());

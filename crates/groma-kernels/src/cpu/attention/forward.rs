@@ -1,5 +1,5 @@
 //! The forward pass.
-use super::block::Block;
+use super::block::{Block, Values};
 use super::plan::{Task, tasks};
 use super::scores::{Softmax, shrink, soften};
 use super::{BLOCK, Call, Product, Row, check, small_product};
@@ -92,8 +92,12 @@ impl<'a> Rows<'a> {
         let mut step = |this: &mut Self, piece: usize, index: usize, end: usize, rows: Range<usize>| {
             let block = Block::new(&this.call.layout.segments[task[piece].segment], index, end);
             this.call.gather_transposed(&block, this.call.k, kv_head, &mut keys, &mut values);
-            this.call.gather(&block, this.call.v, kv_head, &mut values);
-            this.block(&block, &keys, &values, rows);
+            let in_place = this.call.in_place(&block, this.call.v, kv_head);
+            let values = in_place.unwrap_or_else(|| {
+                this.call.gather(&block, this.call.v, kv_head, &mut values);
+                Values { rows: &values, stride: padded }
+            });
+            this.block(&block, &keys, values, rows);
         };
         for index in first..shared_end {
             step(self, 0, index, usize::MAX, 0..self.rows.len());
@@ -109,8 +113,8 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes one block into account for the tiles inside `rows`.
-    fn block(&mut self, block: &Block, keys: &[f32], values: &[f32], rows: Range<usize>) {
-        let (cpu, dim, padded) = (self.call.cpu, self.call.shape.head_dim, self.call.padded_dim());
+    fn block(&mut self, block: &Block, keys: &[f32], values: Values<'_>, rows: Range<usize>) {
+        let (cpu, dim) = (self.call.cpu, self.call.shape.head_dim);
         let panel = dim * cpu.level.padded_rows();
         let mut scores = [0.0; 16 * BLOCK];
         let mut shrinks = [1.0; 16];
@@ -141,7 +145,8 @@ impl<'a> Rows<'a> {
             let sums = &mut self.sums[tile.start * dim..tile.end * dim];
             shrink(cpu.level, sums, &shrinks[..count]);
             let order = Order::Rows64;
-            let product = Product { order, a: scores, b: values, b_stride: padded, rows: count, columns: dim, k: seen };
+            let (b, b_stride) = (values.rows, values.stride);
+            let product = Product { order, a: scores, b, b_stride, rows: count, columns: dim, k: seen };
             small_product(cpu, product, sums, dim, Start::Result);
         }
     }
