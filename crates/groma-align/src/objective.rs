@@ -59,11 +59,12 @@ impl Context<'_> {
     /// The policy's pass over the micro-batch of that number.
     pub(crate) fn policy(&self, micro: usize) -> Run {
         let dropout = self.dropout.map(|seed| seed.index(micro as u64));
-        Run { adapter: true, dropout, wants: HeadWants { entropy: true, mean_logit: true, argmax: true } }
+        let wants = HeadWants { entropy: true, mean_logit: true, argmax: true };
+        Run { adapter: true, dropout, wants, half_temperature: false }
     }
 }
 
 /// A pass without dropout that yields log-probabilities alone.
 pub(crate) fn plain(adapter: bool) -> Run {
-    Run { adapter, dropout: None, wants: HeadWants::default() }
+    Run { adapter, dropout: None, wants: HeadWants::default(), half_temperature: false }
 }
