@@ -69,6 +69,7 @@ def trl_run(model_dir, data, options, adapter, output):
         gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
         weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], label_smoothing=options["label_smoothing"],
         lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"], precompute_ref_log_probs=adapter is None,
+        use_weighting=options["use_weighting"],
     )
     trainer = trl.DPOTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
     started = time.time()
@@ -116,6 +117,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--loss-type", nargs="*", default=["sigmoid"])
+    parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
@@ -123,7 +125,7 @@ def main():
         options = {
             "beta": 0.1, "loss_type": [loss_type], "learning_rate": given.learning_rate, "max_steps": given.steps,
             "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
-            "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
+            "use_weighting": given.use_weighting, "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
             "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0,
         }
         data = rows(given.pairs, given.steps * 4)

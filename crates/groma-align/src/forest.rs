@@ -87,7 +87,15 @@ impl Forest {
         let hidden = model.hidden(&mut tape, &self.tree, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
-        Ok(Scored { tape, head })
+        let half = || {
+            let mut tape = Tape::inference(model.backend().clone());
+            let unembed = model.unembed()?;
+            let softcap = model.spec().final_softcap;
+            let head = tape.head(&hidden, &unembed, &self.targets, softcap, 0.5, HeadWants::default());
+            Ok::<_, Error>(head.output().logp.clone())
+        };
+        let half = run.half_temperature.then(half).transpose()?;
+        Ok(Scored { tape, head, half })
     }
 
     /// Runs the model up to the last row of each sequence and the score head behind it; the row's scores, in order.
@@ -117,6 +125,8 @@ pub(crate) struct Run {
     pub(crate) recompute: bool,
     /// What the head computes beside log-probabilities.
     pub(crate) wants: HeadWants,
+    /// Whether log-probabilities at temperature 1/2 are wanted too.
+    pub(crate) half_temperature: bool,
 }
 
 impl Run {
@@ -130,12 +140,18 @@ impl Run {
 pub(crate) struct Scored<'m> {
     tape: Tape<'m>,
     head: HeadVar,
+    half: Option<Vec<f32>>,
 }
 
 impl Scored<'_> {
     /// By slot.
     pub(crate) fn output(&self) -> &HeadOutput {
         self.head.output()
+    }
+
+    /// Log-probabilities at temperature 1/2 by slot, where they were wanted; no gradient goes through them.
+    pub(crate) fn half_temperature(&self) -> Option<&[f32]> {
+        self.half.as_deref()
     }
 
     /// Adds the gradients of `sum d_logp[slot] * logp[slot]`.

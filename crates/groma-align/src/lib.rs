@@ -9,6 +9,7 @@
 
 pub mod example;
 pub mod losses;
+pub mod token_losses;
 
 mod encode;
 mod error;

@@ -23,10 +23,12 @@ mod sft;
 mod sigmoid;
 mod sigmoid_norm;
 mod sppo_hard;
+mod weighting;
 
 pub use combine::{Combination, PairResult};
 pub use divergence::Divergence;
 pub use maths::{log_sigmoid, sigmoid};
+pub use weighting::weight;
 
 /// Log-probabilities of one preference pair, each summed over the completion's tokens, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +120,13 @@ pub struct PairLoss {
 }
 
 impl PairLoss {
+    /// Value and gradients times a factor.
+    pub(crate) fn scale(&mut self, factor: f64) {
+        for part in [&mut self.value, &mut self.d_chosen, &mut self.d_rejected, &mut self.d_chosen_plain] {
+            *part *= factor;
+        }
+    }
+
     /// A loss of `D` alone.
     fn of_margin(value: f64, slope: f64) -> Self {
         PairLoss { value, d_chosen: slope, d_rejected: -slope, d_chosen_plain: 0.0 }

@@ -62,11 +62,11 @@ impl<'a> Context<'a> {
     pub(crate) fn policy(&self, micro: usize) -> Run {
         let dropout = self.dropout.map(|seed| seed.index(micro as u64));
         let wants = HeadWants { entropy: true, mean_logit: true, argmax: true };
-        Run { adapter: true, dropout, recompute: self.recompute, wants }
+        Run { adapter: true, dropout, recompute: self.recompute, wants, half_temperature: false }
     }
 }
 
 /// A pass without dropout that yields log-probabilities alone.
 pub(crate) fn plain(adapter: bool) -> Run {
-    Run { adapter, dropout: None, recompute: false, wants: HeadWants::default() }
+    Run { adapter, dropout: None, recompute: false, wants: HeadWants::default(), half_temperature: false }
 }

@@ -89,19 +89,28 @@ struct Preparation<'a> {
     encoder: &'a dyn Encode,
     vocab_size: usize,
     max_length: usize,
-    sft: SftSettings,
+    completion_only_loss: Option<bool>,
+    assistant_only_loss: bool,
     findings: Findings,
 }
 
 impl<'a> Preparation<'a> {
     fn new(settings: &'a Settings, encoder: &'a dyn Encode, limits: Limits) -> Result<Self, Error> {
         let max_length = settings.training.max_length.unwrap_or(usize::MAX).min(limits.max_positions);
-        let sft = match settings.method.id {
-            "sft" => SftSettings::new(settings)?,
-            _ => SftSettings { completion_only_loss: None, assistant_only_loss: false, packing: false },
+        let (completion_only_loss, assistant_only_loss) = match settings.method.id {
+            "sft" => SftSettings::new(settings).map(|sft| (sft.completion_only_loss, sft.assistant_only_loss))?,
+            _ => (None, false),
         };
         let findings = Findings::default();
-        Ok(Preparation { settings, encoder, vocab_size: limits.vocab_size, max_length, sft, findings })
+        Ok(Preparation {
+            settings,
+            encoder,
+            vocab_size: limits.vocab_size,
+            max_length,
+            completion_only_loss,
+            assistant_only_loss,
+            findings,
+        })
     }
 
     fn examples(&mut self, rows: Rows) -> Result<Vec<Example>, Error> {
@@ -134,7 +143,7 @@ impl<'a> Preparation<'a> {
                 Sequence { supervised: vec![true; ids.len()], ids }
             }
             Content::Messages(messages) => {
-                let conversation = self.encoder.conversation(messages, self.sft.assistant_only_loss)?;
+                let conversation = self.encoder.conversation(messages, self.assistant_only_loss)?;
                 let supervised = self.conversation_mask(&conversation, &place);
                 Sequence { ids: conversation.ids, supervised }
             }
@@ -145,7 +154,7 @@ impl<'a> Preparation<'a> {
     fn conversation_mask(&mut self, conversation: &crate::Conversation, place: &str) -> Vec<bool> {
         let all = || vec![true; conversation.ids.len()];
         match &conversation.assistant {
-            _ if !self.sft.assistant_only_loss => all(),
+            _ if !self.assistant_only_loss => all(),
             Some(mask) => mask.clone(),
             None => {
                 self.findings.add(Check::NoAssistantMarks, Severity::Error, place);
@@ -159,7 +168,7 @@ impl<'a> Preparation<'a> {
         let joints = self.joints(&row.prompt, &[&row.completion], &place)?;
         let Some(joint) = joints.into_iter().next() else { return Ok(None) };
         let mut sequence = Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
-        if self.sft.completion_only_loss == Some(false) {
+        if self.completion_only_loss == Some(false) {
             sequence.supervised.fill(true);
         }
         Ok(self.single(sequence, place))

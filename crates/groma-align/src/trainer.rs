@@ -122,8 +122,8 @@ fn objective<'a>(
         ("dpo", Some((settings, references))) => Ok(Box::new(Dpo { examples, settings, references })),
         ("reward", _) => Ok(Box::new(Reward { examples, settings: RewardSettings::new(settings)? })),
         _ => {
-            let pack = SftSettings::new(settings)?.packing;
-            Ok(Box::new(Sft::new(examples, settings.training.max_length.filter(|_| pack))))
+            let sft = SftSettings::new(settings)?;
+            Ok(Box::new(Sft::new(examples, settings.training.max_length.filter(|_| sft.packing), sft.loss())))
         }
     }
 }

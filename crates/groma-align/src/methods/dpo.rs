@@ -3,8 +3,10 @@
 //! The loss is the mean over the pairs of the optimizer's batch, however it is cut into micro-batches. Where a kind sorts
 //! over the batch, all log-probabilities are computed once before the gradients.
 
-use crate::forest::{Forest, Sequence};
-use crate::losses::{self, Combination, Divergence, LossParameters, Pair, PairResult, Smoothing, Totals};
+use crate::forest::{Forest, Run, Sequence};
+use crate::losses::{
+    self, Combination, Divergence, Evaluate, LossKind, LossParameters, Pair, PairResult, Smoothing, Totals,
+};
 use crate::method::{DataShape, Method};
 use crate::objective::{Context, Loss, Objective, plain};
 use crate::parameter::{Kind, Parameter, Range};
@@ -86,6 +88,13 @@ pub(crate) const METHOD: Method = Method {
             doc: "Weight of tokens beyond the shorter completion's length (LD-DPO); 1 each where null.",
         },
         Parameter {
+            name: "use_weighting",
+            kind: Kind::Boolean,
+            default: "false",
+            range: None,
+            doc: "Weigh each pair by how likely the policy would have written both completions itself (WPO).",
+        },
+        Parameter {
             name: "precompute_ref_log_probs",
             kind: Kind::Boolean,
             default: "null",
@@ -113,6 +122,7 @@ pub(crate) const METHOD: Method = Method {
 pub(crate) struct DpoSettings {
     pub(crate) combination: Combination,
     pub(crate) ld_alpha: Option<f64>,
+    pub(crate) use_weighting: bool,
     pub(crate) precompute: Option<bool>,
 }
 
@@ -126,6 +136,7 @@ struct Raw {
     f_divergence_type: String,
     f_alpha_divergence_coef: f64,
     ld_alpha: Option<f64>,
+    use_weighting: bool,
     precompute_ref_log_probs: Option<bool>,
 }
 
@@ -135,6 +146,7 @@ impl DpoSettings {
         let combination = combination(settings, &raw)?;
         check_divergence(settings, &raw, &combination)?;
         check_smoothing(settings, &combination)?;
+        check_weighting(settings, &raw, &combination)?;
         if settings.was_given("discopop_tau") && !combination.terms.iter().any(|(kind, _)| kind.uses_tau) {
             return Err(settings.invalid("discopop_tau", "is read by loss_type discopop alone"));
         }
@@ -142,7 +154,8 @@ impl DpoSettings {
             let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
             return Err(settings.invalid("precompute_ref_log_probs", problem));
         }
-        Ok(DpoSettings { combination, ld_alpha: raw.ld_alpha, precompute: raw.precompute_ref_log_probs })
+        let (ld_alpha, use_weighting) = (raw.ld_alpha, raw.use_weighting);
+        Ok(DpoSettings { combination, ld_alpha, use_weighting, precompute: raw.precompute_ref_log_probs })
     }
 }
 
@@ -174,6 +187,17 @@ fn check_divergence(settings: &Settings, raw: &Raw, combination: &Combination) -
         }
         _ if settings.was_given("f_alpha_divergence_coef") && raw.f_divergence_type != "alpha_divergence" => {
             Err(settings.invalid("f_alpha_divergence_coef", "is read with f_divergence_type alpha_divergence alone"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A weight a pair means nothing to losses that look at all pairs or tokens of a batch together.
+fn check_weighting(settings: &Settings, raw: &Raw, combination: &Combination) -> Result<(), Error> {
+    let together = |kind: &LossKind| !matches!(kind.evaluate, Evaluate::Pair(_));
+    match combination.terms.iter().find(|(kind, _)| together(kind)) {
+        Some((kind, _)) if raw.use_weighting => {
+            Err(settings.invalid("use_weighting", format!("loss_type {} has no loss of each pair to weigh", kind.id)))
         }
         _ => Ok(()),
     }
@@ -298,12 +322,16 @@ impl Objective for Dpo<'_> {
         let mut sum = 0.0;
         for (number, micro) in units.chunks(context.micro).enumerate() {
             let forest = self.forest(micro);
-            let scored = forest.forward(context.model, context.tape(), context.policy(number))?;
+            let run = Run { half_temperature: self.settings.use_weighting, ..context.policy(number) };
+            let scored = forest.forward(context.model, context.tape(), run)?;
             let pairs = self.pairs(context, &forest, micro, &scored.output().logp)?;
-            let results = match &whole {
+            let mut results = match &whole {
                 Some(all) => all[number * context.micro..][..micro.len()].to_vec(),
                 None => self.settings.combination.evaluate(&pairs, &totals),
             };
+            if let Some(half) = scored.half_temperature() {
+                weigh(&mut results, &forest, &scored.output().logp, half);
+            }
             sum += results.iter().map(|result| result.loss.value).sum::<f64>();
             measure_pairs(context.metrics, &pairs, &results);
             measure_tokens(context.metrics, &forest, scored.output(), micro.len());
@@ -316,7 +344,8 @@ impl Objective for Dpo<'_> {
     }
 
     fn loss_at_start(&self, _: &[usize]) -> Option<f64> {
-        self.settings.combination.at_reference()
+        let weighed = self.settings.use_weighting;
+        if weighed { None } else { self.settings.combination.at_reference() }
     }
 
     fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
@@ -340,6 +369,16 @@ pub(crate) fn pair_logps(forest: &Forest, logp: &[f32], pairs: usize, ld_alpha: 
     (0..pairs)
         .map(|pair| PairLogps { chosen: sum(2 * pair, shared(pair)), rejected: sum(2 * pair + 1, shared(pair)) })
         .collect()
+}
+
+/// Multiplies the losses of pairs with their weights, from the log-probabilities at temperatures 1 and 1/2.
+fn weigh(results: &mut [PairResult], forest: &Forest, logp: &[f32], half: &[f32]) {
+    let alignment = |sequence: usize| {
+        forest.slots(sequence).iter().map(|&slot| f64::from(half[slot as usize]) - f64::from(logp[slot as usize]))
+    };
+    for (pair, result) in results.iter_mut().enumerate() {
+        result.loss.scale(losses::weight(alignment(2 * pair), alignment(2 * pair + 1)));
+    }
 }
 
 /// The gradient of each slot, times `factor`.

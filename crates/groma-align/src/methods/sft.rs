@@ -1,4 +1,4 @@
-//! Supervised fine-tuning: cross-entropy on the supervised tokens.
+//! Supervised fine-tuning: cross-entropy or another of [`crate::token_losses`] on the supervised tokens.
 //!
 //! The loss is the mean over all supervised tokens of the optimizer's batch, however it is cut into micro-batches. With
 //! `packing` a batch row is a pack of examples of up to `max_length` tokens together; in a token tree they do not see each
@@ -8,7 +8,8 @@ use crate::forest::{Forest, Sequence};
 use crate::method::{DataShape, Method};
 use crate::objective::{Context, Loss, Objective};
 use crate::parameter::{Kind, Parameter};
-use crate::{Error, Example, Settings};
+use crate::token_losses::{self, TokenLoss};
+use crate::{Error, Example, Metrics, Settings};
 use serde::Deserialize;
 
 /// The record.
@@ -43,17 +44,25 @@ pub(crate) const METHOD: Method = Method {
             range: None,
             doc: "Fill batch rows with several examples (best fit decreasing), up to max_length tokens; exact.",
         },
+        Parameter {
+            name: "loss_type",
+            kind: Kind::Choice(token_losses::KIND_IDS),
+            default: "\"nll\"",
+            range: None,
+            doc: "Cross-entropy (nll, or chunked_nll, which is the same here), or dynamic fine-tuning (dft), which weighs each token by its probability.",
+        },
     ],
     overrides: &[("learning_rate", "2e-5")],
     metrics: &["entropy", "mean_token_accuracy"],
 };
 
 /// Values of the parameters above.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SftSettings {
     pub(crate) completion_only_loss: Option<bool>,
     pub(crate) assistant_only_loss: bool,
     pub(crate) packing: bool,
+    loss_type: String,
 }
 
 impl SftSettings {
@@ -64,6 +73,11 @@ impl SftSettings {
         }
         Ok(sft)
     }
+
+    /// The loss of each token.
+    pub(crate) fn loss(&self) -> &'static TokenLoss {
+        token_losses::kind(&self.loss_type).unwrap_or(&token_losses::KINDS[0])
+    }
 }
 
 /// The examples at hand, in batch rows.
@@ -72,17 +86,18 @@ pub(crate) struct Sft<'a> {
     examples: &'a [Example],
     sequences: Vec<&'a Sequence>,
     units: Vec<Vec<usize>>,
+    loss: &'static TokenLoss,
 }
 
 impl<'a> Sft<'a> {
     /// `pack_tokens`: fill batch rows up to so many tokens.
-    pub(crate) fn new(examples: &'a [Example], pack_tokens: Option<usize>) -> Self {
+    pub(crate) fn new(examples: &'a [Example], pack_tokens: Option<usize>, loss: &'static TokenLoss) -> Self {
         let sequences: Vec<&Sequence> = examples.iter().map(Example::first).collect();
         let units = match pack_tokens {
             None => (0..sequences.len()).map(|index| vec![index]).collect(),
             Some(limit) => best_fit_decreasing(&sequences.iter().map(|s| s.ids.len()).collect::<Vec<_>>(), limit),
         };
-        Sft { examples, sequences, units }
+        Sft { examples, sequences, units, loss }
     }
 
     fn of(&self, units: &[usize]) -> Vec<&'a Sequence> {
@@ -110,9 +125,14 @@ impl Objective for Sft<'_> {
             let forest = Forest::new(&self.of(micro));
             let scored = forest.forward(context.model, context.tape(), context.policy(number))?;
             let counts = slot_counts(&forest, micro_len(self, micro));
-            sum += measure(context, &forest, scored.output(), &counts);
+            measure(context.metrics, &forest, scored.output(), &counts);
+            let logps = scored.output().logp.iter().map(|&logp| (self.loss.evaluate)(f64::from(logp)));
+            let losses: Vec<(f64, f64)> = logps.collect();
+            let counted = || counts.iter().map(|&count| f64::from(count)).zip(&losses);
+            sum += counted().map(|(count, (value, _))| count * value).sum::<f64>();
             if let Some(gradients) = context.gradients.as_deref_mut() {
-                let d_logp: Vec<f32> = counts.iter().map(|&count| -(f64::from(count) / total as f64) as f32).collect();
+                let d_logp = counted().map(|(count, (_, slope))| (slope * (count / total as f64)) as f32);
+                let d_logp: Vec<f32> = d_logp.collect();
                 scored.backward(&d_logp, gradients);
             }
         }
@@ -137,16 +157,15 @@ fn slot_counts(forest: &Forest, sequences: usize) -> Vec<u32> {
     counts
 }
 
-/// Adds the metrics of a micro-batch; returns its sum of negative log-probabilities.
-fn measure(context: &mut Context, forest: &Forest, output: &groma_kernels::HeadOutput, counts: &[u32]) -> f64 {
+/// Adds the metrics of a micro-batch.
+fn measure(metrics: &mut Metrics, forest: &Forest, output: &groma_kernels::HeadOutput, counts: &[u32]) {
     let weight: f64 = counts.iter().map(|&count| f64::from(count)).sum();
     let sum = |values: &dyn Fn(usize) -> f64| -> f64 {
         counts.iter().enumerate().map(|(slot, &count)| f64::from(count) * values(slot)).sum()
     };
-    context.metrics.add("entropy", sum(&|slot| f64::from(output.entropy[slot])), weight);
+    metrics.add("entropy", sum(&|slot| f64::from(output.entropy[slot])), weight);
     let right = |slot: usize| f64::from(u8::from(output.argmax[slot] == forest.target(slot)));
-    context.metrics.add("mean_token_accuracy", sum(&right), weight);
-    -sum(&|slot| f64::from(output.logp[slot]))
+    metrics.add("mean_token_accuracy", sum(&right), weight);
 }
 
 /// Packs items of these sizes into bins of at most `limit`: largest first, each into the fullest bin that still takes it.

@@ -34,7 +34,8 @@ fn unknown_keys_are_errors_with_a_suggestion() {
     assert!(problem("dpo", json!({"lora": {"rank": 4}})).contains("no setting `lora.rank`"));
     assert!(problem("sft", json!({"beta": 0.1})).contains("no setting `beta`"));
     assert!(problem("dpo", json!({"loss_type": "sigmiod"})).contains("did you mean sigmoid?"));
-    assert!(problem("dpo", json!({"use_weighting": true})).contains("no setting"));
+    assert!(problem("dpo", json!({"use_wieghting": true})).contains("did you mean `use_weighting`?"));
+    assert!(problem("sft", json!({"loss_type": "dtf"})).contains("did you mean dft?"));
 }
 
 #[test]
@@ -71,6 +72,8 @@ fn what_would_be_ignored_is_refused() {
         json!({"loss_type": "nca_pair", "f_divergence_type": "forward_kl"}),
         json!({"f_alpha_divergence_coef": 0.3}),
         json!({"precompute_ref_log_probs": false}),
+        json!({"use_weighting": true, "loss_type": "aot"}),
+        json!({"use_weighting": true, "loss_type": ["sigmoid", "sft"]}),
     ] {
         problem("dpo", given);
     }

@@ -26,6 +26,8 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
     // Without AdamW's division by tiny moments, weights could be compared more closely; the losses and norms can be.
     for (method, extra) in [
         ("sft", json!({})),
+        ("sft", json!({"loss_type": "dft"})),
+        ("dpo", json!({"use_weighting": true})),
         ("reward", json!({"center_rewards_coefficient": 0.1})),
         ("dpo", json!({})),
         ("dpo", json!({"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.3]})),
@@ -85,6 +87,31 @@ fn every_kind_of_preference_loss_trains() {
         // APO-down wants both down; all others widen the margin at once.
         assert!(last < first, "{}: {first} {last}", kind.id);
     }
+}
+
+#[test]
+fn dynamic_fine_tuning_and_chunked_cross_entropy() {
+    let given = |kind: &str| settings("sft", json!({"loss_type": kind, "max_steps": 12, "learning_rate": 5e-3}));
+    let train = |kind: &str| run(&given(kind), &prepared(&given(kind)), model(2));
+    let ((plain, _), (chunked, _), (dynamic, trained)) = (train("nll"), train("chunked_nll"), train("dft"));
+    assert_eq!(plain.steps, chunked.steps);
+    assert!(dynamic.steps[0].loss < plain.steps[0].loss, "no probability is above 1");
+    let nll = |model: &Transformer| evaluate(model, &given("nll"), &prepared(&given("nll"))).unwrap()["eval_loss"];
+    assert!(nll(&trained) < nll(&model(2)), "it learns");
+}
+
+#[test]
+fn pairs_that_the_policy_would_not_write_count_less() {
+    let given = |weigh: bool| {
+        let given =
+            json!({"use_weighting": weigh, "max_steps": 2, "learning_rate": 1e-3, "loss_type": ["sigmoid", "ipo"]});
+        settings("dpo", given)
+    };
+    let train = |weigh: bool| run(&given(weigh), &prepared(&given(weigh)), model(4)).0.steps;
+    let (plain, weighed) = (train(false), train(true));
+    // An untrained model finds its own tokens about as likely as any others, so the weights are below 1 and not tiny.
+    assert!(weighed[0].loss < plain[0].loss && weighed[0].loss > 0.01 * plain[0].loss, "{weighed:?} {plain:?}");
+    assert!(weighed[0].grad_norm < plain[0].grad_norm);
 }
 
 #[test]

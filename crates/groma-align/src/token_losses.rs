@@ -1,0 +1,46 @@
+//! Losses of supervised tokens: pure functions from a token's log-probability to value and slope, one kind a file.
+//!
+//! The loss of a batch is the mean over all its supervised tokens.
+
+mod dft;
+mod nll;
+
+/// The record of one kind of loss.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenLoss {
+    /// TRL's name in `loss_type`.
+    pub id: &'static str,
+    /// In words.
+    pub title: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// The value of one token of probability p.
+    pub formula: &'static str,
+    /// From a log-probability to the value, and the derivative with respect to the log-probability.
+    pub evaluate: fn(f64) -> (f64, f64),
+}
+
+/// All kinds.
+pub const KINDS: &[TokenLoss] = &[nll::KIND, dft::KIND];
+
+/// Names of [`KINDS`], and another name of the first: here nobody holds all logits in any case.
+pub const KIND_IDS: &[&str] = &["nll", "dft", CHUNKED];
+const CHUNKED: &str = "chunked_nll";
+
+/// The kind of that name.
+pub fn kind(id: &str) -> Option<&'static TokenLoss> {
+    let id = if id == CHUNKED { "nll" } else { id };
+    KINDS.iter().find(|kind| kind.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_kind() {
+        assert!(KIND_IDS.iter().all(|id| kind(id).is_some()) && kind("mse").is_none());
+        assert!(KINDS.iter().all(|kind| KIND_IDS.contains(&kind.id)));
+        assert_eq!(kind(CHUNKED).map(|kind| kind.id), Some("nll"));
+    }
+}
