@@ -37,13 +37,14 @@ WORK = {"score": "forward", "train": "training step"}
 
 @dataclass
 class Point:
-    """A model, rows of tokens whose first `shared` are the same, and what was measured: seconds by engine and work."""
+    """A model, rows of tokens whose first `shared` are the same, operations of a forward pass, seconds by engine and work."""
 
     x: float
     model: int
     rows: int
     length: int
     shared: int = 0
+    operations: float = 0
     seconds: dict = field(default_factory=dict)
 
 
@@ -86,24 +87,24 @@ def operations(point, config):
 
 def ids(point):
     generator = random.Random(point.length)
-    draw = lambda length: [generator.randrange(VOCABULARY) for _ in range(length)]
-    prompt = draw(point.shared)
-    return [prompt + draw(point.length - point.shared) for _ in range(point.rows)]
+    prompt = generator.choices(range(VOCABULARY), k=point.shared)
+    return [prompt + generator.choices(range(VOCABULARY), k=point.length - point.shared) for _ in range(point.rows)]
 
 
-def measure(point, engines, repetitions, scratch):
-    """Median seconds of each work in each engine, after one repetition to warm up."""
+def measure(point, work, engines, repetitions, scratch):
+    """Median seconds in each engine, after one repetition to warm up; all must compute the same."""
     file = scratch / "ids.json"
     file.write_text(json.dumps(ids(point)))
-    for work in WORK:
-        results = []
-        for engine in engines:
-            command = {"workload": work, "ids": str(file), "shared": point.shared}
-            results.append(engine.run(command)[1][0])
-            seconds, _, _ = engine.run(command, repetitions)
-            point.seconds[engine.name, work] = statistics.median(seconds)
-        if work == "score" and max(results) - min(results) > 1e-4 * abs(results[0]):
-            sys.exit(f"the engines differ: {results}")
+    command = {"workload": work, "ids": str(file), "shared": point.shared}
+    results = []
+    for engine in engines:
+        results.append(engine.run(command)[1][0])
+        point.seconds[engine.name, work] = statistics.median(engine.run(command, repetitions)[0])
+    # Training changes the weights, each engine's in its own rounding; it comes after all forward passes.
+    if work == "score" and max(results) - min(results) > 1e-5 * abs(results[0]):
+        sys.exit(f"the engines differ: {results}")
+    times = ", ".join(f"{engine.name} {point.seconds[engine.name, work]:.3f} s" for engine in engines)
+    note(f"{WORK[work]}, {point.model} M, {point.rows} x {point.length}: {times}")
 
 
 def run(options, python, scratch):
@@ -119,18 +120,19 @@ def run(options, python, scratch):
             peer = [python, WORKERS / "torch_worker.py", directory, options.threads]
             engines.append(Worker("PyTorch", peer, options.threads))
         try:
-            for point in [point for curve in found for point in curve.points if point.model == size]:
-                speeds.append(max(engines[0].run({"workload": "product"}, 3)[1]))
-                measure(point, engines, options.repetitions, scratch)
-                forward = operations(point, config) / 1e9
-                point.seconds |= {("ideal", "score"): forward, ("ideal", "train"): 3 * forward}
-                note(f"{size} M, {point.rows} x {point.length}: {point.seconds}")
+            points = [point for curve in found for point in curve.points if point.model == size]
+            for work in WORK:
+                for point in points:
+                    speeds.append(max(engines[0].run({"workload": "product"}, 3)[1]))
+                    measure(point, work, engines, options.repetitions, scratch)
+            for point in points:
+                point.operations = operations(point, config)
         finally:
             for engine in engines:
                 engine.close()
-    # Until here the ideal was in billions of operations.
     for point in (point for curve in found for point in curve.points):
-        point.seconds |= {("ideal", work): point.seconds["ideal", work] / max(speeds) for work in WORK}
+        forward = point.operations / max(speeds) / 1e9
+        point.seconds |= {("ideal", "score"): forward, ("ideal", "train"): 3 * forward}
     return found, max(speeds)
 
 
@@ -142,7 +144,8 @@ def markdown(found, engines, title):
         for point in curve.points:
             cells = [f"{point.seconds[engine, work] * 1e3:.1f}" for work in WORK for engine in engines]
             cells += [f"{point.seconds['ideal', work] / point.seconds['groma', work]:.0%}" for work in WORK]
-            lines.append(f"| {point.x:.3g} | {' | '.join(cells)} |" if point.x < 1000 else f"| {point.x:.0f} | {' | '.join(cells)} |")
+            x = f"{point.x:.1f}" if point.x % 1 else f"{point.x:.0f}"
+            lines.append(f"| {x} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
@@ -161,8 +164,12 @@ def main():
     engines = ["groma", *(["PyTorch"] if options.peer else []), "ideal"]
     title = f"{setting.machine(options.threads, versions)}; f32; the ideal is at {speed:.0f} GFLOP/s."
     options.output.with_suffix(".md").write_text(markdown(found, engines, title))
+
+    def line(curve, engine, work):
+        return engine, [(point.x, point.seconds[engine, work]) for point in curve.points]
+
     panels = [
-        (f"{WORK[work]}, by {curve.axis}", [(engine, [(p.x, p.seconds[engine, work]) for p in curve.points]) for engine in engines])
+        (f"{WORK[work]}, by {curve.axis}", [line(curve, engine, work) for engine in engines])
         for work in WORK
         for curve in found
     ]

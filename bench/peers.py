@@ -54,7 +54,7 @@ def run(workload, options):
     """The lines of a workload."""
     engines = []
     try:
-        for start in [workload.ours, *workload.peers, *(workload.slower_peers if options.all_peers else [])]:
+        for start in [workload.ours, *workload.peers, *(workload.other_peers if options.all_peers else [])]:
             engines.append(start())
         agreements, loads = measure(workload, engines, options)
         return table.rows(workload, engines[0], engines[1:], agreements, loads)
@@ -70,7 +70,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=7, help="at most so many rounds a workload")
     parser.add_argument("--seconds", type=float, default=45, help="no new round of a workload after so long (but 2 or 3)")
-    parser.add_argument("--all-peers", action="store_true", help="peers with slower settings too")
+    parser.add_argument("--all-peers", action="store_true", help="peers with other settings too")
     parser.add_argument("--pairs", type=int, help="preference pairs; 256, and 128 for the Llama, by default")
     parser.add_argument("--items", type=int, help="items of each MMLU subject; 30, and 10 for the Llama, by default")
     parser.add_argument("--small-model", type=Path, default=SHARED / "weights" / "stories3M-hf")

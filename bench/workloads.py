@@ -58,8 +58,8 @@ class Workload:
     check: dict = None
     checks: int = 2
     least_rounds: int = 3
-    # For peers with settings that were tried and are slower: run with --all-peers alone.
-    slower_peers: list = field(default_factory=list)
+    # Peers with other settings: run with --all-peers alone.
+    other_peers: list = field(default_factory=list)
 
 
 def random_ids(bench, model, rows, length):
@@ -116,7 +116,7 @@ def train_bf16(bench, model):
         torch_peer(bench, model, "PyTorch f32 eager"),
         torch_peer(bench, model, "PyTorch bf16 with f32 master, compiled", "--bf16", "master", "--compile"),
     ]
-    workload.slower_peers = [
+    workload.other_peers = [
         torch_peer(bench, model, "PyTorch bf16 with f32 master", "--bf16", "master"),
         torch_peer(bench, model, "PyTorch bf16 autocast", "--bf16", "autocast"),
         torch_peer(bench, model, "PyTorch bf16 autocast, compiled", "--bf16", "autocast", "--compile"),
@@ -130,7 +130,7 @@ def score(bench, model):
         command={"workload": "score", "ids": random_ids(bench, model, ROWS, LENGTH)},
         amount=ROWS * LENGTH, unit="tokens/s", agree=agreement.numbers(1e-5), ours=groma(bench, model),
         peers=[torch_peer(bench, model, "PyTorch eager")],
-        slower_peers=[torch_peer(bench, model, "PyTorch compiled", "--compile")],
+        other_peers=[torch_peer(bench, model, "PyTorch compiled", "--compile")],
     )
 
 
@@ -140,7 +140,7 @@ def decode(bench, model, prompts):
         command={"workload": "decode", "ids": random_ids(bench, model, prompts, PROMPT), "new_tokens": NEW_TOKENS},
         amount=prompts * NEW_TOKENS, unit="new tokens/s", agree=agreement.tokens, ours=groma(bench, model),
         peers=[torch_peer(bench, model, "transformers")],
-        slower_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
+        other_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
     )
 
 
@@ -155,7 +155,7 @@ def samples(bench, model):
         check=command, command=dict(command, temperature=1.0),
         amount=SAMPLES * NEW_SAMPLE_TOKENS, unit="new tokens/s", agree=agreement.tokens, ours=groma(bench, model),
         peers=[torch_peer(bench, model, "transformers")],
-        slower_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
+        other_peers=[torch_peer(bench, model, "transformers, static cache, compiled", "--static-cache")],
     )
 
 
@@ -180,7 +180,7 @@ def dpo(bench, model):
         amount=count, unit="pairs/s", agree=agreement.numbers(1e-3), checks=1, least_rounds=2,
         ours=groma(bench, model, "bench_dpo", "groma-align"),
         peers=[trl("two micro-batches", **halved)],
-        slower_peers=[
+        other_peers=[
             trl("four micro-batches", per_device_train_batch_size=PAIRS_A_STEP // 4, gradient_accumulation_steps=4),
             trl("one batch"),
             trl("one batch, precomputed reference", precompute_ref_log_probs=True),
@@ -220,7 +220,7 @@ def mmlu(bench, model):
         command={"data": str(data), "subjects": SUBJECTS},
         amount=len(SUBJECTS) * items, unit="items/s", agree=agreement.predictions, checks=1, least_rounds=2,
         ours=lambda: Process("groma", arguments, mmlu_predictions, bench.options.threads),
-        peers=[harness(1)], slower_peers=[harness(8), harness(32), harness("auto")],
+        peers=[harness(1)], other_peers=[harness(8), harness(32), harness("auto")],
     )
 
 
