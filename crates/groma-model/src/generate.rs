@@ -11,7 +11,7 @@ use groma_kernels::{AttentionLayout, AttentionSegment, KeySpan, Tape, Var};
 use groma_run::Seed;
 use rayon::prelude::*;
 
-use crate::cache::KvCache;
+use crate::cache::{Cache, KvCache};
 use crate::sampling::SamplingParameters;
 use crate::transformer::Input;
 use crate::tree::pack;
@@ -142,7 +142,8 @@ impl<'a> Batch<'a> {
             ids: tree.tokens().into(),
             positions: tree.positions(),
             layout: Arc::new(AttentionLayout { keys: capacity, ..tree.layout() }),
-            cache: Some((&mut cache, (0..tree.len() as u32).collect())),
+            cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
+            narrowed: None,
         };
         let mut tape = Tape::inference(transformer.backend().clone());
         let hidden = transformer.run(&mut tape, input, &mut pass(context))?;
@@ -196,7 +197,8 @@ impl<'a> Batch<'a> {
             ids: going.iter().filter_map(|s| s.ids.last().copied()).collect(),
             positions: layout.segments.iter().map(|s| s.position as u32).collect(),
             layout: Arc::new(layout),
-            cache: Some((&mut self.cache, rows)),
+            cache: Some(Cache::Rows(&mut self.cache, rows)),
+            narrowed: None,
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &mut pass(self.context))?;
