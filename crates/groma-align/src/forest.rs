@@ -39,9 +39,12 @@ impl Sequence {
 pub(crate) struct Forest {
     tree: TokenTree,
     ends: Vec<SegmentId>,
+    /// Rows whose hidden states are read, ascending.
+    distinct: Arc<[u32]>,
+    /// Per slot, which of them.
     rows: Arc<[u32]>,
     targets: Arc<[u32]>,
-    /// Per sequence and scored token, its place in `rows` and `targets`.
+    /// Per sequence and scored token, its place in `rows` and `targets`: its slot.
     slots: Vec<Vec<u32>>,
 }
 
@@ -57,8 +60,9 @@ impl Forest {
         unique.dedup();
         let slot = |pair: &(u32, u32)| unique.partition_point(|other| other < pair) as u32;
         let slots = wanted.iter().map(|pairs| pairs.iter().map(slot).collect()).collect();
-        let (rows, targets) = (unique.iter().map(|p| p.0).collect(), unique.iter().map(|p| p.1).collect());
-        Forest { tree, ends, rows, targets, slots }
+        let (distinct, rows) = distinct(&unique.iter().map(|pair| pair.0).collect::<Vec<_>>());
+        let targets = unique.iter().map(|pair| pair.1).collect();
+        Forest { tree, ends, distinct, rows, targets, slots }
     }
 
     /// Per scored token of a sequence, its place in the head's results.
@@ -84,7 +88,7 @@ impl Forest {
         run: Run,
     ) -> Result<Scored<'m>, Error> {
         let mut pass = run.pass();
-        let hidden = model.hidden(&mut tape, &self.tree, &mut pass)?;
+        let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
         let half = || {
@@ -106,10 +110,10 @@ impl Forest {
         run: Run,
     ) -> Result<groma_kernels::Var, Error> {
         let mut pass = run.pass();
-        let hidden = model.hidden(tape, &self.tree, &mut pass)?;
-        let last: Arc<[u32]> =
-            self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
-        let hidden = tape.gather_rows(&hidden, &last);
+        let last: Vec<u32> = self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
+        let (distinct, places) = distinct(&last);
+        let hidden = model.hidden_at(tape, &self.tree, &distinct, &mut pass)?;
+        let hidden = tape.gather_rows(&hidden, &places);
         Ok(model.score_head(tape, &hidden)?)
     }
 }
@@ -158,6 +162,15 @@ impl Scored<'_> {
     pub(crate) fn backward(self, d_logp: &[f32], gradients: &mut Gradients) {
         self.tape.backward(vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }], gradients);
     }
+}
+
+/// The distinct ones of some rows, ascending, and where each row is among them.
+fn distinct(rows: &[u32]) -> (Arc<[u32]>, Arc<[u32]>) {
+    let mut distinct = rows.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let places = rows.iter().map(|row| distinct.partition_point(|other| other < row) as u32).collect();
+    (distinct.into(), places)
 }
 
 /// Row and target of each scored token.

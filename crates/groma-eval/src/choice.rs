@@ -3,7 +3,14 @@
 use crate::item::{Item, Key, Scores, scores};
 use crate::request::{Answer, Failure, Request};
 use crate::statistics::below;
-use crate::task::{Metric, Tools};
+use crate::task::{Metric, Over, Tools};
+use std::sync::Arc;
+
+/// How tasks ask that take worked examples; the number of these is added where a result is told.
+pub(crate) const MODE: &str = "log-likelihood of each choice";
+
+/// Between a question and its answer.
+const DELIMITER: &str = " ";
 
 /// What a set of choice scores gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +53,31 @@ pub(crate) fn first_largest(values: &[f64]) -> usize {
 
 /// An item that asks for each choice after one context, with a space between.
 pub(crate) fn choice_item(context: String, choices: Vec<String>, gold: usize) -> Item {
-    let requests = choices
-        .iter()
-        .map(|choice| Request::Continuation { context: context.clone(), continuation: format!(" {choice}") });
-    Item {
-        requests: requests.collect(),
+    let mut item = Item {
         reference: choices.get(gold).cloned(),
         prompt: context,
         key: Key::Choice { choices, gold },
         ..Item::default()
+    };
+    ask(&mut item, "");
+    item
+}
+
+/// Makes a choice item's requests: each choice after the preamble, `examples` and the question.
+pub(crate) fn ask(item: &mut Item, examples: &str) {
+    if let Key::Choice { choices, .. } = &item.key {
+        let context: Arc<str> = [&item.preamble, examples, &item.prompt].concat().into();
+        let request = |choice: &String| Request::Continuation {
+            context: context.clone(),
+            continuation: [DELIMITER, choice].concat(),
+        };
+        item.requests = choices.iter().map(request).collect();
     }
+}
+
+/// A choice item with its answer, as it stands among worked examples.
+pub(crate) fn worked(item: &Item) -> String {
+    [&item.prompt, DELIMITER, item.reference.as_deref().unwrap_or_default(), "\n\n"].concat()
 }
 
 /// Scores of a [`Key::Choice`] item: `acc`, `acc_norm`, `acc_bytes`, `chance` (1 / choices), `random_choice` (the null
@@ -89,6 +111,11 @@ pub(crate) const ACC_NORM: Metric =
     Metric::share("acc_norm", "the same by log-likelihood a character").with_chance("chance");
 pub(crate) const ACC_BYTES: Metric =
     Metric::share("acc_bytes", "the same by log-likelihood a byte").with_chance("chance");
+pub(crate) const ACC_SUBJECTS: Metric = Metric {
+    score: "acc",
+    over: Over::Clusters,
+    ..Metric::share("acc_subjects", "mean over subjects of the subject's acc").with_chance("chance")
+};
 pub(crate) const RANDOM_CHOICE: Metric =
     Metric::share("random_choice", "null control: a seeded guess instead of the model").with_chance("chance").control();
 

@@ -4,7 +4,7 @@ use groma_run::{Comparison, Item, Seed};
 use std::collections::BTreeMap;
 
 use crate::Error;
-use crate::estimate::{EstimateOptions, cluster_keys};
+use crate::estimate::{EstimateOptions, cluster_keys, cluster_means};
 use crate::statistics::{
     BinaryPairs, Interval, Mean, clustered_interval, clustered_standard_error, holm, minimum_detectable_effect,
     normal_quantile, sign_flip_test, student_t_cdf, sum_by_cluster, sums,
@@ -90,7 +90,12 @@ impl<'a> Paired<'a> {
                 rows.push([first[0], first[1], second[0], second[1]]);
             }
         }
-        (!rows.is_empty()).then(|| Paired { metric, rows, clusters: cluster_keys(&used) })
+        let clusters = cluster_keys(&used);
+        let (rows, clusters) = match clusters {
+            Some(keys) if metric.over == Over::Clusters => (cluster_means(&rows, &keys), None),
+            clusters => (rows, clusters),
+        };
+        (!rows.is_empty()).then_some(Paired { metric, rows, clusters })
     }
 
     fn values(&self, [before, before_over, after, after_over]: [f64; 4]) -> (f64, f64) {
@@ -112,7 +117,7 @@ impl<'a> Paired<'a> {
         let (before, after) = self.values(sums(&self.rows));
         let test = match self.metric.over {
             Over::Trials => self.clustered(options).unwrap_or_else(|| self.binary(options)),
-            Over::Items => self.clustered(options).unwrap_or_else(|| self.resampled(options)),
+            Over::Items | Over::Clusters => self.clustered(options).unwrap_or_else(|| self.resampled(options)),
             Over::Sum(_) | Over::ExpSum(_) => self.resampled(options),
         };
         Some(Comparison {

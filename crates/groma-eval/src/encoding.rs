@@ -12,20 +12,37 @@ pub fn encode_pair<E>(
     context: &str,
     continuation: &str,
     prefix: u32,
-    mut encode: impl FnMut(&str) -> Result<Vec<u32>, E>,
+    encode: impl FnMut(&str) -> Result<Vec<u32>, E>,
 ) -> Result<(Vec<u32>, Vec<u32>), E> {
-    if context.is_empty() {
-        let ids = encode(continuation)?;
-        let start = usize::from(ids.first() == Some(&prefix));
-        return Ok((vec![prefix], ids[start..].to_vec()));
+    EncodedContext::new(context, prefix, encode)?.continued(continuation)
+}
+
+/// A context whose continuations are to be encoded, as by [`encode_pair`]; it is encoded once for all of them.
+pub(crate) struct EncodedContext<'a, Encode> {
+    /// The context.
+    text: &'a str,
+    /// Its tokens, without white space at its end.
+    ids: Vec<u32>,
+    prefix: u32,
+    encode: Encode,
+}
+
+impl<'a, E, Encode: FnMut(&str) -> Result<Vec<u32>, E>> EncodedContext<'a, Encode> {
+    pub(crate) fn new(text: &'a str, prefix: u32, mut encode: Encode) -> Result<Self, E> {
+        let ids = if text.is_empty() { vec![prefix] } else { encode(text.trim_end())? };
+        Ok(EncodedContext { text, ids, prefix, encode })
     }
-    let kept = context.trim_end();
-    let moved = [&context[kept.len()..], continuation].concat();
-    let mut whole = encode(&[kept, &moved].concat())?;
-    let before = encode(kept)?;
-    let after = whole.split_off(before.len().min(whole.len()));
-    // A context of white space alone, with a tokenizer that adds nothing, leaves no token to predict from.
-    Ok((if before.is_empty() { vec![prefix] } else { before }, after))
+
+    pub(crate) fn continued(&mut self, continuation: &str) -> Result<(Vec<u32>, Vec<u32>), E> {
+        let mut whole = (self.encode)(&[self.text, continuation].concat())?;
+        if self.text.is_empty() {
+            let start = usize::from(whole.first() == Some(&self.prefix));
+            return Ok((self.ids.clone(), whole.split_off(start)));
+        }
+        let after = whole.split_off(self.ids.len().min(whole.len()));
+        // A context of white space alone, with a tokenizer that adds nothing, leaves no token to predict from.
+        Ok((if self.ids.is_empty() { vec![self.prefix] } else { self.ids.clone() }, after))
+    }
 }
 
 /// Cuts a context on the left so that context and continuation fit into a model of `limit` positions; the last token is

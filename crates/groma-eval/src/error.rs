@@ -46,6 +46,30 @@ pub enum Error {
         /// Place of the second.
         second: String,
     },
+    /// The worked examples that were asked for cannot be had.
+    #[error("task `{task}`: no worked examples: {problem}")]
+    Examples {
+        /// The task.
+        task: &'static str,
+        /// What is in the way.
+        problem: String,
+    },
+    /// No row is about a subject that was asked for.
+    #[error("there are no questions about `{subject}` in {place}")]
+    UnknownSubject {
+        /// The subject.
+        subject: String,
+        /// The file or directory.
+        place: String,
+    },
+    /// A directory of a task's files cannot be read.
+    #[error("the directory {place} cannot be used: {source}")]
+    Directory {
+        /// The directory.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Not one item of a task could be scored.
     #[error("task `{task}`: none of {items} items could be scored; the first failed because {reason}")]
     NothingScored {
@@ -105,6 +129,7 @@ impl Classify for Error {
             Error::UnknownTask { suggestion: None, .. } => Some("`groma eval --list` shows all tasks".into()),
             Error::Data(error) => error.hint(),
             Error::Model(error) => error.hint(),
+            Error::Examples { .. } => Some("name a file or directory of examples with --fewshot-data".into()),
             Error::DuplicateId { .. } => Some("give each row an `id` of its own, or none".into()),
             _ => None,
         }

@@ -37,7 +37,7 @@ pub struct Estimate {
     pub value: f64,
     /// Its interval; `None` where the items do not tell (a single one).
     pub interval: Option<Interval>,
-    /// Items that it rests on.
+    /// Items, or clusters of them, that it rests on.
     pub n: usize,
     /// The chance level, where the metric has one.
     pub chance: Option<f64>,
@@ -71,7 +71,13 @@ impl Columns {
     pub(crate) fn of(metric: &Metric, items: &[Item]) -> Self {
         let used: Vec<(&Item, [f64; 2])> = items.iter().filter_map(|item| Some((item, metric.row(item)?))).collect();
         let keys = cluster_keys(&used.iter().map(|(item, _)| *item).collect::<Vec<_>>());
-        Columns { rows: used.into_iter().map(|(_, row)| row).collect(), clusters: keys }
+        let rows: Vec<[f64; 2]> = used.into_iter().map(|(_, row)| row).collect();
+        match keys {
+            Some(keys) if metric.over == Over::Clusters => {
+                Columns { rows: cluster_means(&rows, &keys), clusters: None }
+            }
+            clusters => Columns { rows, clusters },
+        }
     }
 
     fn interval(&self, metric: &Metric, options: &EstimateOptions) -> Option<Interval> {
@@ -86,7 +92,9 @@ impl Columns {
                 let successes = values.iter().filter(|value| **value > 0.5).count();
                 clustered.or_else(|| wilson(successes, values.len(), options.level))
             }
-            Over::Items => self.clustered(&values, options.level).or_else(|| mean_interval(&values, options.level)),
+            Over::Items | Over::Clusters => {
+                self.clustered(&values, options.level).or_else(|| mean_interval(&values, options.level))
+            }
             Over::Sum(_) | Over::ExpSum(_) => {
                 let units = match &self.clusters {
                     Some(keys) => sum_by_cluster(&self.rows, keys),
@@ -108,6 +116,13 @@ impl Columns {
     }
 }
 
+/// The mean row of each cluster.
+pub(crate) fn cluster_means<const K: usize>(rows: &[[f64; K]], keys: &[String]) -> Vec<[f64; K]> {
+    let counts = sum_by_cluster(&vec![[1.0]; rows.len()], keys);
+    let sums = sum_by_cluster(rows, keys);
+    sums.into_iter().zip(counts).map(|(sums, [count])| sums.map(|sum| sum / count)).collect()
+}
+
 /// The items' clusters, an item without one being its own; `None` unless two clusters or more bind items together.
 pub(crate) fn cluster_keys(items: &[&Item]) -> Option<Vec<String>> {
     let own = |item: &&Item| match &item.cluster {
@@ -124,7 +139,7 @@ impl Metric {
     pub(crate) fn row(&self, item: &Item) -> Option<[f64; 2]> {
         let numerator = *item.scores.get(self.score)?;
         let denominator = match self.over {
-            Over::Trials | Over::Items => 1.0,
+            Over::Trials | Over::Items | Over::Clusters => 1.0,
             Over::Sum(score) | Over::ExpSum(score) => *item.scores.get(score)?,
         };
         Some([numerator, denominator])

@@ -10,7 +10,7 @@ use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Control, Failure, Kind, Request, Subject};
-use crate::task::{Metric, Task, Tools};
+use crate::task::{Metric, Over, Task, Tools};
 
 /// What came of a task.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub fn evaluate(
     let mut evaluation = Evaluation {
         task,
         subject: name.to_owned(),
-        mode: mode(task, subject),
+        mode: mode(task, items.shots, subject),
         measurements: Vec::new(),
         breakdown: Vec::new(),
         items: Vec::new(),
@@ -93,9 +93,11 @@ pub fn evaluate(
     Ok(evaluation)
 }
 
-fn mode(task: &Task, subject: &dyn Subject) -> String {
+fn mode(task: &Task, shots: usize, subject: &dyn Subject) -> String {
+    let shots = if task.takes_shots() { format!(", {shots}-shot") } else { String::new() };
     let of_subject = subject.mode(task.kind);
-    if of_subject.is_empty() { task.mode.to_owned() } else { format!("{}; {of_subject}", task.mode) }
+    let of_subject = if of_subject.is_empty() { of_subject } else { format!("; {of_subject}") };
+    [task.mode, &shots, &of_subject].concat()
 }
 
 impl Evaluation {
@@ -184,7 +186,8 @@ impl Evaluation {
         for (label, ids) in by_label(&items.items) {
             let chosen: Vec<groma_run::Item> =
                 self.items.iter().filter(|item| ids.contains(item.id.as_str())).cloned().map(own_cluster).collect();
-            for metric in self.task.metrics.iter().filter(|metric| !metric.is_control) {
+            let of_items = |metric: &&Metric| !metric.is_control && metric.over != Over::Clusters;
+            for metric in self.task.metrics.iter().filter(of_items) {
                 if let Some(found) = estimate(metric, &chosen, options) {
                     let measurement = self.measurement(metric, format!("{}[{label}]", metric.id), found, options);
                     let failed = chosen.iter().filter(|item| item.error.is_some()).count() as u64;
@@ -310,7 +313,7 @@ mod tests {
     fn measured(task: &str, items: Vec<Item>) -> Result<Evaluation, Error> {
         let control = Control { progress: &Silent, cancel: &Cancel::default() };
         let numbered = |(id, item): (usize, Item)| Item { id: Some(id.to_string()), ..item };
-        let items = Items { items: items.into_iter().enumerate().map(numbered).collect(), bad_rows: 2 };
+        let items = Items { items: items.into_iter().enumerate().map(numbered).collect(), bad_rows: 2, shots: 0 };
         evaluate(find(task)?, &items, &Scripted, "it", &EstimateOptions::default(), control)
     }
 
@@ -324,7 +327,7 @@ mod tests {
         let found = measured("arc-easy", items).unwrap();
         let acc = found.measurements.iter().find(|measurement| measurement.metric == "acc").unwrap();
         assert_eq!((acc.value, acc.n, acc.failed, acc.tokens), (0.5, 2, 1, 10), "{acc:?}");
-        assert_eq!(acc.mode, "log-likelihood, 0-shot; scripted");
+        assert_eq!(acc.mode, "log-likelihood of each choice, 0-shot; scripted");
         let note = acc.note.as_deref().unwrap();
         assert!(note.contains("1 failed: the log-probability is not finite"), "{note}");
         assert!(note.contains("1 contexts were cut") && note.contains("2 rows of the file"), "{note}");

@@ -15,6 +15,8 @@ pub struct Item {
     pub id: Option<String>,
     /// What is asked, as a reader would see it.
     pub prompt: String,
+    /// What is said before the worked examples and the question.
+    pub preamble: String,
     /// What the subject is asked.
     pub requests: Vec<Request>,
     /// The truth.

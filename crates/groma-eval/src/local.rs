@@ -8,9 +8,10 @@ use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
 use groma_model::tokenizer::Specials;
 use groma_model::{ChatTemplate, LocalModel, Tokenizer, Transformer};
 use groma_run::{Advance, Seed};
+use rayon::prelude::*;
 
 use crate::Error;
-use crate::encoding::{cut_to_fit, encode_pair, rolling_windows};
+use crate::encoding::{EncodedContext, cut_to_fit, rolling_windows};
 use crate::request::{Answer, Control, Failure, Kind, Request, Scored, Subject};
 
 /// Prompts that are answered between two reports of progress.
@@ -59,6 +60,9 @@ pub struct LocalSubject<'a> {
     pub options: LocalOptions,
 }
 
+/// What is scored for one request, and whether its context was cut.
+type ToScore = Vec<(ScoreRequest, bool)>;
+
 /// One score that is wanted: where it belongs, and whether its context was cut.
 struct Wanted {
     request: usize,
@@ -88,21 +92,43 @@ impl<'a> LocalSubject<'a> {
         self.tokenizer.bos().or(self.tokenizer.eos()).ok_or_else(none)
     }
 
-    /// What must be scored for a request, and whether contexts were cut.
-    fn scores_for(&self, request: &Request) -> Result<Vec<(ScoreRequest, bool)>, Failure> {
-        let whole = match request {
-            Request::Continuation { context, continuation } => {
-                let encode = |text: &str| self.tokenizer.encode(text, Specials::AsConfigured).map_err(prompt_failure);
-                encode_pair(context, continuation, self.prefix()?, encode)?
+    /// What must be scored for each request, and whether contexts were cut. Texts may be long, and are encoded in parallel.
+    fn encoded(&self, requests: &[Request]) -> Vec<Result<ToScore, Failure>> {
+        let of_one_context: Vec<&[Request]> = requests.chunk_by(Request::shares_context).collect();
+        of_one_context.par_iter().flat_map_iter(|run| self.encoded_run(run)).collect()
+    }
+
+    /// The same for requests with one context.
+    fn encoded_run(&self, requests: &[Request]) -> Vec<Result<ToScore, Failure>> {
+        let encode = |text: &str| self.tokenizer.encode(text, Specials::AsConfigured).map_err(prompt_failure);
+        let mut context = match requests.first() {
+            Some(Request::Continuation { context, .. }) => {
+                self.prefix().and_then(|prefix| EncodedContext::new(context, prefix, encode))
             }
+            _ => Err(Failure::WrongKind),
+        };
+        let encoded = |request: &Request| match (request, &mut context) {
+            (Request::Continuation { continuation, .. }, Ok(context)) => self.fitted(context.continued(continuation)?),
+            (Request::Continuation { .. }, Err(failure)) => Err(failure.clone()),
+            (other, _) => self.scores_for(other),
+        };
+        requests.iter().map(encoded).collect()
+    }
+
+    fn scores_for(&self, request: &Request) -> Result<ToScore, Failure> {
+        match request {
             Request::Reply { prompt, reply } => {
                 let PromptCompletion { prompt, completion, .. } = self.encode_reply(prompt, reply)?;
-                (prompt, completion)
+                self.fitted((prompt, completion))
             }
-            Request::Rolling { text } => return self.windows(text),
-            Request::Generate { .. } => return Ok(Vec::new()),
-        };
-        let (mut context, continuation) = whole;
+            Request::Rolling { text } => self.windows(text),
+            Request::Generate { .. } => Ok(Vec::new()),
+            Request::Continuation { .. } => Err(Failure::WrongKind),
+        }
+    }
+
+    /// A context and a continuation, the context cut so that the model can read both.
+    fn fitted(&self, (mut context, continuation): (Vec<u32>, Vec<u32>)) -> Result<ToScore, Failure> {
         if continuation.is_empty() || context.is_empty() {
             return Err(Failure::NothingToScore);
         }
@@ -114,7 +140,7 @@ impl<'a> LocalSubject<'a> {
         Ok(vec![(ScoreRequest { context, continuation }, was_cut)])
     }
 
-    fn windows(&self, text: &str) -> Result<Vec<(ScoreRequest, bool)>, Failure> {
+    fn windows(&self, text: &str) -> Result<ToScore, Failure> {
         let ids = self.tokenizer.encode(text, Specials::None).map_err(prompt_failure)?;
         let windows = rolling_windows(&ids, self.prefix()?, self.limit());
         if windows.is_empty() {
@@ -204,9 +230,9 @@ impl Subject for LocalSubject<'_> {
         let mut answers: Vec<Result<Answer, Failure>> = Vec::with_capacity(requests.len());
         let (mut wanted, mut to_score) = (Vec::new(), Vec::new());
         let (mut asked, mut prompts) = (Vec::new(), Vec::new());
-        for (index, request) in requests.iter().enumerate() {
+        for (index, (request, encoded)) in requests.iter().zip(self.encoded(requests)).enumerate() {
             answers.push(self.empty_answer(request));
-            match (request, self.scores_for(request)) {
+            match (request, encoded) {
                 (Request::Generate { prompt }, _) => match self.prompt(prompt) {
                     Ok(prompt) => {
                         asked.push(index);

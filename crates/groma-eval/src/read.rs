@@ -1,14 +1,17 @@
 //! From a table of rows to the items of a task.
 
-use groma_data::{Content, OnBadRow, Preference, Record, ShapeOptions, Table};
+use groma_data::{Content, OnBadRow, Preference, Record, ShapeOptions, Table, sample};
+use groma_run::Seed;
 use serde_json::Value;
 
 use crate::Error;
 use crate::columns;
+use crate::examples::subject_of;
 use crate::item::{Item, Key};
 use crate::request::Request;
 use crate::task::{Form, Input, Task};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Columns in which a text may stand, by preference.
 const TEXT_COLUMNS: &[&str] = &["text", "page", "content", "document"];
@@ -20,6 +23,19 @@ pub struct Items {
     pub items: Vec<Item>,
     /// Rows that were left out because they could not be read.
     pub bad_rows: u64,
+    /// Worked examples before each question.
+    pub shots: usize,
+}
+
+impl Items {
+    /// At most `limit` of the items, drawn by the seed.
+    pub fn limited(mut self, limit: Option<usize>, seed: Seed) -> Self {
+        if let Some(limit) = limit.filter(|&limit| limit < self.items.len()) {
+            let chosen = sample(self.items.len(), limit, seed);
+            self.items = chosen.into_iter().map(|index| std::mem::take(&mut self.items[index])).collect();
+        }
+        self
+    }
 }
 
 /// Reads the items of `task`.
@@ -29,11 +45,17 @@ pub struct Items {
 ///
 /// # Errors
 /// [`Error::Row`], [`Error::NoItems`], [`Error::DuplicateId`], and those of shaping preference pairs.
-pub fn read_items(task: &'static Task, table: Table) -> Result<Items, Error> {
+pub fn read_items(task: &'static Task, mut table: Table) -> Result<Items, Error> {
     let file = table.file.to_string();
+    if matches!(task.input, Input::Subjects(_)) {
+        let subject = subject_of(Path::new(&file));
+        for record in &mut table.records {
+            record.fields.entry("subject").or_insert_with(|| Value::String(subject.clone()));
+        }
+    }
     let mut bad_rows = table.bad.count;
     let placed: Vec<(String, String, Item)> = match task.input {
-        Input::Rows(forms) => {
+        Input::Rows(forms) | Input::Subjects(forms) => {
             let read = |record: &Record| read_row(task, forms, record);
             table
                 .records
@@ -59,7 +81,7 @@ pub fn read_items(task: &'static Task, table: Table) -> Result<Items, Error> {
     if placed.is_empty() {
         return Err(Error::NoItems { task: task.id, file });
     }
-    Ok(Items { items: with_ids(task, placed)?, bad_rows })
+    Ok(Items { items: with_ids(task, placed)?, bad_rows, shots: 0 })
 }
 
 fn placed(location: &groma_data::Location, item: Item) -> (String, String, Item) {
@@ -71,7 +93,10 @@ fn with_ids(task: &'static Task, placed: Vec<(String, String, Item)>) -> Result<
     let several = placed.len() > 1;
     let mut items = Vec::with_capacity(placed.len());
     for (place, line, mut item) in placed {
-        let id = item.id.take().unwrap_or(line);
+        let id = item.id.take().unwrap_or_else(|| match (&task.input, &item.cluster) {
+            (Input::Subjects(_), Some(subject)) => format!("{subject}:{line}"),
+            _ => line,
+        });
         if let Some(first) = seen.insert(id.clone(), place.clone()) {
             return Err(Error::DuplicateId { task: task.id, id, first, second: place });
         }

@@ -4,14 +4,15 @@ use groma_data::Content;
 use groma_run::{Cancel, Progress};
 
 use crate::Error;
+use std::sync::Arc;
 
 /// One question to a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The log-probability of raw text after raw text, encoded as a pair (see [`crate::encode_pair`]).
     Continuation {
-        /// What comes before; may be empty.
-        context: String,
+        /// What comes before; may be empty. Requests about one question hold one copy.
+        context: Arc<str>,
         /// What is scored.
         continuation: String,
     },
@@ -139,6 +140,16 @@ impl Request {
             Request::Reply { .. } => Kind::Reply,
             Request::Rolling { .. } => Kind::Rolling,
             Request::Generate { .. } => Kind::Generate,
+        }
+    }
+
+    /// Whether both continue one and the same copy of a context.
+    pub(crate) fn shares_context(&self, other: &Request) -> bool {
+        match (self, other) {
+            (Request::Continuation { context: one, .. }, Request::Continuation { context: other, .. }) => {
+                Arc::ptr_eq(one, other)
+            }
+            _ => false,
         }
     }
 

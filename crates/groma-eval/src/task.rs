@@ -56,6 +56,9 @@ pub struct HubData {
 pub enum Input {
     /// Rows with named columns; a row is read by the first form whose columns it has.
     Rows(&'static [Form]),
+    /// The same, of several subjects: rows say theirs in a column `subject`, or else it is the file's name without `_test`,
+    /// `_dev` and the like.
+    Subjects(&'static [Form]),
     /// Preference pairs, in any of `groma-data`'s shapes.
     Preferences,
     /// Plain text, or rows with a text column.
@@ -101,6 +104,8 @@ pub enum Over {
     Trials,
     /// The number of items that have the score.
     Items,
+    /// The number of clusters; a cluster's score is the mean of its items'.
+    Clusters,
     /// The sum of another score.
     Sum(&'static str),
     /// `exp(sum / sum of another score)`.
@@ -158,10 +163,15 @@ impl Task {
         self.metrics.iter().find(|metric| metric.id == id)
     }
 
+    /// Whether worked examples can stand before its questions. Tasks with examples of their own take none.
+    pub fn takes_shots(&self) -> bool {
+        self.kind == Kind::Continuation && self.mode == crate::choice::MODE
+    }
+
     /// The columns of the rows that it reads, for messages and lists.
     pub fn expected(&self) -> String {
         match self.input {
-            Input::Rows(forms) => {
+            Input::Rows(forms) | Input::Subjects(forms) => {
                 let form = |form: &Form| format!("{} ({})", form.columns.join(", "), form.name);
                 forms.iter().map(form).collect::<Vec<_>>().join(", or ")
             }

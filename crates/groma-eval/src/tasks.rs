@@ -6,6 +6,7 @@ mod arc;
 mod boolq;
 mod exact_answers;
 mod hellaswag;
+mod mmlu;
 mod perplexity;
 mod politeness;
 mod preference;
@@ -24,6 +25,7 @@ pub static TASKS: &[&Task] = &[
     &arc::CHALLENGE,
     &hellaswag::TASK,
     &boolq::TASK,
+    &mmlu::TASK,
     &truthfulqa::MC1,
     &truthfulqa::MC2,
     &xstest::TASK,

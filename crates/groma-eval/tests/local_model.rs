@@ -158,7 +158,7 @@ fn preferences_are_measured_and_compared() {
         .iter()
         .map(|item| groma_eval::Item { requests: item.requests.iter().rev().cloned().collect(), ..item.clone() })
         .collect();
-    let swapped = measured(&subject, "preference", &Items { items: swapped, bad_rows: 0 }).unwrap();
+    let swapped = measured(&subject, "preference", &Items { items: swapped, bad_rows: 0, shots: 0 }).unwrap();
     for (one, other) in found.items.iter().zip(&swapped.items) {
         let margins = (one.scores.get("margin"), other.scores.get("margin"));
         assert_eq!(margins.0.copied(), margins.1.map(|margin| -margin), "{one:?} {other:?}");
@@ -172,7 +172,8 @@ fn preferences_are_measured_and_compared() {
 fn a_long_text_is_one_document_in_windows() {
     let Some(model) = model("stories260K-hf") else { return };
     let text = "Once upon a time there was a little dog. He liked to run in the park. ".repeat(60);
-    let items = Items { items: vec![groma_eval::Item { id: Some("1".into()), ..text_item(&text) }], bad_rows: 0 };
+    let items =
+        Items { items: vec![groma_eval::Item { id: Some("1".into()), ..text_item(&text) }], bad_rows: 0, shots: 0 };
     let options = LocalOptions { max_length: Some(128), ..LocalOptions::default() };
     let found = measured(&LocalSubject::new(&model, options), "perplexity", &items).unwrap();
     let bits = metric(&found, "bits_per_byte");
@@ -189,7 +190,7 @@ fn a_stop_is_heard_and_oddities_are_failures() {
     let cancel = Cancel::default();
     let control = Control { progress: &Silent, cancel: &cancel };
     let request = |context: &str, continuation: &str| Request::Continuation {
-        context: context.to_owned(),
+        context: context.into(),
         continuation: continuation.to_owned(),
     };
     let odd = [request("", ""), request("", "The end"), request("Once", ""), request(" ", "upon")];

@@ -11,9 +11,9 @@ use groma_kernels::{AttentionLayout, AttentionSegment, KeySpan, Tape, Var};
 use groma_run::Seed;
 use rayon::prelude::*;
 
-use crate::cache::KvCache;
+use crate::cache::{Cache, KvCache};
 use crate::sampling::SamplingParameters;
-use crate::transformer::Input;
+use crate::transformer::{Input, Narrowed};
 use crate::tree::pack;
 use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer};
 
@@ -138,16 +138,23 @@ impl<'a> Batch<'a> {
         }
         let mut cache = KvCache::new(transformer.spec(), transformer.backend().clone(), capacity);
         transformer.check_tokens(tree.tokens())?;
+        let last: Vec<u32> = samples.iter().map(|s| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32).collect();
+        let mut distinct = last.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let layout = Arc::new(AttentionLayout { keys: capacity, ..tree.layout_of(&distinct) });
+        let layer = transformer.spec().layers.len().saturating_sub(1);
         let input = Input {
             ids: tree.tokens().into(),
             positions: tree.positions(),
             layout: Arc::new(AttentionLayout { keys: capacity, ..tree.layout() }),
-            cache: Some((&mut cache, (0..tree.len() as u32).collect())),
+            cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
+            narrowed: Some(Narrowed { layer, rows: distinct.as_slice().into(), layout }),
         };
         let mut tape = Tape::inference(transformer.backend().clone());
         let hidden = transformer.run(&mut tape, input, &mut pass(context))?;
-        let last = |s: &Sample| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32;
-        let hidden = tape.gather_rows(&hidden, &samples.iter().map(last).collect());
+        let place = |row: &u32| distinct.partition_point(|other| other < row) as u32;
+        let hidden = tape.gather_rows(&hidden, &last.iter().map(place).collect());
         Ok(Batch { transformer, context, prompts, tree, ends, cache, samples, hidden })
     }
 
@@ -197,7 +204,8 @@ impl<'a> Batch<'a> {
             ids: going.iter().filter_map(|s| s.ids.last().copied()).collect(),
             positions: layout.segments.iter().map(|s| s.position as u32).collect(),
             layout: Arc::new(layout),
-            cache: Some((&mut self.cache, rows)),
+            cache: Some(Cache::Rows(&mut self.cache, rows)),
+            narrowed: None,
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &mut pass(self.context))?;

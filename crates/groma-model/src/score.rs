@@ -1,9 +1,11 @@
 //! Log-probabilities of continuations, every shared prefix computed once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use groma_kernels::{HeadWants, Tape};
+use groma_kernels::{HeadOutput, HeadWants, Tape};
 
+use crate::cache::Trunk;
 use crate::{Error, Pass, Result, TokenTree, Transformer};
 
 /// A continuation to be scored.
@@ -64,36 +66,64 @@ pub fn score(
     let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
+    let plan = plan(&order, &paths, requests, options.budget_tokens);
     let mut scores = vec![ContinuationScore::default(); requests.len()];
-    let mut done = 0;
-    for batch in batches(&order, &paths, options.budget_tokens) {
-        score_batch(transformer, requests, &paths, batch, options, &mut scores)?;
-        done += batch.len();
-        if !progress(done) {
+    let mut trunk = Trunk::new(transformer.backend().clone());
+    for (index, batch) in plan.iter().enumerate() {
+        let next = plan.get(index + 1).map_or(0, |next| next.shared);
+        let batch = Batch { transformer, requests, paths: &paths, order: &order[batch.range.clone()], options };
+        batch.score(&mut trunk, next, &mut scores)?;
+        if !progress(plan[index].range.end) {
             return Err(Error::Cancelled);
         }
     }
     Ok(scores)
 }
 
-/// Cuts sorted paths into runs whose radix tree has at most `budget` tokens.
-fn batches<'a>(order: &'a [usize], paths: &[Vec<u32>], budget: usize) -> Vec<&'a [usize]> {
-    let mut batches = Vec::new();
-    let (mut start, mut filled) = (0, 0);
-    for i in 0..order.len() {
-        let path = read_tokens(&paths[order[i]]);
-        let shared = if i > start { common_prefix(read_tokens(&paths[order[i - 1]]), path) } else { 0 };
-        if i > start && filled + path.len() - shared > budget {
-            batches.push(&order[start..i]);
-            (start, filled) = (i, path.len());
+/// A shorter shared prefix is computed again rather than kept.
+const SHORTEST_TRUNK: usize = 16;
+
+/// One pass: a run of the sorted paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Planned {
+    range: Range<usize>,
+    /// How many tokens of its first path the pass before has computed, with none among them whose prediction is wanted.
+    shared: usize,
+}
+
+/// Cuts sorted paths into runs of at most `budget` new tokens each: those of the run's radix tree that the run before does
+/// not leave.
+fn plan(order: &[usize], paths: &[Vec<u32>], requests: &[ScoreRequest], budget: usize) -> Vec<Planned> {
+    let mut plan: Vec<Planned> = Vec::new();
+    let (mut filled, mut with_first) = (0, 0);
+    for (at, &request) in order.iter().enumerate() {
+        let path = read_tokens(&paths[request]);
+        let common = if at > 0 { common_prefix(read_tokens(&paths[order[at - 1]]), path) } else { 0 };
+        let new = path.len() - common;
+        if plan.is_empty() || filled + new > budget {
+            plan.push(Planned { range: at..at, shared: common.min(path.len().saturating_sub(1)) });
+            (filled, with_first) = (0, path.len());
         } else {
-            filled += path.len() - shared;
+            with_first = with_first.min(common);
+        }
+        filled += new;
+        let Some(run) = plan.last_mut() else { continue };
+        run.range.end = at + 1;
+        // The row behind the first prediction that this path wants; if the run's first path has it too, it is not shared.
+        let wanted = first_predicted(&requests[request]) - 1;
+        if wanted < with_first {
+            run.shared = run.shared.min(wanted);
         }
     }
-    if start < order.len() {
-        batches.push(&order[start..]);
+    for run in plan.iter_mut().filter(|run| run.shared < SHORTEST_TRUNK) {
+        run.shared = 0;
     }
-    batches
+    plan
+}
+
+/// The index in its path of the first token of a request that has a score.
+fn first_predicted(request: &ScoreRequest) -> usize {
+    request.context.len().max(1)
 }
 
 /// What the model reads of a path: all but the last token, which is only predicted. So one-token continuations of a context
@@ -107,51 +137,112 @@ pub fn common_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 
-fn score_batch(
-    transformer: &Transformer,
-    requests: &[ScoreRequest],
-    paths: &[Vec<u32>],
-    batch: &[usize],
-    options: &ScoreOptions,
-    scores: &mut [ContinuationScore],
-) -> Result<()> {
-    let borrowed: Vec<&[u32]> = batch.iter().map(|&i| read_tokens(&paths[i])).collect();
-    let (tree, ends) = TokenTree::share_prefixes(&borrowed);
-    let mut wanted = Vec::new();
-    for (&i, &end) in batch.iter().zip(&ends) {
-        let rows = tree.path_rows(end);
-        let first = requests[i].context.len().max(1);
-        wanted.extend((first..paths[i].len()).map(|at| (rows[at - 1], paths[i][at])));
-    }
-    // Continuations of one context ask for the same predictions where they agree: each is computed once.
-    let mut unique = wanted.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    let rows: Arc<[u32]> = unique.iter().map(|&(row, _)| row).collect();
-    let targets: Arc<[u32]> = unique.iter().map(|&(_, target)| target).collect();
+/// One pass, with what it is made of.
+struct Batch<'a> {
+    transformer: &'a Transformer,
+    requests: &'a [ScoreRequest],
+    paths: &'a [Vec<u32>],
+    /// Which of them, sorted.
+    order: &'a [usize],
+    options: &'a ScoreOptions,
+}
 
-    let mut tape = Tape::inference(transformer.backend().clone());
-    let mut pass = Pass { adapter: options.adapter, ..Pass::default() };
-    let hidden = transformer.hidden(&mut tape, &tree, &mut pass)?;
-    let hidden = tape.gather_rows(&hidden, &rows);
-    let wants = HeadWants { entropy: options.entropy, argmax: true, mean_logit: false };
-    let softcap = transformer.spec().final_softcap;
-    let head = tape.head(&hidden, &transformer.unembed()?, &targets, softcap, options.temperature, wants);
-    let output = head.output();
-
-    let mut next = wanted.iter();
-    for &i in batch {
-        let count = paths[i].len().saturating_sub(requests[i].context.len().max(1));
-        let score = &mut scores[i];
-        score.is_greedy = true;
-        for pair in next.by_ref().take(count) {
-            let at = unique.partition_point(|other| other < pair);
-            score.logps.push(output.logp[at]);
-            score.is_greedy &= output.argmax[at] == pair.1;
-            if options.entropy {
-                score.entropies.push(output.entropy[at]);
+impl Batch<'_> {
+    /// Scores the paths, the first of which begins with the trunk, and leaves the first `next` tokens of the last one.
+    fn score(&self, trunk: &mut Trunk, next: usize, scores: &mut [ContinuationScore]) -> Result<()> {
+        let borrowed: Vec<&[u32]> = self.order.iter().map(|&i| read_tokens(&self.paths[i])).collect();
+        let (tree, ends) = TokenTree::share_prefixes(&borrowed);
+        let mut wanted = Vec::new();
+        for (&i, &end) in self.order.iter().zip(&ends) {
+            let rows = tree.path_rows(end);
+            wanted.extend(self.predicted(i).map(|at| (rows[at - 1], self.paths[i][at])));
+        }
+        // Continuations of one context ask for the same predictions where they agree: each is computed once.
+        let mut unique = wanted.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        let left = ends.last().map_or_else(Vec::new, |&end| tree.path_rows(end));
+        trunk.keep(left[..next].into());
+        if unique.is_empty() && next == 0 {
+            trunk.passed();
+            self.order.iter().for_each(|&i| scores[i].is_greedy = true);
+            return Ok(());
+        }
+        let output = self.head(&tree, trunk, &unique)?;
+        let mut wanted = wanted.iter();
+        for &i in self.order {
+            let score = &mut scores[i];
+            score.is_greedy = true;
+            for pair in wanted.by_ref().take(self.predicted(i).len()) {
+                let at = unique.partition_point(|other| other < pair);
+                score.logps.push(output.logp[at]);
+                score.is_greedy &= output.argmax[at] == pair.1;
+                if self.options.entropy {
+                    score.entropies.push(output.entropy[at]);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The indices in a request's path of the tokens that have scores.
+    fn predicted(&self, request: usize) -> Range<usize> {
+        first_predicted(&self.requests[request])..self.paths[request].len()
+    }
+
+    /// The head's results for pairs of a row and the token that it is to predict, sorted.
+    fn head(&self, tree: &TokenTree, trunk: &mut Trunk, pairs: &[(u32, u32)]) -> Result<HeadOutput> {
+        let transformer = self.transformer;
+        let mut rows: Vec<u32> = pairs.iter().map(|&(row, _)| row).collect();
+        rows.dedup();
+        let of_pair = pairs.iter().map(|(row, _)| rows.partition_point(|other| other < row) as u32).collect();
+        let targets: Arc<[u32]> = pairs.iter().map(|&(_, target)| target).collect();
+        let mut tape = Tape::inference(transformer.backend().clone());
+        let mut pass = Pass { adapter: self.options.adapter, ..Pass::default() };
+        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows.into(), &mut pass)?;
+        let hidden = tape.gather_rows(&hidden, &of_pair);
+        let wants = HeadWants { entropy: self.options.entropy, argmax: true, mean_logit: false };
+        let softcap = transformer.spec().final_softcap;
+        let head = tape.head(&hidden, &transformer.unembed()?, &targets, softcap, self.options.temperature, wants);
+        Ok(head.output().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten questions of two tokens, four options each, below a prefix of 100 tokens.
+    fn requests() -> Vec<ScoreRequest> {
+        let prefix: Vec<u32> = (0..100).collect();
+        let question = |i: u32| [&prefix[..], &[200 + i, 7]].concat();
+        (0..40).map(|i| ScoreRequest { context: question(i / 4), continuation: vec![i % 4] }).collect()
+    }
+
+    fn planned(requests: &[ScoreRequest], budget: usize) -> Vec<Planned> {
+        let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
+        plan(&(0..requests.len()).collect::<Vec<_>>(), &paths, requests, budget)
+    }
+
+    #[test]
+    fn a_prefix_is_computed_once_whatever_the_budget() {
+        assert_eq!(planned(&requests(), 1000), [Planned { range: 0..40, shared: 0 }]);
+        let runs = planned(&requests(), 104);
+        let expected = [(0..8, 0), (8..40, 100)].map(|(range, shared)| Planned { range, shared });
+        assert_eq!(runs, expected);
+        let runs = planned(&requests(), 4);
+        assert!(runs[1..].iter().all(|run| run.shared == 100), "{runs:?}");
+    }
+
+    #[test]
+    fn wanted_rows_are_not_shared() {
+        let path: Vec<u32> = (0..60).collect();
+        let request = |at: usize| ScoreRequest { context: path[..at].to_vec(), continuation: path[at..60].to_vec() };
+        let mut requests = vec![request(60), request(50), request(40), request(30)];
+        requests[0].continuation = vec![60];
+        let runs = planned(&requests, 1);
+        assert_eq!(runs.iter().map(|run| run.shared).collect::<Vec<_>>(), [0]);
+        requests.push(ScoreRequest { context: [&path[..20], &[99; 30]].concat(), continuation: vec![1] });
+        assert_eq!(planned(&requests, 1).last(), Some(&Planned { range: 4..5, shared: 20 }));
+    }
 }

@@ -8,12 +8,13 @@ use groma_kernels::{
 };
 use groma_run::Seed;
 
-use crate::cache::KvCache;
+use crate::cache::Cache;
 use crate::hooks::{HookPoint, Hooks, Site};
 use crate::spec::Qkv;
 use crate::{Error, Lora, LowRank, ParameterStore, Result, Spec, Tensor, TokenTree, Weights, linear_modules};
 
 mod layers;
+mod narrowed;
 mod rotary;
 
 use layers::{Block, Linear, MlpLayers, Model, Norm, QkvLayers};
@@ -62,8 +63,24 @@ pub(crate) struct Input<'a> {
     pub(crate) ids: Arc<[u32]>,
     pub(crate) positions: Arc<[u32]>,
     pub(crate) layout: Arc<AttentionLayout>,
-    /// The cache, and the rows in it that receive the keys and values of `ids`.
-    pub(crate) cache: Option<(&'a mut KvCache, Arc<[u32]>)>,
+    /// What receives the keys and values of `ids`, where there is one.
+    pub(crate) cache: Option<Cache<'a>>,
+    /// The rows that are asked for, where that is not all of them.
+    pub(crate) narrowed: Option<Narrowed>,
+}
+
+/// The rows that the last layer goes on with once it has their keys: nobody reads the others.
+#[derive(Clone)]
+pub(crate) struct Narrowed {
+    pub(crate) layer: usize,
+    pub(crate) rows: Arc<[u32]>,
+    pub(crate) layout: Arc<AttentionLayout>,
+}
+
+impl Input<'_> {
+    fn narrowed(&self, layer: usize) -> Option<&Narrowed> {
+        self.narrowed.as_ref().filter(|narrowed| narrowed.layer == layer)
+    }
 }
 
 /// A model ready to run: its function, its parameters and, where attached, its adapter.
@@ -216,6 +233,7 @@ impl Transformer {
             positions: tree.positions(),
             layout: Arc::new(tree.layout()),
             cache: None,
+            narrowed: None,
         };
         self.run(tape, input, pass)
     }
@@ -305,10 +323,11 @@ impl Transformer {
         pass: &Pass,
     ) -> Var {
         let (ids, positions, layout) = (input.ids.clone(), input.positions.clone(), input.layout.clone());
-        let (rotaries, adapter, dropout) = (rotaries.to_vec(), pass.adapter, pass.dropout);
+        let (narrowed, rotaries) = (input.narrowed.clone(), rotaries.to_vec());
+        let (adapter, dropout) = (pass.adapter, pass.dropout);
         tape.recomputed(x, move |tape, x| {
             let (ids, positions, layout) = (ids.clone(), positions.clone(), layout.clone());
-            let mut input = Input { ids, positions, layout, cache: None };
+            let mut input = Input { ids, positions, layout, cache: None, narrowed: narrowed.clone() };
             let mut pass = Pass { adapter, dropout, ..Pass::default() };
             self.block(tape, layer, &self.model.blocks[layer], x.clone(), &mut input, &rotaries, &mut pass)
         })
@@ -331,6 +350,7 @@ impl Transformer {
         let attention = self.attention(tape, layer, block, &normed, input, rotaries, pass);
         let attention = self.norm(tape, &attention, block.norm_attention_out.as_ref());
         let attention = pass.at(tape, layer, Site::AttentionOut, attention);
+        let x = input.narrowed(layer).map_or(x.clone(), |narrowed| tape.gather_rows(&x, &narrowed.rows));
         if self.spec.parallel_residual {
             let mlp = self.mlp_branch(tape, layer, block, &x, pass);
             let both = tape.add(&mlp, &attention);
@@ -376,14 +396,18 @@ impl Transformer {
         }
         let (k, v) = match &mut input.cache {
             None => (k, v),
-            Some((cache, rows)) => cache.write(layer, rows, &k, &v),
+            Some(cache) => cache.write(layer, &k, &v),
+        };
+        let (q, layout) = match input.narrowed(layer) {
+            None => (q, &input.layout),
+            Some(narrowed) => (tape.gather_rows(&q, &narrowed.rows), &narrowed.layout),
         };
         let shape = self.attention_shape(layer);
         if pass.wants(layer, Site::Pattern) {
-            let pattern = tape.attention_pattern(&q, &k, &input.layout, shape);
+            let pattern = tape.attention_pattern(&q, &k, layout, shape);
             pass.at(tape, layer, Site::Pattern, pattern);
         }
-        let z = tape.attention(&q, &k, &v, &input.layout, shape);
+        let z = tape.attention(&q, &k, &v, layout, shape);
         let z = pass.at(tape, layer, Site::Z, z);
         self.linear(tape, &block.attention_out, &z, pass)
     }

@@ -187,6 +187,32 @@ impl TokenTree {
         layout
     }
 
+    /// The same where only the rows `queries` (ascending) ask: query `i` is row `queries[i]`, and keys are all rows.
+    pub fn layout_of(&self, queries: &[u32]) -> AttentionLayout {
+        let mut layout = AttentionLayout { queries: queries.len(), keys: self.len(), ..Default::default() };
+        let (mut at, mut tree) = (0, None);
+        for segment in &self.segments {
+            while let Some(&first) = queries.get(at).filter(|&&row| segment.rows.contains(&(row as usize))) {
+                let (first, offset) = (first as usize, first as usize - segment.rows.start);
+                let in_run = |(i, &row): (usize, &u32)| row as usize == first + i && first + i < segment.rows.end;
+                let len = queries[at..].iter().enumerate().take_while(|&pair| in_run(pair)).count();
+                let mut ancestors = self.ancestor_spans(segment.parent);
+                if offset > 0 {
+                    ancestors.push(KeySpan { start: segment.rows.start, len: offset, position: segment.position });
+                }
+                let position = segment.position + offset;
+                let index = layout.segments.len();
+                layout.segments.push(AttentionSegment { query_start: at, len, key_start: first, position, ancestors });
+                match layout.trees.last_mut().filter(|_| tree == Some(segment.tree)) {
+                    Some(range) => range.end = index + 1,
+                    None => layout.trees.push(index..index + 1),
+                }
+                (at, tree) = (at + len, Some(segment.tree));
+            }
+        }
+        layout
+    }
+
     /// Spans of a path, root first, as keys in this tree's rows.
     pub fn ancestor_spans(&self, last: Option<SegmentId>) -> Vec<KeySpan> {
         let mut spans: Vec<_> = std::iter::successors(last, |&s| self.parent(s))

@@ -235,6 +235,59 @@ fn scores_have_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
     }
 }
 
+/// Questions under one long prefix, some of them with longer and longer contexts of one text, whose predictions lie where
+/// other contexts share.
+#[test]
+fn a_prefix_that_outlives_a_pass_changes_no_bit() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let examples = tokens(7, 40);
+        let question = |i: u64| [&examples[..], &tokens(50 + i / 4, 3 + i as usize % 11)].concat();
+        let mut requests: Vec<_> =
+            (0..24).map(|i| ScoreRequest { context: question(i), continuation: vec![i as u32 % 4] }).collect();
+        let text = [&examples[..], &tokens(9, 30)].concat();
+        requests.extend((1..14).map(|i| {
+            let (context, continuation) = text.split_at(5 * i);
+            ScoreRequest {
+                context: context.to_vec(),
+                continuation: continuation[..(2 + i).min(continuation.len())].to_vec(),
+            }
+        }));
+        requests.push(ScoreRequest { context: text.clone(), continuation: vec![] });
+        let scored = |budget_tokens| {
+            let options = ScoreOptions { budget_tokens, entropy: true, ..ScoreOptions::default() };
+            score(&model, &requests, &options, &mut |_| true).unwrap()
+        };
+        let at_once = scored(100_000);
+        for budget in [1, 6, 17, 50, 90] {
+            assert_eq!(at_once, scored(budget), "kind {kind}, budget {budget}");
+        }
+        for (request, expected) in requests.iter().zip(&at_once) {
+            let options = ScoreOptions { entropy: true, ..ScoreOptions::default() };
+            let alone = score(&model, std::slice::from_ref(request), &options, &mut |_| true).unwrap();
+            assert_eq!(&alone[0], expected, "kind {kind}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_nobody_asks_for_change_no_bit_of_the_others() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let mut tree = TokenTree::new();
+        let root = tree.root(&tokens(1, 9));
+        tree.child(root, &tokens(2, 5));
+        tree.child(root, &tokens(3, 4));
+        tree.root(&tokens(4, 6));
+        let rows: Arc<[u32]> = [3, 4, 8, 9, 13, 15, 16, 20, 23].into();
+        let mut tape = Tape::inference(model.backend().clone());
+        let all = model.hidden(&mut tape, &tree, &mut Pass::default()).unwrap();
+        let expected = tape.gather_rows(&all, &rows);
+        let found = model.hidden_at(&mut tape, &tree, &rows, &mut Pass::default()).unwrap();
+        assert_eq!(found.buffer().host(), expected.buffer().host(), "kind {kind}");
+    }
+}
+
 #[test]
 fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
     for kind in 0..4 {

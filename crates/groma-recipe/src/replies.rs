@@ -24,5 +24,5 @@ pub(crate) fn items(harmful: bool, path: &Path) -> Result<Items, Error> {
             items.push(item);
         }
     }
-    Ok(Items { items, bad_rows: pairs.bad.count })
+    Ok(Items { items, bad_rows: pairs.bad.count, shots: 0 })
 }

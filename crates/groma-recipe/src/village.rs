@@ -35,7 +35,7 @@ pub(crate) fn items(task: &'static Task, path: &Path) -> Result<Items, Error> {
         item.key = Key::Judged(Judge(judge(task, row)));
         items.push(item);
     }
-    Ok(Items { items, bad_rows: 0 })
+    Ok(Items { items, bad_rows: 0, shots: 0 })
 }
 
 /// Requests for one act are not independent of each other.

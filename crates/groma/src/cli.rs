@@ -190,9 +190,21 @@ pub(crate) struct Eval {
     /// A task and the file that it reads. May be repeated.
     #[arg(long = "task", value_name = "TASK=FILE", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
+    /// Worked examples before each question of a multiple-choice task.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) num_fewshot: usize,
+    /// Where a task's worked examples are, unless in a directory `dev` beside its questions. May be repeated.
+    #[arg(long, value_name = "TASK=FILE")]
+    pub(crate) fewshot_data: Vec<String>,
+    /// Of a task with subjects, these only.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) subjects: Vec<String>,
     /// Measure at most so many items of each task.
     #[arg(long)]
     pub(crate) limit: Option<usize>,
+    /// Longest text that the model reads, in tokens, where that is to be shorter than its own limit.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_length: Option<usize>,
     /// Longest answer, in tokens.
     #[arg(long, default_value_t = 128)]
     pub(crate) max_new_tokens: usize,

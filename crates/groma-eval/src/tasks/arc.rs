@@ -1,6 +1,6 @@
 //! ARC: science questions of American schools, with three to five choices.
 
-use crate::choice::{ACC, ACC_BYTES, ACC_NORM, RANDOM_CHOICE, choice_item, score_choice};
+use crate::choice::{ACC, ACC_BYTES, ACC_NORM, MODE, RANDOM_CHOICE, choice_item, score_choice};
 use crate::columns::{Fields, id, index, object, text, texts};
 use crate::item::Item;
 use crate::request::Kind;
@@ -26,7 +26,7 @@ pub(crate) static CHALLENGE: Task = Task {
     hub: Some(HubData { id: "allenai/ai2_arc", config: Some("ARC-Challenge"), split: "test" }),
     group: Group::Capability,
     version: 1,
-    mode: "log-likelihood, 0-shot",
+    mode: MODE,
     kind: Kind::Continuation,
     input: Input::Rows(&[
         Form { name: "the hub", columns: &["question", "choices", "answerKey"], read: hub_row },

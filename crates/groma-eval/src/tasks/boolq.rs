@@ -1,6 +1,6 @@
 //! BoolQ: yes/no questions about a passage.
 
-use crate::choice::{ACC, RANDOM_CHOICE, choice_item, score_choice};
+use crate::choice::{ACC, MODE, RANDOM_CHOICE, choice_item, score_choice};
 use crate::columns::{Fields, id, index, text, texts};
 use crate::item::Item;
 use crate::request::Kind;
@@ -17,7 +17,7 @@ pub(crate) static TASK: Task = Task {
     hub: Some(HubData { id: "google/boolq", config: None, split: "validation" }),
     group: Group::Capability,
     version: 1,
-    mode: "log-likelihood, 0-shot",
+    mode: MODE,
     kind: Kind::Continuation,
     input: Input::Rows(&[
         Form { name: "SuperGLUE", columns: &["question", "passage", "label"], read: super_glue_row },

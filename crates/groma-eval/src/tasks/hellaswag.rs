@@ -1,6 +1,6 @@
 //! HellaSwag: how does a described scene go on?
 
-use crate::choice::{ACC, ACC_BYTES, ACC_NORM, RANDOM_CHOICE, choice_item, score_choice};
+use crate::choice::{ACC, ACC_BYTES, ACC_NORM, MODE, RANDOM_CHOICE, choice_item, score_choice};
 use crate::columns::{Fields, id, index, text, texts};
 use crate::item::Item;
 use crate::request::Kind;
@@ -17,7 +17,7 @@ pub(crate) static TASK: Task = Task {
     hub: Some(HubData { id: "Rowan/hellaswag", config: None, split: "validation" }),
     group: Group::Capability,
     version: 1,
-    mode: "log-likelihood, 0-shot",
+    mode: MODE,
     kind: Kind::Continuation,
     input: Input::Rows(&[Form {
         name: "the hub and the original files",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use groma_data::{ReadOptions, TextUnit, read, sample};
+use groma_data::{ReadOptions, TextUnit, read};
 use groma_eval::{
     Control, EstimateOptions, Evaluation, Items, Kind, LocalOptions, LocalSubject, Task, evaluate, find, read_items,
     side_by_side,
@@ -63,7 +63,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
                 _ => None,
             };
             let items = match made {
-                Some(made) => limited(made, config.limit, seed),
+                Some(made) => made.limited(config.limit, seed),
                 None => items(task, &data.path, config.limit, seed)?,
             };
             let evaluation = measure(runner, &opened, task, config, &items, &stage.name)?;
@@ -77,16 +77,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
 pub fn items(task: &'static Task, path: &Path, limit: Option<usize>, seed: Seed) -> Result<Items, Error> {
     // Plain text is one running text, as perplexity is measured on it; rows of other formats are documents.
     let table = read(path, &ReadOptions { text_unit: TextUnit::File, ..ReadOptions::default() })?;
-    Ok(limited(read_items(task, table)?, limit, seed))
-}
-
-/// At most `limit` of the items, drawn by the seed.
-fn limited(mut items: Items, limit: Option<usize>, seed: Seed) -> Items {
-    if let Some(limit) = limit.filter(|&limit| limit < items.items.len()) {
-        let chosen = sample(items.items.len(), limit, seed);
-        items.items = chosen.into_iter().map(|index| items.items[index].clone()).collect();
-    }
-    items
+    Ok(read_items(task, table)?.limited(limit, seed))
 }
 
 fn measure(

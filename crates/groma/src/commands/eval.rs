@@ -1,11 +1,14 @@
 //! `groma eval`: tasks put to a model.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use groma_eval::{Control, EstimateOptions, LocalOptions, LocalSubject, TASKS, Task, evaluate, find};
+use groma_eval::{
+    Control, EstimateOptions, Evaluation, ItemSource, LocalOptions, LocalSubject, TASKS, evaluate, find, items_at,
+};
 use groma_model::sampling::SamplingParameters;
-use groma_recipe::task_items;
-use groma_run::{Measurement, Seed};
+use groma_run::Seed;
 use serde_json::json;
 
 use super::resolve;
@@ -22,14 +25,21 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         let (task, file) = resolve::task_and_file(pair)?;
         wanted.push((find(task)?, resolve::data(file, &*context.work.progress)?.0));
     }
+    let mut examples = BTreeMap::new();
+    for pair in &flags.fewshot_data {
+        let (task, file) = resolve::task_and_file(pair)?;
+        examples.insert(find(task)?.id, resolve::data(file, &*context.work.progress)?.0);
+    }
     let mut model = resolve::open(flags.model.as_deref().unwrap_or_default(), &flags.chat_template, context)?;
     model.freeze();
     let options = EstimateOptions { seed: flags.seed, ..EstimateOptions::default() };
     let sampling = SamplingParameters::greedy(flags.max_new_tokens);
-    let subject = LocalSubject::new(&model, LocalOptions { sampling, seed: flags.seed, ..LocalOptions::default() });
+    let asked = LocalOptions { sampling, seed: flags.seed, max_length: flags.max_length, ..LocalOptions::default() };
+    let subject = LocalSubject::new(&model, asked);
     let mut documents = Vec::new();
     for (task, path) in wanted {
-        let items = task_items(task, &path, flags.limit, Seed::new(flags.seed).named("items").named(task.id))?;
+        let seed = Seed::new(flags.seed).named("items").named(task.id);
+        let items = items_at(task, &flags.source(&path, examples.get(task.id)))?.limited(flags.limit, seed);
         let progress = &*context.work.progress;
         progress.begin(task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
         let control = Control { progress, cancel: &context.work.cancel };
@@ -38,10 +48,10 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         if context.json {
             documents.push(json!({
                 "task": task.id, "measurements": evaluation.measurements, "breakdown": evaluation.breakdown,
-                "failures": evaluation.failures, "items": flags.items.then_some(&evaluation.items),
+                "failures": evaluation.failures, "cut": evaluation.cut, "mode": evaluation.mode, "items": flags.items.then_some(&evaluation.items),
             }));
         } else {
-            print(&table(task, &evaluation.measurements));
+            print(&table(&evaluation));
         }
     }
     if context.json {
@@ -50,9 +60,20 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(task: &Task, measurements: &[Measurement]) -> String {
-    let mut text = format!("{} ({})\n", task.id, task.mode);
-    for m in measurements {
+impl Eval {
+    fn source<'a>(&'a self, path: &'a Path, examples: Option<&'a PathBuf>) -> ItemSource<'a> {
+        ItemSource {
+            path,
+            num_fewshot: self.num_fewshot,
+            examples: examples.map(PathBuf::as_path),
+            subjects: &self.subjects,
+        }
+    }
+}
+
+fn table(evaluation: &Evaluation) -> String {
+    let mut text = format!("{} ({})\n", evaluation.task.id, evaluation.mode);
+    for m in evaluation.measurements.iter().chain(&evaluation.breakdown) {
         let interval = m.interval.as_ref().map_or(String::new(), |i| {
             format!("  [{:.4}, {:.4}] {} {:.0} %", i.low, i.high, i.method, 100.0 * i.level)
         });
