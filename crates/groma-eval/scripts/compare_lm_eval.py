@@ -6,6 +6,13 @@
 `--data` is a folder with arc/, boolq/, hellaswag_1k/, truthfulqa/ and dialogues/ as in SOURCES.md of the shared data.
 `--groma` is the built example `item_scores` (cargo build --release -p groma-eval --example item_scores).
 
+    compare_lm_eval.py --model DIR --data DIR --mmlu 10 [--shots 5] [--program PATH]
+    compare_lm_eval.py --data DIR --mmlu 10 --write-tasks DIR
+
+does the same for MMLU with worked examples: the first ten subjects of DATA/mmlu, whole, by the program (`--program`), and
+every prediction must be the same. `--write-tasks` only writes lm-eval's task files over local rows, for
+`lm_eval run --include_path DIR`, and prints the tasks' names.
+
 lm-eval's own task files are loaded as they are; only where their rows come from is changed. Rows are brought into the
 hub's columns first. With --fixture, the log-likelihoods and metrics that lm-eval found are written for groma's tests.
 
@@ -103,6 +110,91 @@ TASKS = {
 }
 
 
+def mmlu_subjects(data, count):
+    return sorted(path.name.removesuffix("_test.csv") for path in (data / "mmlu" / "test").glob("*_test.csv"))[:count]
+
+
+def mmlu_task(data, subject, folder):
+    """lm-eval's task of one subject over local rows."""
+    template = load_yaml(TASK_FILES / "mmlu" / "default" / "_default_template_yaml")
+    config = load_yaml(TASK_FILES / "mmlu" / "default" / f"mmlu_{subject}.yaml")
+    files = {}
+    for split in ("dev", "test"):
+        files[split] = str(Path(folder) / f"{subject}_{split}.jsonl")
+        with open(data / "mmlu" / split / f"{subject}_{split}.csv", encoding="utf-8", newline="") as rows:
+            with open(files[split], "w", encoding="utf-8") as out:
+                for row in csv.DictReader(rows):
+                    choices = [row[f"choice{number}"] for number in range(4)]
+                    kept = {"question": row["question"], "choices": choices, "answer": int(row["answer"])}
+                    out.write(json.dumps(kept) + "\n")
+    for unused in ("dataset_name", "tag", "include", "task_alias"):
+        config.pop(unused, None)
+    return template | config | {
+        "task": f"local_mmlu_{subject}",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files},
+    }
+
+
+def write_mmlu_tasks(arguments):
+    """Task files for lm-eval's own command; they are JSON, which is YAML too."""
+    arguments.write_tasks.mkdir(parents=True, exist_ok=True)
+    names = []
+    for subject in mmlu_subjects(arguments.data, arguments.mmlu):
+        config = mmlu_task(arguments.data, subject, arguments.write_tasks.resolve())
+        (arguments.write_tasks / f"{config['task']}.yaml").write_text(json.dumps(config, indent=1), encoding="utf-8")
+        names.append(config["task"])
+    print(",".join(names))
+
+
+def compare_mmlu(arguments):
+    """Whether every prediction is the same, and how far log-likelihoods are apart."""
+    subjects = mmlu_subjects(arguments.data, arguments.mmlu)
+    network = AutoModelForCausalLM.from_pretrained(arguments.model, dtype="float32")
+    subject = HFLM(pretrained=network, tokenizer=AutoTokenizer.from_pretrained(arguments.model), batch_size=8)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.time()
+        found = lm_eval.simple_evaluate(
+            subject,
+            tasks=[mmlu_task(arguments.data, name, folder) for name in subjects],
+            num_fewshot=arguments.shots,
+            task_manager=TaskManager(),
+            log_samples=True,
+            bootstrap_iters=0,
+        )
+        harness_seconds = time.time() - started
+    theirs = {}
+    for name in subjects:
+        samples = sorted(found["samples"][f"local_mmlu_{name}"], key=lambda sample: sample["doc_id"])
+        theirs[name] = [[float(reply[0]) for reply in sample["filtered_resps"]] for sample in samples]
+    if arguments.fixture:
+        arguments.fixture.write_text(json.dumps(theirs, separators=(",", ":")) + "\n", encoding="utf-8")
+        return False
+    command = [arguments.program, "eval", "--model", str(arguments.model), "--task", f"mmlu={arguments.data / 'mmlu'}",
+               "--num-fewshot", str(arguments.shots), "--subjects", ",".join(subjects), "--json", "--items"]
+    started = time.time()
+    [report] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    seconds = time.time() - started
+    ours = {}
+    for item in report["items"]:
+        name = item["id"].rsplit(":", 1)[0]
+        ours.setdefault(name, []).append([item["scores"][f"logp_{choice}"] for choice in range(4)])
+    print("| subject | items | largest difference of a log-likelihood | same prediction | acc groma / lm-eval |")
+    print("|---|---|---|---|---|")
+    failed = False
+    accs = {m["metric"]: m["value"] for m in report["breakdown"]}
+    for name in subjects:
+        both = list(zip(ours[name], theirs[name], strict=True))
+        largest = max(abs(a - b) for one, other in both for a, b in zip(one, other, strict=True))
+        same = sum(one.index(max(one)) == other.index(max(other)) for one, other in both)
+        acc, expected = accs[f"acc[subject={name}]"], found["results"][f"local_mmlu_{name}"]["acc,none"]
+        print(f"| {name} | {len(both)} | {largest:.2g} | {same} | {acc:.6g} / {expected:.6g} |")
+        failed |= largest > 1e-4 or same < len(both) or abs(acc - expected) > 1e-9
+    print(f"{report['cut']} contexts cut; seconds, groma with loading / lm-eval without: "
+          f"{seconds:.1f} / {harness_seconds:.1f}")
+    return failed
+
+
 def harness_task(name, data, rows, folder):
     """lm-eval's task over the first rows of a local file."""
     task_file, file, convert, _ = TASKS[name]
@@ -176,14 +268,24 @@ def groma(program, model, name, data, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, type=Path)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--groma", default="target/release/examples/item_scores")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--fixture", type=Path)
+    parser.add_argument("--mmlu", type=int, metavar="SUBJECTS", help="compare MMLU instead, so many subjects")
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--program", default="target/release/groma")
+    parser.add_argument("--write-tasks", type=Path, metavar="DIR")
     parser.add_argument("--tolerance", type=float, default=2e-3, help="largest accepted difference of a log-likelihood")
     arguments = parser.parse_args()
+    if arguments.write_tasks:
+        return write_mmlu_tasks(arguments)
+    if arguments.model is None:
+        parser.error("--model is needed")
+    if arguments.mmlu:
+        sys.exit(1 if compare_mmlu(arguments) else 0)
     fixture, failed = {}, False
     print("| task | items | largest difference of a log-likelihood | same prediction | metrics groma / lm-eval | seconds |")
     print("|---|---|---|---|---|---|")

@@ -5,8 +5,8 @@
 
 use groma_data::{ReadOptions, Table, TextUnit, read};
 use groma_eval::{
-    Answer, Control, Error, EstimateOptions, Evaluation, Failure, Items, Kind, LocalOptions, LocalSubject, Measured,
-    Request, Subject, compare, evaluate, find, read_items, side_by_side, text_item,
+    Answer, Control, Error, EstimateOptions, Evaluation, Failure, ItemSource, Items, Kind, LocalOptions, LocalSubject,
+    Measured, Request, Subject, compare, evaluate, find, items_at, read_items, side_by_side, text_item,
 };
 use groma_kernels::Cpu;
 use groma_model::sampling::SamplingParameters;
@@ -92,6 +92,27 @@ fn as_lm_evaluation_harness() {
             let (ours, expected) = (metric(&found, name).value, expected.as_f64().unwrap());
             assert!((ours - expected).abs() < 1e-4 * expected.abs().max(1.0), "{task} {name}: {ours} for {expected}");
         }
+    }
+}
+
+/// Five worked examples before each question of one subject, most contexts cut to fit; the fixture is made by
+/// `scripts/compare_lm_eval.py --model stories260K-hf --mmlu 1 --fixture`.
+#[test]
+fn worked_examples_as_in_lm_evaluation_harness() {
+    let fixture: std::collections::BTreeMap<String, Vec<Vec<f64>>> =
+        serde_json::from_str(include_str!("../fixtures/lm_eval_mmlu_stories260K.json")).unwrap();
+    let (Some(model), Some(path)) = (model("stories260K-hf"), shared("data/mmlu")) else { return };
+    let subjects: Vec<String> = fixture.keys().cloned().collect();
+    let source = ItemSource { path: &path, num_fewshot: 5, examples: None, subjects: &subjects };
+    let items = items_at(find("mmlu").unwrap(), &source).unwrap();
+    let found = measured(&LocalSubject::new(&model, LocalOptions::default()), "mmlu", &items).unwrap();
+    let acc = metric(&found, "acc");
+    assert!(acc.mode.contains("5-shot") && acc.note.as_ref().unwrap().contains("cut on the left"), "{acc:?}");
+    let (ours, expected) = (log_likelihoods(&found.items), fixture.values().flatten());
+    assert_eq!(ours.len(), fixture.values().map(Vec::len).sum::<usize>());
+    for (number, (ours, expected)) in ours.iter().zip(expected).enumerate() {
+        let apart = ours.iter().zip(expected).map(|(ours, expected)| (ours - expected).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-4, "item {number}: {ours:?} for {expected:?}");
     }
 }
 

@@ -32,7 +32,7 @@ pub struct ScoreOptions {
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        ScoreOptions { budget_tokens: 8192, temperature: 1.0, entropy: false, adapter: true }
+        ScoreOptions { budget_tokens: 2048, temperature: 1.0, entropy: false, adapter: true }
     }
 }
 
@@ -100,7 +100,7 @@ fn plan(order: &[usize], paths: &[Vec<u32>], requests: &[ScoreRequest], budget: 
         let path = read_tokens(&paths[request]);
         let common = if at > 0 { common_prefix(read_tokens(&paths[order[at - 1]]), path) } else { 0 };
         let new = path.len() - common;
-        if plan.is_empty() || filled + new > budget {
+        if plan.is_empty() || (new > 0 && filled + new > budget) {
             plan.push(Planned { range: at..at, shared: common.min(path.len().saturating_sub(1)) });
             (filled, with_first) = (0, path.len());
         } else {
@@ -221,7 +221,9 @@ mod tests {
 
     fn planned(requests: &[ScoreRequest], budget: usize) -> Vec<Planned> {
         let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
-        plan(&(0..requests.len()).collect::<Vec<_>>(), &paths, requests, budget)
+        let mut order: Vec<usize> = (0..requests.len()).collect();
+        order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
+        plan(&order, &paths, requests, budget)
     }
 
     #[test]
@@ -237,12 +239,13 @@ mod tests {
     #[test]
     fn wanted_rows_are_not_shared() {
         let path: Vec<u32> = (0..60).collect();
-        let request = |at: usize| ScoreRequest { context: path[..at].to_vec(), continuation: path[at..60].to_vec() };
-        let mut requests = vec![request(60), request(50), request(40), request(30)];
-        requests[0].continuation = vec![60];
-        let runs = planned(&requests, 1);
-        assert_eq!(runs.iter().map(|run| run.shared).collect::<Vec<_>>(), [0]);
-        requests.push(ScoreRequest { context: [&path[..20], &[99; 30]].concat(), continuation: vec![1] });
-        assert_eq!(planned(&requests, 1).last(), Some(&Planned { range: 4..5, shared: 20 }));
+        let branch = [&path[..58], &[99, 98]].concat();
+        let early = [&path[..20], &[99; 30]].concat();
+        let requests = [(&path, 50), (&branch, 30), (&early, 50)].map(|(path, at)| ScoreRequest {
+            context: path[..at].to_vec(),
+            continuation: [&path[at..], &[1]].concat(),
+        });
+        let shared: Vec<usize> = planned(&requests, 1).iter().map(|run| run.shared).collect();
+        assert_eq!(shared, [0, 29, 20]);
     }
 }
