@@ -38,6 +38,12 @@ fn exp_one<V: Vector>(x: f32) -> f32 {
     value[0]
 }
 
+/// The whole vectors that hold some values of a block; the others are not computed.
+#[inline(always)]
+fn vectors<V: Vector>(visible: &Range<usize>) -> Range<usize> {
+    visible.start / V::LANES * V::LANES..visible.end.next_multiple_of(V::LANES)
+}
+
 #[inline(always)]
 fn soften_with<V: Vector>(scores: &mut [f32], state: Softmax<'_>, visible: &[Range<usize>], shape: &AttentionShape) {
     for (i, (row, visible)) in scores.chunks_exact_mut(BLOCK).zip(visible).enumerate() {
@@ -46,21 +52,24 @@ fn soften_with<V: Vector>(scores: &mut [f32], state: Softmax<'_>, visible: &[Ran
             state.shrink[i] = 1.0;
             continue;
         }
+        let vectors = vectors::<V>(visible);
+        row[..vectors.start].fill(0.0);
+        row[vectors.end..].fill(0.0);
         let at = row.as_mut_ptr();
         let mut largest = V::splat(f32::NEG_INFINITY);
         // SAFETY: a row has a block of values, a multiple of every vector's length.
         unsafe {
-            for j in (0..BLOCK).step_by(V::LANES) {
+            for j in vectors.clone().step_by(V::LANES) {
                 scaled(V::load(at.add(j)), shape).0.store(at.add(j));
             }
-            row[..visible.start].fill(f32::NEG_INFINITY);
-            row[visible.end..].fill(f32::NEG_INFINITY);
-            for j in (0..BLOCK).step_by(V::LANES) {
+            row[vectors.start..visible.start].fill(f32::NEG_INFINITY);
+            row[visible.end..vectors.end].fill(f32::NEG_INFINITY);
+            for j in vectors.clone().step_by(V::LANES) {
                 largest = largest.max(V::load(at.add(j)));
             }
             let max = state.max[i].max(largest.largest());
             let mut sum = V::zero();
-            for j in (0..BLOCK).step_by(V::LANES) {
+            for j in vectors.step_by(V::LANES) {
                 let p = exp(V::load(at.add(j)).sub(V::splat(max)));
                 p.store(at.add(j));
                 sum = sum.add(p);
@@ -93,7 +102,7 @@ fn gradient_with<V: Vector>(
     for (i, ((row, d_row), visible)) in rows.enumerate() {
         let (at, d_at) = (row.as_mut_ptr(), d_row.as_mut_ptr());
         let (lse, delta) = (V::splat(known.lse[i]), V::splat(known.delta[i]));
-        for j in (0..BLOCK).step_by(V::LANES) {
+        for j in vectors::<V>(visible).step_by(V::LANES) {
             // SAFETY: a row has a block of values, a multiple of every vector's length.
             unsafe {
                 let (score, slope) = scaled(V::load(at.add(j)), shape);
