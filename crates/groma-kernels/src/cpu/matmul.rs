@@ -22,6 +22,8 @@ const A_PANELS: usize = 24;
 const PACKED_DEPTH: usize = 2048;
 /// Most rows that are packed at once.
 const PACKED_ROWS: usize = 4096;
+/// With so few panels of A, B is read once, or from the second cache.
+const STREAMED_PANELS: usize = 2;
 /// Tasks per thread that even out the work.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -169,6 +171,12 @@ impl Product<'_> {
         steps.start * step..self.inner.min(steps.end * step)
     }
 
+    /// Whether there are so few rows that B only passes through, and need not be cut for a cache. Then a thread gets one
+    /// run of panels, as handing out more would take as long as some products do.
+    fn streams(&self) -> bool {
+        self.rows.parts <= STREAMED_PANELS && matches!(self.b, Right::Packed { .. })
+    }
+
     /// All of A, panel by panel.
     fn pack_left(&self) -> Lease {
         let panel_len = self.steps.len() * self.arithmetic.left_words();
@@ -190,7 +198,11 @@ impl Product<'_> {
         if !is_worth(work) {
             return (1, 1);
         }
-        let wanted = (rayon::current_num_threads() * TASKS_PER_THREAD).min(work >> 16);
+        let per_thread = if self.streams() { 1 } else { TASKS_PER_THREAD };
+        let wanted = (rayon::current_num_threads() * per_thread).min(work >> 16);
+        if self.streams() {
+            return (1, wanted.clamp(1, self.panels));
+        }
         let columns = self.panels.div_ceil(PANELS).max(wanted.min(self.panels));
         if columns >= wanted {
             return (1, columns);
@@ -202,7 +214,8 @@ impl Product<'_> {
     fn task(&self, packed: &[f32], rows: Range<usize>, panels: Range<usize>) {
         let _ready = self.arithmetic.prepare_thread();
         let words = self.arithmetic.right_words();
-        let depths = Cut::at_most(self.steps.len(), DEPTH / self.arithmetic.step());
+        let depth = if self.streams() { PACKED_DEPTH } else { DEPTH };
+        let depths = Cut::at_most(self.steps.len(), depth / self.arithmetic.step());
         let stride = depths.range(0).len() * words;
         let mut scratch = match self.b {
             Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * stride),

@@ -79,11 +79,6 @@ pub(crate) struct Tile {
     pub(crate) next: *const f32,
 }
 
-/// With so few rows a product waits for B to come from memory, so that it is fetched early.
-const STREAMED_ROWS: usize = 4;
-/// How many rows of B early.
-const STREAM_AHEAD: usize = 24;
-
 const PACKED: u8 = 0;
 const ROWS_64: u8 = 1;
 const COLUMNS_64: u8 = 2;
@@ -130,9 +125,6 @@ unsafe fn run<M: MultiplyAdd, const ROWS: usize, const VECTORS: usize, const ORD
             for (j, column) in columns.iter_mut().enumerate() {
                 let from = b.add(j / 2 * tile.panel_stride + j % 2 * lanes);
                 *column = M::Vector::load(from);
-                if ROWS <= STREAMED_ROWS {
-                    M::Vector::prefetch(from.wrapping_add(STREAM_AHEAD * tile.b_stride));
-                }
             }
             for (i, row) in sums.iter_mut().enumerate() {
                 let value = M::Vector::splat(*a.add(i * row_step));

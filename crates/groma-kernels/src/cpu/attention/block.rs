@@ -48,23 +48,24 @@ impl Block {
     }
 }
 
-/// The rows of a block's values, `stride` apart.
+/// A run of the rows of a block's values, `stride` apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
     pub(super) rows: &'a [f32],
     pub(super) stride: usize,
+    pub(super) count: usize,
 }
 
 impl Call<'_> {
-    /// A head of the block's rows of `source` where they lie, if that is one run and no row needs padding.
-    pub(super) fn in_place<'a>(&self, block: &Block, source: &'a [f32], kv_head: usize) -> Option<Values<'a>> {
+    /// A head of the block's rows of `source` where they lie, run by run, if no row needs padding.
+    pub(super) fn in_place<'a>(&self, block: &Block, source: &'a [f32], kv_head: usize) -> Option<Vec<Values<'a>>> {
         let (dim, heads) = (self.shape.head_dim, self.shape.kv_heads);
-        match block.runs[..] {
-            [(start, _)] if dim == self.padded_dim() => {
-                Some(Values { rows: &source[(start * heads + kv_head) * dim..], stride: heads * dim })
-            }
-            _ => None,
-        }
+        let run = |&(start, count): &(usize, usize)| Values {
+            rows: &source[(start * heads + kv_head) * dim..],
+            stride: heads * dim,
+            count,
+        };
+        (dim == self.padded_dim()).then(|| block.runs.iter().map(run).collect())
     }
 
     /// Copies a head of the block's rows of `source` to rows of `padded_dim`, the padding 0.

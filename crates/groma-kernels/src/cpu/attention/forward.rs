@@ -92,12 +92,14 @@ impl<'a> Rows<'a> {
         let mut step = |this: &mut Self, piece: usize, index: usize, end: usize, rows: Range<usize>| {
             let block = Block::new(&this.call.layout.segments[task[piece].segment], index, end);
             this.call.gather_transposed(&block, this.call.k, kv_head, &mut keys, &mut values);
-            let in_place = this.call.in_place(&block, this.call.v, kv_head);
-            let values = in_place.unwrap_or_else(|| {
-                this.call.gather(&block, this.call.v, kv_head, &mut values);
-                Values { rows: &values, stride: padded }
-            });
-            this.block(&block, &keys, values, rows);
+            match this.call.in_place(&block, this.call.v, kv_head) {
+                Some(values) => this.block(&block, &keys, &values, rows),
+                None => {
+                    this.call.gather(&block, this.call.v, kv_head, &mut values);
+                    let whole = Values { rows: &values, stride: padded, count: block.len() };
+                    this.block(&block, &keys, &[whole], rows);
+                }
+            }
         };
         for index in first..shared_end {
             step(self, 0, index, usize::MAX, 0..self.rows.len());
@@ -113,7 +115,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes one block into account for the tiles inside `rows`.
-    fn block(&mut self, block: &Block, keys: &[f32], values: Values<'_>, rows: Range<usize>) {
+    fn block(&mut self, block: &Block, keys: &[f32], values: &[Values<'_>], rows: Range<usize>) {
         let (cpu, dim) = (self.call.cpu, self.call.shape.head_dim);
         let panel = dim * cpu.level.padded_rows();
         let mut scores = [0.0; 16 * BLOCK];
@@ -144,10 +146,13 @@ impl<'a> Rows<'a> {
             soften(cpu.level, scores, state, &visible[..count], &self.call.shape);
             let sums = &mut self.sums[tile.start * dim..tile.end * dim];
             shrink(cpu.level, sums, &shrinks[..count]);
-            let order = Order::Rows64;
-            let (b, b_stride) = (values.rows, values.stride);
-            let product = Product { order, a: scores, b, b_stride, rows: count, columns: dim, k: seen };
-            small_product(cpu, product, sums, dim, Start::Result);
+            let mut first = 0;
+            for &Values { rows: b, stride: b_stride, count: run } in values {
+                let (order, k) = (Order::Rows64, run.min(seen.saturating_sub(first)));
+                let product = Product { order, a: &scores[first..], b, b_stride, rows: count, columns: dim, k };
+                small_product(cpu, product, sums, dim, Start::Result);
+                first += k;
+            }
         }
     }
 
