@@ -29,7 +29,9 @@ mod chains {
         let mut sums = [_mm512_set1_ps(factor); CHAINS];
         let factor = _mm512_set1_ps(factor);
         for _ in 0..STEPS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(sum, factor, factor));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, factor, factor);
+            }
         }
         sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
     }
@@ -39,7 +41,9 @@ mod chains {
         let mut sums = [_mm256_set1_ps(factor); CHAINS];
         let factor = _mm256_set1_ps(factor);
         for _ in 0..STEPS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(sum, factor, factor));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, factor, factor);
+            }
         }
         sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
     }

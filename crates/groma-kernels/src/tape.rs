@@ -250,7 +250,9 @@ impl WatchedGradients {
 }
 
 /// A part of a model that runs again in the backward pass, see [`Tape::recomputed`].
-struct Part<'m>(Box<dyn Fn(&mut Tape<'m>, &Var) -> Var + 'm>);
+struct Part<'m>(Box<Forward<'m>>);
+
+type Forward<'m> = dyn Fn(&mut Tape<'m>, &Var) -> Var + 'm;
 
 impl std::fmt::Debug for Part<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -24,6 +24,8 @@ const PACKED_DEPTH: usize = 2048;
 const PACKED_ROWS: usize = 4096;
 /// With so few panels of A, B is read once, or from the second cache.
 const STREAMED_PANELS: usize = 2;
+/// Largest B that is packed as a whole, so that tasks share it.
+const SHARED: usize = 1 << 22;
 /// Tasks per thread that even out the work.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -109,6 +111,12 @@ pub(crate) fn multiply(
         return;
     }
     let c = SharedMut::new(c);
+    let source = |b, first_step| match b {
+        Right::Plain(operand) => Source::Plain(operand),
+        Right::Packed { packed, panel, inner } => {
+            Source::Packed { packed, panel, step: inner / arithmetic.step() + first_step }
+        }
+    };
     let step = arithmetic.step();
     let depths = Cut::at_most(k.div_ceil(step), PACKED_DEPTH / step);
     for rows in (0..m).step_by(PACKED_ROWS) {
@@ -119,10 +127,10 @@ pub(crate) fn multiply(
                 n,
                 inner: k,
                 a,
-                b,
+                b: source(b, depths.range(depth).start),
                 c,
                 initial: if depth == 0 { initial } else { Initial::Result },
-                steps: depths.range(depth),
+                steps: (depths.range(depth).start, depths.range(depth).end),
                 first_row: rows,
                 rows: Cut::at_most(m.min(rows + PACKED_ROWS) - rows, arithmetic.tile_rows()),
                 panels: n.div_ceil(arithmetic.tile_columns()),
@@ -132,7 +140,17 @@ pub(crate) fn multiply(
     }
 }
 
+/// Where a product finds B.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// As it lies in memory; each task packs what it needs.
+    Plain(Operand<'a>),
+    /// Packed, from a panel and a step on.
+    Packed { packed: &'a Packed, panel: usize, step: usize },
+}
+
 /// A product whose A is packed as a whole.
+#[derive(Clone, Copy)]
 struct Product<'a> {
     arithmetic: Arithmetic,
     pool: &'a Arc<Pool>,
@@ -140,11 +158,11 @@ struct Product<'a> {
     /// Inner indices of the whole.
     inner: usize,
     a: Operand<'a>,
-    b: Right<'a>,
+    b: Source<'a>,
     c: SharedMut<'a>,
     initial: Initial<'a>,
-    /// Steps along the inner dimension.
-    steps: Range<usize>,
+    /// Steps along the inner dimension: first and end.
+    steps: (usize, usize),
     /// Row of C with which the first panel of A starts.
     first_row: usize,
     /// Rows, cut into panels of A.
@@ -155,14 +173,23 @@ struct Product<'a> {
 
 impl Product<'_> {
     fn run(&self) {
-        let work = self.rows.count * self.n * self.indices(&self.steps).len();
-        let packed = self.pack_left();
+        let k = self.indices(&(self.steps.0..self.steps.1));
+        let work = self.rows.count * self.n * k.len();
         let (row_parts, panel_parts) = self.tasks(work);
+        if let (Source::Plain(b), true) = (self.b, row_parts > 1) {
+            let packed = Packed::new(self.arithmetic, self.pool, b, self.n, k);
+            return Product { b: Source::Packed { packed: &packed, panel: 0, step: 0 }, ..*self }.run();
+        }
+        let packed = self.pack_left();
         let (rows, panels) =
             (Cut { count: self.rows.parts, parts: row_parts }, Cut { count: self.panels, parts: panel_parts });
         for_each(row_parts * panel_parts, work, |task| {
             self.task(&packed, rows.range(task / panel_parts), panels.range(task % panel_parts));
         });
+    }
+
+    fn step_count(&self) -> usize {
+        self.steps.1 - self.steps.0
     }
 
     /// The inner indices of some steps.
@@ -174,13 +201,13 @@ impl Product<'_> {
     /// Whether there are so few rows that B only passes through, and need not be cut for a cache. Then a thread gets one
     /// run of panels, as handing out more would take as long as some products do.
     fn streams(&self) -> bool {
-        self.rows.parts <= STREAMED_PANELS && matches!(self.b, Right::Packed { .. })
+        self.rows.parts <= STREAMED_PANELS && matches!(self.b, Source::Packed { .. })
     }
 
     /// All of A, panel by panel.
     fn pack_left(&self) -> Lease {
-        let panel_len = self.steps.len() * self.arithmetic.left_words();
-        let k = self.indices(&self.steps);
+        let panel_len = self.step_count() * self.arithmetic.left_words();
+        let k = self.indices(&(self.steps.0..self.steps.1));
         let mut packed = Lease::new(self.pool, self.rows.parts * panel_len);
         let shared = SharedMut::new(&mut packed);
         for_each(self.rows.parts, self.rows.count * k.len() * 2, |panel| {
@@ -203,11 +230,11 @@ impl Product<'_> {
         if self.streams() {
             return (1, wanted.clamp(1, self.panels));
         }
-        let columns = self.panels.div_ceil(PANELS).max(wanted.min(self.panels));
-        if columns >= wanted {
-            return (1, columns);
-        }
-        (wanted.div_ceil(columns).min(self.rows.parts), columns)
+        // A task takes several panels of B, so that it brings A into the second cache for more than one.
+        let columns = self.panels.div_ceil(PANELS);
+        let shares = matches!(self.b, Source::Packed { .. }) || work / self.rows.count <= SHARED;
+        let row_parts = if shares { wanted.div_ceil(columns).min(self.rows.parts) } else { 1 };
+        (row_parts, wanted.div_ceil(row_parts).max(columns).min(self.panels))
     }
 
     /// The tiles of some panels of A with some of B.
@@ -215,18 +242,18 @@ impl Product<'_> {
         let _ready = self.arithmetic.prepare_thread();
         let words = self.arithmetic.right_words();
         let depth = if self.streams() { PACKED_DEPTH } else { DEPTH };
-        let depths = Cut::at_most(self.steps.len(), depth / self.arithmetic.step());
+        let depths = Cut::at_most(self.step_count(), depth / self.arithmetic.step());
         let stride = depths.range(0).len() * words;
         let mut scratch = match self.b {
-            Right::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * stride),
-            Right::Packed { .. } => Lease::new(self.pool, 0),
+            Source::Plain(_) => Lease::new(self.pool, panels.len().min(PANELS) * stride),
+            Source::Packed { .. } => Lease::new(self.pool, 0),
         };
         for first in panels.clone().step_by(PANELS) {
             let panels = first..panels.end.min(first + PANELS);
             for depth in 0..depths.parts {
                 let steps = depths.range(depth);
-                if let Right::Plain(b) = self.b {
-                    let all = self.steps.start + steps.start..self.steps.start + steps.end;
+                if let Source::Plain(b) = self.b {
+                    let all = self.steps.0 + steps.start..self.steps.0 + steps.end;
                     for (panel, to) in panels.clone().zip(scratch.chunks_exact_mut(stride.max(1))) {
                         self.pack_right(&mut to[..steps.len() * words], b, panel, &all);
                     }
@@ -267,10 +294,9 @@ impl Product<'_> {
     fn right<'b>(&'b self, panels: &Range<usize>, block: &'b Block<'_>) -> (&'b [f32], usize) {
         let words = self.arithmetic.right_words();
         let (values, stride) = match self.b {
-            Right::Plain(_) => (&block.scratch[(panels.start - block.first) * block.stride..], block.stride),
-            Right::Packed { packed, panel, inner } => {
-                let step = inner / self.arithmetic.step() + self.steps.start + block.steps.start;
-                (packed.panels_from(panel + panels.start, step), packed.panel_stride())
+            Source::Plain(_) => (&block.scratch[(panels.start - block.first) * block.stride..], block.stride),
+            Source::Packed { packed, panel, step } => {
+                (packed.panels_from(panel + panels.start, step + block.steps.start), packed.panel_stride())
             }
         };
         (&values[..(panels.len() - 1) * stride + block.steps.len() * words], stride)
@@ -301,7 +327,7 @@ impl Product<'_> {
         let (b, panel_stride) = self.right(&panels, block);
         let tile = Tile {
             steps: steps.len(),
-            a: packed[(part * self.steps.len() + steps.start) * words..][..steps.len() * words].as_ptr(),
+            a: packed[(part * self.step_count() + steps.start) * words..][..steps.len() * words].as_ptr(),
             b: b.as_ptr(),
             b_stride: self.arithmetic.right_words(),
             panel_stride,
@@ -355,7 +381,7 @@ mod tests {
                 let left = Operand { data: &a, stride, inner_is_contiguous: !turned };
                 let stride = if turned { n } else { k };
                 let right = Operand { data: &b, stride, inner_is_contiguous: !turned };
-                let whole = Packed::new(arithmetic, &pool, right, n, k);
+                let whole = Packed::new(arithmetic, &pool, right, n, 0..k);
                 let right = match packed {
                     true => Right::Packed { packed: &whole, panel: 0, inner: 0 },
                     false => Right::Plain(right),

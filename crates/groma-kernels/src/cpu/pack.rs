@@ -101,14 +101,15 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs `inner x columns` elements.
+    /// Packs some inner indices, from the start of a step on, of all columns.
     pub(crate) fn new(
         arithmetic: Arithmetic,
         pool: &Arc<Pool>,
         source: Operand<'_>,
         columns: usize,
-        inner: usize,
+        k: Range<usize>,
     ) -> Self {
+        let inner = k.len();
         let width = arithmetic.tile_columns();
         let panels = columns.div_ceil(width);
         let panel_len = inner.div_ceil(arithmetic.step()) * arithmetic.right_words();
@@ -117,7 +118,7 @@ impl Packed {
         for_each(panels, columns * inner, |panel| {
             // SAFETY: each panel has its own place.
             let to = unsafe { shared.slice(panel * panel_len, panel_len) };
-            arithmetic.pack_right(to, source, panel * width..columns.min((panel + 1) * width), 0..inner);
+            arithmetic.pack_right(to, source, panel * width..columns.min((panel + 1) * width), k.clone());
         });
         Self { words, arithmetic, columns, inner }
     }

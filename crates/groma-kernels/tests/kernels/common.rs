@@ -20,6 +20,7 @@ pub(crate) fn backends() -> Vec<Cpu> {
 }
 
 /// A backend for each way of computing products that this machine has: all levels in f32, and those with bf16 in that too.
+#[allow(clippy::print_stdout, reason = "what is skipped is said")]
 pub(crate) fn product_backends() -> Vec<Cpu> {
     let bf16 = backends().into_iter().map(|cpu| cpu.with_precision(Precision::Bf16));
     let bf16: Vec<Cpu> = bf16.filter(|cpu| cpu.precision() == Precision::Bf16).collect();
