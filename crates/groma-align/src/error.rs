@@ -124,7 +124,7 @@ pub enum Error {
         kept: Option<PathBuf>,
     },
     /// A checkpoint belongs to another run.
-    #[error("{} cannot be resumed: its {field} is not the same ({found} there, {expected} here)", path.display())]
+    #[error("{} cannot be resumed: other {field} ({found} there, {expected} here)", path.display())]
     Resume {
         /// The checkpoint.
         path: PathBuf,

@@ -44,7 +44,13 @@ impl MemoryEstimate {
         let spec = model.spec();
         let (rows, layers) = (rows as u64, spec.layers.len() as u64);
         let block = row_values(spec);
-        let kept = if recompute { layers * spec.hidden_size as u64 + block } else { layers * block };
+        // Of an adapter's layers, what stands between its two factors.
+        let ranks: u64 =
+            parameters.iter().filter(|(_, p)| p.name.ends_with(".lora_a")).map(|(_, p)| p.rows as u64).sum();
+        let kept = match recompute {
+            true => layers * spec.hidden_size as u64 + block + ranks / layers.max(1),
+            false => layers * block + ranks,
+        };
         MemoryEstimate {
             weights: F32 * all + packed_bytes * frozen,
             training: 3 * F32 * train,

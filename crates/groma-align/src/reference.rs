@@ -45,6 +45,8 @@ pub(crate) struct Reference<'a> {
     /// Whether the adapter belongs to the reference: where training goes on with an adapter that is not new.
     pub(crate) adapter: bool,
     pub(crate) settings: &'a DpoSettings,
+    /// Token rows of a pass, at most: those of training's largest micro-batch, so that memory is foretold for both.
+    pub(crate) pass_rows: usize,
     /// Digest of the model's weights.
     pub(crate) identity: Digest,
     /// Directory of cache files.
@@ -78,7 +80,7 @@ impl Reference<'_> {
 
     fn compute(&self, examples: &[Example], missing: &[usize], pairs: &mut [Option<PairLogps>]) -> Result<(), Error> {
         let sizes: Vec<usize> = missing.iter().map(|&index| examples[index].tree_rows()).collect();
-        for range in groma_model::tree::pack(&sizes, PASS_TOKENS) {
+        for range in groma_model::tree::pack(&sizes, self.pass_rows.min(PASS_TOKENS)) {
             self.cancel.check()?;
             let batch = &missing[range];
             let sequences: Vec<&Sequence> = batch.iter().flat_map(|&index| examples[index].pair()).collect();

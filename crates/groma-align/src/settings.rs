@@ -10,8 +10,15 @@ use std::collections::BTreeSet;
 const SIMILAR: f64 = 0.75;
 
 /// Settings that change what is seen of a run, and nothing in its weights.
-const NOT_COMPUTED: &[&str] =
-    &["logging_steps", "eval_steps", "save_steps", "save_total_limit", "per_device_eval_batch_size", "preflight"];
+const NOT_COMPUTED: &[&str] = &[
+    "logging_steps",
+    "eval_steps",
+    "save_steps",
+    "save_total_limit",
+    "per_device_eval_batch_size",
+    "preflight",
+    "gradient_checkpointing",
+];
 const SAMPLE_STEPS: &str = "sample_steps";
 /// Settings that are read with [`SAMPLE_STEPS`] alone.
 const SAMPLES: &[&str] = &["sample_prompts", "sample_max_new_tokens", "sample_temperature"];

@@ -144,6 +144,7 @@ impl PreparedReferences {
             model,
             adapter: session.continues_adapter,
             settings: &settings,
+            pass_rows: largest_micro_batch(session.settings, session.train),
             identity: session.model_digest,
             cache: session.directory.as_deref(),
             files: &session.files,
@@ -199,24 +200,35 @@ fn check_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -
 
 /// Memory that training will need, with the largest rows in one micro-batch.
 pub fn estimate_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -> MemoryEstimate {
-    let sizes = |size: &dyn Fn(&Example) -> usize| {
-        let mut sizes: Vec<usize> = prepared.examples.iter().map(size).collect();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes
-    };
-    let rows = sizes(&Example::tree_rows);
-    let scored = sizes(&|example| match settings.method.needs_score_head {
+    let rows = largest_micro_batch(settings, prepared);
+    let scored = |example: &Example| match settings.method.needs_score_head {
         true => 2,
         false => example.pair().iter().map(|sequence| sequence.scored_count()).sum(),
-    });
-    let packing = settings.values.get("packing").and_then(serde_json::Value::as_bool) == Some(true);
-    let batch = settings.training.per_device_train_batch_size;
-    let largest = match settings.training.max_length {
-        Some(length) if packing => length.saturating_mul(batch).min(rows.iter().sum()),
-        _ => rows.iter().take(batch).sum(),
     };
-    let scored = if packing { largest } else { scored.iter().take(batch).sum() };
-    MemoryEstimate::new(model, largest, scored, settings.training.gradient_checkpointing)
+    let head_rows = if packs(settings) { rows } else { sum_of_largest(settings, prepared, scored) };
+    MemoryEstimate::new(model, rows, head_rows, settings.training.gradient_checkpointing)
+}
+
+/// Token rows of the largest micro-batch that there may be.
+fn largest_micro_batch(settings: &Settings, prepared: &Prepared) -> usize {
+    match settings.training.max_length {
+        Some(length) if packs(settings) => {
+            let all = prepared.examples.iter().map(Example::tree_rows).sum();
+            length.saturating_mul(settings.training.per_device_train_batch_size).min(all)
+        }
+        _ => sum_of_largest(settings, prepared, Example::tree_rows),
+    }
+}
+
+fn packs(settings: &Settings) -> bool {
+    settings.values.get("packing").and_then(serde_json::Value::as_bool) == Some(true)
+}
+
+/// The sum of the sizes of as many examples, the largest, as a micro-batch holds.
+fn sum_of_largest(settings: &Settings, prepared: &Prepared, size: impl Fn(&Example) -> usize) -> usize {
+    let mut sizes: Vec<usize> = prepared.examples.iter().map(size).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.iter().take(settings.training.per_device_train_batch_size).sum()
 }
 
 /// A run in progress.

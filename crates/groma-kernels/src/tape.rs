@@ -46,6 +46,7 @@ pub struct Var {
 enum Recipe {
     Activation { x: Var, kind: Activation },
     Gated { gate: Var, up: Var, kind: Activation },
+    Dropout { x: Saved, keep: f32, seed: u64 },
 }
 
 impl Recipe {
@@ -59,6 +60,12 @@ impl Recipe {
             Recipe::Gated { gate, up, kind } => {
                 let mut y = backend.scratch(gate.buffer.len());
                 backend.gated(&mut y, &gate.buffer, &up.buffer, *kind);
+                y
+            }
+            Recipe::Dropout { x, keep, seed } => {
+                let x = x.values(backend);
+                let mut y = backend.scratch(x.len());
+                backend.dropout(&mut y, &x, *keep, *seed);
                 y
             }
         }
@@ -80,9 +87,9 @@ impl Saved {
         }
     }
 
-    fn values(self, backend: &dyn Backend) -> Arc<Buffer> {
+    fn values(&self, backend: &dyn Backend) -> Arc<Buffer> {
         match self {
-            Saved::Kept(buffer) => buffer,
+            Saved::Kept(buffer) => buffer.clone(),
             Saved::Again(recipe) => Arc::new(recipe.values(backend)),
         }
     }
@@ -113,6 +120,11 @@ impl Var {
     fn made_by(self, recipe: impl FnOnce() -> Recipe) -> Self {
         let recipe = self.key.map(|_| Arc::new(recipe()));
         Var { recipe, ..self }
+    }
+
+    /// Whether a gradient flows here.
+    pub fn is_tracked(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Number of rows.
@@ -618,7 +630,8 @@ impl<'m> Tape<'m> {
     pub fn dropout(&mut self, x: &Var, keep: f32, seed: u64) -> Var {
         let mut y = self.backend.scratch(x.buffer.len());
         self.backend.dropout(&mut y, &x.buffer, keep, seed);
-        self.push(y, x.rows, x.width, x.key.is_some(), |_| Op::Dropout { x: key_of(x.key), keep, seed })
+        let y = self.push(y, x.rows, x.width, x.key.is_some(), |_| Op::Dropout { x: key_of(x.key), keep, seed });
+        y.made_by(|| Recipe::Dropout { x: Saved::of(x), keep, seed })
     }
 
     /// Applies an [`Edit`] to the listed rows (each at most once).

@@ -304,13 +304,19 @@ impl Transformer {
         }
         let recompute = pass.recompute && pass.hooks.is_none() && input.cache.is_none();
         for (layer, block) in self.model.blocks.iter().enumerate() {
-            x = match recompute {
+            x = match recompute && (x.is_tracked() || self.trains(layer)) {
                 true => self.recomputed_block(tape, layer, &x, &input, &rotaries, pass),
                 false => self.block(tape, layer, block, x, &mut input, &rotaries, pass),
             };
         }
         let x = self.norm(tape, &x, Some(&self.model.norm_final));
         Ok(pass.at(tape, 0, Site::NormFinal, x))
+    }
+
+    /// Whether any parameter of a block does.
+    fn trains(&self, layer: usize) -> bool {
+        let prefix = format!("blocks.{layer}.");
+        self.parameters.iter().any(|(_, parameter)| parameter.trainable && parameter.name.starts_with(&prefix))
     }
 
     fn recomputed_block<'m>(

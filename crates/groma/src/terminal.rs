@@ -32,7 +32,9 @@ impl Context {
         let cpu = cpu.map_err(|error| Failure::usage(error.to_string(), "unset GROMA_CPU"))?;
         let cpu = cpu.with_precision(global.precision);
         if cpu.precision() != global.precision {
-            say("this processor has no instructions for bf16; products are computed in f32 (see groma doctor)");
+            say(
+                "this processor, or GROMA_CPU, has no instructions for bf16; products are computed in f32 (see groma doctor)",
+            );
         }
         let backend: Arc<dyn Backend> = Arc::new(cpu);
         Ok(Context { json: global.json, work: Work { backend, progress, cancel, threads } })

@@ -53,7 +53,7 @@ fn rows(settings: &Settings, letters: usize) -> Prepared {
 /// The most that buffers held in two steps, and what was foretold, in bytes.
 fn peak(method: &str, given: Value, mlp: Mlp, letters: usize) -> (f64, f64) {
     let mut given = given.as_object().unwrap().clone();
-    given.insert("max_steps".into(), 2.into());
+    given.entry("max_steps").or_insert(2.into());
     let settings = settings(method, given.into());
     let prepared = rows(&settings, letters);
     let (spec, cpu) = (larger(mlp), Cpu::new());
@@ -74,6 +74,10 @@ fn the_estimate_is_within_a_fifth() {
         ("sft", checkpointing.clone(), Mlp::Gated, 300),
         ("sft", json!({"lora": {"r": 8}}), Mlp::Gated, 200),
         ("dpo", json!({}), Mlp::Gated, 200),
+        ("sft", json!({"lora": {"r": 8, "dropout": 0.1}}), Mlp::Gated, 200),
+        ("sft", json!({"lora": {"r": 48}}), Mlp::Gated, 200),
+        ("dpo", json!({"lora": {"r": 8, "dropout": 0.1}}), Mlp::Plain, 200),
+        ("dpo", json!({"per_device_train_batch_size": 1, "max_steps": 16}), Mlp::Gated, 200),
         ("dpo", checkpointing, Mlp::Gated, 200),
         ("dpo", json!({"lora": {"r": 8}, "per_device_train_batch_size": 2}), Mlp::Plain, 200),
         ("reward", json!({"per_device_train_batch_size": 4}), Mlp::Gated, 100),

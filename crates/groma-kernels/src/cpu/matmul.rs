@@ -1,8 +1,8 @@
 //! Matrix products.
 //!
 //! `C[m, n] = start + A[m, k] B[k, n]`, cut as in Goto & van de Geijn (2008, "Anatomy of high-performance matrix
-//! multiplication"): A is packed once; each task packs the panels of B that it needs and runs all of its rows of A
-//! through them. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
+//! multiplication"): A is packed once; B by the tasks, each the panels that it needs, or once for
+//! all of them where rows are cut, too. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
 //! (see [`super::tile`]).
 use super::arithmetic::Arithmetic;
 use super::pack::{Operand, Packed};

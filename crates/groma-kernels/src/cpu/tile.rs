@@ -103,13 +103,13 @@ unsafe fn run<M: MultiplyAdd, const ROWS: usize, const VECTORS: usize, const ORD
             Start::Result => {
                 for (i, row) in sums.iter_mut().enumerate() {
                     for (j, sum) in row.iter_mut().enumerate() {
-                        *sum = load(tile.c.add(i * tile.c_stride + j * lanes), count(j));
+                        *sum = load(tile.c.wrapping_add(i * tile.c_stride + j * lanes), count(j));
                     }
                 }
             }
             Start::Columns(values) => {
                 for j in 0..VECTORS {
-                    let value = load(values.add(j * lanes), count(j));
+                    let value = load(values.wrapping_add(j * lanes), count(j));
                     sums.iter_mut().for_each(|row| row[j] = value);
                 }
             }
@@ -137,7 +137,7 @@ unsafe fn run<M: MultiplyAdd, const ROWS: usize, const VECTORS: usize, const ORD
         }
         for (i, row) in sums.iter().enumerate() {
             for (j, sum) in row.iter().enumerate() {
-                let to = tile.c.add(i * tile.c_stride + j * lanes);
+                let to = tile.c.wrapping_add(i * tile.c_stride + j * lanes);
                 if count(j) >= lanes {
                     sum.store(to);
                 } else {

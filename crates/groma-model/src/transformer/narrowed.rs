@@ -13,7 +13,7 @@ const MOST: (usize, usize) = (7, 8);
 
 impl Transformer {
     /// Hidden states behind the final norm of the listed rows of `tree` (ascending, each once), `[rows.len(), hidden_size]`:
-    /// the same bits as those rows of [`Transformer::hidden`]. Past the keys and values of the last layer, nothing is
+    /// the same bits as those rows of [`Transformer::hidden`] (without dropout, whose masks go by place). Past the keys and values of the last layer, nothing is
     /// computed for other rows (unless there are hooks, which may ask for any, or hardly any other rows).
     pub fn hidden_at<'m>(
         &'m self,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use groma_hub::Settings;
-use groma_kernels::{Backend, Cpu, Precision};
+use groma_kernels::{Backend, Cpu, Level, Precision};
 use groma_run::{Machine, available_memory_bytes, free_disk_bytes};
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ fn findings(context: &Context) -> Vec<Finding> {
         Finding::ok("groma", format!("{} ({})", env!("CARGO_PKG_VERSION"), machine.system)),
         Finding::ok("cpu", format!("{cpu}, {} cores, {} threads", machine.cores, machine.threads)),
         Finding::ok("features", machine.cpu_features.join(" ")),
-        kernels(&context.work.backend.name()),
+        kernels(&Cpu::new()),
         bf16(),
         Finding::ok("gpu", "not used by this version"),
         bytes("memory", available_memory_bytes(), "close other programs, or use a smaller model or batch"),
@@ -70,11 +70,11 @@ fn findings(context: &Context) -> Vec<Finding> {
     findings
 }
 
-fn kernels(name: &str) -> Finding {
-    if name.contains("avx512") || name.contains("avx2") {
-        return Finding::ok("kernels", name);
+fn kernels(cpu: &Cpu) -> Finding {
+    if cpu.level() > Level::Portable {
+        return Finding::ok("kernels", cpu.name());
     }
-    Finding::warn("kernels", name, "this processor, or GROMA_CPU, allows no vector kernels; work will be slow")
+    Finding::warn("kernels", cpu.name(), "this processor, or GROMA_CPU, allows no vector kernels; work will be slow")
 }
 
 /// What `--precision bf16` would use.
@@ -82,7 +82,10 @@ fn bf16() -> Finding {
     let cpu = Cpu::new().with_precision(Precision::Bf16);
     match cpu.precision() {
         Precision::Bf16 => Finding::ok("bf16", format!("{} (with --precision bf16)", cpu.name())),
-        Precision::F32 => Finding::ok("bf16", "no instructions for it here; --precision bf16 computes in f32"),
+        Precision::F32 => Finding::ok(
+            "bf16",
+            "this processor, or GROMA_CPU, has no instructions for it; --precision bf16 computes in f32",
+        ),
     }
 }
 
