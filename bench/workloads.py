@@ -190,8 +190,8 @@ def dpo(bench, model):
 
 
 def mmlu_files(bench, items):
-    """The first items of each subject, and its worked examples, in a directory of their own."""
-    directory = bench.scratch / f"mmlu-{items}"
+    """The first items of each subject, and its worked examples, in a directory of their own; and how many items these are."""
+    directory, found = bench.scratch / f"mmlu-{items}", 0
     for subject in SUBJECTS:
         for split, count in (("test", items), ("dev", 5)):
             name = f"{split}/{subject}_{split}.csv"
@@ -200,12 +200,13 @@ def mmlu_files(bench, items):
             (directory / split).mkdir(parents=True, exist_ok=True)
             with open(directory / name, "w", newline="") as target:
                 csv.writer(target).writerows(rows)
-    return directory
+            found += (len(rows) - 1) * (split == "test")
+    return directory, found
 
 
 def mmlu(bench, model):
     items = bench.options.items or (10 if model == "llama" else 30)
-    data = mmlu_files(bench, items)
+    data, found = mmlu_files(bench, items)
 
     def arguments(_):
         program = bench.programs("groma", "bin", "groma")
@@ -216,9 +217,9 @@ def mmlu(bench, model):
         return python_worker(bench, f"lm-eval hf, batches of {batch_size}", "lm_eval_worker.py", model, batch_size)
 
     return Workload(
-        label=f"MMLU 5-shot, {name_of(bench, model)}, {len(SUBJECTS)} subjects x {items} items",
+        label=f"MMLU 5-shot, {name_of(bench, model)}, {len(SUBJECTS)} subjects, {found} items",
         command={"data": str(data), "subjects": SUBJECTS},
-        amount=len(SUBJECTS) * items, unit="items/s", agree=agreement.predictions, checks=1, least_rounds=2,
+        amount=found, unit="items/s", agree=agreement.predictions, checks=1, least_rounds=2,
         ours=lambda: Process("groma", arguments, mmlu_predictions, bench.options.threads),
         peers=[harness(1)], other_peers=[harness(8), harness(32), harness("auto")],
     )
