@@ -2,6 +2,7 @@
 
 use crate::Error;
 use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
+use groma_model::tree::distinct_rows;
 use groma_model::{Pass, SegmentId, TokenTree, Transformer};
 use groma_run::Seed;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ impl Forest {
         unique.dedup();
         let slot = |pair: &(u32, u32)| unique.partition_point(|other| other < pair) as u32;
         let slots = wanted.iter().map(|pairs| pairs.iter().map(slot).collect()).collect();
-        let (distinct, rows) = distinct(&unique.iter().map(|pair| pair.0).collect::<Vec<_>>());
+        let (distinct, rows) = distinct_rows(&unique.iter().map(|pair| pair.0).collect::<Vec<_>>());
         let targets = unique.iter().map(|pair| pair.1).collect();
         Forest { tree, ends, distinct, rows, targets, slots }
     }
@@ -111,7 +112,7 @@ impl Forest {
     ) -> Result<groma_kernels::Var, Error> {
         let mut pass = run.pass();
         let last: Vec<u32> = self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
-        let (distinct, places) = distinct(&last);
+        let (distinct, places) = distinct_rows(&last);
         let hidden = model.hidden_at(tape, &self.tree, &distinct, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &places);
         Ok(model.score_head(tape, &hidden)?)
@@ -162,15 +163,6 @@ impl Scored<'_> {
     pub(crate) fn backward(self, d_logp: &[f32], gradients: &mut Gradients) {
         self.tape.backward(vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }], gradients);
     }
-}
-
-/// The distinct ones of some rows, ascending, and where each row is among them.
-fn distinct(rows: &[u32]) -> (Arc<[u32]>, Arc<[u32]>) {
-    let mut distinct = rows.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let places = rows.iter().map(|row| distinct.partition_point(|other| other < row) as u32).collect();
-    (distinct.into(), places)
 }
 
 /// Row and target of each scored token.

@@ -233,7 +233,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         outputs: usize,
     );
     /// `dx += dy w`, or `dx = dy w` if the gradient is `fresh`, whatever `dx` holds.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
     fn linear_backward_input(
         &self,
         dx: &mut Buffer,
@@ -245,7 +245,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         outputs: usize,
     );
     /// `dw += dyᵀ x`, or `dw = dyᵀ x` if the gradient is `fresh`, whatever `dw` holds.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
     fn linear_backward_weight(
         &self,
         dw: &mut Buffer,

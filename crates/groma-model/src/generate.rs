@@ -13,8 +13,8 @@ use rayon::prelude::*;
 
 use crate::cache::{Cache, KvCache};
 use crate::sampling::SamplingParameters;
-use crate::transformer::{Input, Narrowed};
-use crate::tree::pack;
+use crate::transformer::Input;
+use crate::tree::{distinct_rows, pack};
 use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer};
 
 /// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
@@ -139,22 +139,18 @@ impl<'a> Batch<'a> {
         let mut cache = KvCache::new(transformer.spec(), transformer.backend().clone(), capacity);
         transformer.check_tokens(tree.tokens())?;
         let last: Vec<u32> = samples.iter().map(|s| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32).collect();
-        let mut distinct = last.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let layout = Arc::new(AttentionLayout { keys: capacity, ..tree.layout_of(&distinct) });
-        let layer = transformer.spec().layers.len().saturating_sub(1);
+        let (distinct, places) = distinct_rows(&last);
+        let layout = AttentionLayout { keys: capacity, ..tree.layout_of(&distinct) };
         let input = Input {
             ids: tree.tokens().into(),
             positions: tree.positions(),
             layout: Arc::new(AttentionLayout { keys: capacity, ..tree.layout() }),
             cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
-            narrowed: Some(Narrowed { layer, rows: distinct.as_slice().into(), layout }),
+            narrowed: Some(transformer.narrowed(distinct, layout)),
         };
         let mut tape = Tape::inference(transformer.backend().clone());
         let hidden = transformer.run(&mut tape, input, &mut pass(context))?;
-        let place = |row: &u32| distinct.partition_point(|other| other < row) as u32;
-        let hidden = tape.gather_rows(&hidden, &last.iter().map(place).collect());
+        let hidden = tape.gather_rows(&hidden, &places);
         Ok(Batch { transformer, context, prompts, tree, ends, cache, samples, hidden })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use groma_kernels::{HeadOutput, HeadWants, Tape};
 
 use crate::cache::Trunk;
+use crate::tree::distinct_rows;
 use crate::{Error, Pass, Result, TokenTree, Transformer};
 
 /// A continuation to be scored.
@@ -193,13 +194,11 @@ impl Batch<'_> {
     /// The head's results for pairs of a row and the token that it is to predict, sorted.
     fn head(&self, tree: &TokenTree, trunk: &mut Trunk, pairs: &[(u32, u32)]) -> Result<HeadOutput> {
         let transformer = self.transformer;
-        let mut rows: Vec<u32> = pairs.iter().map(|&(row, _)| row).collect();
-        rows.dedup();
-        let of_pair = pairs.iter().map(|(row, _)| rows.partition_point(|other| other < row) as u32).collect();
+        let (rows, of_pair) = distinct_rows(&pairs.iter().map(|&(row, _)| row).collect::<Vec<_>>());
         let targets: Arc<[u32]> = pairs.iter().map(|&(_, target)| target).collect();
         let mut tape = Tape::inference(transformer.backend().clone());
         let mut pass = Pass { adapter: self.options.adapter, ..Pass::default() };
-        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows.into(), &mut pass)?;
+        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &of_pair);
         let wants = HeadWants { entropy: self.options.entropy, argmax: true, mean_logit: false };
         let softcap = transformer.spec().final_softcap;

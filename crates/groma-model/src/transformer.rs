@@ -78,6 +78,17 @@ pub(crate) struct Narrowed {
 }
 
 impl Input<'_> {
+    /// All of a tree.
+    fn of(tree: &TokenTree) -> Self {
+        Input {
+            ids: tree.tokens().into(),
+            positions: tree.positions(),
+            layout: Arc::new(tree.layout()),
+            cache: None,
+            narrowed: None,
+        }
+    }
+
     fn narrowed(&self, layer: usize) -> Option<&Narrowed> {
         self.narrowed.as_ref().filter(|narrowed| narrowed.layer == layer)
     }
@@ -228,14 +239,7 @@ impl Transformer {
             hooks.check(&self.spec)?;
         }
         self.check_tokens(tree.tokens())?;
-        let input = Input {
-            ids: tree.tokens().into(),
-            positions: tree.positions(),
-            layout: Arc::new(tree.layout()),
-            cache: None,
-            narrowed: None,
-        };
-        self.run(tape, input, pass)
+        self.run(tape, Input::of(tree), pass)
     }
 
     /// The unembedding matrix `[vocab, hidden_size]`: the embedding where they are tied.

@@ -290,6 +290,15 @@ pub fn pack(sizes: &[usize], budget: usize) -> Vec<Range<usize>> {
     batches
 }
 
+/// The distinct ones of some rows, ascending, and where each row is among them.
+pub fn distinct_rows(rows: &[u32]) -> (Arc<[u32]>, Arc<[u32]>) {
+    let mut distinct = rows.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let places = rows.iter().map(|row| distinct.partition_point(|other| other < row) as u32).collect();
+    (distinct.into(), places)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

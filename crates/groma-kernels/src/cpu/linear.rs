@@ -63,7 +63,7 @@ pub(crate) fn forward(
 }
 
 /// `dx += dy w`, or `dx = dy w` if fresh.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
 pub(crate) fn backward_input(
     cpu: &Cpu,
     dx: &mut [f32],
@@ -80,7 +80,7 @@ pub(crate) fn backward_input(
 }
 
 /// `dw += dyᵀ x`, or `dw = dyᵀ x` if fresh.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
 pub(crate) fn backward_weight(
     cpu: &Cpu,
     dw: &mut [f32],

@@ -9,18 +9,26 @@ fn the_level_used_is_supported() {
     assert!(cpu.level().is_supported());
 }
 
+/// What a test of this file prints with the instructions limited.
+#[allow(clippy::expect_used, reason = "tests fail by panicking")]
+fn printed_at(level: Level, test: &str) -> String {
+    let program = std::env::current_exe().expect("the test program has a path");
+    let output = Command::new(&program)
+        .args(["--exact", &format!("level::{test}"), "--nocapture"])
+        .env("GROMA_CPU", level.name())
+        .output()
+        .expect("the test program runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}");
+    printed
+}
+
 #[test]
 fn the_environment_limits_the_level() {
-    let program = std::env::current_exe().expect("the test program has a path");
     for level in Level::ALL {
-        let output = Command::new(&program)
-            .args(["--exact", "level::the_level_used_is_supported", "--nocapture"])
-            .env("GROMA_CPU", level.name())
-            .output()
-            .expect("the test program runs");
-        let printed = String::from_utf8_lossy(&output.stdout);
         let want = format!("uses cpu {}", level.min(Level::detected()).min(Level::Avx512).name());
-        assert!(output.status.success() && printed.contains(&want), "{printed}");
+        let printed = printed_at(level, "the_level_used_is_supported");
+        assert!(printed.contains(&want), "{want} {printed}");
     }
 }
 
@@ -33,17 +41,11 @@ fn bf16_is_what_the_environment_leaves() {
 
 #[test]
 fn masked_features_are_not_used_for_bf16() {
-    let program = std::env::current_exe().expect("the test program has a path");
     for level in Level::ALL {
-        let output = Command::new(&program)
-            .args(["--exact", "level::bf16_is_what_the_environment_leaves", "--nocapture"])
-            .env("GROMA_CPU", level.name())
-            .output()
-            .expect("the test program runs");
-        let printed = String::from_utf8_lossy(&output.stdout);
         let used = level.min(Level::detected());
         let suffix = if used >= Level::Avx512Bf16 { " bf16" } else { "" };
         let want = format!("products: cpu {}{suffix}\n", used.name());
-        assert!(output.status.success() && printed.contains(&want), "{want} {printed}");
+        let printed = printed_at(level, "bf16_is_what_the_environment_leaves");
+        assert!(printed.contains(&want), "{want} {printed}");
     }
 }

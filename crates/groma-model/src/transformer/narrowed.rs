@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groma_kernels::{Tape, Var};
+use groma_kernels::{AttentionLayout, Tape, Var};
 
 use super::{Input, Narrowed, Transformer};
 use crate::cache::{Cache, Trunk};
@@ -27,14 +27,8 @@ impl Transformer {
             return Ok(tape.gather_rows(&hidden, rows));
         }
         self.check_tokens(tree.tokens())?;
-        let input = Input {
-            ids: tree.tokens().into(),
-            positions: tree.positions(),
-            layout: Arc::new(tree.layout()),
-            cache: None,
-            narrowed: self.narrowed(tree, rows, 0),
-        };
-        self.run(tape, input, pass)
+        let narrowed = Some(self.narrowed(rows.clone(), tree.layout_of(rows)));
+        self.run(tape, Input { narrowed, ..Input::of(tree) }, pass)
     }
 
     /// [`Transformer::hidden_at`] of a tree whose first rows are those of `trunk`; none of these may be asked for. Leaves
@@ -55,17 +49,15 @@ impl Transformer {
             positions: tree.positions()[above..].into(),
             layout: Arc::new(tree.layout_of(&new)),
             cache: Some(Cache::Below(trunk)),
-            narrowed: self.narrowed(tree, rows, above),
+            narrowed: Some(self.narrowed(rows.iter().map(|row| row - above as u32).collect(), tree.layout_of(rows))),
         };
         let hidden = self.run(tape, input, pass)?;
         trunk.passed();
         Ok(hidden)
     }
 
-    fn narrowed(&self, tree: &TokenTree, rows: &[u32], above: usize) -> Option<Narrowed> {
-        let layout = Arc::new(tree.layout_of(rows));
-        let rows = rows.iter().map(|row| row - above as u32).collect();
-        let layer = self.spec.layers.len().saturating_sub(1);
-        Some(Narrowed { layer, rows, layout })
+    /// The last layer goes on with `rows` of the pass alone, which see the keys of `layout`.
+    pub(crate) fn narrowed(&self, rows: Arc<[u32]>, layout: AttentionLayout) -> Narrowed {
+        Narrowed { layer: self.spec.layers.len().saturating_sub(1), rows, layout: Arc::new(layout) }
     }
 }

@@ -1,5 +1,6 @@
 //! What a model in training answered to the same prompts at step after step.
 
+use super::samples::text;
 use crate::Options;
 use crate::format;
 use crate::text::{clip, for_page};
@@ -118,14 +119,5 @@ fn one(answer: &TrainingSample) -> Markup {
     html! {
         div.answer dir="auto" { (text(&answer.text)) }
         @if answer.truncated { span.quiet { "cut off at the length limit" } }
-    }
-}
-
-fn text(text: &str) -> Markup {
-    let (shown, more) = clip(text, TEXT_CHARS);
-    html! {
-        @if shown.is_empty() { span.quiet { "(empty)" } }
-        (for_page(shown))
-        @if more { span.quiet { " … (" (format::count(text.chars().count() as u64)) " characters)" } }
     }
 }

@@ -209,7 +209,8 @@ fn side(side: &Option<Side>, name: &str, class: &str) -> Markup {
     }
 }
 
-fn text(text: &str) -> Markup {
+/// What a model wrote, or what it was given: clipped, and never markup.
+pub(super) fn text(text: &str) -> Markup {
     let (shown, more) = clip(text, TEXT_CHARS);
     html! {
         @if shown.is_empty() { span.quiet { "(empty)" } }
