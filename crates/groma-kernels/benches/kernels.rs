@@ -2,7 +2,8 @@
 //! operations, so criterion's `Gelem/s` are GFLOP/s; compare them with `peak`, and with the gemm crate on the same shapes.
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use groma_kernels::{
-    AttentionLayout, AttentionSegment, AttentionShape, Backend, Buffer, Cpu, HeadShape, HeadWants, NormKind, NormShape,
+    AttentionLayout, AttentionSegment, AttentionShape, Backend, Buffer, Cpu, HeadShape, HeadWants, KeyOrder, NormKind,
+    NormShape,
 };
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -161,7 +162,15 @@ fn decode(criterion: &mut Criterion) {
 
 fn attention(criterion: &mut Criterion) {
     let cpu = Cpu::new();
-    let shape = AttentionShape { heads: 8, kv_heads: 4, head_dim: 64, scale: 0.125, softcap: None, window: None };
+    let shape = AttentionShape {
+        heads: 8,
+        kv_heads: 4,
+        head_dim: 64,
+        scale: 0.125,
+        softcap: None,
+        window: None,
+        key_order: KeyOrder::Rows,
+    };
     for (sequences, len) in [(8, 256), (1, 2048)] {
         let rows = sequences * len;
         let segment =

@@ -71,6 +71,25 @@ pub struct AttentionShape {
     pub softcap: Option<f32>,
     /// A query at position `p` sees keys at positions `> p - window`.
     pub window: Option<usize>,
+    /// How keys and values lie in their buffers.
+    pub key_order: KeyOrder,
+}
+
+/// Keys of a panel of [`KeyOrder::Cached`].
+pub const KEY_PANEL: usize = 32;
+
+/// How keys and values lie in their buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyOrder {
+    /// Row after row, `kv_heads * head_dim` values each.
+    #[default]
+    Rows,
+    /// As a cache keeps them that is read at every step, and [`Backend::cache_rows`] writes them. Keys in panels of
+    /// [`KEY_PANEL`] rows, each turned, as products read them: element `d` (of all heads) of row `r` at
+    /// `(r / KEY_PANEL * width + d) * KEY_PANEL + r % KEY_PANEL`. Values head by head: element `d` of row `r` of head `h` at
+    /// `(h * rows + r) * head_dim + d`. The rows are a multiple of `KEY_PANEL`, and the last panel is never used. For
+    /// forward passes only.
+    Cached,
 }
 
 /// The elementwise non-linearities of the supported families.
@@ -387,6 +406,16 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn gather_rows_backward(&self, dx: &mut Buffer, dy: &Buffer, index: &[u32], width: usize);
     /// `dst[index[i]] = src[i]`, rows of `width`; fills a key/value cache.
     fn scatter_rows(&self, dst: &mut Buffer, src: &Buffer, index: &[u32], width: usize);
+    /// Writes rows `index` of a cache in [`KeyOrder::Cached`]; k and v `[index.len(), kv_heads * head_dim]`.
+    fn cache_rows(
+        &self,
+        keys: &mut Buffer,
+        values: &mut Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        index: &[u32],
+        kv_heads: usize,
+    );
     /// `y = x * mask / keep`, where element `i`'s mask is drawn from `(seed, i)` alone with probability `keep`.
     /// The backward pass calls it again on the gradient with the same seed.
     fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64);

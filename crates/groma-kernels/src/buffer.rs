@@ -63,7 +63,8 @@ impl Buffer {
     /// The first [`linear`](crate::Backend::linear) then leaves a packed copy of the size of the buffer (each row count
     /// rounded up to a multiple of 32), and the first
     /// [`linear_backward_input`](crate::Backend::linear_backward_input) another: inference holds the weight twice,
-    /// training through it three times (in bf16 a copy is half as large; only products of the first precision use it).
+    /// training through it three times (a copy is half as large in bf16, and in f32 where all values are exact in bf16, as
+    /// most published checkpoints' are; only products of the first precision use it).
     /// Writing through [`Buffer::host_mut`] drops the copies. Results are the same to the bit, frozen or not.
     pub fn freeze(&mut self) {
         if self.frozen.is_none() {

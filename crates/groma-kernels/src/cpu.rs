@@ -22,6 +22,7 @@ mod precision;
 mod rotary;
 mod rows;
 pub(crate) mod simd;
+mod team;
 mod tile;
 
 use crate::layout::AttentionLayout;
@@ -32,9 +33,11 @@ use crate::{
 };
 use arithmetic::Arithmetic;
 pub use level::Level;
+pub use parallel::for_each_mut;
 pub use precision::Precision;
 use rows::Columns;
 use std::sync::Arc;
+pub use team::together;
 
 /// Kernels for the host processor, on the threads of the current rayon pool.
 ///
@@ -357,6 +360,19 @@ impl Backend for Cpu {
 
     fn scatter_rows(&self, dst: &mut Buffer, src: &Buffer, index: &[u32], width: usize) {
         rows::scatter(dst.host_mut(), src.host(), index, width);
+    }
+
+    fn cache_rows(
+        &self,
+        keys: &mut Buffer,
+        values: &mut Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        index: &[u32],
+        kv_heads: usize,
+    ) {
+        rows::cache_keys(keys.host_mut(), k.host(), index);
+        rows::cache_values(values.host_mut(), v.host(), index, kv_heads);
     }
 
     fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64) {

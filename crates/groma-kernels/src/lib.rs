@@ -10,7 +10,7 @@ mod pool;
 mod tape;
 pub use backend::*;
 pub use buffer::Buffer;
-pub use cpu::{Cpu, Level, Precision};
+pub use cpu::{Cpu, Level, Precision, for_each_mut, together};
 pub use error::Error;
 pub use layout::{AttentionLayout, AttentionSegment, KeySpan};
 pub use pool::MemoryUse;

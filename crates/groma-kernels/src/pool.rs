@@ -142,6 +142,9 @@ impl Pool {
     /// A block of at least `len` values with unspecified contents. One up to a quarter larger than needed is used again
     /// before a new one is made: batches differ in length, and fresh memory has to be cleared by the operating system.
     pub(crate) fn take(&self, len: usize) -> Block {
+        if len == 0 {
+            return Block::default();
+        }
         let capacity = size_class(len);
         let mut evicted = Vec::new();
         let reused = {

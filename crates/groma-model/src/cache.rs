@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groma_kernels::{Backend, Var};
+use groma_kernels::{Backend, KEY_PANEL, KeyOrder, Var};
 
 use crate::Spec;
 
@@ -23,34 +23,50 @@ impl Cache<'_> {
             Cache::Below(trunk) => trunk.write(layer, k, v),
         }
     }
+
+    /// How the keys lie that [`Cache::write`] returns.
+    pub(crate) fn key_order(&self) -> KeyOrder {
+        match self {
+            Cache::Rows(..) => KeyOrder::Cached,
+            Cache::Below(_) => KeyOrder::Rows,
+        }
+    }
 }
 
 /// Keys and values of every layer for up to `capacity` tokens, in rows that the owner hands out.
 ///
 /// A row belongs to a token of some path; which rows a query sees is said by its attention layout. So one prompt's rows
-/// serve any number of continuations.
+/// serve any number of continuations. They lie as every step reads them,
+/// see [`KeyOrder::Cached`].
 #[derive(Debug)]
 pub(crate) struct KvCache {
     backend: Arc<dyn Backend>,
-    /// Per layer: keys, values; `[capacity, kv_heads * head_dim]`.
+    /// Per layer: keys, values; `[rows, kv_heads * head_dim]`.
     layers: Vec<(Var, Var)>,
+    rows: usize,
+    kv_heads: usize,
 }
 
 impl KvCache {
     /// An empty cache for the model of `spec`.
     pub(crate) fn new(spec: &Spec, backend: Arc<dyn Backend>, capacity: usize) -> Self {
         let width = spec.kv_heads * spec.head_dim;
-        let part = || Var::constant(backend.zeros(capacity * width), capacity, width);
+        // Whole panels of keys, and the unused one that their order asks for.
+        let rows = capacity.next_multiple_of(KEY_PANEL) + KEY_PANEL;
+        let part = || Var::constant(backend.zeros(rows * width), rows, width);
         let layers = spec.layers.iter().map(|_| (part(), part())).collect();
-        KvCache { backend, layers }
+        KvCache { backend, layers, rows, kv_heads: spec.kv_heads }
+    }
+
+    /// Rows of the keys and values that [`Cache::write`] returns.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
     }
 
     /// Writes the keys and values of new tokens into `rows` of a layer, and returns the whole layer.
     fn write(&mut self, layer: usize, rows: &[u32], k: &Var, v: &Var) -> (Var, Var) {
         let (keys, values) = &mut self.layers[layer];
-        for (part, new) in [(&mut *keys, k), (&mut *values, v)] {
-            part.scatter_rows(&*self.backend, rows, new);
-        }
+        Var::cache_rows((keys, values), &*self.backend, rows, (k, v), self.kv_heads);
         (keys.clone(), values.clone())
     }
 }

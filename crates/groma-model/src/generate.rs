@@ -7,9 +7,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use groma_kernels::{AttentionLayout, AttentionSegment, KeySpan, Tape, Var};
+use groma_kernels::{AttentionLayout, AttentionSegment, KEY_PANEL, KeySpan, Tape, Var, for_each_mut, together};
 use groma_run::Seed;
-use rayon::prelude::*;
 
 use crate::cache::{Cache, KvCache};
 use crate::sampling::SamplingParameters;
@@ -99,7 +98,8 @@ pub fn generate(
     let sizes: Vec<usize> = prompts.iter().map(rows_per_prompt).collect();
     let mut generations = Vec::with_capacity(prompts.len());
     for range in pack(&sizes, BATCH_ROWS) {
-        generations.extend(Batch::prefill(transformer, &prompts[range], context)?.run(progress)?);
+        let batch = Batch::prefill(transformer, &prompts[range], context)?;
+        generations.extend(together(|| batch.run(progress))?);
     }
     Ok(generations)
 }
@@ -130,7 +130,9 @@ impl<'a> Batch<'a> {
         for (prompt, p) in prompts.iter().enumerate() {
             let room = transformer.spec().max_positions.saturating_sub(p.ids.len());
             for i in 0..context.parameters.samples {
-                let rows = capacity..capacity + context.parameters.max_new_tokens.min(room + 1);
+                // A row lies in its panel of keys where its position lies in a block of the attention's.
+                let start = (capacity..).find(|row| row % KEY_PANEL == p.ids.len() % KEY_PANEL).unwrap_or(capacity);
+                let rows = start..start + context.parameters.max_new_tokens.min(room + 1);
                 capacity = rows.end;
                 let seed = p.seed.index(i as u64);
                 samples.push(Sample { prompt, rows, ids: vec![], logps: vec![], seed, finish: None, text_end: None });
@@ -140,11 +142,12 @@ impl<'a> Batch<'a> {
         transformer.check_tokens(tree.tokens())?;
         let last: Vec<u32> = samples.iter().map(|s| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32).collect();
         let (distinct, places) = distinct_rows(&last);
-        let layout = AttentionLayout { keys: capacity, ..tree.layout_of(&distinct) };
+        let keys = cache.rows();
+        let layout = AttentionLayout { keys, ..tree.layout_of(&distinct) };
         let input = Input {
             ids: tree.tokens().into(),
             positions: tree.positions(),
-            layout: Arc::new(AttentionLayout { keys: capacity, ..tree.layout() }),
+            layout: Arc::new(AttentionLayout { keys, ..tree.layout() }),
             cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
             narrowed: Some(transformer.narrowed(distinct, layout)),
         };
@@ -175,9 +178,10 @@ impl<'a> Batch<'a> {
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let rows = logits.par_chunks_exact(vocab).zip(&log_sum_exps);
-        chosen.par_iter_mut().zip(rows).for_each(|(sample, (logits, log_sum_exp))| {
-            sample.choose(&prompts[sample.prompt].ids, (logits, *log_sum_exp), context, limit);
+        let (logits, work) = (logits.buffer().host(), vocab * chosen.len());
+        for_each_mut(&mut chosen, work, |row, sample| {
+            let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
+            sample.choose(&prompts[sample.prompt].ids, distribution, context, limit);
         });
         Ok(())
     }
@@ -192,7 +196,7 @@ impl<'a> Batch<'a> {
         let layout = AttentionLayout {
             trees: std::iter::once(0..segments.len()).collect(),
             queries: segments.len(),
-            keys: self.samples.last().map_or(0, |s| s.rows.end).max(self.tree.len()),
+            keys: self.cache.rows(),
             segments,
         };
         let rows = layout.segments.iter().map(|s| s.key_start as u32).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use groma_kernels::{
-    AttentionLayout, AttentionShape, Backend, Columns, NormParameters, ParameterId, RotaryTable, Tape, Var,
+    AttentionLayout, AttentionShape, Backend, Columns, KeyOrder, NormParameters, ParameterId, RotaryTable, Tape, Var,
 };
 use groma_run::Seed;
 
@@ -265,20 +265,22 @@ impl Transformer {
 
     /// Logits `[rows, vocab]` for hidden states, the final cap applied; for short inputs and for looking inside.
     pub fn logits(&self, hidden: &Var) -> Result<Vec<f32>> {
-        let mut tape = Tape::inference(self.backend.clone());
-        let logits = tape.linear(hidden, &self.unembed()?, None);
-        let mut logits = self.backend.download(logits.buffer());
-        if let Some(cap) = self.spec.final_softcap {
-            logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
-        }
-        Ok(logits)
+        Ok(self.backend.download(self.logits_var(hidden)?.buffer()))
     }
 
     /// Logits `[rows, vocab]` for hidden states, and the log-sum-exp of each row.
-    pub(crate) fn distributions(&self, hidden: &Var) -> Result<(Vec<f32>, Vec<f32>)> {
-        let logits = self.logits(hidden)?;
-        let sums = self.backend.log_sum_exp(&self.backend.upload(&logits), self.spec.vocab_size);
+    pub(crate) fn distributions(&self, hidden: &Var) -> Result<(Var, Vec<f32>)> {
+        let logits = self.logits_var(hidden)?;
+        let sums = self.backend.log_sum_exp(logits.buffer(), self.spec.vocab_size);
         Ok((logits, sums))
+    }
+
+    fn logits_var(&self, hidden: &Var) -> Result<Var> {
+        let mut tape = Tape::inference(self.backend.clone());
+        let logits = tape.linear(hidden, &self.unembed()?, None);
+        let Some(cap) = self.spec.final_softcap else { return Ok(logits) };
+        let capped: Vec<f32> = logits.buffer().host().iter().map(|x| cap * (x / cap).tanh()).collect();
+        Ok(Var::constant(self.backend.upload(&capped), logits.rows(), logits.width()))
     }
 
     /// Checks ids against the vocabulary, so that no kernel reads beyond the embedding.
@@ -412,7 +414,8 @@ impl Transformer {
             None => (q, &input.layout),
             Some(narrowed) => (tape.gather_rows(&q, &narrowed.rows), &narrowed.layout),
         };
-        let shape = self.attention_shape(layer);
+        let key_order = input.cache.as_ref().map_or(KeyOrder::Rows, Cache::key_order);
+        let shape = AttentionShape { key_order, ..self.attention_shape(layer) };
         if pass.wants(layer, Site::Pattern) {
             let pattern = tape.attention_pattern(&q, &k, layout, shape);
             pass.at(tape, layer, Site::Pattern, pattern);
@@ -430,6 +433,7 @@ impl Transformer {
             scale: self.spec.attention_scale,
             softcap: self.spec.attention_softcap,
             window: self.spec.layers[layer].window,
+            key_order: KeyOrder::Rows,
         }
     }
 

@@ -1,5 +1,5 @@
 //! How products are computed: on what unit, in which numbers, from which order of operands.
-use super::pack::{Operand, pack_panel};
+use super::pack::{Operand, are_bf16, pack_halves, pack_panel};
 use super::tile::{self, Order, TileFunction};
 use super::{Level, Precision};
 #[cfg(target_arch = "x86_64")]
@@ -14,6 +14,8 @@ use std::ops::Range;
 pub(crate) enum Arithmetic {
     /// f32, on vectors.
     F32(Level),
+    /// The same, with a B whose values are exact in bf16 and packed so: half as much to read, the same bits.
+    F32Halved(Level),
     /// bf16 in pairs, on vectors of AVX-512.
     #[cfg(target_arch = "x86_64")]
     Bf16,
@@ -39,13 +41,26 @@ impl Arithmetic {
 
     /// The numbers that operands are rounded to.
     pub(crate) fn precision(self) -> Precision {
-        if matches!(self, Arithmetic::F32(_)) { Precision::F32 } else { Precision::Bf16 }
+        if matches!(self, Arithmetic::F32(_) | Arithmetic::F32Halved(_)) { Precision::F32 } else { Precision::Bf16 }
+    }
+
+    /// How a weight of these values is best kept packed.
+    pub(crate) fn for_weight(self, values: &[f32]) -> Self {
+        match self {
+            Arithmetic::F32(level) if are_bf16(values) => Arithmetic::F32Halved(level),
+            _ => self,
+        }
+    }
+
+    /// Whether a B packed for `other` serves.
+    pub(crate) fn takes(self, other: Self) -> bool {
+        self == other || matches!((self, other), (Arithmetic::F32(a), Arithmetic::F32Halved(b)) if a == b)
     }
 
     /// Inner indices in a step.
     pub(crate) fn step(self) -> usize {
         match self {
-            Arithmetic::F32(_) => 1,
+            Arithmetic::F32(_) | Arithmetic::F32Halved(_) => 1,
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 2,
             #[cfg(target_arch = "x86_64")]
@@ -56,7 +71,7 @@ impl Arithmetic {
     /// Most rows of a tile.
     pub(crate) fn tile_rows(self) -> usize {
         match self {
-            Arithmetic::F32(level) => level.tile_rows(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.tile_rows(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16.len(),
             #[cfg(target_arch = "x86_64")]
@@ -67,7 +82,7 @@ impl Arithmetic {
     /// Most columns of a tile.
     pub(crate) fn tile_columns(self) -> usize {
         match self {
-            Arithmetic::F32(level) => level.tile_columns(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.tile_columns(),
             #[cfg(target_arch = "x86_64")]
             _ => 32,
         }
@@ -76,7 +91,7 @@ impl Arithmetic {
     /// Words of a panel of A for each step.
     pub(crate) fn left_words(self) -> usize {
         match self {
-            Arithmetic::F32(level) => level.padded_rows(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.padded_rows(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 16,
             #[cfg(target_arch = "x86_64")]
@@ -88,6 +103,7 @@ impl Arithmetic {
     pub(crate) fn right_words(self) -> usize {
         match self {
             Arithmetic::F32(level) => level.tile_columns(),
+            Arithmetic::F32Halved(level) => level.lanes(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 32,
             #[cfg(target_arch = "x86_64")]
@@ -98,7 +114,9 @@ impl Arithmetic {
     /// Packs a panel of A: some rows, at most [`Self::tile_rows`], and inner indices from the start of a step on.
     pub(crate) fn pack_left(self, panel: &mut [f32], source: Operand<'_>, rows: Range<usize>, k: Range<usize>) {
         match self {
-            Arithmetic::F32(level) => pack_panel(level, panel, source, rows, k, level.padded_rows()),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => {
+                pack_panel(level, panel, source, rows, k, level.padded_rows());
+            }
             // SAFETY: there is bf16 arithmetic only where the processor has AVX-512 BF16 (`Level`, and the tests' check).
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => unsafe { bf16::pack(panel, source, rows, k, 16, WordOrder::Pairs) },
@@ -112,6 +130,7 @@ impl Arithmetic {
     pub(crate) fn pack_right(self, panel: &mut [f32], source: Operand<'_>, columns: Range<usize>, k: Range<usize>) {
         match self {
             Arithmetic::F32(level) => pack_panel(level, panel, source, columns, k, level.tile_columns()),
+            Arithmetic::F32Halved(level) => pack_halves(level, panel, source, columns, k),
             // SAFETY: as in `pack_left`.
             #[cfg(target_arch = "x86_64")]
             _ => unsafe { bf16::pack(panel, source, columns, k, 32, WordOrder::Pairs) },
@@ -122,6 +141,7 @@ impl Arithmetic {
     pub(crate) fn tile(self, rows: usize, columns: usize) -> TileFunction {
         match self {
             Arithmetic::F32(level) => level.tile(Order::Packed, rows, columns),
+            Arithmetic::F32Halved(level) => level.halved_tile(rows, columns),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16[rows - 1][usize::from(columns > 16)],
             #[cfg(target_arch = "x86_64")]
@@ -135,6 +155,7 @@ impl Arithmetic {
     pub(crate) fn wide_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
         match self {
             Arithmetic::F32(level) => level.wide_tile(rows),
+            Arithmetic::F32Halved(level) => level.wide_halved_tile(rows),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16_WIDE.get(rows - 1).copied(),
             #[cfg(target_arch = "x86_64")]

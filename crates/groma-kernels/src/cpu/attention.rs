@@ -13,7 +13,7 @@ mod scores;
 
 use super::Cpu;
 use super::tile::{Order, Start, Tile};
-use crate::{AttentionLayout, AttentionShape};
+use crate::{AttentionLayout, AttentionShape, KEY_PANEL, KeyOrder};
 pub(crate) use backward::{Output, backward};
 pub(crate) use forward::forward;
 pub(crate) use pattern::pattern;
@@ -73,6 +73,7 @@ fn check(call: &Call<'_>, out: usize, lse: usize) {
     assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "key heads do not divide the heads");
     assert!(call.q.len() == queries * heads * head_dim && out == call.q.len() && lse == queries * heads);
     assert!(call.k.len() == keys * kv_heads * head_dim && call.v.len() == call.k.len());
+    assert!(call.shape.key_order == KeyOrder::Rows || keys.is_multiple_of(KEY_PANEL));
 }
 
 /// Where the operands of a small product lie; see [`Tile`].

@@ -1,6 +1,6 @@
 //! Elementwise kernels: the loop that all share, and the plain ones.
 use super::Level;
-use super::parallel::{SharedMut, for_each};
+use super::parallel::{SharedMut, collect, for_each};
 use super::simd::{Vector, multiversion};
 
 /// Elements that a task handles; a multiple of every vector's length.
@@ -119,8 +119,8 @@ pub(crate) fn scale(level: Level, y: &mut [f32], x: &[f32], factor: f32) {
 
 /// Sum of squares in f64: chunks in parallel, their sums added in order.
 pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
-    use rayon::prelude::*;
-    let chunk = |x: &[f32]| {
+    let chunk = |index: usize| {
+        let x = &x[index * CHUNK..x.len().min((index + 1) * CHUNK)];
         let mut lanes = [0.0f64; 8];
         let mut parts = x.chunks_exact(8);
         for part in &mut parts {
@@ -128,8 +128,5 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
         }
         lanes.iter().sum::<f64>() + parts.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
     };
-    if !super::parallel::is_worth(x.len()) {
-        return x.chunks(CHUNK).map(chunk).sum();
-    }
-    x.par_chunks(CHUNK).map(chunk).collect::<Vec<f64>>().into_iter().sum()
+    collect(x.len().div_ceil(CHUNK), x.len(), 0.0, chunk).into_iter().sum()
 }

@@ -3,7 +3,7 @@ use super::linear;
 use super::math::{exp, tanh};
 use super::matmul::{Initial, Right, Size, multiply};
 use super::pack::Operand;
-use super::parallel::{SharedMut, for_each};
+use super::parallel::{SharedMut, collect, for_each};
 use super::simd::{Vector, multiversion};
 use super::{Cpu, Level};
 use crate::pool::Lease;
@@ -248,7 +248,7 @@ fn are_final(shape: &HeadShape) -> bool {
 pub(crate) fn log_sum_exp(level: Level, x: &[f32], width: usize) -> Vec<f32> {
     let shape = HeadShape { rows: 1, width: 0, vocab: width, softcap: None, temperature: 1.0 };
     let rows = x.len() / width.max(1);
-    rayon_map(rows, x.len() * 8, |row| {
+    collect(rows, x.len() * 8, 0.0, |row| {
         let mut block = [0.0; BLOCK];
         let mut sums = Sums::NONE;
         for values in x[row * width..][..width].chunks(BLOCK) {
@@ -277,7 +277,7 @@ pub(crate) fn forward(
         let raw = place.values();
         logits(cpu, &part, hidden, unembed, shape, raw);
         let shared = SharedMut::new(raw);
-        let next = rayon_map(part.rows, part.rows * part.tokens * 8, |row| {
+        let next = collect(part.rows, part.rows * part.tokens * 8, Sums::NONE, |row| {
             // SAFETY: each task has its own row.
             let logits = unsafe { shared.slice(row * part.tokens, part.tokens) };
             row_sums(cpu, logits, part.first_token, targets[part.first_row + row] as usize, wants, &shape)
@@ -293,16 +293,6 @@ pub(crate) fn forward(
         entropy: collect(wants.entropy, Sums::entropy),
         mean_logit: sums.iter().filter(|_| wants.mean_logit).map(|s| (s.total / shape.vocab as f64) as f32).collect(),
         argmax: sums.iter().filter(|_| wants.argmax).map(|sums| sums.argmax).collect(),
-    }
-}
-
-/// The results of `task` for each index, in order.
-fn rayon_map<T: Send>(count: usize, work: usize, task: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
-    use rayon::prelude::*;
-    if super::parallel::is_worth(work) {
-        (0..count).into_par_iter().map(task).collect()
-    } else {
-        (0..count).map(task).collect()
     }
 }
 

@@ -34,7 +34,8 @@ fn packed<'a>(
     let copy = copy?;
     if copy.get().is_none() {
         // Two threads may both pack; one copy stays. Waiting inside `get_or_init` could deadlock, as packing runs on the pool.
-        let _second = copy.set(Packed::new(cpu.arithmetic, &cpu.pool, source, columns, 0..inner));
+        let arithmetic = cpu.arithmetic.for_weight(source.data);
+        let _second = copy.set(Packed::new(arithmetic, &cpu.pool, source, columns, 0..inner));
     }
     copy.get().filter(|packed| packed.fits(cpu.arithmetic, columns, inner))
 }

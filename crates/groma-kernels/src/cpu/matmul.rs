@@ -97,13 +97,17 @@ pub(crate) fn multiply(
     let Size { m, n, k } = size;
     assert!(c.len() == m * n, "the result has another shape");
     a.check(m, k);
-    match b {
-        Right::Plain(b) => b.check(n, k),
+    let arithmetic = match b {
+        Right::Plain(b) => {
+            b.check(n, k);
+            arithmetic
+        }
         Right::Packed { packed, panel, inner } => {
             assert!(inner.is_multiple_of(arithmetic.step()), "a packed operand is used from within a step on");
             packed.check(arithmetic, panel, n, inner + k);
+            packed.arithmetic()
         }
-    }
+    };
     if let Initial::Bias(bias) = initial {
         assert!(bias.len() == n, "the bias has another width");
     }

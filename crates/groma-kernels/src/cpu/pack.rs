@@ -2,6 +2,7 @@
 //!
 //! A is cut into panels of a few rows, B into panels of [`Level::tile_columns`] columns; in a panel, the elements of one
 //! `k` lie side by side.
+use super::Level;
 use super::arithmetic::Arithmetic;
 use super::parallel::{SharedMut, for_each};
 use super::simd::{Vector, multiversion};
@@ -91,6 +92,36 @@ multiversion! {
     pub(crate) fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
 }
 
+/// Whether all values are exact in bf16: the lower halves of their bits are 0.
+pub(crate) fn are_bf16(values: &[f32]) -> bool {
+    values.chunks(4096).all(|chunk| chunk.iter().fold(0, |bits, value| bits | value.to_bits()) & 0xffff == 0)
+}
+
+/// Packs one panel of B whose values are exact in bf16: word `j` of a step holds column `j` in its lower half, and column
+/// `lanes + j` in its upper.
+pub(crate) fn pack_halves(
+    level: Level,
+    panel: &mut [f32],
+    source: Operand<'_>,
+    columns: Range<usize>,
+    k: Range<usize>,
+) {
+    const DEPTH: usize = 32;
+    const WIDEST: usize = 32;
+    let (width, lanes) = (level.tile_columns(), level.lanes());
+    let mut whole = [0.0; DEPTH * WIDEST];
+    for (start, words) in k.clone().step_by(DEPTH).zip(panel.chunks_mut(DEPTH * lanes)) {
+        let some = start..k.end.min(start + DEPTH);
+        pack_panel(level, &mut whole, source, columns.clone(), some, width);
+        for (values, words) in whole.chunks_exact(width).zip(words.chunks_exact_mut(lanes)) {
+            let (low, high) = values.split_at(lanes);
+            for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+                *word = f32::from_bits(low.to_bits() >> 16 | high.to_bits());
+            }
+        }
+    }
+}
+
 /// The whole of an operand as packed B.
 #[derive(Debug)]
 pub(crate) struct Packed {
@@ -123,16 +154,21 @@ impl Packed {
         Self { words, arithmetic, columns, inner }
     }
 
+    /// How products with it are computed.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     /// Whether it was made for products of this shape, computed so.
     pub(crate) fn fits(&self, arithmetic: Arithmetic, columns: usize, inner: usize) -> bool {
-        (self.arithmetic, self.columns, self.inner) == (arithmetic, columns, inner)
+        arithmetic.takes(self.arithmetic) && (self.columns, self.inner) == (columns, inner)
     }
 
     /// Panics unless there are so many columns from a panel on, and so many inner indices.
     pub(crate) fn check(&self, arithmetic: Arithmetic, panel: usize, columns: usize, inner_end: usize) {
         let end = panel * arithmetic.tile_columns() + columns;
         assert!(
-            self.arithmetic == arithmetic && end <= self.columns && inner_end <= self.inner,
+            arithmetic.takes(self.arithmetic) && end <= self.columns && inner_end <= self.inner,
             "a packed operand has another shape"
         );
     }

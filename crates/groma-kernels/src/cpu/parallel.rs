@@ -1,5 +1,6 @@
 //! Work split over threads so that results cannot depend on their number: tasks are cut by fixed rules, and no two write
 //! to the same place.
+use super::team;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
@@ -15,11 +16,33 @@ pub(crate) fn is_worth(work: usize) -> bool {
 
 /// Runs `task` for each index below `tasks`, of `work` elementary operations in all.
 pub(crate) fn for_each(tasks: usize, work: usize, task: impl Fn(usize) + Sync + Send) {
-    if tasks > 1 && is_worth(work) {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-    } else {
+    if tasks < 2 || !is_worth(work) {
         (0..tasks).for_each(task);
+    } else if !team::share(tasks, &task) {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     }
+}
+
+/// What `task` returns for each index below `tasks`, in order; `blank` is any value.
+pub(crate) fn collect<T: Copy + Send>(
+    tasks: usize,
+    work: usize,
+    blank: T,
+    task: impl Fn(usize) -> T + Sync + Send,
+) -> Vec<T> {
+    let mut results = vec![blank; tasks];
+    let shared = SharedMut::new(&mut results);
+    // SAFETY: each task has its own element.
+    for_each(tasks, work, |index| unsafe { shared.slice(index, 1) }[0] = task(index));
+    results
+}
+
+/// Gives each item, with its index, to `task`: on the threads that kernels run on (see [`super::together`]), if all of it
+/// takes `work` elementary operations and that is worth it.
+pub fn for_each_mut<T: Send>(items: &mut [T], work: usize, task: impl Fn(usize, &mut T) + Sync + Send) {
+    let (len, items) = (items.len(), SharedMut::new(items));
+    // SAFETY: each task has its own item.
+    for_each(len, work, |index| task(index, &mut unsafe { items.slice(index, 1) }[0]));
 }
 
 /// Rows of `width` that one task handles.
@@ -34,43 +57,44 @@ pub(crate) fn for_rows(y: &mut [f32], width: usize, cost: usize, task: impl Fn(u
         return;
     }
     let rows = rows_per_chunk(width);
-    let work = y.len() * cost;
-    if is_worth(work) && y.len() > rows * width {
-        y.par_chunks_mut(rows * width).enumerate().for_each(|(index, chunk)| task(index * rows, chunk));
-    } else {
-        y.chunks_mut(rows * width).enumerate().for_each(|(index, chunk)| task(index * rows, chunk));
-    }
+    let (len, chunk) = (y.len(), rows * width);
+    let shared = SharedMut::new(y);
+    for_each(len.div_ceil(chunk), len * cost, |index| {
+        // SAFETY: each task has its own chunk.
+        let chunk = unsafe { shared.slice(index * chunk, chunk.min(len - index * chunk)) };
+        task(index * rows, chunk);
+    });
 }
 
 /// A slice that several tasks write to, each to its own elements.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SharedMut<'a> {
-    data: *mut f32,
+pub(crate) struct SharedMut<'a, T = f32> {
+    data: *mut T,
     len: usize,
-    borrow: PhantomData<&'a mut [f32]>,
+    borrow: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it is a mutable slice whose users promise, at each `slice`, not to overlap.
-unsafe impl Send for SharedMut<'_> {}
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedMut<'_> {}
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
-impl<'a> SharedMut<'a> {
+impl<'a, T> SharedMut<'a, T> {
     /// Shares `values` for as long as they are borrowed.
-    pub(crate) fn new(values: &'a mut [f32]) -> Self {
+    pub(crate) fn new(values: &'a mut [T]) -> Self {
         Self { data: values.as_mut_ptr(), len: values.len(), borrow: PhantomData }
     }
 
     /// A pointer to the element at `start`, of which `len` elements may be used.
     ///
     /// Panics if that reaches beyond the end.
-    pub(crate) fn pointer(&self, start: usize, len: usize) -> *mut f32 {
+    pub(crate) fn pointer(&self, start: usize, len: usize) -> *mut T {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a task reaches beyond its slice");
         self.data.wrapping_add(start)
     }
 
     /// Where the element at `start` would be, for prefetching.
-    pub(crate) fn hint(&self, start: usize) -> *const f32 {
+    pub(crate) fn hint(&self, start: usize) -> *const T {
         self.data.wrapping_add(start)
     }
 
@@ -79,7 +103,7 @@ impl<'a> SharedMut<'a> {
     /// # Safety
     /// While the result lives, nobody else may use any of these elements.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [T] {
         let pointer = self.pointer(start, len);
         // SAFETY: inside the borrowed slice (checked above), and used by nobody else (the caller's promise).
         unsafe { std::slice::from_raw_parts_mut(pointer, len) }

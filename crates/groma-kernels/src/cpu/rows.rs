@@ -1,5 +1,6 @@
 //! Kernels that move rows and columns: embedding, gathering, splitting of fused projections, sums over rows.
 use super::parallel::{SharedMut, for_each, for_rows};
+use crate::KEY_PANEL;
 
 /// `y[i] = x[index[i]]`, rows of `width`.
 pub(crate) fn gather(y: &mut [f32], x: &[f32], index: &[u32], width: usize) {
@@ -79,5 +80,26 @@ pub(crate) fn sum_rows(db: &mut [f32], dy: &[f32]) {
 pub(crate) fn scatter(dst: &mut [f32], src: &[f32], index: &[u32], width: usize) {
     for (row, &at) in src.chunks_exact(width).zip(index) {
         dst[at as usize * width..][..width].copy_from_slice(row);
+    }
+}
+
+/// Writes rows of keys into turned panels; see [`crate::KeyOrder::Cached`].
+pub(crate) fn cache_keys(keys: &mut [f32], rows: &[f32], index: &[u32]) {
+    let width = rows.len() / index.len().max(1);
+    for (row, &at) in rows.chunks_exact(width.max(1)).zip(index) {
+        let (panel, lane) = (at as usize / KEY_PANEL, at as usize % KEY_PANEL);
+        let panel = &mut keys[panel * KEY_PANEL * width..][..KEY_PANEL * width];
+        panel.chunks_exact_mut(KEY_PANEL).zip(row).for_each(|(to, value)| to[lane] = *value);
+    }
+}
+
+/// Writes rows of values head by head.
+pub(crate) fn cache_values(values: &mut [f32], rows: &[f32], index: &[u32], kv_heads: usize) {
+    let width = rows.len() / index.len().max(1);
+    let (dim, capacity) = (width / kv_heads, values.len() / width.max(1));
+    for (row, &at) in rows.chunks_exact(width.max(1)).zip(index) {
+        for (head, value) in row.chunks_exact(dim.max(1)).enumerate() {
+            values[(head * capacity + at as usize) * dim..][..dim].copy_from_slice(value);
+        }
     }
 }

@@ -59,6 +59,10 @@ pub(crate) trait Vector: Copy {
     fn power_of_two(self) -> Self;
     /// `then` where `self < other`, else `otherwise`; `otherwise` if either is NaN.
     fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self;
+    /// The values whose upper 16 bits are the lower 16 of these, and whose lower 16 are 0.
+    fn lower_halves(self) -> Self;
+    /// These values with their lower 16 bits 0.
+    fn upper_halves(self) -> Self;
     /// Sum of the values, in an order fixed by the level.
     fn sum(self) -> f32;
     /// The largest of the values.

@@ -16,6 +16,18 @@ pub(crate) trait MultiplyAdd {
 
     /// `sum + a b`.
     fn multiply_add(a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+
+    /// The columns of one step of B: two vectors a panel, panels `panel_stride` apart.
+    ///
+    /// # Safety
+    /// These words must be readable.
+    #[inline(always)]
+    unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [Self::Vector; VECTORS] {
+        // SAFETY: the caller's promise.
+        std::array::from_fn(|j| unsafe {
+            Self::Vector::load(b.add(j / 2 * panel_stride + j % 2 * Self::Vector::LANES))
+        })
+    }
 }
 
 /// One `k` a step, in f32.
@@ -27,6 +39,28 @@ impl<V: Vector> MultiplyAdd for Fused<V> {
     #[inline(always)]
     fn multiply_add(a: V, b: V, sum: V) -> V {
         a.fma(b, sum)
+    }
+}
+
+/// The same with a B of words that hold the upper halves of two values each, one of either vector of a panel: the lower
+/// halves are 0.
+struct Halved<V>(PhantomData<V>);
+
+impl<V: Vector> MultiplyAdd for Halved<V> {
+    type Vector = V;
+
+    #[inline(always)]
+    fn multiply_add(a: V, b: V, sum: V) -> V {
+        a.fma(b, sum)
+    }
+
+    #[inline(always)]
+    unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [V; VECTORS] {
+        // SAFETY: the caller's promise.
+        std::array::from_fn(|j| unsafe {
+            let words = V::load(b.add(j / 2 * panel_stride));
+            if j % 2 == 0 { words.lower_halves() } else { words.upper_halves() }
+        })
     }
 }
 
@@ -121,11 +155,7 @@ unsafe fn run<M: MultiplyAdd, const ROWS: usize, const VECTORS: usize, const ORD
         }
         let (mut a, mut b) = (tile.a, tile.b);
         for _ in 0..tile.steps {
-            let mut columns = [M::Vector::zero(); VECTORS];
-            for (j, column) in columns.iter_mut().enumerate() {
-                let from = b.add(j / 2 * tile.panel_stride + j % 2 * lanes);
-                *column = M::Vector::load(from);
-            }
+            let columns = M::columns::<VECTORS>(b, tile.panel_stride);
             for (i, row) in sums.iter_mut().enumerate() {
                 let value = M::Vector::splat(*a.add(i * row_step));
                 for (sum, column) in row.iter_mut().zip(columns) {
@@ -166,6 +196,13 @@ unsafe fn run_avx512<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(t
 }
 
 #[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn run_avx512_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Halved<super::simd::avx512::Avx512>, ROWS, VECTORS, ORDER, 16>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 unsafe fn run_bf16<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
@@ -179,6 +216,18 @@ unsafe fn run_avx2<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(til
     unsafe { run::<Fused<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Halved<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
+unsafe fn run_portable_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Halved<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
 unsafe fn run_portable<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
     unsafe { run::<Fused<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
@@ -190,6 +239,8 @@ static AVX512: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx512, ROWS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     table!(run_avx512, COLUMNS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
 ];
+#[cfg(target_arch = "x86_64")]
+static AVX512_HALVED: &[[TileFunction; 2]] = table!(run_avx512_halved, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 /// Tiles of pairs in bf16, by rows.
 #[cfg(target_arch = "x86_64")]
 pub(crate) static BF16: &[[TileFunction; 2]] = table!(run_bf16, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
@@ -199,6 +250,9 @@ static AVX2: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx2, ROWS_64, 1 2 3 4 5 6),
     table!(run_avx2, COLUMNS_64, 1 2 3 4 5 6),
 ];
+#[cfg(target_arch = "x86_64")]
+static AVX2_HALVED: &[[TileFunction; 2]] = table!(run_avx2_halved, PACKED, 1 2 3 4 5 6);
+static PORTABLE_HALVED: &[[TileFunction; 2]] = table!(run_portable_halved, PACKED, 1 2 3 4);
 static PORTABLE: [&[[TileFunction; 2]]; 3] = [
     table!(run_portable, PACKED, 1 2 3 4),
     table!(run_portable, ROWS_64, 1 2 3 4),
@@ -210,10 +264,19 @@ static PORTABLE: [&[[TileFunction; 2]]; 3] = [
 static AVX512_WIDE: [(usize, TileFunction); 3] =
     [(4, run_avx512::<1, 8, PACKED>), (2, run_avx512::<2, 4, PACKED>), (2, run_avx512::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
+static AVX512_HALVED_WIDE: [(usize, TileFunction); 3] = [
+    (4, run_avx512_halved::<1, 8, PACKED>),
+    (2, run_avx512_halved::<2, 4, PACKED>),
+    (2, run_avx512_halved::<3, 4, PACKED>),
+];
+#[cfg(target_arch = "x86_64")]
 pub(crate) static BF16_WIDE: [(usize, TileFunction); 3] =
     [(4, run_bf16::<1, 8, PACKED>), (2, run_bf16::<2, 4, PACKED>), (2, run_bf16::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
 static AVX2_WIDE: [(usize, TileFunction); 2] = [(4, run_avx2::<1, 8, PACKED>), (2, run_avx2::<2, 4, PACKED>)];
+#[cfg(target_arch = "x86_64")]
+static AVX2_HALVED_WIDE: [(usize, TileFunction); 2] =
+    [(4, run_avx2_halved::<1, 8, PACKED>), (2, run_avx2_halved::<2, 4, PACKED>)];
 
 impl Level {
     /// How many panels of B a tile of so many rows can take at once, and its function, if there is one.
@@ -225,6 +288,29 @@ impl Level {
             Level::Avx2 => AVX2_WIDE.get(rows - 1).copied(),
             _ => None,
         }
+    }
+
+    /// [`Level::wide_tile`] for a B of halved words.
+    pub(crate) fn wide_halved_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
+        match self.in_f32() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => AVX512_HALVED_WIDE.get(rows - 1).copied(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => AVX2_HALVED_WIDE.get(rows - 1).copied(),
+            _ => None,
+        }
+    }
+
+    /// The function for tiles of packed operands, B of halved words.
+    pub(crate) fn halved_tile(self, rows: usize, columns: usize) -> TileFunction {
+        let table: &[[TileFunction; 2]] = match self.in_f32() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => AVX512_HALVED,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => AVX2_HALVED,
+            _ => PORTABLE_HALVED,
+        };
+        table[rows - 1][usize::from(columns > self.lanes())]
     }
 
     fn tiles(self, order: Order) -> &'static [[TileFunction; 2]] {

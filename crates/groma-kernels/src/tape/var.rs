@@ -86,10 +86,27 @@ impl Var {
 
     /// Overwrites the listed rows with those of `new`; copies the buffer first if another variable shares it.
     pub fn scatter_rows(&mut self, backend: &dyn Backend, index: &[u32], new: &Var) {
+        let width = self.width;
+        backend.scatter_rows(self.overwritten(index, new), &new.buffer, index, width);
+    }
+
+    /// Overwrites the listed rows of keys and values in [`crate::KeyOrder::Cached`] with those of `new`.
+    pub fn cache_rows(
+        cache: (&mut Var, &mut Var),
+        backend: &dyn Backend,
+        index: &[u32],
+        new: (&Var, &Var),
+        kv_heads: usize,
+    ) {
+        let (keys, values) = (cache.0.overwritten(index, new.0), cache.1.overwritten(index, new.1));
+        backend.cache_rows(keys, values, &new.0.buffer, &new.1.buffer, index, kv_heads);
+    }
+
+    fn overwritten(&mut self, index: &[u32], new: &Var) -> &mut Buffer {
         assert!(new.width == self.width && new.rows == index.len(), "the new rows fit");
         assert!(index.iter().all(|&i| (i as usize) < self.rows), "row indices lie within the matrix");
         self.recipe = None;
-        backend.scatter_rows(Arc::make_mut(&mut self.buffer), &new.buffer, index, self.width);
+        Arc::make_mut(&mut self.buffer)
     }
 
     /// Remembers how the values are made, if a gradient flows here.

@@ -1,7 +1,7 @@
 //! Tree attention: against f64 on random forests, gradients against central differences, and bits that do not depend on
 //! how a path is cut, on the batch, or on threads.
 use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
-use groma_kernels::{AttentionLayout, AttentionSegment, AttentionShape, Backend, Cpu, KeySpan};
+use groma_kernels::{AttentionLayout, AttentionSegment, AttentionShape, Backend, Cpu, KEY_PANEL, KeyOrder, KeySpan};
 use proptest::prelude::*;
 
 /// Lengths and parents of segments become a layout; a parent is an index of an earlier segment of the same tree. `cached`
@@ -155,6 +155,7 @@ fn shapes() -> impl Strategy<Value = AttentionShape> {
             scale: 1.0 / (head_dim as f32).sqrt(),
             softcap,
             window,
+            key_order: KeyOrder::Rows,
         },
     )
 }
@@ -174,8 +175,15 @@ proptest! {
 
 #[test]
 fn gradients_are_right_across_blocks() {
-    let shape =
-        AttentionShape { heads: 4, kv_heads: 2, head_dim: 20, scale: 0.3, softcap: Some(4.0), window: Some(90) };
+    let shape = AttentionShape {
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 20,
+        scale: 0.3,
+        softcap: Some(4.0),
+        window: Some(90),
+        key_order: KeyOrder::Rows,
+    };
     let trees = [vec![(70, 0), (40, 0), (5, 0), (100, 1), (3, 1)], vec![(130, 0)]];
     Problem::new(layout(&trees, 0), shape).check_backward(20);
     let shape = AttentionShape { softcap: None, window: None, ..shape };
@@ -184,7 +192,15 @@ fn gradients_are_right_across_blocks() {
 
 #[test]
 fn long_paths_and_many_heads_are_right() {
-    let shape = AttentionShape { heads: 6, kv_heads: 2, head_dim: 64, scale: 0.125, softcap: None, window: None };
+    let shape = AttentionShape {
+        heads: 6,
+        kv_heads: 2,
+        head_dim: 64,
+        scale: 0.125,
+        softcap: None,
+        window: None,
+        key_order: KeyOrder::Rows,
+    };
     Problem::new(layout(&[vec![(500, 0), (1, 0), (90, 0), (1, 2)]], 0), shape).check_forward();
     let shape = AttentionShape { heads: 300, kv_heads: 1, head_dim: 3, ..shape };
     Problem::new(layout(&[vec![(5, 0)]], 0), shape).check_forward();
@@ -205,7 +221,15 @@ fn cut_path(cuts: &[usize]) -> AttentionLayout {
 #[test]
 fn bits_do_not_depend_on_cuts_or_threads() {
     for (window, softcap) in [(None, None), (Some(77), Some(5.0))] {
-        let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 40, scale: 0.2, softcap, window };
+        let shape = AttentionShape {
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 40,
+            scale: 0.2,
+            softcap,
+            window,
+            key_order: KeyOrder::Rows,
+        };
         for cpu in backends() {
             let whole = Problem::new(cut_path(&[]), shape).forward(&cpu);
             for cuts in [vec![1], vec![64], vec![63, 65, 129], vec![10, 20, 30, 199], (1..200).collect()] {
@@ -222,9 +246,49 @@ fn bits_do_not_depend_on_cuts_or_threads() {
     }
 }
 
+/// A cache's keys and values give the bits of those in rows, wherever in the panels they lie.
+#[test]
+fn bits_do_not_depend_on_the_order_of_keys() {
+    for (head_dim, window, softcap) in [(32, None, None), (64, None, None), (40, Some(77), Some(5.0))] {
+        let key_order = KeyOrder::Rows;
+        let shape = AttentionShape { heads: 6, kv_heads: 2, head_dim, scale: 0.2, softcap, window, key_order };
+        for trees in [vec![vec![(150, 0), (7, 0), (1, 0), (4, 0), (9, 3)], vec![(20, 0)]], vec![vec![(1, 0)]]] {
+            for cached in [0, 1, 31, 64, 70] {
+                let mut problem = Problem::new(layout(&trees, cached), shape);
+                let want: Vec<_> = backends().iter().map(|cpu| problem.forward(cpu)).collect();
+                let (rows, width) = (problem.layout.keys, 2 * head_dim);
+                let padded = rows.next_multiple_of(KEY_PANEL) + KEY_PANEL;
+                let index: Vec<u32> = (0..rows as u32).collect();
+                let cpu = Cpu::new();
+                let blank = cpu.upload(&vec![f32::NAN; padded * width]);
+                let (mut keys, mut values) = (blank.clone(), blank);
+                let (k, v) = (cpu.upload(&problem.k), cpu.upload(&problem.v));
+                cpu.cache_rows(&mut keys, &mut values, &k, &v, &index, 2);
+                (problem.k, problem.v) = (cpu.download(&keys), cpu.download(&values));
+                problem.layout.keys = padded;
+                problem.shape.key_order = KeyOrder::Cached;
+                for (cpu, want) in backends().iter().zip(want) {
+                    let got = problem.forward(cpu);
+                    let what = format!("{}, {cached} cached, heads of {head_dim}", cpu.name());
+                    assert_same(&got.0, &want.0, &what);
+                    assert_same(&got.1, &want.1, &what);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn bits_do_not_depend_on_siblings() {
-    let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 32, scale: 0.2, softcap: None, window: None };
+    let shape = AttentionShape {
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 32,
+        scale: 0.2,
+        softcap: None,
+        window: None,
+        key_order: KeyOrder::Rows,
+    };
     let many = Problem::new(layout(&[vec![(150, 0), (7, 0), (30, 0), (4, 0), (9, 3)], vec![(20, 0)]], 0), shape);
     let mut alone = Problem::new(layout(&[vec![(150, 0), (30, 0)]], 0), shape);
     // Rows 157.. of the forest are rows 150.. of the path that stands alone.
@@ -239,7 +303,15 @@ fn bits_do_not_depend_on_siblings() {
 
 #[test]
 fn gradients_do_not_depend_on_threads() {
-    let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 32, scale: 0.2, softcap: None, window: None };
+    let shape = AttentionShape {
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 32,
+        scale: 0.2,
+        softcap: None,
+        window: None,
+        key_order: KeyOrder::Rows,
+    };
     let problem = Problem::new(layout(&[vec![(150, 0), (7, 0), (30, 0), (4, 1)], vec![(90, 0)]], 0), shape);
     let d_out = values(problem.q.len(), 4);
     for cpu in backends() {
@@ -253,7 +325,15 @@ fn gradients_do_not_depend_on_threads() {
 
 #[test]
 fn the_pattern_is_that_of_the_outputs() {
-    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 8, scale: 0.4, softcap: Some(3.0), window: Some(9) };
+    let shape = AttentionShape {
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        scale: 0.4,
+        softcap: Some(3.0),
+        window: Some(9),
+        key_order: KeyOrder::Rows,
+    };
     let problem = Problem::new(layout(&[vec![(12, 0), (5, 0)]], 2), shape);
     for cpu in backends() {
         let (queries, keys) = (problem.layout.queries, problem.layout.keys);

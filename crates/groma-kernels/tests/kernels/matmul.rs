@@ -113,6 +113,46 @@ fn a_row_does_not_depend_on_the_others_nor_on_threads() {
     }
 }
 
+/// Frozen weights that are exact in bf16 are kept as such, and used without a difference.
+#[test]
+fn frozen_weights_in_bf16_give_the_same_bits() {
+    for (inputs, outputs) in [(1, 1), (70, 90), (519, 333)] {
+        let special = [f32::INFINITY, -0.0, f32::from_bits(0x0001_0000), f32::from_bits(0x8001_0000)];
+        let rounded = values(outputs * inputs, 8).into_iter().map(|value| seen(value, Precision::Bf16));
+        let w: Vec<f32> = special.into_iter().chain(rounded).take(outputs * inputs).collect();
+        let x = values(64 * inputs.max(outputs), 7);
+        for cpu in backends() {
+            let plain = cpu.upload(&w);
+            let mut frozen = plain.clone();
+            frozen.freeze();
+            for rows in (1..=40).chain([64]) {
+                let what = format!("{}, {rows} rows, {inputs} x {outputs}", cpu.name());
+                let [want, got] = [&plain, &frozen].map(|w| forward(&cpu, &x, w, rows, inputs, outputs));
+                assert_same(&got, &want, &what);
+                let [want, got] = [&plain, &frozen].map(|w| {
+                    let mut dx = cpu.zeros(rows * inputs);
+                    let dy = cpu.upload(&x[..rows * outputs]);
+                    cpu.linear_backward_input(&mut dx, true, &dy, w, rows, inputs, outputs);
+                    cpu.download(&dx)
+                });
+                assert_same(&got, &want, &format!("dx, {what}"));
+            }
+        }
+        let cpu = Cpu::new();
+        let held = |w: &[f32]| {
+            let before = cpu.memory().in_use_bytes;
+            let mut w = cpu.upload(w);
+            w.freeze();
+            forward(&cpu, &x, &w, 1, inputs, outputs);
+            cpu.memory().in_use_bytes - before
+        };
+        if inputs == 519 {
+            let (halved, whole) = (held(&w), held(&values(outputs * inputs, 8)));
+            assert!(whole - halved > outputs * inputs * 19 / 10, "{halved} of {whole} bytes");
+        }
+    }
+}
+
 #[test]
 fn gradients_do_not_depend_on_threads() {
     let (rows, inputs, outputs) = (700, 200, 150);

@@ -4,6 +4,7 @@ use super::forward::{pack_rows, tiles};
 use super::plan::{Task, tasks};
 use super::scores::{Known, gradient};
 use super::{BLOCK, Call, Product, Row, check, small_product};
+use crate::KeyOrder;
 use crate::cpu::parallel::{SharedMut, for_each};
 use crate::cpu::tile::{Order, Start};
 use crate::pool::Lease;
@@ -29,6 +30,7 @@ struct Gradients<'a> {
 /// that they share in their order.
 pub(crate) fn backward(call: &Call<'_>, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32], output: Output<'_>) {
     check(call, output.out.len(), output.lse.len());
+    assert!(call.shape.key_order == KeyOrder::Rows, "turned keys are for forward passes");
     assert!(output.d_out.len() == call.q.len() && dq.len() == call.q.len());
     assert!(dk.len() == call.k.len() && dv.len() == call.k.len());
     let kv_heads = call.shape.kv_heads;
@@ -156,7 +158,7 @@ impl<'a> Rows<'a> {
         // Values are only read as columns; the key rows are gathered last, as they lend their place before.
         call.gather_transposed(block, call.v, self.kv_head, &mut buffers.v_columns, &mut buffers.k_rows);
         call.gather_transposed(block, call.k, self.kv_head, &mut buffers.k_columns, &mut buffers.k_rows);
-        call.gather(block, call.k, self.kv_head, &mut buffers.k_rows);
+        call.gather_keys(block, call.k, self.kv_head, &mut buffers.k_rows);
         let mut touched = rows.end..rows.start;
         for index in 0..self.tiles.len() {
             let tile = self.tiles[index].clone();

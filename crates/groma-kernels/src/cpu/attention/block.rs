@@ -1,7 +1,7 @@
 //! Blocks of keys and values, gathered along a path.
 use super::{BLOCK, Call};
 use crate::cpu::pack::{Operand, pack_panel};
-use crate::{AttentionSegment, KeySpan};
+use crate::{AttentionSegment, KEY_PANEL, KeyOrder, KeySpan};
 use std::ops::Range;
 
 /// The keys of some positions of a path, as runs of rows of the key buffer.
@@ -56,24 +56,70 @@ pub(super) struct Values<'a> {
     pub(super) count: usize,
 }
 
+/// Some keys of a block, side by side in a panel of [`crate::KeyOrder::Cached`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PanelKeys {
+    /// The first in the block.
+    pub(super) first: usize,
+    /// How many.
+    pub(super) count: usize,
+    /// Index of the first key's first element.
+    pub(super) start: usize,
+}
+
 impl Call<'_> {
-    /// A head of the block's rows of `source` where they lie, run by run, if no row needs padding.
-    pub(super) fn in_place<'a>(&self, block: &Block, source: &'a [f32], kv_head: usize) -> Option<Vec<Values<'a>>> {
+    /// The keys of a head of the block where they lie in their panels.
+    pub(super) fn in_panels(&self, block: &Block, kv_head: usize) -> impl Iterator<Item = PanelKeys> {
         let (dim, heads) = (self.shape.head_dim, self.shape.kv_heads);
-        let run = |&(start, count): &(usize, usize)| Values {
-            rows: &source[(start * heads + kv_head) * dim..],
-            stride: heads * dim,
-            count,
-        };
+        let mut first = 0;
+        block.runs.iter().flat_map(move |&(start, count)| {
+            let before = first;
+            first += count;
+            let panels = start / KEY_PANEL..(start + count).div_ceil(KEY_PANEL);
+            panels.map(move |panel| {
+                let rows = start.max(panel * KEY_PANEL)..(start + count).min((panel + 1) * KEY_PANEL);
+                PanelKeys {
+                    first: before + rows.start - start,
+                    count: rows.len(),
+                    start: (panel * heads + kv_head) * dim * KEY_PANEL + rows.start % KEY_PANEL,
+                }
+            })
+        })
+    }
+
+    /// The values of a head of the block where they lie, run by run, if no row needs padding.
+    pub(super) fn in_place<'a>(&self, block: &Block, values: &'a [f32], kv_head: usize) -> Option<Vec<Values<'a>>> {
+        let dim = self.shape.head_dim;
+        let (start, stride) = self.values_of(kv_head);
+        let run = |&(first, count): &(usize, usize)| Values { rows: &values[start + first * stride..], stride, count };
         (dim == self.padded_dim()).then(|| block.runs.iter().map(run).collect())
     }
 
-    /// Copies a head of the block's rows of `source` to rows of `padded_dim`, the padding 0.
-    pub(super) fn gather(&self, block: &Block, source: &[f32], kv_head: usize, to: &mut [f32]) {
+    /// Where a head's values start, and the distance of its rows.
+    fn values_of(&self, kv_head: usize) -> (usize, usize) {
+        let (dim, heads) = (self.shape.head_dim, self.shape.kv_heads);
+        match self.shape.key_order {
+            KeyOrder::Rows => (kv_head * dim, heads * dim),
+            KeyOrder::Cached => (kv_head * self.layout.keys * dim, dim),
+        }
+    }
+
+    /// Copies the values of a head of the block to rows of `padded_dim`, the padding 0.
+    pub(super) fn gather_values(&self, block: &Block, values: &[f32], kv_head: usize, to: &mut [f32]) {
+        self.gather(block, values, self.values_of(kv_head), to);
+    }
+
+    /// The same for keys in rows.
+    pub(super) fn gather_keys(&self, block: &Block, keys: &[f32], kv_head: usize, to: &mut [f32]) {
+        let (dim, heads) = (self.shape.head_dim, self.shape.kv_heads);
+        self.gather(block, keys, (kv_head * dim, heads * dim), to);
+    }
+
+    fn gather(&self, block: &Block, source: &[f32], (start, stride): (usize, usize), to: &mut [f32]) {
         let (dim, padded) = (self.shape.head_dim, self.padded_dim());
-        let rows = block.runs.iter().flat_map(|&(start, count)| start..start + count);
+        let rows = block.runs.iter().flat_map(|&(first, count)| first..first + count);
         for (row, to) in rows.zip(to.chunks_exact_mut(padded)) {
-            to[..dim].copy_from_slice(&source[(row * self.shape.kv_heads + kv_head) * dim..][..dim]);
+            to[..dim].copy_from_slice(&source[start + row * stride..][..dim]);
             to[dim..].fill(0.0);
         }
     }
@@ -92,7 +138,7 @@ impl Call<'_> {
         let operand = if let [(start, _)] = block.runs[..] {
             Operand::rows(&source[(start * self.shape.kv_heads + kv_head) * dim..], self.shape.kv_heads * dim)
         } else {
-            self.gather(block, source, kv_head, scratch);
+            self.gather_keys(block, source, kv_head, scratch);
             Operand::rows(scratch, self.padded_dim())
         };
         pack_panel(self.cpu.level, to, operand, 0..block.len(), 0..dim, BLOCK);

@@ -1,5 +1,5 @@
 //! The forward pass.
-use super::block::{Block, Values};
+use super::block::{Block, PanelKeys, Values};
 use super::plan::{Task, tasks};
 use super::scores::{Softmax, shrink, soften};
 use super::{BLOCK, Call, Product, Row, check, small_product};
@@ -7,6 +7,7 @@ use crate::cpu::pack::{Operand, pack_panel};
 use crate::cpu::parallel::{SharedMut, for_each};
 use crate::cpu::tile::{Order, Start};
 use crate::pool::Lease;
+use crate::{KEY_PANEL, KeyOrder};
 use std::ops::Range;
 
 /// See [`crate::Backend::attention`].
@@ -41,20 +42,54 @@ pub(super) fn pack_rows(call: &Call<'_>, source: &[f32], rows: &[Row], panel: &m
     pack_panel(call.cpu.level, panel, operand, 0..rows.len(), 0..dim, call.cpu.level.padded_rows());
 }
 
+/// The keys of a block.
+enum Keys<'a> {
+    /// Turned for the block: `[d * 64 + key]`.
+    Turned(&'a [f32]),
+    /// Where they lie.
+    InPanels(Vec<PanelKeys>),
+}
+
 /// The rows of a task for one key head, and all that is remembered of them from block to block.
 struct Rows<'a> {
     call: &'a Call<'a>,
     rows: Vec<Row>,
     /// Rows of each piece of the task.
     pieces: Vec<Range<usize>>,
-    /// Tiles, and where their packed queries start.
     tiles: Vec<Range<usize>>,
+    memory: Memory,
+}
+
+/// One lease for a task: what [`Parts`] says, side by side.
+struct Memory {
+    lease: Lease,
+    queries: usize,
+    sums: usize,
+    rows: usize,
+}
+
+/// The parts of a task's memory.
+struct Parts<'a> {
     /// Packed queries, tile by tile.
-    queries: Lease,
+    queries: &'a mut [f32],
     /// Weighted sums of values, relative to the running maximum.
-    sums: Lease,
-    max: Vec<f32>,
-    sum: Vec<f32>,
+    sums: &'a mut [f32],
+    /// Running maximum of each row's scores.
+    max: &'a mut [f32],
+    /// Running sum of each row's exponentials.
+    sum: &'a mut [f32],
+    /// What is needed for a block, or to pack a tile.
+    scratch: &'a mut [f32],
+}
+
+impl Memory {
+    fn parts(&mut self) -> Parts<'_> {
+        let (queries, rest) = self.lease.split_at_mut(self.queries);
+        let (sums, rest) = rest.split_at_mut(self.sums);
+        let (max, rest) = rest.split_at_mut(self.rows);
+        let (sum, scratch) = rest.split_at_mut(self.rows);
+        Parts { queries, sums, max, sum, scratch }
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -69,55 +104,46 @@ impl<'a> Rows<'a> {
         }
         let tiles: Vec<_> = pieces.iter().flat_map(|piece| tiles(piece.clone(), level.tile_rows())).collect();
         let panel = dim * level.padded_rows();
-        let mut queries = Lease::new(&call.cpu.pool, tiles.len() * panel);
-        let mut scratch = Lease::new(&call.cpu.pool, level.tile_rows() * dim);
-        for (tile, panel) in tiles.iter().zip(queries.chunks_exact_mut(panel.max(1))) {
-            pack_rows(call, call.q, &rows[tile.clone()], panel, &mut scratch);
+        let (queries, sums) = (tiles.len() * panel, rows.len() * dim);
+        let scratch = (level.tile_rows() * dim).max(call.block_scratch());
+        let lease = Lease::new(&call.cpu.pool, queries + sums + 2 * rows.len() + scratch);
+        let mut memory = Memory { lease, queries, sums, rows: rows.len() };
+        let parts = memory.parts();
+        for (tile, panel) in tiles.iter().zip(parts.queries.chunks_exact_mut(panel.max(1))) {
+            pack_rows(call, call.q, &rows[tile.clone()], panel, parts.scratch);
         }
-        let mut sums = Lease::new(&call.cpu.pool, rows.len() * dim);
-        sums.fill(0.0);
-        let (max, sum) = (vec![f32::NEG_INFINITY; rows.len()], vec![0.0; rows.len()]);
-        Self { call, rows, pieces, tiles, queries, sums, max, sum }
+        parts.sums.fill(0.0);
+        parts.max.fill(f32::NEG_INFINITY);
+        parts.sum.fill(0.0);
+        Self { call, rows, pieces, tiles, memory }
     }
 
     /// Streams over the blocks: those of the ancestors once for all pieces, the others piece by piece.
     fn run(&mut self, task: &Task, kv_head: usize) {
-        let (dim, padded) = (self.call.shape.head_dim, self.call.padded_dim());
-        let mut keys = Lease::new(&self.call.cpu.pool, dim * BLOCK);
-        let mut values = Lease::new(&self.call.cpu.pool, padded * BLOCK);
         let earliest = self.rows.iter().map(|row| row.position).min().unwrap_or(0);
         let first = self.call.first_visible(earliest) / BLOCK;
         let shared_end = self.call.layout.segments[task[0].segment].position / BLOCK;
-        let last_visible = |rows: &[Row]| rows.last().map_or(0, |row| row.position + 1);
-        let mut step = |this: &mut Self, piece: usize, index: usize, end: usize, rows: Range<usize>| {
-            let block = Block::new(&this.call.layout.segments[task[piece].segment], index, end);
-            this.call.gather_transposed(&block, this.call.k, kv_head, &mut keys, &mut values);
-            match this.call.in_place(&block, this.call.v, kv_head) {
-                Some(values) => this.block(&block, &keys, &values, rows),
-                None => {
-                    this.call.gather(&block, this.call.v, kv_head, &mut values);
-                    let whole = Values { rows: &values, stride: padded, count: block.len() };
-                    this.block(&block, &keys, &[whole], rows);
-                }
-            }
-        };
         for index in first..shared_end {
-            step(self, 0, index, usize::MAX, 0..self.rows.len());
+            let block = Block::new(&self.call.layout.segments[task[0].segment], index, usize::MAX);
+            self.block(&block, kv_head, 0..self.rows.len());
         }
-        for piece in 0..task.len() {
-            let rows = self.pieces[piece].clone();
-            let end = last_visible(&self.rows[rows.clone()]);
+        for (piece, rows) in task.iter().zip(self.pieces.clone()) {
+            let end = self.rows[rows.clone()].last().map_or(0, |row| row.position + 1);
             let first = self.call.first_visible(self.rows[rows.start].position) / BLOCK;
             for index in shared_end.max(first)..end.div_ceil(BLOCK) {
-                step(self, piece, index, end, rows.clone());
+                let block = Block::new(&self.call.layout.segments[piece.segment], index, end);
+                self.block(&block, kv_head, rows.clone());
             }
         }
     }
 
     /// Takes one block into account for the tiles inside `rows`.
-    fn block(&mut self, block: &Block, keys: &[f32], values: &[Values<'_>], rows: Range<usize>) {
-        let (cpu, dim) = (self.call.cpu, self.call.shape.head_dim);
+    fn block(&mut self, block: &Block, kv_head: usize, rows: Range<usize>) {
+        let call = self.call;
+        let (cpu, dim) = (call.cpu, call.shape.head_dim);
         let panel = dim * cpu.level.padded_rows();
+        let Parts { queries, sums, max, sum, scratch } = self.memory.parts();
+        let (keys, values) = call.operands(block, kv_head, scratch);
         let mut scores = [0.0; 16 * BLOCK];
         let mut shrinks = [1.0; 16];
         for (index, tile) in self.tiles.iter().enumerate() {
@@ -125,7 +151,7 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let visible: [Range<usize>; 16] = std::array::from_fn(|i| match self.rows[tile.clone()].get(i) {
-                Some(row) => block.visible(self.call, row.position),
+                Some(row) => block.visible(call, row.position),
                 None => 0..0,
             });
             let seen = visible.iter().map(|range| range.end).max().unwrap_or(0);
@@ -134,20 +160,14 @@ impl<'a> Rows<'a> {
             }
             let count = tile.len();
             let scores = &mut scores[..count * BLOCK];
-            let a = &self.queries[index * panel..][..panel];
-            let product =
-                Product { order: Order::Packed, a, b: keys, b_stride: BLOCK, rows: count, columns: seen, k: dim };
-            small_product(cpu, product, scores, BLOCK, Start::Zero);
-            let state = Softmax {
-                max: &mut self.max[tile.clone()],
-                sum: &mut self.sum[tile.clone()],
-                shrink: &mut shrinks[..count],
-            };
-            soften(cpu.level, scores, state, &visible[..count], &self.call.shape);
-            let sums = &mut self.sums[tile.start * dim..tile.end * dim];
+            call.scores(&queries[index * panel..][..panel], count, &keys, seen, scores);
+            let state =
+                Softmax { max: &mut max[tile.clone()], sum: &mut sum[tile.clone()], shrink: &mut shrinks[..count] };
+            soften(cpu.level, scores, state, &visible[..count], &call.shape);
+            let sums = &mut sums[tile.start * dim..tile.end * dim];
             shrink(cpu.level, sums, &shrinks[..count]);
             let mut first = 0;
-            for &Values { rows: b, stride: b_stride, count: run } in values {
+            for &Values { rows: b, stride: b_stride, count: run } in &values {
                 let (order, k) = (Order::Rows64, run.min(seen.saturating_sub(first)));
                 let product = Product { order, a: &scores[first..], b, b_stride, rows: count, columns: dim, k };
                 small_product(cpu, product, sums, dim, Start::Result);
@@ -157,14 +177,60 @@ impl<'a> Rows<'a> {
     }
 
     /// Divides by the sums of exponentials.
-    fn finish(&self, out: SharedMut<'_>, lse: SharedMut<'_>) {
+    fn finish(&mut self, out: SharedMut<'_>, lse: SharedMut<'_>) {
         let dim = self.call.shape.head_dim;
+        let Parts { sums, max, sum, .. } = self.memory.parts();
         for (i, row) in self.rows.iter().enumerate() {
             // SAFETY: the queries of a layout are covered once, so this row belongs to this task and key head alone.
             let (out, lse) = unsafe { (out.slice(row.start, dim), lse.slice(row.index, 1)) };
-            let factor = 1.0 / self.sum[i];
-            out.iter_mut().zip(&self.sums[i * dim..]).for_each(|(out, sum)| *out = sum * factor);
-            lse[0] = self.max[i] + self.sum[i].ln();
+            let factor = 1.0 / sum[i];
+            out.iter_mut().zip(&sums[i * dim..]).for_each(|(out, sum)| *out = sum * factor);
+            lse[0] = max[i] + sum[i].ln();
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Memory for keys and values of a block that are not read where they lie.
+    fn block_scratch(&self) -> usize {
+        let (dim, padded) = (self.shape.head_dim, self.padded_dim());
+        let in_place = self.shape.key_order == KeyOrder::Cached && dim == padded;
+        if in_place { 0 } else { (dim + padded) * BLOCK }
+    }
+
+    /// The keys and values of a block for products.
+    fn operands<'b>(&self, block: &Block, kv_head: usize, scratch: &'b mut [f32]) -> (Keys<'b>, Vec<Values<'b>>)
+    where
+        'a: 'b,
+    {
+        let (keys, values) = scratch.split_at_mut(scratch.len().min(self.shape.head_dim * BLOCK));
+        let keys = if self.shape.key_order == KeyOrder::Cached {
+            Keys::InPanels(self.in_panels(block, kv_head).collect())
+        } else {
+            self.gather_transposed(block, self.k, kv_head, keys, values);
+            Keys::Turned(keys)
+        };
+        let values = self.in_place(block, self.v, kv_head).unwrap_or_else(|| {
+            self.gather_values(block, self.v, kv_head, values);
+            vec![Values { rows: values, stride: self.padded_dim(), count: block.len() }]
+        });
+        (keys, values)
+    }
+
+    /// The raw scores of a tile of packed queries with the first `seen` keys of a block, rows of a block's width.
+    fn scores(&self, queries: &[f32], rows: usize, keys: &Keys<'_>, seen: usize, scores: &mut [f32]) {
+        let k = self.shape.head_dim;
+        let mut part = |b: &[f32], b_stride, first: usize, columns| {
+            let product = Product { order: Order::Packed, a: queries, b, b_stride, rows, columns, k };
+            small_product(self.cpu, product, &mut scores[first..], BLOCK, Start::Zero);
+        };
+        match keys {
+            Keys::Turned(keys) => part(keys, BLOCK, 0, seen),
+            Keys::InPanels(panels) => {
+                for keys in panels {
+                    part(&self.k[keys.start..], KEY_PANEL, keys.first, keys.count.min(seen.saturating_sub(keys.first)));
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 use super::block::Block;
 use super::{BLOCK, Call};
 use crate::AttentionSegment;
+use crate::KeyOrder;
 
 /// The scaled and capped score of a query and a key.
 fn score(call: &Call<'_>, q: &[f32], k: &[f32]) -> f64 {
@@ -29,6 +30,7 @@ pub(crate) fn pattern(call: &Call<'_>, pattern: &mut [f32]) {
     let (dim, heads, kv_heads) = (call.shape.head_dim, call.shape.heads, call.shape.kv_heads);
     let (queries, keys) = (call.layout.queries, call.layout.keys);
     assert_eq!(pattern.len(), heads * queries * keys);
+    assert!(call.shape.key_order == KeyOrder::Rows, "patterns are read from keys in rows");
     pattern.fill(0.0);
     for segment in &call.layout.segments {
         for offset in 0..segment.len {

@@ -111,6 +111,19 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn lower_halves(self) -> Self {
+        avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0))))
+    }
+
+    #[inline(always)]
+    fn upper_halves(self) -> Self {
+        avx2!({
+            let mask = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+            _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(self.0), mask))
+        })
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: as in `avx2!`.
         unsafe {

@@ -124,6 +124,19 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn lower_halves(self) -> Self {
+        avx512!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0))))
+    }
+
+    #[inline(always)]
+    fn upper_halves(self) -> Self {
+        avx512!({
+            let mask = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(self.0), mask))
+        })
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: as in `avx512!`.
         unsafe {

@@ -115,6 +115,16 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    fn lower_halves(self) -> Self {
+        self.map(|value| f32::from_bits(value.to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn upper_halves(self) -> Self {
+        self.map(|value| f32::from_bits(value.to_bits() & 0xffff_0000))
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         let v = self.0;
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
