@@ -4,7 +4,7 @@ use crate::forest::{Forest, Sequence};
 use crate::methods::dpo::{DpoSettings, pair_logps};
 use crate::objective::plain;
 use crate::{Error, Example};
-use groma_kernels::Tape;
+use groma_kernels::{Tape, together};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Files, atomic, read_json};
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ impl Reference<'_> {
             let sequences: Vec<&Sequence> = batch.iter().flat_map(|&index| examples[index].pair()).collect();
             let forest = Forest::new(&sequences);
             let tape = Tape::inference(self.model.backend().clone());
-            let scored = forest.forward(self.model, tape, plain(self.adapter))?;
+            let scored = together(|| forest.forward(self.model, tape, plain(self.adapter)))?;
             let found = pair_logps(&forest, &scored.output().logp, batch.len(), self.settings.ld_alpha);
             for (&index, logps) in batch.iter().zip(found) {
                 pairs[index] = Some(logps);

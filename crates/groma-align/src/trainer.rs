@@ -13,7 +13,7 @@ use crate::reference::{Reference, References, ensure_directory};
 use crate::schedule::Schedule;
 use crate::state::{Checkpoints, Identity, State};
 use crate::{Error, Example, Metrics, Prepared, Settings};
-use groma_kernels::Gradients;
+use groma_kernels::{Gradients, together};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Disk, Files, Seed, atomic, available_memory_bytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 /// How far the loss before the first step may be from its closed form, relative to it (absolute below 1).
 const STEP_0_TOLERANCE: f64 = 1e-4;
+/// Examples that the checks before the first step look at; they cost three forward passes.
+const CHECKED_AT_START: usize = 2;
 
 /// Everything of a run but the model. The caller holds the lock of what `directory` belongs to.
 pub struct Session<'a> {
@@ -305,10 +307,10 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(run)
     }
 
-    /// The pre-flight checks that only the model itself can answer, on the first micro-batch.
+    /// The pre-flight checks that only the model itself can answer, on the first examples.
     fn check_start(&mut self) -> Result<(), Error> {
         let mut units = self.order.batch(1);
-        units.truncate(self.session.settings.training.per_device_train_batch_size);
+        units.truncate(self.session.settings.training.per_device_train_batch_size.min(CHECKED_AT_START));
         self.check_first_loss(&units)?;
         self.objective.polarity(self.model, &units)?.map_or(Ok(()), Polarity::check)
     }
@@ -331,7 +333,7 @@ impl<'r, 'a> Run<'r, 'a> {
             observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
         }
         while self.state.step < self.schedule.total_steps {
-            let report = self.step()?;
+            let report = together(|| self.step())?;
             self.tell(&report)?;
             let step = self.state.step;
             let training = &self.session.settings.training;
@@ -494,7 +496,8 @@ fn measure(
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
     let micro = units.len().max(1);
-    objective.batch(&mut Context { model, gradients: None, metrics, micro, dropout: None, recompute: false }, units)
+    let mut context = Context { model, gradients: None, metrics, micro, dropout: None, recompute: false };
+    together(|| objective.batch(&mut context, units))
 }
 
 /// Whether a path holds a checkpoint that could be resumed.

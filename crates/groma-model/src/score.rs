@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use groma_kernels::{HeadOutput, HeadWants, Tape};
+use groma_kernels::{HeadOutput, HeadWants, Tape, together};
 
 use crate::cache::Trunk;
 use crate::tree::distinct_rows;
@@ -73,7 +73,7 @@ pub fn score(
     for (index, batch) in plan.iter().enumerate() {
         let next = plan.get(index + 1).map_or(0, |next| next.shared);
         let batch = Batch { transformer, requests, paths: &paths, order: &order[batch.range.clone()], options };
-        batch.score(&mut trunk, next, &mut scores)?;
+        together(|| batch.score(&mut trunk, next, &mut scores))?;
         if !progress(plan[index].range.end) {
             return Err(Error::Cancelled);
         }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use groma_kernels::{AdamW, Buffer, Cotangent, Gradients, HeadWants, ParameterId, Tape};
+use groma_kernels::{AdamW, Buffer, Cotangent, Gradients, HeadWants, ParameterId, Tape, together};
 use groma_model::{Pass, TokenTree, Transformer};
 
 /// A model with the state of its optimizer.
@@ -26,9 +26,11 @@ impl Trainer {
     ///
     /// The rows follow a prompt that they share and that is not learned from; it may be empty.
     pub(crate) fn step(&mut self, prompt: &[u32], rows: &[Vec<u32>]) -> Result<f32, Box<dyn Error>> {
-        let (gradients, loss) = self.gradients(prompt, rows)?;
-        self.update(&gradients)?;
-        Ok(loss)
+        together(|| {
+            let (gradients, loss) = self.gradients(prompt, rows)?;
+            self.update(&gradients)?;
+            Ok(loss)
+        })
     }
 
     fn gradients(&self, prompt: &[u32], rows: &[Vec<u32>]) -> Result<(Gradients, f32), Box<dyn Error>> {
