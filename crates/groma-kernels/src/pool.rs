@@ -111,7 +111,8 @@ pub struct MemoryUse {
 
 /// Idle blocks, sorted by size.
 ///
-/// Bounded: in use and idle together never exceed the most that was ever in use by more than 32 MiB.
+/// Bounded: blocks in use and idle ones together hold no more than the most that was ever in use and 32 MiB, unless requests
+/// alone take more.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<State>,
@@ -120,7 +121,10 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     idle: BTreeMap<usize, Vec<Block>>,
+    /// What requests hold is counted by what they asked for, idle blocks by their size.
     memory: MemoryUse,
+    /// Bytes of all blocks, in use and idle.
+    held: usize,
     /// The most that was ever in use, in bytes; never reset.
     ceiling: usize,
 }
@@ -139,8 +143,9 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of at least `len` values with unspecified contents. One up to a quarter larger than needed is used again
-    /// before a new one is made: batches differ in length, and fresh memory has to be cleared by the operating system.
+    /// A block of at least `len` values with unspecified contents. One that is up to four times as large as needed is used
+    /// again before a new one is made, the smallest first: batches differ in length, and fresh memory has to be cleared by
+    /// the operating system.
     pub(crate) fn take(&self, len: usize) -> Block {
         if len == 0 {
             return Block::default();
@@ -149,11 +154,11 @@ impl Pool {
         let mut evicted = Vec::new();
         let reused = {
             let mut state = self.lock();
-            let reused = state.idle.range_mut(capacity..=capacity + capacity / 4).find_map(|(_, blocks)| blocks.pop());
-            if let Some(block) = &reused {
-                state.memory.idle_bytes -= block.bytes();
+            let reused = state.reuse(capacity);
+            if reused.is_none() {
+                state.held += capacity * size_of::<f32>();
             }
-            state.use_more(reused.as_ref().map_or(capacity * size_of::<f32>(), Block::bytes));
+            state.use_more(capacity * size_of::<f32>());
             state.evict(&mut evicted);
             reused
         };
@@ -161,15 +166,15 @@ impl Pool {
         reused.unwrap_or_else(|| Block::new(capacity))
     }
 
-    /// Takes a block back.
-    pub(crate) fn give(&self, block: Block) {
+    /// Takes a block back that was taken for `len` values.
+    pub(crate) fn give(&self, block: Block, len: usize) {
         if block.capacity == 0 {
             return;
         }
         let mut evicted = Vec::new();
         {
             let mut state = self.lock();
-            state.memory.in_use_bytes -= block.bytes();
+            state.memory.in_use_bytes -= size_class(len) * size_of::<f32>();
             state.memory.idle_bytes += block.bytes();
             state.idle.entry(block.capacity).or_default().push(block);
             state.evict(&mut evicted);
@@ -190,6 +195,7 @@ impl Pool {
     pub(crate) fn trim(&self) {
         let idle = {
             let mut state = self.lock();
+            state.held -= state.memory.idle_bytes;
             state.memory.idle_bytes = 0;
             state.ceiling = state.memory.in_use_bytes;
             std::mem::take(&mut state.idle)
@@ -199,6 +205,17 @@ impl Pool {
 }
 
 impl State {
+    /// The smallest idle block that serves, if it is not far too large.
+    fn reuse(&mut self, capacity: usize) -> Option<Block> {
+        let (&class, blocks) = self.idle.range_mut(capacity..=4 * capacity).next()?;
+        let block = blocks.pop();
+        if blocks.is_empty() {
+            self.idle.remove(&class);
+        }
+        self.memory.idle_bytes -= block.as_ref().map_or(0, Block::bytes);
+        block
+    }
+
     fn use_more(&mut self, bytes: usize) {
         self.memory.in_use_bytes += bytes;
         self.memory.peak_bytes = self.memory.peak_bytes.max(self.memory.in_use_bytes);
@@ -207,16 +224,16 @@ impl State {
 
     /// Moves the largest idle blocks out until the bound holds.
     fn evict(&mut self, evicted: &mut Vec<Block>) {
-        while self.memory.in_use_bytes + self.memory.idle_bytes > self.ceiling + SLACK {
+        while self.held > self.ceiling + SLACK {
             let Some(mut class) = self.idle.last_entry() else { return };
-            match class.get_mut().pop() {
-                Some(block) => {
-                    self.memory.idle_bytes -= block.bytes();
-                    evicted.push(block);
-                }
-                None => {
-                    class.remove();
-                }
+            let block = class.get_mut().pop();
+            if class.get().is_empty() {
+                class.remove();
+            }
+            if let Some(block) = block {
+                self.memory.idle_bytes -= block.bytes();
+                self.held -= block.bytes();
+                evicted.push(block);
             }
         }
     }
@@ -253,7 +270,7 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.block));
+        self.pool.give(std::mem::take(&mut self.block), self.len);
     }
 }
 
@@ -274,8 +291,9 @@ mod tests {
     fn what_is_held_stays_bounded() {
         let pool = Pool::default();
         for round in 1..50 {
-            let blocks: Vec<Block> = (0..4).map(|_| pool.take(round * 300_000)).collect();
-            blocks.into_iter().for_each(|block| pool.give(block));
+            let len = round * 37 % 50 * 300_000 + 1;
+            let blocks: Vec<Block> = (0..4).map(|_| pool.take(len)).collect();
+            blocks.into_iter().for_each(|block| pool.give(block, len));
             let memory = pool.memory();
             assert_eq!(memory.in_use_bytes, 0);
             assert!(memory.idle_bytes <= memory.peak_bytes + SLACK);
@@ -289,10 +307,10 @@ mod tests {
         let pool = Pool::default();
         let first = pool.take(1024);
         let second = pool.take(1024);
-        pool.give(second);
+        pool.give(second, 1024);
         assert_eq!(pool.memory(), MemoryUse { in_use_bytes: 4096, peak_bytes: 8192, idle_bytes: 4096 });
         pool.reset_peak();
         assert_eq!(pool.memory().peak_bytes, 4096);
-        pool.give(first);
+        pool.give(first, 1024);
     }
 }
