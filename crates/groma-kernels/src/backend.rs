@@ -32,6 +32,32 @@ pub struct NormShape {
     pub weight_offset: f32,
 }
 
+/// One of the linear layers that read the same input, see [`Backend::linears`].
+#[derive(Debug)]
+pub struct LinearOutput<'a> {
+    /// Receives `[rows, outputs]`.
+    pub y: &'a mut Buffer,
+    /// `[outputs, inputs]`, as Hugging Face's Linear.
+    pub w: &'a Buffer,
+    /// One value an output.
+    pub bias: Option<&'a Buffer>,
+    /// Width of `y`.
+    pub outputs: usize,
+}
+
+/// The weight gradient of one of them, see [`Backend::linear_backward_weights`].
+#[derive(Debug)]
+pub struct WeightGradient<'a> {
+    /// `[outputs, inputs]`.
+    pub dw: &'a mut Buffer,
+    /// Whether `dw` is overwritten.
+    pub fresh: bool,
+    /// `[rows, outputs]`.
+    pub dy: &'a Buffer,
+    /// Width of `dy`.
+    pub outputs: usize,
+}
+
 /// How the rotated pairs of a rotary embedding lie in a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotaryStyle {
@@ -238,9 +264,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// `d_table[ids[t]] += d_out[t]`, in row order.
     fn embed_backward(&self, d_table: &mut Buffer, d_out: &Buffer, ids: &[u32], width: usize);
 
-    /// `y = x wᵀ + bias`; x `[rows, inputs]`, w `[outputs, inputs]` (Hugging Face's Linear), y `[rows, outputs]`.
+    /// `y = x wᵀ + bias` for each of some layers that read the same x `[rows, inputs]`.
     /// Every element is a chain of fused multiply-adds over `inputs` in an order that depends on `inputs` alone.
-    #[allow(clippy::too_many_arguments)]
+    fn linears(&self, layers: &mut [LinearOutput<'_>], x: &Buffer, rows: usize, inputs: usize);
+    /// [`Backend::linears`] of one layer.
+    #[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
     fn linear(
         &self,
         y: &mut Buffer,
@@ -250,7 +278,9 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         rows: usize,
         inputs: usize,
         outputs: usize,
-    );
+    ) {
+        self.linears(&mut [LinearOutput { y, w, bias, outputs }], x, rows, inputs);
+    }
     /// `dx += dy w`, or `dx = dy w` if the gradient is `fresh`, whatever `dx` holds.
     #[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
     fn linear_backward_input(
@@ -263,7 +293,10 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         inputs: usize,
         outputs: usize,
     );
-    /// `dw += dyᵀ x`, or `dw = dyᵀ x` if the gradient is `fresh`, whatever `dw` holds.
+    /// `dw += dyᵀ x`, or `dw = dyᵀ x` if the gradient is `fresh`, whatever `dw` holds, for each of some layers that read the
+    /// same x `[rows, inputs]`.
+    fn linear_backward_weights(&self, layers: &mut [WeightGradient<'_>], x: &Buffer, rows: usize, inputs: usize);
+    /// [`Backend::linear_backward_weights`] of one layer.
     #[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
     fn linear_backward_weight(
         &self,
@@ -274,7 +307,10 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         rows: usize,
         inputs: usize,
         outputs: usize,
-    );
+    ) {
+        self.linear_backward_weights(&mut [WeightGradient { dw, fresh, dy, outputs }], x, rows, inputs);
+    }
+
     /// `db += sum over rows of dy`, dy `[rows, width]`.
     fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize);
 
@@ -356,7 +392,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn activation_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, kind: Activation);
     /// `y = f(gate) * up` elementwise.
     fn gated(&self, y: &mut Buffer, gate: &Buffer, up: &Buffer, kind: Activation);
-    /// `d_gate += dy * up * f'(gate)`, `d_up += dy * f(gate)`.
+    /// `d_gate = dy * up * f'(gate)`, `d_up = dy * f(gate)`.
     fn gated_backward(
         &self,
         d_gate: &mut Buffer,

@@ -28,8 +28,8 @@ mod tile;
 use crate::layout::AttentionLayout;
 use crate::pool::{MemoryUse, Pool};
 use crate::{
-    Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, NormShape,
-    RotaryShape,
+    Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, LinearOutput,
+    NormShape, RotaryShape, WeightGradient,
 };
 use arithmetic::Arithmetic;
 pub use level::Level;
@@ -150,18 +150,9 @@ impl Backend for Cpu {
         rows::scatter_add(d_table.host_mut(), d_out.host(), ids, width);
     }
 
-    fn linear(
-        &self,
-        y: &mut Buffer,
-        x: &Buffer,
-        w: &Buffer,
-        bias: Option<&Buffer>,
-        rows: usize,
-        inputs: usize,
-        outputs: usize,
-    ) {
-        debug_assert_eq!((x.len(), w.len(), y.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::forward(self, y.host_mut(), x.host(), w, bias.map(Buffer::host), rows, inputs, outputs);
+    fn linears(&self, layers: &mut [LinearOutput<'_>], x: &Buffer, rows: usize, inputs: usize) {
+        debug_assert_eq!(x.len(), rows * inputs);
+        linear::forward(self, layers, x.host(), rows, inputs);
     }
 
     fn linear_backward_input(
@@ -178,18 +169,9 @@ impl Backend for Cpu {
         linear::backward_input(self, dx.host_mut(), fresh, dy.host(), w, rows, inputs, outputs);
     }
 
-    fn linear_backward_weight(
-        &self,
-        dw: &mut Buffer,
-        fresh: bool,
-        dy: &Buffer,
-        x: &Buffer,
-        rows: usize,
-        inputs: usize,
-        outputs: usize,
-    ) {
-        debug_assert_eq!((x.len(), dw.len(), dy.len()), (rows * inputs, inputs * outputs, rows * outputs));
-        linear::backward_weight(self, dw.host_mut(), fresh, dy.host(), x.host(), rows, inputs, outputs);
+    fn linear_backward_weights(&self, layers: &mut [WeightGradient<'_>], x: &Buffer, rows: usize, inputs: usize) {
+        debug_assert_eq!(x.len(), rows * inputs);
+        linear::backward_weight(self, layers, x.host(), rows, inputs);
     }
 
     fn sum_rows(&self, db: &mut Buffer, dy: &Buffer, rows: usize, width: usize) {

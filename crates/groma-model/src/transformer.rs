@@ -440,9 +440,7 @@ impl Transformer {
     fn project(&self, tape: &mut Tape, block: &Block, x: &Var, pass: &mut Pass) -> (Var, Var, Var) {
         let fused = match &block.qkv {
             QkvLayers::Separate { q, k, v } => {
-                let q = self.linear(tape, q, x, pass);
-                let k = self.linear(tape, k, x, pass);
-                return (q, k, self.linear(tape, v, x, pass));
+                return self.linears(tape, [q, k, v], x, pass).into();
             }
             QkvLayers::Fused(qkv) => self.linear(tape, qkv, x, pass),
         };
@@ -474,8 +472,7 @@ impl Transformer {
                 tape.activation(&pre, activation)
             }
             MlpLayers::Gated { gate, up, .. } => {
-                let gate = self.linear(tape, gate, x, pass);
-                let up = self.linear(tape, up, x, pass);
+                let [gate, up] = self.linears(tape, [gate, up], x, pass);
                 let gate = pass.at(tape, layer, Site::MlpPre, gate);
                 let up = pass.at(tape, layer, Site::MlpPreLinear, up);
                 tape.gated(&gate, &up, activation)
@@ -508,8 +505,24 @@ impl Transformer {
     }
 
     fn linear(&self, tape: &mut Tape, layer: &Linear, x: &Var, pass: &mut Pass) -> Var {
-        let bias = layer.bias.map(|id| self.parameters.var(id));
-        let y = tape.linear(x, &self.parameters.var(layer.weight), bias.as_ref());
+        let [y] = self.linears(tape, [layer], x, pass);
+        y
+    }
+
+    /// Layers that read the same input.
+    fn linears<const N: usize>(&self, tape: &mut Tape, layers: [&Linear; N], x: &Var, pass: &mut Pass) -> [Var; N] {
+        let parameters =
+            layers.map(|layer| (self.parameters.var(layer.weight), layer.bias.map(|bias| self.parameters.var(bias))));
+        let outputs = tape.linears(x, parameters.each_ref().map(|(weight, bias)| (weight, bias.as_ref())));
+        let mut layers = layers.into_iter();
+        outputs.map(|y| match layers.next() {
+            Some(layer) => self.adapted(tape, layer, x, y, pass),
+            None => y,
+        })
+    }
+
+    /// Adds what the adapter makes of a layer's input to the layer's output.
+    fn adapted(&self, tape: &mut Tape, layer: &Linear, x: &Var, y: Var, pass: &mut Pass) -> Var {
         let (Some((a, b)), Some(adapter), true) = (layer.low_rank, &self.adapter, pass.adapter) else { return y };
         let dropped = match pass.dropout {
             Some(seed) if adapter.dropout > 0.0 => {

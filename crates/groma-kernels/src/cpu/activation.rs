@@ -126,9 +126,9 @@ fn gated_with<V: Vector>(y: &mut [f32], gate: &[f32], up: &[f32], kind: Activati
 
 #[inline(always)]
 fn gated_slope_with<V: Vector>(outputs: [&mut [f32]; 2], inputs: [&[f32]; 3], kind: Activation) {
-    with_curve!(kind, C => combine(outputs, inputs, |[dy, gate, up]: [V; 3], [d_gate, d_up]| {
+    with_curve!(kind, C => combine(outputs, inputs, |[dy, gate, up]: [V; 3], _| {
         let (value, slope) = C::both(gate);
-        [dy.mul(up).fma(slope, d_gate), dy.fma(value, d_up)]
+        [dy.mul(up).mul(slope), dy.mul(value)]
     }));
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn gated(level: Level, y: &mut [f32], gate: &[f32], up: &[f32], kind:
     for_chunks([y], [gate, up], COST, |[y], [gate, up]| gated_value(level, y, gate, up, kind));
 }
 
-/// `d_gate += dy up f'(gate)`, `d_up += dy f(gate)`; inputs: dy, gate, up.
+/// `d_gate = dy up f'(gate)`, `d_up = dy f(gate)`; inputs: dy, gate, up.
 pub(crate) fn gated_backward(
     level: Level,
     d_gate: &mut [f32],

@@ -1,8 +1,8 @@
 //! The three products of a linear layer.
 use super::Cpu;
-use super::matmul::{Initial, Right, Size, multiply};
+use super::matmul::{Initial, One, Right, Size, multiply, multiply_all};
 use super::pack::{Operand, Packed};
-use crate::Buffer;
+use crate::{Buffer, LinearOutput, WeightGradient};
 use std::sync::OnceLock;
 
 /// The packed copy of a frozen weight `[outputs, inputs]` for `x wᵀ`, made if there is none yet; `None` where the weight is
@@ -45,22 +45,17 @@ fn initial(fresh: bool) -> Initial<'static> {
     if fresh { Initial::Zero } else { Initial::Result }
 }
 
-/// `y = x wᵀ + bias`; y `[rows, outputs]`, x `[rows, inputs]`, w `[outputs, inputs]`.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn forward(
-    cpu: &Cpu,
-    y: &mut [f32],
-    x: &[f32],
-    w: &Buffer,
-    bias: Option<&[f32]>,
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
-) {
-    let right = right(forward_copy(cpu, w, inputs, outputs), Operand::rows(w.host(), inputs));
-    let size = Size { m: rows, n: outputs, k: inputs };
-    let initial = bias.map_or(Initial::Zero, Initial::Bias);
-    multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(x, inputs), right, y, initial);
+/// See [`crate::Backend::linears`].
+pub(crate) fn forward(cpu: &Cpu, layers: &mut [LinearOutput<'_>], x: &[f32], rows: usize, inputs: usize) {
+    let products = layers.iter_mut().map(|LinearOutput { y, w, bias, outputs }| One {
+        m: rows,
+        n: *outputs,
+        a: Operand::rows(x, inputs),
+        b: right(forward_copy(cpu, w, inputs, *outputs), Operand::rows(w.host(), inputs)),
+        c: y.host_mut(),
+        initial: bias.map_or(Initial::Zero, |bias| Initial::Bias(bias.host())),
+    });
+    multiply_all(cpu.arithmetic, &cpu.pool, inputs, products.collect());
 }
 
 /// `dx += dy w`, or `dx = dy w` if fresh.
@@ -80,19 +75,15 @@ pub(crate) fn backward_input(
     multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, initial(fresh));
 }
 
-/// `dw += dyᵀ x`, or `dw = dyᵀ x` if fresh.
-#[allow(clippy::too_many_arguments, reason = "operands and shape of a kernel")]
-pub(crate) fn backward_weight(
-    cpu: &Cpu,
-    dw: &mut [f32],
-    fresh: bool,
-    dy: &[f32],
-    x: &[f32],
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
-) {
-    let size = Size { m: outputs, n: inputs, k: rows };
-    let right = Right::Plain(Operand::columns(x, inputs));
-    multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(dy, outputs), right, dw, initial(fresh));
+/// See [`crate::Backend::linear_backward_weights`].
+pub(crate) fn backward_weight(cpu: &Cpu, layers: &mut [WeightGradient<'_>], x: &[f32], rows: usize, inputs: usize) {
+    let products = layers.iter_mut().map(|WeightGradient { dw, fresh, dy, outputs }| One {
+        m: *outputs,
+        n: inputs,
+        a: Operand::columns(dy.host(), *outputs),
+        b: Right::Plain(Operand::columns(x, inputs)),
+        c: dw.host_mut(),
+        initial: initial(*fresh),
+    });
+    multiply_all(cpu.arithmetic, &cpu.pool, rows, products.collect());
 }

@@ -94,53 +94,142 @@ pub(crate) fn multiply(
     c: &mut [f32],
     initial: Initial<'_>,
 ) {
-    let Size { m, n, k } = size;
-    assert!(c.len() == m * n, "the result has another shape");
-    a.check(m, k);
-    let arithmetic = match b {
-        Right::Plain(b) => {
-            b.check(n, k);
-            arithmetic
+    multiply_all(arithmetic, pool, size.k, vec![One { m: size.m, n: size.n, a, b, c, initial }]);
+}
+
+/// One of several products with the same inner dimension.
+#[derive(Debug)]
+pub(crate) struct One<'a> {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) a: Operand<'a>,
+    pub(crate) b: Right<'a>,
+    /// `[m, n]`.
+    pub(crate) c: &'a mut [f32],
+    pub(crate) initial: Initial<'a>,
+}
+
+impl One<'_> {
+    /// Panics unless the operands cover the product; returns how it is computed.
+    fn check(&self, arithmetic: Arithmetic, k: usize) -> Arithmetic {
+        assert!(self.c.len() == self.m * self.n, "the result has another shape");
+        self.a.check(self.m, k);
+        if let Initial::Bias(bias) = self.initial {
+            assert!(bias.len() == self.n, "the bias has another width");
         }
-        Right::Packed { packed, panel, inner } => {
-            assert!(inner.is_multiple_of(arithmetic.step()), "a packed operand is used from within a step on");
-            packed.check(arithmetic, panel, n, inner + k);
-            packed.arithmetic()
+        match self.b {
+            Right::Plain(b) => {
+                b.check(self.n, k);
+                arithmetic
+            }
+            Right::Packed { packed, panel, inner } => {
+                assert!(inner.is_multiple_of(arithmetic.step()), "a packed operand is used from within a step on");
+                packed.check(arithmetic, panel, self.n, inner + k);
+                packed.arithmetic()
+            }
         }
-    };
-    if let Initial::Bias(bias) = initial {
-        assert!(bias.len() == n, "the bias has another width");
     }
-    if m == 0 || n == 0 {
-        return;
-    }
-    let c = SharedMut::new(c);
-    let source = |b, first_step| match b {
-        Right::Plain(operand) => Source::Plain(operand),
-        Right::Packed { packed, panel, inner } => {
-            Source::Packed { packed, panel, step: inner / arithmetic.step() + first_step }
-        }
-    };
+}
+
+/// Several products with the same inner dimension: the same results as one by one. An operand that several of them have is
+/// packed once, and threads go from one product to the next without waiting.
+pub(crate) fn multiply_all(arithmetic: Arithmetic, pool: &Arc<Pool>, k: usize, mut all: Vec<One<'_>>) {
+    let ways: Vec<Arithmetic> = all.iter().map(|one| one.check(arithmetic, k)).collect();
+    let most_rows = all.iter().filter(|one| one.n > 0).map(|one| one.m).max().unwrap_or(0);
     let step = arithmetic.step();
     let depths = Cut::at_most(k.div_ceil(step), PACKED_DEPTH / step);
-    for rows in (0..m).step_by(PACKED_ROWS) {
-        for depth in 0..depths.parts {
-            let product = Product {
+    for depth in 0..depths.parts {
+        for first_row in (0..most_rows).step_by(PACKED_ROWS) {
+            let steps = depths.range(depth);
+            let products = all.iter_mut().zip(&ways).filter(|(one, _)| one.m > first_row && one.n > 0);
+            let products = products.map(|(one, &arithmetic)| Product {
                 arithmetic,
                 pool,
-                n,
+                n: one.n,
                 inner: k,
-                a,
-                b: source(b, depths.range(depth).start),
-                c,
-                initial: if depth == 0 { initial } else { Initial::Result },
-                steps: (depths.range(depth).start, depths.range(depth).end),
-                first_row: rows,
-                rows: Cut::at_most(m.min(rows + PACKED_ROWS) - rows, arithmetic.tile_rows()),
-                panels: n.div_ceil(arithmetic.tile_columns()),
-            };
-            product.run();
+                a: one.a,
+                b: match one.b {
+                    Right::Plain(operand) => Source::Plain(operand),
+                    Right::Packed { packed, panel, inner } => {
+                        Source::Packed { packed, panel, step: inner / step + steps.start }
+                    }
+                },
+                c: SharedMut::new(one.c),
+                initial: if depth == 0 { one.initial } else { Initial::Result },
+                steps: (steps.start, steps.end),
+                first_row,
+                rows: Cut::at_most(one.m.min(first_row + PACKED_ROWS) - first_row, arithmetic.tile_rows()),
+                panels: one.n.div_ceil(arithmetic.tile_columns()),
+            });
+            run(products.collect());
         }
+    }
+}
+
+/// Runs products side by side.
+fn run(products: Vec<Product<'_>>) {
+    let work = products.iter().map(Product::work).sum();
+    let rights = Distinct::of(products.iter().map(|product| match product.b {
+        Source::Plain(b) => Some((b, product.n)),
+        Source::Packed { .. } => None,
+    }));
+    // Packed as a whole where several products or tasks share it; else each task packs what it needs.
+    let shares = |place: usize| {
+        rights.places.iter().filter(|&&other| other == Some(place)).count() > 1
+            || products[rights.first[place]].tasks(work).0 > 1
+    };
+    let packed: Vec<Option<Packed>> = (0..rights.first.len())
+        .map(|place| shares(place).then(|| products[rights.first[place]].packed_right()).flatten())
+        .collect();
+    let with_right = |(mut product, place): (_, &Option<usize>)| {
+        let product: &mut Product<'_> = &mut product;
+        if let Some(packed) = place.and_then(|place| packed[place].as_ref()) {
+            product.b = Source::Packed { packed, panel: 0, step: 0 };
+        }
+        *product
+    };
+    let products: Vec<Product<'_>> = products.iter().copied().zip(&rights.places).map(with_right).collect();
+    let lefts = Distinct::of(products.iter().map(|product| Some((product.a, product.rows.count))));
+    let packed: Vec<Lease> = lefts.first.iter().map(|&first| products[first].packed_left()).collect();
+    let mut tasks = 0;
+    let mut parts = Vec::with_capacity(products.len());
+    for (product, place) in products.iter().zip(&lefts.places) {
+        let (row_parts, panel_parts) = product.tasks(work);
+        let rows = Cut { count: product.rows.parts, parts: row_parts };
+        let panels = Cut { count: product.panels, parts: panel_parts };
+        parts.push((tasks, product, &packed[place.unwrap_or(0)], rows, panels));
+        tasks += row_parts * panel_parts;
+    }
+    for_each(tasks, work, |task| {
+        let (first, product, left, rows, panels) = parts[parts.partition_point(|part| part.0 <= task) - 1];
+        let task = task - first;
+        product.task(left, rows.range(task / panels.parts), panels.range(task % panels.parts));
+    });
+}
+
+/// Operands that several products may have.
+struct Distinct {
+    /// For each, the first product that has it.
+    first: Vec<usize>,
+    /// For each product that has one, which.
+    places: Vec<Option<usize>>,
+}
+
+impl Distinct {
+    /// Of operands and their sizes across the inner dimension.
+    fn of<'a>(operands: impl Iterator<Item = Option<(Operand<'a>, usize)>>) -> Self {
+        let mut known: Vec<(Operand<'a>, usize)> = Vec::new();
+        let mut distinct = Distinct { first: Vec::new(), places: Vec::new() };
+        for (product, operand) in operands.enumerate() {
+            distinct.places.push(operand.map(|(operand, size)| {
+                known.iter().position(|&(other, count)| other.is(operand) && count == size).unwrap_or_else(|| {
+                    known.push((operand, size));
+                    distinct.first.push(product);
+                    known.len() - 1
+                })
+            }));
+        }
+        distinct
     }
 }
 
@@ -176,20 +265,14 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    fn run(&self) {
-        let k = self.indices(&(self.steps.0..self.steps.1));
-        let work = self.rows.count * self.n * k.len();
-        let (row_parts, panel_parts) = self.tasks(work);
-        if let (Source::Plain(b), true) = (self.b, row_parts > 1) {
-            let packed = Packed::new(self.arithmetic, self.pool, b, self.n, k);
-            return Product { b: Source::Packed { packed: &packed, panel: 0, step: 0 }, ..*self }.run();
-        }
-        let packed = self.pack_left();
-        let (rows, panels) =
-            (Cut { count: self.rows.parts, parts: row_parts }, Cut { count: self.panels, parts: panel_parts });
-        for_each(row_parts * panel_parts, work, |task| {
-            self.task(&packed, rows.range(task / panel_parts), panels.range(task % panel_parts));
-        });
+    /// Multiply-adds.
+    fn work(&self) -> usize {
+        self.rows.count * self.n * self.all_indices().len()
+    }
+
+    /// The inner indices of all steps.
+    fn all_indices(&self) -> Range<usize> {
+        self.indices(&(self.steps.0..self.steps.1))
     }
 
     fn step_count(&self) -> usize {
@@ -208,10 +291,16 @@ impl Product<'_> {
         self.rows.parts <= STREAMED_PANELS && matches!(self.b, Source::Packed { .. })
     }
 
+    /// All of B, if it lies plain.
+    fn packed_right(&self) -> Option<Packed> {
+        let Source::Plain(b) = self.b else { return None };
+        Some(Packed::new(self.arithmetic, self.pool, b, self.n, self.all_indices()))
+    }
+
     /// All of A, panel by panel.
-    fn pack_left(&self) -> Lease {
+    fn packed_left(&self) -> Lease {
         let panel_len = self.step_count() * self.arithmetic.left_words();
-        let k = self.indices(&(self.steps.0..self.steps.1));
+        let k = self.all_indices();
         let mut packed = Lease::new(self.pool, self.rows.parts * panel_len);
         let shared = SharedMut::new(&mut packed);
         for_each(self.rows.parts, self.rows.count * k.len() * 2, |panel| {
@@ -224,13 +313,14 @@ impl Product<'_> {
         packed
     }
 
-    /// Into how many runs the panels of A and of B are cut.
-    fn tasks(&self, work: usize) -> (usize, usize) {
-        if !is_worth(work) {
+    /// Into how many runs the panels of A and of B are cut, if the products beside it and itself take so much work.
+    fn tasks(&self, together: usize) -> (usize, usize) {
+        if !is_worth(together) {
             return (1, 1);
         }
+        let work = self.work();
         let per_thread = if self.streams() { 1 } else { TASKS_PER_THREAD };
-        let wanted = (rayon::current_num_threads() * per_thread).min(work >> 16);
+        let wanted = (rayon::current_num_threads() * per_thread).min(work >> 16).max(1);
         if self.streams() {
             return (1, wanted.clamp(1, self.panels));
         }

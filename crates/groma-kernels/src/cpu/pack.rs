@@ -32,6 +32,12 @@ impl<'a> Operand<'a> {
         Self { data, stride, inner_is_contiguous: false }
     }
 
+    /// Whether both are the same elements in the same order.
+    pub(crate) fn is(&self, other: Operand<'_>) -> bool {
+        let order = (self.stride, self.inner_is_contiguous) == (other.stride, other.inner_is_contiguous);
+        order && std::ptr::eq(self.data, other.data)
+    }
+
     /// Panics unless all elements below the given ends are there.
     pub(crate) fn check(&self, i_end: usize, k_end: usize) {
         let (rows, width) = if self.inner_is_contiguous { (i_end, k_end) } else { (k_end, i_end) };

@@ -1,10 +1,10 @@
 //! The backward half of the tape: one arm an operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Cotangent, Gradients, Key, Op, Part, Saved, Tape, Var, WatchedGradients};
-use crate::{Backend, Buffer};
+use super::{Cotangent, Gradients, Key, Layer, Op, Part, Saved, Tape, Var, WatchedGradients};
+use crate::{Backend, Buffer, WeightGradient};
 
 /// Gradients on their way: those of nodes may be shared until somebody adds to them.
 struct Flow<'a> {
@@ -52,14 +52,24 @@ impl Flow<'_> {
         }
     }
 
+    /// Hands out the gradient of `key` so far, or an unspecified one and `true`: to be overwritten, as it is fresh.
+    fn borrow(&mut self, key: Option<Key>, len: usize) -> Option<(Buffer, bool)> {
+        let held = self.take(key?);
+        let fresh = held.is_none();
+        Some((held.unwrap_or_else(|| self.backend.scratch(len)), fresh))
+    }
+
     /// Sets the gradient of `key` through `add`, which adds to it, or overwrites it where it is fresh.
     fn fill_or_add(&mut self, key: Option<Key>, len: usize, add: impl FnOnce(&dyn Backend, &mut Buffer, bool)) {
-        let Some(wanted) = key else { return };
-        let held = self.take(wanted);
-        let fresh = held.is_none();
-        let mut buffer = held.unwrap_or_else(|| self.backend.scratch(len));
-        add(&*self.backend, &mut buffer, fresh);
-        self.give_back(key, Some(buffer));
+        if let Some((mut buffer, fresh)) = self.borrow(key, len) {
+            add(&*self.backend, &mut buffer, fresh);
+            self.give_back(key, Some(buffer));
+        }
+    }
+
+    /// The whole gradient of a node; it stays if the node is watched.
+    fn arrived(&mut self, node: u32, watched: &[u32]) -> Option<Arc<Buffer>> {
+        if watched.contains(&node) { self.nodes.get(&node).cloned() } else { self.nodes.remove(&node) }
     }
 
     /// Adds a whole gradient; the first one to arrive is shared instead of copied.
@@ -105,9 +115,13 @@ impl Tape<'_> {
                 }
                 continue;
             }
-            let dy =
-                if self.watched.contains(&node) { flow.nodes.get(&node).cloned() } else { flow.nodes.remove(&node) };
-            if let Some(dy) = dy {
+            if let Op::Linears { x, rows, inputs, layers } = op {
+                let arrived = |layer: Layer| Some((flow.arrived(layer.node, &self.watched)?, layer));
+                let layers = layers.into_iter().filter_map(arrived).collect();
+                linears(&mut flow, (x, rows, inputs), layers);
+                continue;
+            }
+            if let Some(dy) = flow.arrived(node, &self.watched) {
                 step(&mut flow, op, &dy);
             }
         }
@@ -127,7 +141,6 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
         Op::Embed { table, table_len, width, ids } => {
             flow.add_with(Some(table), table_len, |b, d| b.embed_backward(d, dy, &ids, width));
         }
-        Op::Linear { x, rows, inputs, w, bias } => linear(flow, (x, rows, inputs), &w, bias, dy),
         Op::Norm { x, weight, bias, stats, shape } => {
             let w = weight.as_ref().map(|w| &*w.buffer);
             let w_key = weight.as_ref().and_then(|w| w.key);
@@ -159,8 +172,8 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
         }
         Op::Gated { gate, up, kind } => {
             let backend = flow.backend.clone();
-            let mut d_gate = backend.zeros(dy.len());
-            let mut d_up = backend.zeros(dy.len());
+            let mut d_gate = backend.scratch(dy.len());
+            let mut d_up = backend.scratch(dy.len());
             backend.gated_backward(&mut d_gate, &mut d_up, dy, &gate.buffer, &up.buffer, kind);
             flow.add_shared(gate.key, &Arc::new(d_gate));
             flow.add_shared(up.key, &Arc::new(d_up));
@@ -192,7 +205,7 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
             flow.backend.edit_backward(&mut dx, &x.buffer, &rows, x.width, &edit);
             flow.add_shared(x.key, &Arc::new(dx));
         }
-        Op::Head { .. } => {}
+        Op::Head { .. } | Op::Linears { .. } => {}
     }
 }
 
@@ -222,22 +235,29 @@ fn recomputed<'m>(flow: &mut Flow, x: &Var, Part(part): &Part<'m>, dy: &Arc<Buff
     }
 }
 
-fn linear(
-    flow: &mut Flow,
-    (x, rows, inputs): (Option<Key>, usize, Option<Saved>),
-    w: &Var,
-    bias: Option<Key>,
-    dy: &Arc<Buffer>,
-) {
-    let (width, outputs) = (w.width, w.rows);
-    flow.fill_or_add(x, rows * width, |b, d, fresh| {
-        b.linear_backward_input(d, fresh, dy, &w.buffer, rows, width, outputs);
-    });
-    if let Some(inputs) = inputs {
-        let x = inputs.values(&*flow.backend);
-        flow.fill_or_add(w.key, w.buffer.len(), |b, d, fresh| {
-            b.linear_backward_weight(d, fresh, dy, &x, rows, width, outputs);
+/// Sends the gradients of layers' outputs on to what the layers have in common, and to each.
+fn linears(flow: &mut Flow, (x, rows, inputs): (Option<Key>, usize, Option<Saved>), layers: Vec<(Arc<Buffer>, Layer)>) {
+    for (dy, Layer { w, bias, .. }) in layers.iter().rev() {
+        flow.fill_or_add(x, rows * w.width, |b, d, fresh| {
+            b.linear_backward_input(d, fresh, dy, &w.buffer, rows, w.width, w.rows);
         });
+        flow.add_with(*bias, w.rows, |b, d| b.sum_rows(d, dy, rows, w.rows));
     }
-    flow.add_with(bias, outputs, |b, d| b.sum_rows(d, dy, rows, outputs));
+    let Some(inputs) = inputs else { return };
+    // Layers may share a weight; then one adds to what the other leaves.
+    let mut seen = BTreeSet::new();
+    let (first, again): (Vec<_>, Vec<_>) =
+        layers.iter().filter(|(_, layer)| layer.w.key.is_some()).partition(|(_, layer)| seen.insert(layer.w.key));
+    let x = inputs.values(&*flow.backend);
+    for layers in std::iter::once(first).chain(again.into_iter().map(|layer| vec![layer])) {
+        let Some((_, Layer { w, .. })) = layers.first() else { continue };
+        let mut held: Vec<_> = layers.iter().map(|(_, layer)| flow.borrow(layer.w.key, layer.w.buffer.len())).collect();
+        let mut gradients: Vec<_> = (held.iter_mut().flatten().zip(&layers))
+            .map(|((dw, fresh), (dy, layer))| WeightGradient { dw, fresh: *fresh, dy, outputs: layer.w.rows })
+            .collect();
+        flow.backend.linear_backward_weights(&mut gradients, &x, rows, w.width);
+        for (held, (_, layer)) in held.into_iter().zip(&layers) {
+            flow.give_back(layer.w.key, held.map(|(buffer, _)| buffer));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Matrix products: against f64, and bits that depend on nothing but the row.
 
 use super::common::{assert_close, assert_same, backends, on_threads, product_backends, seen, values};
-use groma_kernels::{Backend, Cpu, Precision};
+use groma_kernels::{Backend, Cpu, LinearOutput, Precision, WeightGradient};
 use proptest::prelude::*;
 
 /// `start + a b` in f64; `a(i, k)`, `b(k, j)`.
@@ -170,6 +170,41 @@ fn gradients_do_not_depend_on_threads() {
             let got = on_threads(threads, gradients);
             assert_same(&got.0, &one.0, "dx");
             assert_same(&got.1, &one.1, "dw");
+        }
+    }
+}
+
+/// Layers that read the same input give the bits that each gives alone, forward and backward.
+#[test]
+fn layers_side_by_side_are_layers_one_by_one() {
+    for (rows, inputs, widths) in [(1, 40, [40, 16, 16]), (16, 130, [300, 70, 70]), (5000, 30, [33, 1, 40])] {
+        for cpu in product_backends() {
+            let x = cpu.upload(&values(rows * inputs, 1));
+            let weights: Vec<_> = (0..3).map(|i| cpu.upload(&values(widths[i] * inputs, 2 + i as u64))).collect();
+            let biases = [None, Some(cpu.upload(&values(widths[1], 5))), None];
+            let grads: Vec<_> = (0..3).map(|i| cpu.upload(&values(rows * widths[i], 6 + i as u64))).collect();
+            for threads in 1..=3 {
+                on_threads(threads, || {
+                    let mut ys = widths.map(|width| cpu.upload(&vec![f32::NAN; rows * width]));
+                    let mut dws = widths.map(|width| cpu.upload(&values(width * inputs, 9)));
+                    let mut layers: Vec<_> = (ys.iter_mut().zip(&weights).zip(&biases).zip(widths))
+                        .map(|(((y, w), bias), outputs)| LinearOutput { y, w, bias: bias.as_ref(), outputs })
+                        .collect();
+                    cpu.linears(&mut layers, &x, rows, inputs);
+                    let mut layers: Vec<_> = (dws.iter_mut().zip(&grads).zip(widths).enumerate())
+                        .map(|(i, ((dw, dy), outputs))| WeightGradient { dw, fresh: i == 1, dy, outputs })
+                        .collect();
+                    cpu.linear_backward_weights(&mut layers, &x, rows, inputs);
+                    for i in 0..3 {
+                        let (mut y, mut dw) = (ys[i].clone(), cpu.upload(&values(widths[i] * inputs, 9)));
+                        cpu.linear(&mut y, &x, &weights[i], biases[i].as_ref(), rows, inputs, widths[i]);
+                        cpu.linear_backward_weight(&mut dw, i == 1, &grads[i], &x, rows, inputs, widths[i]);
+                        let what = format!("{}, {rows} rows, layer {i}, {threads} threads", cpu.name());
+                        assert_same(ys[i].host(), y.host(), &what);
+                        assert_same(dws[i].host(), dw.host(), &what);
+                    }
+                });
+            }
         }
     }
 }
