@@ -1,6 +1,6 @@
 //! How much memory training will take, before it starts.
 //!
-//! Per token row and block the tape keeps: the inputs and outputs of both norms, queries and keys after the rotation,
+//! Per token row and block the tape keeps: what norms and layers behind no norm read, queries and keys after the rotation,
 //! values, the attention's output, and what the MLP's activation reads. With `gradient_checkpointing` it keeps the input
 //! of each block, and all of that for one block at a time. The most is held either when the head has run (with the logits
 //! that are kept, or those of a chunk) or in the backward pass of the last block (with gradients on their way).
@@ -38,9 +38,11 @@ impl MemoryEstimate {
         let sum = |wanted: &dyn Fn(&groma_model::StoredParameter) -> bool| {
             parameters.iter().filter(|(_, p)| wanted(p)).map(|(_, p)| p.len() as u64).sum::<u64>()
         };
-        let (train, frozen) = (sum(&|p| p.trainable), sum(&|p| p.buffer().is_frozen()));
+        let train = sum(&|p| p.trainable);
         // Two copies, for the forward and for the backward product; in bf16 a value takes half.
-        let packed_bytes = if model.backend().precision() == Precision::Bf16 { F32 } else { 2 * F32 };
+        let halved = model.backend().precision() == Precision::Bf16;
+        let packed = F32 * sum(&|p| p.buffer().is_frozen())
+            + F32 * sum(&|p| p.buffer().is_frozen() && !(halved || p.buffer().is_bf16()));
         let spec = model.spec();
         let (rows, layers) = (rows as u64, spec.layers.len() as u64);
         let block = row_values(spec);
@@ -52,7 +54,7 @@ impl MemoryEstimate {
             false => layers * block + ranks,
         };
         MemoryEstimate {
-            weights: F32 * all + packed_bytes * frozen,
+            weights: F32 * all + packed,
             training: 3 * F32 * train,
             activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
             transient: F32 * head_values(spec, head_rows as u64).max(rows * backward_values(spec)),
@@ -74,9 +76,9 @@ impl MemoryEstimate {
 fn row_values(spec: &Spec) -> u64 {
     let (queries, keys) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
     let norms = match (spec.norm_placement, spec.parallel_residual) {
-        (NormPlacement::Sandwich, _) => 6,
-        (_, true) => 3,
-        _ => 4,
+        (NormPlacement::Sandwich | NormPlacement::Post, _) => 4,
+        (NormPlacement::Pre, true) => 1,
+        (NormPlacement::Pre, false) => 2,
     };
     let qk_norm = if spec.qk_norm == QkNorm::None { 0 } else { queries + keys };
     let mlp = if spec.mlp == Mlp::Plain { 1 } else { 2 };

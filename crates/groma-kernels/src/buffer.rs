@@ -82,6 +82,11 @@ impl Buffer {
         self.frozen.is_some()
     }
 
+    /// Whether all values are exact in bf16, so that packed copies in f32 are half as large.
+    pub fn is_bf16(&self) -> bool {
+        crate::cpu::pack::are_bf16(self.host())
+    }
+
     pub(crate) fn frozen(&self) -> Option<&FrozenCopies> {
         self.frozen.as_deref()
     }

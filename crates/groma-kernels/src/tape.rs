@@ -435,6 +435,12 @@ impl<'m> Tape<'m> {
             stats,
             shape,
         })
+        .made_by(|| Recipe::Norm {
+            x: x.clone(),
+            weight: weight.cloned(),
+            bias: bias.map(|bias| bias.buffer.clone()),
+            shape,
+        })
     }
 
     /// Rotates the heads of each row by its position.

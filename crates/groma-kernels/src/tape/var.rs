@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Key, ParameterId};
-use crate::{Activation, Backend, Buffer};
+use crate::{Activation, Backend, Buffer, NormShape};
 
 /// A matrix of activations or weights on a tape. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub struct Var {
 pub(super) enum Recipe {
     Activation { x: Var, kind: Activation },
     Gated { gate: Var, up: Var, kind: Activation },
+    Norm { x: Var, weight: Option<Var>, bias: Option<Arc<Buffer>>, shape: NormShape },
     Dropout { x: Saved, keep: f32, seed: u64 },
 }
 
@@ -36,6 +37,12 @@ impl Recipe {
             Recipe::Gated { gate, up, kind } => {
                 let mut y = backend.scratch(gate.buffer.len());
                 backend.gated(&mut y, &gate.buffer, &up.buffer, *kind);
+                y
+            }
+            Recipe::Norm { x, weight, bias, shape } => {
+                let (mut y, mut stats) = (backend.scratch(x.buffer.len()), backend.scratch(2 * shape.rows));
+                let weight = weight.as_ref().map(|weight| &*weight.buffer);
+                backend.norm(&mut y, &mut stats, &x.buffer, weight, bias.as_deref(), *shape);
                 y
             }
             Recipe::Dropout { x, keep, seed } => {
