@@ -103,9 +103,10 @@ def main():
     title = f"{setting.machine(options.threads, setting.check_versions(python))}."
     lines, left_out = [], []
     with tempfile.TemporaryDirectory() as scratch:
-        models = {"llama": Path(scratch) / "llama", "small": options.small_model}
+        models = {"llama": Path(scratch) / "llama", "llama-bf16": Path(scratch) / "bf16", "small": options.small_model}
         tokenizer = options.small_model if options.small_model.exists() else None
-        setting.write_llama(python, models["llama"], 512, 8, 8192, tokenizer)
+        for model, dtype in (("llama", "float32"), ("llama-bf16", "bfloat16")):
+            setting.write_llama(python, models[model], 512, 8, 8192, tokenizer, dtype)
         bench = Bench(options, python, functools.cache(setting.build), models, Path(scratch))
         for name in options.workloads:
             try:

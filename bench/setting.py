@@ -47,9 +47,10 @@ def build(package, kind, name):
     return release / "examples" / name if kind == "example" else release / name
 
 
-def write_llama(python, directory, hidden_size, layers, vocabulary, tokenizer=None):
+def write_llama(python, directory, hidden_size, layers, vocabulary, tokenizer=None, dtype="float32"):
     """A Llama with random weights, written by transformers; returns how many parameters it has."""
-    arguments = [python, WORKERS / "write_llama.py", directory, hidden_size, layers, vocabulary, *filter(None, [tokenizer])]
+    shape = [hidden_size, layers, vocabulary, dtype]
+    arguments = [python, WORKERS / "write_llama.py", directory, *shape, *filter(None, [tokenizer])]
     written = subprocess.run([str(part) for part in arguments], check=True, capture_output=True, text=True)
     return int(written.stdout)
 

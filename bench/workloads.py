@@ -70,7 +70,7 @@ def random_ids(bench, model, rows, length):
 
 
 def name_of(bench, model):
-    return "Llama 31.6 M" if model == "llama" else bench.models[model].name
+    return {"llama": "Llama 31.6 M", "llama-bf16": "Llama 31.6 M from bf16"}.get(model, bench.models[model].name)
 
 
 def groma(bench, model, program="bench_worker", package="groma-model"):
@@ -266,4 +266,6 @@ KINDS = {
 # Each on the random Llama, and on the small checkpoint under its name with "-small".
 WORKLOADS = {name: (kind, "llama") for name, kind in KINDS.items()}
 WORKLOADS |= {f"{name}-small": (kind, "small") for name, kind in KINDS.items()}
+# The Llama from a checkpoint in bf16, computed in f32.
+WORKLOADS |= {f"{name}-from-bf16": (KINDS[name], "llama-bf16") for name in ("decode-1", "decode-16", "samples-8")}
 DEFAULT = [name for name in WORKLOADS if name not in ("train-bf16-small", "score-small")]

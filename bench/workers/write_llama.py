@@ -1,4 +1,4 @@
-"""Writes a Llama with random weights: write_llama.py DIRECTORY HIDDEN_SIZE LAYERS VOCABULARY [TOKENIZER_DIRECTORY].
+"""Writes a Llama with random weights: write_llama.py DIRECTORY HIDDEN_SIZE LAYERS VOCABULARY DTYPE [TOKENIZER_DIRECTORY].
 
 MLP 2.6875 times the hidden size, heads of 64 (of 16 where there would be fewer than 4), half as many key/value heads.
 With a tokenizer, whose vocabulary may be smaller, the checkpoint gets its files and its BOS and EOS.
@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 
-def write(directory, hidden_size, layers, vocabulary, tokenizer=None):
+def write(directory, hidden_size, layers, vocabulary, dtype, tokenizer=None):
     heads = hidden_size // 64 if hidden_size >= 256 else hidden_size // 16
     special = {"bos_token_id": None, "eos_token_id": None}
     if tokenizer:
@@ -25,7 +25,7 @@ def write(directory, hidden_size, layers, vocabulary, tokenizer=None):
         num_attention_heads=heads, num_key_value_heads=heads // 2, vocab_size=vocabulary, max_position_embeddings=4096,
         rms_norm_eps=1e-5, tie_word_embeddings=False, pad_token_id=None, dtype="float32", **special,
     )
-    model = LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config).to(getattr(torch, dtype))
     model.save_pretrained(directory)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if tokenizer:
