@@ -459,14 +459,20 @@ mod tests {
         (0..len).map(|i| (i * factor % 1013) as f32 / 1013.0 - 0.5).collect()
     }
 
-    /// AMX's packing, edges and order of steps, on processors without it: its model and AVX-512 BF16 see the same rounded
-    /// operands, and their sums differ by rounding alone.
+    /// AMX's packing, edges and order of steps: AMX where there is any, its model on processors without it, and AVX-512
+    /// BF16 see the same rounded operands, and their sums differ by rounding alone.
     #[test]
     fn the_tiles_of_amx_agree_with_vectors() {
-        if Level::detected() < Level::Avx512Bf16 {
-            println!("SKIPPED: this processor cannot pack bf16");
-            return;
-        }
+        let kinds: &[Arithmetic] = match Level::detected() {
+            Level::AmxBf16 => &[Arithmetic::AmxModel, Arithmetic::Amx],
+            Level::Avx512Bf16 => &[Arithmetic::AmxModel],
+            _ => &[],
+        };
+        println!("with vectors are compared: {kinds:?}");
+        kinds.iter().for_each(|&kind| tiles_agree_with_vectors(kind));
+    }
+
+    fn tiles_agree_with_vectors(kind: Arithmetic) {
         let pool = Arc::new(Pool::default());
         for (m, n, k) in [(1, 1, 1), (16, 32, 32), (17, 33, 31), (70, 90, 100), (32, 64, 600), (5, 40, 2100)] {
             let (a, b, bias) = (values(m * k, 7919), values(n * k, 104_729), values(n, 31));
@@ -487,10 +493,13 @@ mod tests {
             for initial in [Initial::Zero, Initial::Result, Initial::Bias(&bias)] {
                 for turned in [false, true] {
                     let want = run(Arithmetic::Bf16, turned, false, initial);
-                    let got = run(Arithmetic::AmxModel, turned, false, initial);
-                    assert_eq!(got, run(Arithmetic::AmxModel, turned, true, initial), "packed before or on the way");
+                    let got = run(kind, turned, false, initial);
+                    assert_eq!(got, run(kind, turned, true, initial), "packed before or on the way");
                     for (got, want) in got.iter().zip(&want) {
-                        assert!((got - want).abs() <= 1e-5 * (k as f32).sqrt(), "{m} x {n} x {k}: {got} {want}");
+                        assert!(
+                            (got - want).abs() <= 1e-5 * (k as f32).sqrt(),
+                            "{kind:?} {m} x {n} x {k}: {got} {want}"
+                        );
                     }
                 }
             }
