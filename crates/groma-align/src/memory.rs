@@ -100,7 +100,7 @@ fn head_values(spec: &Spec, rows: u64) -> u64 {
 }
 
 /// Values per row that exist at the deepest point of the backward pass besides those kept: gradients in the MLP, one of
-/// them packed, and of the residual stream.
+/// them packed, and of the residual stream. (What else is packed then is about as large as what is no longer kept.)
 fn backward_values(spec: &Spec) -> u64 {
     let mlp = if spec.mlp == Mlp::Plain { 2 } else { 3 };
     (2 * spec.hidden_size + mlp * spec.intermediate_size) as u64

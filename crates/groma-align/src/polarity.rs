@@ -2,7 +2,7 @@
 //!
 //! Where it does not, what trains does not hear what the rows prefer, however well the loss falls.
 
-use crate::Error;
+use crate::{Error, Example};
 
 /// Changes of the loss of a batch as the log-probabilities or scores of the rows' chosen sides grow against those of their
 /// rejected sides.
@@ -21,6 +21,18 @@ impl Polarity {
         let Polarity { labelled, exchanged } = self;
         if labelled * exchanged < 0.0 { Ok(()) } else { Err(Error::Polarity { labelled, exchanged }) }
     }
+}
+
+/// Pairs that the swap test looks at.
+const PAIRS: usize = 2;
+
+/// The first of the units whose sides differ: no loss tells others apart.
+pub(crate) fn telling(examples: &[Example], units: &[usize]) -> Vec<usize> {
+    let differs = |&unit: &usize| {
+        let [chosen, rejected] = examples[unit].pair();
+        chosen.ids != rejected.ids
+    };
+    units.iter().copied().filter(differs).take(PAIRS).collect()
 }
 
 /// The first half of each pair behind the second, where `exchanged`.

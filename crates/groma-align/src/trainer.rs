@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// How far the loss before the first step may be from its closed form, relative to it (absolute below 1).
 const STEP_0_TOLERANCE: f64 = 1e-4;
-/// Examples that the checks before the first step look at; they cost three forward passes.
+/// Examples whose loss is checked before the first step.
 const CHECKED_AT_START: usize = 2;
 
 /// Everything of a run but the model. The caller holds the lock of what `directory` belongs to.
@@ -307,11 +307,11 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(run)
     }
 
-    /// The pre-flight checks that only the model itself can answer, on the first examples.
+    /// The pre-flight checks that only the model itself can answer, on some examples of the first micro-batch.
     fn check_start(&mut self) -> Result<(), Error> {
         let mut units = self.order.batch(1);
-        units.truncate(self.session.settings.training.per_device_train_batch_size.min(CHECKED_AT_START));
-        self.check_first_loss(&units)?;
+        units.truncate(self.session.settings.training.per_device_train_batch_size);
+        self.check_first_loss(&units[..units.len().min(CHECKED_AT_START)])?;
         self.objective.polarity(self.model, &units)?.map_or(Ok(()), Polarity::check)
     }
 

@@ -1,6 +1,6 @@
 //! Device memory: aligned, pooled arrays of `f32`, and packed copies of weights that do not change.
 use crate::cpu::pack::Packed;
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Stay};
 use std::sync::{Arc, OnceLock};
 
 /// Device memory: `len` values of `f32`, aligned to 64 bytes.
@@ -26,12 +26,15 @@ pub(crate) struct FrozenCopies {
 }
 
 impl Buffer {
-    /// A buffer of `len` values from `pool`; all zero if `zeroed`, else unspecified.
-    pub(crate) fn new(pool: &Arc<Pool>, len: usize, zeroed: bool) -> Self {
-        let mut buffer = Self { values: Lease::new(pool, len), pool: Arc::clone(pool), frozen: None };
-        if zeroed {
-            buffer.host_mut().fill(0.0);
-        }
+    /// A buffer of `len` unspecified values from `pool`.
+    pub(crate) fn new(pool: &Arc<Pool>, len: usize, stay: Stay) -> Self {
+        Self { values: Lease::staying(pool, len, stay), pool: Arc::clone(pool), frozen: None }
+    }
+
+    /// A buffer of `len` zeros.
+    pub(crate) fn zeros(pool: &Arc<Pool>, len: usize) -> Self {
+        let mut buffer = Self::new(pool, len, Stay::Long);
+        buffer.host_mut().fill(0.0);
         buffer
     }
 
@@ -94,7 +97,7 @@ impl Buffer {
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut copy = Self::new(&self.pool, self.len(), false);
+        let mut copy = Self::new(&self.pool, self.len(), Stay::Long);
         copy.host_mut().copy_from_slice(self.host());
         if self.is_frozen() {
             copy.freeze();
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_clone_is_deep_and_memory_is_used_again() {
         let pool = Arc::new(Pool::default());
-        let mut first = Buffer::new(&pool, 1000, true);
+        let mut first = Buffer::zeros(&pool, 1000);
         first.host_mut()[7] = 3.0;
         let second = first.clone();
         first.host_mut()[7] = 4.0;
@@ -118,7 +121,7 @@ mod tests {
         let address = first.host().as_ptr();
         assert_eq!(address.align_offset(64), 0);
         drop(first);
-        let third = Buffer::new(&pool, 990, true);
+        let third = Buffer::zeros(&pool, 990);
         assert_eq!(third.host().as_ptr(), address);
         assert!(third.host().iter().all(|&value| value == 0.0));
     }
@@ -126,14 +129,14 @@ mod tests {
     #[test]
     fn an_empty_buffer_works() {
         let pool = Arc::new(Pool::default());
-        let buffer = Buffer::new(&pool, 0, true);
+        let buffer = Buffer::zeros(&pool, 0);
         assert!(buffer.is_empty() && buffer.clone().host().is_empty());
     }
 
     #[test]
     fn freezing_survives_clone_and_ends_with_thaw() {
         let pool = Arc::new(Pool::default());
-        let mut buffer = Buffer::new(&pool, 8, true);
+        let mut buffer = Buffer::zeros(&pool, 8);
         buffer.freeze();
         assert!(buffer.clone().is_frozen());
         buffer.thaw();

@@ -26,7 +26,7 @@ mod team;
 mod tile;
 
 use crate::layout::AttentionLayout;
-use crate::pool::{MemoryUse, Pool};
+use crate::pool::{MemoryUse, Pool, Stay};
 use crate::{
     Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, LinearOutput,
     NormShape, RotaryShape, WeightGradient,
@@ -125,15 +125,15 @@ impl Backend for Cpu {
     }
 
     fn zeros(&self, len: usize) -> Buffer {
-        Buffer::new(&self.pool, len, true)
+        Buffer::zeros(&self.pool, len)
     }
 
     fn scratch(&self, len: usize) -> Buffer {
-        Buffer::new(&self.pool, len, false)
+        Buffer::new(&self.pool, len, Stay::Short)
     }
 
     fn upload(&self, values: &[f32]) -> Buffer {
-        let mut buffer = self.scratch(values.len());
+        let mut buffer = Buffer::new(&self.pool, values.len(), Stay::Long);
         buffer.host_mut().copy_from_slice(values);
         buffer
     }

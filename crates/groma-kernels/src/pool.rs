@@ -2,7 +2,7 @@
 //! for page faults.
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -101,18 +101,20 @@ impl Drop for Block {
 /// How much memory a backend's buffers hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// Held by living buffers, in bytes.
+    /// What living buffers asked for, in bytes; the blocks that they got may be larger (see [`MemoryUse::held_bytes`]).
     pub in_use_bytes: usize,
     /// The most that was in use at once since the start or [`crate::Cpu::reset_memory_peak`], in bytes.
     pub peak_bytes: usize,
     /// Kept for the next buffers, in bytes.
     pub idle_bytes: usize,
+    /// All blocks, in use and idle, in bytes.
+    pub held_bytes: usize,
 }
 
 /// Idle blocks, sorted by size.
 ///
-/// Bounded: blocks in use and idle ones together hold no more than the most that was ever in use and 32 MiB, unless requests
-/// alone take more.
+/// Bounded: while blocks in use and idle ones together hold more than the most that was ever asked for at once, and 32 MiB,
+/// idle ones are freed.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<State>,
@@ -121,12 +123,28 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     idle: BTreeMap<usize, Vec<Block>>,
-    /// What requests hold is counted by what they asked for, idle blocks by their size.
     memory: MemoryUse,
-    /// Bytes of all blocks, in use and idle.
-    held: usize,
     /// The most that was ever in use, in bytes; never reset.
     ceiling: usize,
+}
+
+/// How long a block is going to be away, which says how much larger than needed it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// A step at the most: up to four times.
+    Short,
+    /// For good, perhaps, as weights and their packed copies: up to a quarter.
+    Long,
+}
+
+impl Stay {
+    /// The largest capacity that serves a request for `capacity` values.
+    fn largest(self, capacity: usize) -> usize {
+        match self {
+            Stay::Short => capacity.saturating_mul(4),
+            Stay::Long => capacity.saturating_add(capacity / 4),
+        }
+    }
 }
 
 /// Capacity for a request: sizes in steps of an eighth of their power of two, so that nearly equal requests share blocks.
@@ -143,10 +161,9 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of at least `len` values with unspecified contents. One that is up to four times as large as needed is used
-    /// again before a new one is made, the smallest first: batches differ in length, and fresh memory has to be cleared by
-    /// the operating system.
-    pub(crate) fn take(&self, len: usize) -> Block {
+    /// A block of at least `len` values with unspecified contents. Before a new one is made, one that is too large is used
+    /// again, the smallest first: batches differ in length, and fresh memory has to be cleared by the operating system.
+    pub(crate) fn take(&self, len: usize, stay: Stay) -> Block {
         if len == 0 {
             return Block::default();
         }
@@ -154,9 +171,9 @@ impl Pool {
         let mut evicted = Vec::new();
         let reused = {
             let mut state = self.lock();
-            let reused = state.reuse(capacity);
+            let reused = state.reuse(capacity..=stay.largest(capacity));
             if reused.is_none() {
-                state.held += capacity * size_of::<f32>();
+                state.memory.held_bytes += capacity * size_of::<f32>();
             }
             state.use_more(capacity * size_of::<f32>());
             state.evict(&mut evicted);
@@ -195,7 +212,7 @@ impl Pool {
     pub(crate) fn trim(&self) {
         let idle = {
             let mut state = self.lock();
-            state.held -= state.memory.idle_bytes;
+            state.memory.held_bytes -= state.memory.idle_bytes;
             state.memory.idle_bytes = 0;
             state.ceiling = state.memory.in_use_bytes;
             std::mem::take(&mut state.idle)
@@ -205,9 +222,9 @@ impl Pool {
 }
 
 impl State {
-    /// The smallest idle block that serves, if it is not far too large.
-    fn reuse(&mut self, capacity: usize) -> Option<Block> {
-        let (&class, blocks) = self.idle.range_mut(capacity..=4 * capacity).next()?;
+    /// The smallest idle block of one of these capacities.
+    fn reuse(&mut self, capacities: RangeInclusive<usize>) -> Option<Block> {
+        let (&class, blocks) = self.idle.range_mut(capacities).next()?;
         let block = blocks.pop();
         if blocks.is_empty() {
             self.idle.remove(&class);
@@ -224,7 +241,7 @@ impl State {
 
     /// Moves the largest idle blocks out until the bound holds.
     fn evict(&mut self, evicted: &mut Vec<Block>) {
-        while self.held > self.ceiling + SLACK {
+        while self.memory.held_bytes > self.ceiling + SLACK {
             let Some(mut class) = self.idle.last_entry() else { return };
             let block = class.get_mut().pop();
             if class.get().is_empty() {
@@ -232,7 +249,7 @@ impl State {
             }
             if let Some(block) = block {
                 self.memory.idle_bytes -= block.bytes();
-                self.held -= block.bytes();
+                self.memory.held_bytes -= block.bytes();
                 evicted.push(block);
             }
         }
@@ -248,9 +265,14 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// `len` unspecified values.
+    /// `len` unspecified values for a short while.
     pub(crate) fn new(pool: &Arc<Pool>, len: usize) -> Self {
-        Self { block: pool.take(len), len, pool: Arc::clone(pool) }
+        Self::staying(pool, len, Stay::Short)
+    }
+
+    /// `len` unspecified values.
+    pub(crate) fn staying(pool: &Arc<Pool>, len: usize, stay: Stay) -> Self {
+        Self { block: pool.take(len, stay), len, pool: Arc::clone(pool) }
     }
 }
 
@@ -292,10 +314,11 @@ mod tests {
         let pool = Pool::default();
         for round in 1..50 {
             let len = round * 37 % 50 * 300_000 + 1;
-            let blocks: Vec<Block> = (0..4).map(|_| pool.take(len)).collect();
+            let blocks: Vec<Block> = (0..4).map(|_| pool.take(len, Stay::Short)).collect();
             blocks.into_iter().for_each(|block| pool.give(block, len));
             let memory = pool.memory();
             assert_eq!(memory.in_use_bytes, 0);
+            assert_eq!(memory.held_bytes, memory.idle_bytes);
             assert!(memory.idle_bytes <= memory.peak_bytes + SLACK);
         }
         pool.trim();
@@ -303,12 +326,30 @@ mod tests {
     }
 
     #[test]
+    fn larger_blocks_serve_short_stays_alone() {
+        let pool = Pool::default();
+        pool.give(pool.take(4096, Stay::Long), 4096);
+        let short = pool.take(1024, Stay::Short);
+        let memory = pool.memory();
+        assert_eq!((memory.in_use_bytes, memory.held_bytes, memory.idle_bytes), (4096, 4 * 4096, 0));
+        pool.give(short, 1024);
+        assert_eq!(pool.memory().in_use_bytes, 0);
+        let long = pool.take(1024, Stay::Long);
+        assert_eq!(pool.memory().held_bytes, 5 * 4096);
+        pool.give(long, 1024);
+        assert_eq!((pool.memory().idle_bytes, pool.memory().in_use_bytes), (5 * 4096, 0));
+    }
+
+    #[test]
     fn the_peak_is_counted_and_reset() {
         let pool = Pool::default();
-        let first = pool.take(1024);
-        let second = pool.take(1024);
+        let first = pool.take(1024, Stay::Long);
+        let second = pool.take(1024, Stay::Long);
         pool.give(second, 1024);
-        assert_eq!(pool.memory(), MemoryUse { in_use_bytes: 4096, peak_bytes: 8192, idle_bytes: 4096 });
+        assert_eq!(
+            pool.memory(),
+            MemoryUse { in_use_bytes: 4096, peak_bytes: 8192, idle_bytes: 4096, held_bytes: 8192 }
+        );
         pool.reset_peak();
         assert_eq!(pool.memory().peak_bytes, 4096);
         pool.give(first, 1024);

@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use crate::layout::AttentionLayout;
 use crate::{
-    Activation, AttentionShape, Backend, Buffer, Edit, HeadOutput, HeadShape, HeadWants, LinearOutput, NormKind,
-    NormShape, RotaryShape, RotaryStyle,
+    Activation, AttentionShape, Backend, Buffer, Edit, HeadOutput, HeadShape, HeadWants, NormKind, NormShape,
+    RotaryShape, RotaryStyle,
 };
 
 mod backward;
+mod linears;
 mod var;
 
+use linears::Layer;
 pub use var::Var;
 use var::{Recipe, Saved};
 
@@ -160,15 +162,6 @@ impl std::fmt::Debug for Part<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Part")
     }
-}
-
-/// One of the linear layers of an operation.
-#[derive(Debug)]
-struct Layer {
-    /// Its output.
-    node: u32,
-    w: Var,
-    bias: Option<Key>,
 }
 
 /// One recorded operation, with the inputs that its backward pass reads.
@@ -357,64 +350,6 @@ impl<'m> Tape<'m> {
             width,
             ids: ids.clone(),
         })
-    }
-
-    /// `x wᵀ + bias`; w `[outputs, inputs]`, bias `[1, outputs]`.
-    pub fn linear(&mut self, x: &Var, w: &Var, bias: Option<&Var>) -> Var {
-        let [y] = self.linears(x, [(w, bias)]);
-        y
-    }
-
-    /// [`Tape::linear`] for several layers that read the same `x`: the same results as one by one, with less work.
-    pub fn linears<const N: usize>(&mut self, x: &Var, layers: [(&Var, Option<&Var>); N]) -> [Var; N] {
-        for (w, bias) in &layers {
-            assert_eq!(x.width, w.width, "a linear layer reads rows of its width");
-            assert!(bias.is_none_or(|bias| bias.buffer.len() == w.rows), "a bias has one value an output");
-        }
-        let mut outputs = layers.map(|(w, _)| self.backend.scratch(x.rows * w.rows));
-        let mut products: Vec<_> = outputs
-            .iter_mut()
-            .zip(&layers)
-            .map(|(y, (w, bias))| LinearOutput {
-                y,
-                w: &w.buffer,
-                bias: bias.map(|bias| &*bias.buffer),
-                outputs: w.rows,
-            })
-            .collect();
-        self.backend.linears(&mut products, &x.buffer, x.rows, x.width);
-        let keys = self.record_linears(x, &layers);
-        let mut made = outputs.into_iter().zip(keys).zip(&layers).map(|((buffer, key), (w, _))| Var {
-            rows: x.rows,
-            width: w.rows,
-            buffer: Arc::new(buffer),
-            key,
-            recipe: None,
-        });
-        std::array::from_fn(|_| made.next().unwrap_or_else(|| unreachable!("one output a layer")))
-    }
-
-    /// Records layers as one operation; the keys of their outputs.
-    fn record_linears(&mut self, x: &Var, layers: &[(&Var, Option<&Var>)]) -> Vec<Option<Key>> {
-        let tracked = |&(w, bias): &(&Var, Option<&Var>)| {
-            x.key.is_some() || w.key.is_some() || bias.is_some_and(|bias| bias.key.is_some())
-        };
-        let mut recorded = Vec::new();
-        let keys = layers
-            .iter()
-            .map(|layer| {
-                (self.recording && tracked(layer)).then(|| {
-                    let node = self.fresh();
-                    recorded.push(Layer { node, w: layer.0.clone(), bias: layer.1.and_then(|bias| bias.key) });
-                    Key::Node(node)
-                })
-            })
-            .collect();
-        if let Some(last) = recorded.last() {
-            let inputs = recorded.iter().any(|layer| layer.w.key.is_some()).then(|| Saved::of(x));
-            self.ops.push((last.node, Op::Linears { x: x.key, rows: x.rows, inputs, layers: recorded }));
-        }
-        keys
     }
 
     /// Normalises rows of `width` values; `x` may hold several such runs in a row (heads).

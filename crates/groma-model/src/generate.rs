@@ -92,14 +92,15 @@ pub fn generate(
     }
     let parameters = context.parameters;
     let rows_per_prompt = |p: &GenerationPrompt| {
-        let rows = p.ids.len() + parameters.samples * parameters.max_new_tokens;
+        // A sample's rows may start up to a panel of keys later than they could.
+        let rows = p.ids.len() + parameters.samples * (parameters.max_new_tokens + KEY_PANEL - 1);
         rows.max(parameters.samples * BATCH_ROWS / BATCH_SEQUENCES)
     };
     let sizes: Vec<usize> = prompts.iter().map(rows_per_prompt).collect();
     let mut generations = Vec::with_capacity(prompts.len());
     for range in pack(&sizes, BATCH_ROWS) {
-        let batch = Batch::prefill(transformer, &prompts[range], context)?;
-        generations.extend(together(|| batch.run(progress))?);
+        let prompts = &prompts[range];
+        generations.extend(together(|| Batch::prefill(transformer, prompts, context)?.run(progress))?);
     }
     Ok(generations)
 }
@@ -178,7 +179,7 @@ impl<'a> Batch<'a> {
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let (logits, work) = (logits.buffer().host(), vocab * chosen.len());
+        let (logits, work) = (logits.buffer().host(), 8 * vocab * chosen.len());
         for_each_mut(&mut chosen, work, |row, sample| {
             let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
             sample.choose(&prompts[sample.prompt].ids, distribution, context, limit);

@@ -10,7 +10,7 @@ use crate::losses::{
 use crate::method::{DataShape, Method};
 use crate::objective::{Context, Loss, Objective, plain};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::polarity::{Polarity, sides};
+use crate::polarity::{Polarity, sides, telling};
 use crate::reference::{PairLogps, References};
 use crate::training::OneOrMany;
 use crate::{Error, Example, Metrics, Settings};
@@ -349,6 +349,10 @@ impl Objective for Dpo<'_> {
     }
 
     fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
+        let units = &telling(self.examples, units);
+        if units.is_empty() {
+            return Ok(None);
+        }
         let labelled = self.slope(model, units, false)?;
         Ok(Some(Polarity { labelled, exchanged: self.slope(model, units, true)? }))
     }

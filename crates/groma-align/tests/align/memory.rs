@@ -96,7 +96,6 @@ fn check_estimate(method: &str, given: &Value, mlp: Mlp, letters: usize, rounded
     let ratio = foretold / held;
     let what =
         format!("{method} {given} {mlp:?} {letters}: {foretold:.3e} foretold, {held:.3e} held, ratio {ratio:.3}");
-    println!("{what}");
     assert!((1.0 / 1.2..=1.2).contains(&ratio), "{what}");
 }
 

@@ -191,6 +191,16 @@ fn labels_that_have_no_effect_stop_before_the_first_step() {
 }
 
 #[test]
+fn pairs_of_equal_sides_say_nothing_about_labels() {
+    let settings = settings("dpo", json!({"max_steps": 1}));
+    let mut prepared = pairs(&preferences(), json!({})).unwrap();
+    for example in &mut prepared.examples {
+        example.rejected = Some(example.sequence.clone());
+    }
+    train(&mut setup(model(1), &settings).unwrap(), Session::new(&settings, &prepared)).unwrap();
+}
+
+#[test]
 fn text_rows_learn_every_token() {
     let settings = settings("sft", json!({"max_steps": 1}));
     let row = LanguageModelling { content: text("abc"), location: place(1), other: Map::new() };

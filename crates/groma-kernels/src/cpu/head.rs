@@ -284,13 +284,13 @@ pub(crate) fn forward(
         });
         sums[part.first_row..].iter_mut().zip(next).for_each(|(sums, next)| sums.merge(next));
     }
-    let collect = |wanted: bool, f: fn(&Sums) -> f64| {
+    let each = |wanted: bool, f: fn(&Sums) -> f64| {
         if wanted { sums.iter().map(|sums| f(sums) as f32).collect() } else { Vec::new() }
     };
     HeadOutput {
-        logp: collect(true, |sums| f64::from(sums.target) - sums.log_sum_exp()),
-        log_sum_exp: collect(true, Sums::log_sum_exp),
-        entropy: collect(wants.entropy, Sums::entropy),
+        logp: each(true, |sums| f64::from(sums.target) - sums.log_sum_exp()),
+        log_sum_exp: each(true, Sums::log_sum_exp),
+        entropy: each(wants.entropy, Sums::entropy),
         mean_logit: sums.iter().filter(|_| wants.mean_logit).map(|s| (s.total / shape.vocab as f64) as f32).collect(),
         argmax: sums.iter().filter(|_| wants.argmax).map(|sums| sums.argmax).collect(),
     }

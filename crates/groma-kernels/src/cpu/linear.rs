@@ -2,6 +2,7 @@
 use super::Cpu;
 use super::matmul::{Initial, One, Right, Size, multiply, multiply_all};
 use super::pack::{Operand, Packed};
+use crate::pool::Stay;
 use crate::{Buffer, LinearOutput, WeightGradient};
 use std::sync::OnceLock;
 
@@ -35,7 +36,7 @@ fn packed<'a>(
     if copy.get().is_none() {
         // Two threads may both pack; one copy stays. Waiting inside `get_or_init` could deadlock, as packing runs on the pool.
         let arithmetic = cpu.arithmetic.for_weight(source.data);
-        let _second = copy.set(Packed::new(arithmetic, &cpu.pool, source, columns, 0..inner));
+        let _second = copy.set(Packed::new(arithmetic, &cpu.pool, source, columns, 0..inner, Stay::Long));
     }
     copy.get().filter(|packed| packed.fits(cpu.arithmetic, columns, inner))
 }

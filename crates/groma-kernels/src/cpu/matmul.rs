@@ -2,13 +2,13 @@
 //!
 //! `C[m, n] = start + A[m, k] B[k, n]`, cut as in Goto & van de Geijn (2008, "Anatomy of high-performance matrix
 //! multiplication"): A is packed once; B by the tasks, each the panels that it needs, or once for
-//! all of them where rows are cut, too. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
+//! all of them where rows are cut, too, or where several products have it. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
 //! (see [`super::tile`]).
 use super::arithmetic::Arithmetic;
 use super::pack::{Operand, Packed};
 use super::parallel::{SharedMut, for_each, is_worth};
 use super::tile::{Start, Tile, TileFunction};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Stay};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const PACKED_DEPTH: usize = 2048;
 const PACKED_ROWS: usize = 4096;
 /// With so few panels of A, B is read once, or from the second cache.
 const STREAMED_PANELS: usize = 2;
-/// Largest B that is packed as a whole, so that tasks share it.
+/// Largest B that is packed as a whole so that the tasks of one product share it.
 const SHARED: usize = 1 << 22;
 /// Tasks per thread that even out the work.
 const TASKS_PER_THREAD: usize = 4;
@@ -161,34 +161,20 @@ pub(crate) fn multiply_all(arithmetic: Arithmetic, pool: &Arc<Pool>, k: usize, m
                 rows: Cut::at_most(one.m.min(first_row + PACKED_ROWS) - first_row, arithmetic.tile_rows()),
                 panels: one.n.div_ceil(arithmetic.tile_columns()),
             });
-            run(products.collect());
+            run(&products.collect::<Vec<_>>());
         }
     }
 }
 
 /// Runs products side by side.
-fn run(products: Vec<Product<'_>>) {
+fn run(products: &[Product<'_>]) {
     let work = products.iter().map(Product::work).sum();
-    let rights = Distinct::of(products.iter().map(|product| match product.b {
-        Source::Plain(b) => Some((b, product.n)),
-        Source::Packed { .. } => None,
-    }));
-    // Packed as a whole where several products or tasks share it; else each task packs what it needs.
-    let shares = |place: usize| {
-        rights.places.iter().filter(|&&other| other == Some(place)).count() > 1
-            || products[rights.first[place]].tasks(work).0 > 1
+    let (places, packed) = packed_rights(products, work);
+    let with_right = |(product, place): (_, &Option<usize>)| {
+        let product: &Product<'_> = product;
+        place.and_then(|place| packed[place].as_ref()).map_or(*product, |packed| product.with_right(packed))
     };
-    let packed: Vec<Option<Packed>> = (0..rights.first.len())
-        .map(|place| shares(place).then(|| products[rights.first[place]].packed_right()).flatten())
-        .collect();
-    let with_right = |(mut product, place): (_, &Option<usize>)| {
-        let product: &mut Product<'_> = &mut product;
-        if let Some(packed) = place.and_then(|place| packed[place].as_ref()) {
-            product.b = Source::Packed { packed, panel: 0, step: 0 };
-        }
-        *product
-    };
-    let products: Vec<Product<'_>> = products.iter().copied().zip(&rights.places).map(with_right).collect();
+    let products: Vec<Product<'_>> = products.iter().zip(&places).map(with_right).collect();
     let lefts = Distinct::of(products.iter().map(|product| Some((product.a, product.rows.count))));
     let packed: Vec<Lease> = lefts.first.iter().map(|&first| products[first].packed_left()).collect();
     let mut tasks = 0;
@@ -205,6 +191,22 @@ fn run(products: Vec<Product<'_>>) {
         let task = task - first;
         product.task(left, rows.range(task / panels.parts), panels.range(task % panels.parts));
     });
+}
+
+/// Each B that several products or tasks share, packed as a whole; of the others, each task packs what it needs. For each
+/// product, which is its own.
+fn packed_rights(products: &[Product<'_>], work: usize) -> (Vec<Option<usize>>, Vec<Option<Packed>>) {
+    let Distinct { first, places } = Distinct::of(products.iter().map(|product| match product.b {
+        Source::Plain(b) => Some((b, product.n)),
+        Source::Packed { .. } => None,
+    }));
+    let shared = |place: usize| {
+        let users = places.iter().filter(|&&other| other == Some(place)).count();
+        users > 1 || products[first[place]].tasks(work).0 > 1
+    };
+    let pack = |place: usize| shared(place).then(|| products[first[place]].packed_right()).flatten();
+    let packed = (0..first.len()).map(pack).collect();
+    (places, packed)
 }
 
 /// Operands that several products may have.
@@ -264,7 +266,12 @@ struct Product<'a> {
     panels: usize,
 }
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    /// The same with a packed B.
+    fn with_right(&self, packed: &'a Packed) -> Self {
+        Product { b: Source::Packed { packed, panel: 0, step: 0 }, ..*self }
+    }
+
     /// Multiply-adds.
     fn work(&self) -> usize {
         self.rows.count * self.n * self.all_indices().len()
@@ -294,7 +301,7 @@ impl Product<'_> {
     /// All of B, if it lies plain.
     fn packed_right(&self) -> Option<Packed> {
         let Source::Plain(b) = self.b else { return None };
-        Some(Packed::new(self.arithmetic, self.pool, b, self.n, self.all_indices()))
+        Some(Packed::new(self.arithmetic, self.pool, b, self.n, self.all_indices(), Stay::Short))
     }
 
     /// All of A, panel by panel.
@@ -481,7 +488,7 @@ mod tests {
                 let left = Operand { data: &a, stride, inner_is_contiguous: !turned };
                 let stride = if turned { n } else { k };
                 let right = Operand { data: &b, stride, inner_is_contiguous: !turned };
-                let whole = Packed::new(arithmetic, &pool, right, n, 0..k);
+                let whole = Packed::new(arithmetic, &pool, right, n, 0..k, Stay::Short);
                 let right = match packed {
                     true => Right::Packed { packed: &whole, panel: 0, inner: 0 },
                     false => Right::Plain(right),

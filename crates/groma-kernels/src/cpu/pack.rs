@@ -6,7 +6,7 @@ use super::Level;
 use super::arithmetic::Arithmetic;
 use super::parallel::{SharedMut, for_each};
 use super::simd::{Vector, multiversion};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Stay};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -145,12 +145,13 @@ impl Packed {
         source: Operand<'_>,
         columns: usize,
         k: Range<usize>,
+        stay: Stay,
     ) -> Self {
         let inner = k.len();
         let width = arithmetic.tile_columns();
         let panels = columns.div_ceil(width);
         let panel_len = inner.div_ceil(arithmetic.step()) * arithmetic.right_words();
-        let mut words = Lease::new(pool, panels * panel_len);
+        let mut words = Lease::staying(pool, panels * panel_len, stay);
         let shared = SharedMut::new(&mut words);
         for_each(panels, columns * inner, |panel| {
             // SAFETY: each panel has its own place.

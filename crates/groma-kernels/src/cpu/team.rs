@@ -9,7 +9,7 @@ use std::cell::{RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a helper looks for work.
@@ -36,7 +36,8 @@ thread_local! {
 /// Runs `body` with the threads of the current rayon pool at hand, for bodies that call many kernels in a row. Results are
 /// the same with and without.
 ///
-/// Meanwhile, other users of the pool find its threads busy, but for pauses of half a millisecond and more.
+/// Meanwhile, other users of the pool find its threads busy, and one that waits in a parallel call of its own may be made
+/// to help; that ends with the body, or with its first pause of half a millisecond.
 pub fn together<T>(body: impl FnOnce() -> T) -> T {
     let free = ROLE.with_borrow(|role| matches!(role, Role::Outside));
     if !free || rayon::current_num_threads() < 2 {
@@ -79,7 +80,6 @@ struct Work {
 
 /// What a leader shares with its helpers.
 struct Team {
-    leader: ThreadId,
     /// Odd while a run is open; each opening and closing adds one.
     run: AtomicUsize,
     /// Written by the leader while no run is open and no helper inside; read by helpers inside an open run.
@@ -106,7 +106,6 @@ unsafe impl Send for Team {}
 impl Team {
     fn new() -> Self {
         Self {
-            leader: thread::current().id(),
             run: AtomicUsize::new(0),
             work: UnsafeCell::new(None),
             next: AtomicUsize::new(0),
@@ -125,6 +124,8 @@ impl Team {
         // SAFETY: no run is open and no helper inside, see `Sync`.
         unsafe { *self.work.get() = Some(work) };
         self.next.store(0, Ordering::Relaxed);
+        // A panic of the leader's own came before that of a helper's.
+        self.take_panic();
         self.run.fetch_add(1, Ordering::SeqCst);
         {
             // Also when a task of the leader's panics.
@@ -132,10 +133,13 @@ impl Team {
             self.hire(tasks);
             self.take_tasks(work);
         }
-        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(panic) = panic {
+        if let Some(panic) = self.take_panic() {
             resume_unwind(panic);
         }
+    }
+
+    fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn close(&self) {
@@ -171,11 +175,11 @@ impl Team {
 
     /// A helper's part.
     fn help(&self) {
-        // While it waits inside a parallel call of the body, the leader may be given this job; it has no time to look for work.
-        if thread::current().id() != self.leader {
-            let role = ROLE.replace(Role::Inside);
+        // A leader, this one or another, that waits inside a parallel call of its body has no time to look for work.
+        if ROLE.with_borrow(|role| matches!(role, Role::Outside)) {
+            ROLE.set(Role::Inside);
+            let _back = OnDrop(|| ROLE.set(Role::Outside));
             self.look_for_work();
-            ROLE.set(role);
         }
         self.hired.fetch_sub(1, Ordering::Relaxed);
     }
@@ -304,9 +308,9 @@ mod tests {
     fn a_panic_comes_out_at_the_leader_and_the_team_goes_on() {
         on_threads(2, || {
             together(|| {
-                for guilty in 0..4 {
-                    let outcome =
-                        catch_unwind(AssertUnwindSafe(|| counts(4, |index| assert_ne!(index, guilty, "as planned"))));
+                for guilty in 0..5 {
+                    let task = |index: usize| assert!(index != guilty && guilty < 4, "as planned");
+                    let outcome = catch_unwind(AssertUnwindSafe(|| counts(4, task)));
                     assert!(outcome.is_err());
                     assert_eq!(counts(6, |_| ()), vec![1; 6]);
                 }

@@ -248,6 +248,9 @@ fn linears(flow: &mut Flow, (x, rows, inputs): (Option<Key>, usize, Option<Saved
     let mut seen = BTreeSet::new();
     let (first, again): (Vec<_>, Vec<_>) =
         layers.iter().filter(|(_, layer)| layer.w.key.is_some()).partition(|(_, layer)| seen.insert(layer.w.key));
+    if first.is_empty() {
+        return;
+    }
     let x = inputs.values(&*flow.backend);
     for layers in std::iter::once(first).chain(again.into_iter().map(|layer| vec![layer])) {
         let Some((_, Layer { w, .. })) = layers.first() else { continue };

@@ -180,7 +180,10 @@ fn layers_side_by_side_are_layers_one_by_one() {
     for (rows, inputs, widths) in [(1, 40, [40, 16, 16]), (16, 130, [300, 70, 70]), (5000, 30, [33, 1, 40])] {
         for cpu in product_backends() {
             let x = cpu.upload(&values(rows * inputs, 1));
-            let weights: Vec<_> = (0..3).map(|i| cpu.upload(&values(widths[i] * inputs, 2 + i as u64))).collect();
+            let mut weights: Vec<_> = (0..3).map(|i| cpu.upload(&values(widths[i] * inputs, 2 + i as u64))).collect();
+            // One that is packed before, and as bf16.
+            weights[2].host_mut().iter_mut().for_each(|value| *value = seen(*value, Precision::Bf16));
+            weights[2].freeze();
             let biases = [None, Some(cpu.upload(&values(widths[1], 5))), None];
             let grads: Vec<_> = (0..3).map(|i| cpu.upload(&values(rows * widths[i], 6 + i as u64))).collect();
             for threads in 1..=3 {

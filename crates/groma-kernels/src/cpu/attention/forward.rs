@@ -65,6 +65,7 @@ struct Memory {
     lease: Lease,
     queries: usize,
     sums: usize,
+    scratch: usize,
     rows: usize,
 }
 
@@ -74,21 +75,21 @@ struct Parts<'a> {
     queries: &'a mut [f32],
     /// Weighted sums of values, relative to the running maximum.
     sums: &'a mut [f32],
+    /// What is needed for a block, or to pack a tile; read in whole vectors, so it starts like these.
+    scratch: &'a mut [f32],
     /// Running maximum of each row's scores.
     max: &'a mut [f32],
     /// Running sum of each row's exponentials.
     sum: &'a mut [f32],
-    /// What is needed for a block, or to pack a tile.
-    scratch: &'a mut [f32],
 }
 
 impl Memory {
     fn parts(&mut self) -> Parts<'_> {
         let (queries, rest) = self.lease.split_at_mut(self.queries);
         let (sums, rest) = rest.split_at_mut(self.sums);
-        let (max, rest) = rest.split_at_mut(self.rows);
-        let (sum, scratch) = rest.split_at_mut(self.rows);
-        Parts { queries, sums, max, sum, scratch }
+        let (scratch, rest) = rest.split_at_mut(self.scratch);
+        let (max, sum) = rest.split_at_mut(self.rows);
+        Parts { queries, sums, scratch, max, sum }
     }
 }
 
@@ -106,8 +107,8 @@ impl<'a> Rows<'a> {
         let panel = dim * level.padded_rows();
         let (queries, sums) = (tiles.len() * panel, rows.len() * dim);
         let scratch = (level.tile_rows() * dim).max(call.block_scratch());
-        let lease = Lease::new(&call.cpu.pool, queries + sums + 2 * rows.len() + scratch);
-        let mut memory = Memory { lease, queries, sums, rows: rows.len() };
+        let lease = Lease::new(&call.cpu.pool, queries + sums + scratch + 2 * rows.len());
+        let mut memory = Memory { lease, queries, sums, scratch, rows: rows.len() };
         let parts = memory.parts();
         for (tile, panel) in tiles.iter().zip(parts.queries.chunks_exact_mut(panel.max(1))) {
             pack_rows(call, call.q, &rows[tile.clone()], panel, parts.scratch);
