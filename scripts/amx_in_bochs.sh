@@ -64,7 +64,8 @@ printf '%s\n' 'linux /boot/kernel console=ttyS0 quiet idle=poll mitigations=off 
     'initrd /boot/root.cpio' boot > "$work/iso/boot/grub/grub.cfg"
 grub-mkrescue -o "$work/guest.iso" "$work/iso" 2> "$work/grub.log"
 
-# Left out is what Linux would rest with (waitpkg), and what the BIOS's system management does not survive (la57).
+# Left out is what Linux would rest with (waitpkg), what the BIOS's system management does not survive (la57), and shadow
+# stacks (cet), which no test needs.
 cat > "$work/bochsrc" <<CONFIGURATION
 cpu: model=sapphire_rapids, ips=50000000, reset_on_triple_fault=0, exclude_features="waitpkg,la57,cet"
 memory: guest=1024, host=1024

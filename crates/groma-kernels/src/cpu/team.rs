@@ -2,12 +2,14 @@
 //! pool takes 15 to 35, and finding one awake 2.
 //!
 //! A leader hires the other threads of its rayon pool. Each looks for work, spinning, and goes home when there was none for
-//! a while; the leader hires again when it has some. Nobody waits for a thread that has not come: the leader does its work
-//! alone then.
+//! a while; the leader hires again when it has some. Nobody waits for a thread that has not come: the others do its work.
+//!
+//! Tasks are cut into one run of neighbours a thread, and each thread begins with its own: the next kernel finds in a
+//! thread's cache what the kernel before left there. Who is done takes from the ends of the others' runs.
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,11 +73,28 @@ pub(super) fn share(tasks: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
     }
 }
 
-/// The tasks of one run, as long as it is open.
+/// What the tasks of one run do, as long as it is open.
 #[derive(Clone, Copy)]
-struct Work {
-    task: *const (dyn Fn(usize) + Sync),
-    tasks: usize,
+struct Work(*const (dyn Fn(usize) + Sync));
+
+/// Tasks that nobody has taken yet, neighbours all: the first in the lower half, the end in the upper. On a cache line of its
+/// own.
+#[repr(align(64))]
+struct Left(AtomicU64);
+
+impl Left {
+    fn set(&self, tasks: std::ops::Range<usize>) {
+        self.0.store((tasks.end as u64) << 32 | tasks.start as u64, Ordering::Relaxed);
+    }
+
+    /// Takes the first task, or the last.
+    fn take(&self, first: bool) -> Option<usize> {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            let (start, end) = (left & 0xffff_ffff, left >> 32);
+            (start < end).then(|| if first { left + 1 } else { left - (1 << 32) })
+        });
+        taken.ok().map(|left| if first { left & 0xffff_ffff } else { (left >> 32) - 1 } as usize)
+    }
 }
 
 /// What a leader shares with its helpers.
@@ -84,8 +103,8 @@ struct Team {
     run: AtomicUsize,
     /// Written by the leader while no run is open and no helper inside; read by helpers inside an open run.
     work: UnsafeCell<Option<Work>>,
-    /// First task that nobody has taken.
-    next: AtomicUsize,
+    /// For each thread, the leader first.
+    left: Vec<Left>,
     /// Helpers that may be reading `work`.
     inside: AtomicUsize,
     /// Helpers that are hired and have not gone home.
@@ -108,7 +127,7 @@ impl Team {
         Self {
             run: AtomicUsize::new(0),
             work: UnsafeCell::new(None),
-            next: AtomicUsize::new(0),
+            left: (0..rayon::current_num_threads()).map(|_| Left(AtomicU64::new(0))).collect(),
             inside: AtomicUsize::new(0),
             hired: AtomicUsize::new(0),
             over: AtomicBool::new(false),
@@ -120,10 +139,11 @@ impl Team {
     fn run(self: &Arc<Self>, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         // SAFETY: only the lifetime changes; the pointer is used inside the run alone, which ends before this function does.
         let task: *const (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
-        let work = Work { task, tasks };
+        let work = Work(task);
         // SAFETY: no run is open and no helper inside, see `Sync`.
         unsafe { *self.work.get() = Some(work) };
-        self.next.store(0, Ordering::Relaxed);
+        let cut = |part: usize| tasks * part / self.left.len();
+        self.left.iter().enumerate().for_each(|(part, left)| left.set(cut(part)..cut(part + 1)));
         // A panic of the leader's own came before that of a helper's.
         self.take_panic();
         self.run.fetch_add(1, Ordering::SeqCst);
@@ -131,7 +151,7 @@ impl Team {
             // Also when a task of the leader's panics.
             let _close = OnDrop(|| self.close());
             self.hire(tasks);
-            self.take_tasks(work);
+            self.take_tasks(work, 0);
         }
         if let Some(panic) = self.take_panic() {
             resume_unwind(panic);
@@ -155,43 +175,43 @@ impl Team {
     fn hire(self: &Arc<Self>, tasks: usize) {
         let wanted = (rayon::current_num_threads() - 1).min(tasks - 1);
         for _ in self.hired.load(Ordering::Relaxed)..wanted {
-            self.hired.fetch_add(1, Ordering::Relaxed);
+            let place = self.hired.fetch_add(1, Ordering::Relaxed) + 1;
             let team = self.clone();
-            rayon::spawn(move || team.help());
+            rayon::spawn(move || team.help(place));
         }
     }
 
-    fn take_tasks(&self, work: Work) {
+    /// Does tasks until none is left, those of a thread's own place first.
+    fn take_tasks(&self, Work(task): Work, place: usize) {
         // SAFETY: the run is open, see `Sync`.
-        let task = unsafe { &*work.task };
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= work.tasks {
-                return;
+        let task = unsafe { &*task };
+        let (before, from) = self.left.split_at(place % self.left.len());
+        for (distance, left) in from.iter().chain(before).enumerate() {
+            while let Some(index) = left.take(distance == 0) {
+                task(index);
             }
-            task(index);
         }
     }
 
     /// A helper's part.
-    fn help(&self) {
+    fn help(&self, place: usize) {
         // A leader, this one or another, that waits inside a parallel call of its body has no time to look for work.
         if ROLE.with_borrow(|role| matches!(role, Role::Outside)) {
             ROLE.set(Role::Inside);
             let _back = OnDrop(|| ROLE.set(Role::Outside));
-            self.look_for_work();
+            self.look_for_work(place);
         }
         self.hired.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn look_for_work(&self) {
+    fn look_for_work(&self, place: usize) {
         let mut seen = 0;
         let mut since = Instant::now();
         loop {
             for _ in 0..LOOKS {
                 let run = self.run.load(Ordering::Acquire);
                 if run % 2 == 1 && run != seen {
-                    seen = self.join_run();
+                    seen = self.join_run(place);
                     since = Instant::now();
                 }
                 std::hint::spin_loop();
@@ -203,13 +223,14 @@ impl Team {
     }
 
     /// Takes part in the open run, if there still is one; returns its number.
-    fn join_run(&self) -> usize {
+    fn join_run(&self, place: usize) -> usize {
         self.inside.fetch_add(1, Ordering::SeqCst);
         let run = self.run.load(Ordering::SeqCst);
         if run % 2 == 1 {
             // SAFETY: inside an open run, see `Sync`.
             let work = unsafe { *self.work.get() };
-            let outcome = catch_unwind(AssertUnwindSafe(|| work.into_iter().for_each(|work| self.take_tasks(work))));
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| work.into_iter().for_each(|work| self.take_tasks(work, place))));
             if let Err(panic) = outcome {
                 *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
