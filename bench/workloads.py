@@ -129,8 +129,7 @@ def score(bench, model):
         label=f"scoring, {name_of(bench, model)}, {ROWS} x {LENGTH}",
         command={"workload": "score", "ids": random_ids(bench, model, ROWS, LENGTH)},
         amount=ROWS * LENGTH, unit="tokens/s", agree=agreement.numbers(1e-5), ours=groma(bench, model),
-        peers=[torch_peer(bench, model, "PyTorch eager")],
-        other_peers=[torch_peer(bench, model, "PyTorch compiled", "--compile")],
+        peers=[torch_peer(bench, model, "PyTorch eager"), torch_peer(bench, model, "PyTorch compiled", "--compile")],
     )
 
 

@@ -27,7 +27,8 @@ impl Optimizer {
     pub(crate) fn new(model: &Transformer) -> Self {
         let backend = model.backend();
         let trainable = model.parameters().iter().filter(|(_, parameter)| parameter.trainable);
-        let zero = |len| Moments { m: backend.zeros(len), v: backend.zeros(len) };
+        // Uploaded, as they stay for good.
+        let zero = |len| Moments { m: backend.upload(&vec![0.0; len]), v: backend.upload(&vec![0.0; len]) };
         let moments = trainable.map(|(id, parameter)| (id, zero(parameter.rows * parameter.width))).collect();
         Optimizer { moments }
     }

@@ -254,7 +254,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn zeros(&self, len: usize) -> Buffer;
     /// A buffer of `len` unspecified values, for a kernel that overwrites all of it.
     fn scratch(&self, len: usize) -> Buffer;
-    /// Copies host values to the device.
+    /// Copies host values to the device, to stay: they take no memory that is far larger than they are.
     fn upload(&self, values: &[f32]) -> Buffer;
     /// Copies a buffer to the host.
     fn download(&self, buffer: &Buffer) -> Vec<f32>;

@@ -33,7 +33,7 @@ impl Buffer {
 
     /// A buffer of `len` zeros.
     pub(crate) fn zeros(pool: &Arc<Pool>, len: usize) -> Self {
-        let mut buffer = Self::new(pool, len, Stay::Long);
+        let mut buffer = Self::new(pool, len, Stay::Short);
         buffer.host_mut().fill(0.0);
         buffer
     }

@@ -17,7 +17,7 @@ impl Trainer {
     /// Trains all parameters of `model` that are trainable, from moments of zero.
     pub(crate) fn new(model: Transformer) -> Self {
         let ids = model.parameters().trainable();
-        let zeros = |id: &ParameterId| model.backend().zeros(model.parameters().get(*id).len());
+        let zeros = |id: &ParameterId| model.backend().upload(&vec![0.0; model.parameters().get(*id).len()]);
         let moments = ids.iter().map(|id| (zeros(id), zeros(id))).collect();
         Trainer { ids, moments, model, step: 0 }
     }
