@@ -313,6 +313,31 @@ fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
     }
 }
 
+/// What a step of decoding takes, the step before has given back.
+#[test]
+fn steps_of_decoding_take_no_new_memory() {
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for kind in 0..4 {
+        let (spec, cpu) = (spec(kind), Cpu::new());
+        let weights = weights(&spec);
+        let mut model = Transformer::new(spec, &weights, Arc::new(cpu.clone())).unwrap();
+        model.parameters_mut().set_trainable(|_| false);
+        model.freeze();
+        let parameters = SamplingParameters { max_new_tokens: 90, samples: 3, ..SamplingParameters::default() };
+        let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), adapter: true };
+        let prompts: Vec<_> =
+            (0..5).map(|i| GenerationPrompt { ids: tokens(i, 5 + i as usize), seed: Seed::new(i) }).collect();
+        let mut held = Vec::new();
+        let mut watch = |_| {
+            held.push(cpu.memory().held_bytes);
+            true
+        };
+        one_thread.install(|| generate(&model, &prompts, &context, &mut watch).unwrap());
+        assert_eq!(held.len(), 90);
+        assert!(held[2..].iter().all(|&bytes| bytes == held[2]), "kind {kind}: {held:?}");
+    }
+}
+
 #[test]
 fn own_patches_are_no_ops_and_foreign_ones_are_not() {
     for kind in 0..4 {
