@@ -178,9 +178,11 @@ def dpo(bench, model):
         command={"pairs": chosen_pairs(bench, count), "settings": DPO},
         amount=count, unit="pairs/s", agree=agreement.numbers(1e-3), checks=1, least_rounds=2,
         ours=groma(bench, model, "bench_dpo", "groma-align"),
-        peers=[trl("two micro-batches", **halved)],
-        other_peers=[
+        peers=[
+            trl("two micro-batches", **halved),
             trl("four micro-batches", per_device_train_batch_size=PAIRS_A_STEP // 4, gradient_accumulation_steps=4),
+        ],
+        other_peers=[
             trl("one batch"),
             trl("one batch, precomputed reference", precompute_ref_log_probs=True),
             trl("two micro-batches, precomputed reference", **halved, precompute_ref_log_probs=True),
