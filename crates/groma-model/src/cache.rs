@@ -36,8 +36,7 @@ impl Cache<'_> {
 /// Keys and values of every layer for up to `capacity` tokens, in rows that the owner hands out.
 ///
 /// A row belongs to a token of some path; which rows a query sees is said by its attention layout. So one prompt's rows
-/// serve any number of continuations. They lie as every step reads them,
-/// see [`KeyOrder::Cached`].
+/// serve any number of continuations. They lie as every step reads them, see [`KeyOrder::Cached`].
 #[derive(Debug)]
 pub(crate) struct KvCache {
     backend: Arc<dyn Backend>,

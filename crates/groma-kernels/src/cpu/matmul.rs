@@ -1,9 +1,9 @@
 //! Matrix products.
 //!
 //! `C[m, n] = start + A[m, k] B[k, n]`, cut as in Goto & van de Geijn (2008, "Anatomy of high-performance matrix
-//! multiplication"): A is packed once; B by the tasks, each the panels that it needs, or once for
-//! all of them where rows are cut, too, or where several products have it. Tasks split rows and columns, never `k`, so that neither the number of threads nor of rows changes a bit
-//! (see [`super::tile`]).
+//! multiplication"): A is packed once; B by the tasks, each the panels that it needs, or once for all of them where rows are
+//! cut, too, or where several products have it. Tasks split rows and columns, never `k`, so that neither the number of
+//! threads nor of rows changes a bit (see [`super::tile`]).
 use super::arithmetic::Arithmetic;
 use super::pack::{Operand, Packed};
 use super::parallel::{SharedMut, for_each, is_worth};

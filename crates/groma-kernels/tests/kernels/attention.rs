@@ -4,6 +4,17 @@ use super::common::{assert_close, assert_same, backends, doubles, on_threads, va
 use groma_kernels::{AttentionLayout, AttentionSegment, AttentionShape, Backend, Cpu, KEY_PANEL, KeyOrder, KeySpan};
 use proptest::prelude::*;
 
+/// What tests ask of attention where they ask nothing else.
+const SHAPE: AttentionShape = AttentionShape {
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 32,
+    scale: 0.2,
+    softcap: None,
+    window: None,
+    key_order: KeyOrder::Rows,
+};
+
 /// Lengths and parents of segments become a layout; a parent is an index of an earlier segment of the same tree. `cached`
 /// keys without queries stand before each root.
 fn layout(trees: &[Vec<(usize, usize)>], cached: usize) -> AttentionLayout {
@@ -175,15 +186,7 @@ proptest! {
 
 #[test]
 fn gradients_are_right_across_blocks() {
-    let shape = AttentionShape {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 20,
-        scale: 0.3,
-        softcap: Some(4.0),
-        window: Some(90),
-        key_order: KeyOrder::Rows,
-    };
+    let shape = AttentionShape { head_dim: 20, scale: 0.3, softcap: Some(4.0), window: Some(90), ..SHAPE };
     let trees = [vec![(70, 0), (40, 0), (5, 0), (100, 1), (3, 1)], vec![(130, 0)]];
     Problem::new(layout(&trees, 0), shape).check_backward(20);
     let shape = AttentionShape { softcap: None, window: None, ..shape };
@@ -192,15 +195,7 @@ fn gradients_are_right_across_blocks() {
 
 #[test]
 fn long_paths_and_many_heads_are_right() {
-    let shape = AttentionShape {
-        heads: 6,
-        kv_heads: 2,
-        head_dim: 64,
-        scale: 0.125,
-        softcap: None,
-        window: None,
-        key_order: KeyOrder::Rows,
-    };
+    let shape = AttentionShape { heads: 6, head_dim: 64, scale: 0.125, ..SHAPE };
     Problem::new(layout(&[vec![(500, 0), (1, 0), (90, 0), (1, 2)]], 0), shape).check_forward();
     let shape = AttentionShape { heads: 300, kv_heads: 1, head_dim: 3, ..shape };
     Problem::new(layout(&[vec![(5, 0)]], 0), shape).check_forward();
@@ -221,15 +216,7 @@ fn cut_path(cuts: &[usize]) -> AttentionLayout {
 #[test]
 fn bits_do_not_depend_on_cuts_or_threads() {
     for (window, softcap) in [(None, None), (Some(77), Some(5.0))] {
-        let shape = AttentionShape {
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 40,
-            scale: 0.2,
-            softcap,
-            window,
-            key_order: KeyOrder::Rows,
-        };
+        let shape = AttentionShape { head_dim: 40, softcap, window, ..SHAPE };
         for cpu in backends() {
             let whole = Problem::new(cut_path(&[]), shape).forward(&cpu);
             for cuts in [vec![1], vec![64], vec![63, 65, 129], vec![10, 20, 30, 199], (1..200).collect()] {
@@ -250,8 +237,7 @@ fn bits_do_not_depend_on_cuts_or_threads() {
 #[test]
 fn bits_do_not_depend_on_the_order_of_keys() {
     for (head_dim, window, softcap) in [(32, None, None), (64, None, None), (40, Some(77), Some(5.0))] {
-        let key_order = KeyOrder::Rows;
-        let shape = AttentionShape { heads: 6, kv_heads: 2, head_dim, scale: 0.2, softcap, window, key_order };
+        let shape = AttentionShape { heads: 6, head_dim, softcap, window, ..SHAPE };
         for trees in [vec![vec![(150, 0), (7, 0), (1, 0), (4, 0), (9, 3)], vec![(20, 0)]], vec![vec![(1, 0)]]] {
             for cached in [0, 1, 31, 64, 70] {
                 let mut problem = Problem::new(layout(&trees, cached), shape);
@@ -280,15 +266,7 @@ fn bits_do_not_depend_on_the_order_of_keys() {
 
 #[test]
 fn bits_do_not_depend_on_siblings() {
-    let shape = AttentionShape {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 32,
-        scale: 0.2,
-        softcap: None,
-        window: None,
-        key_order: KeyOrder::Rows,
-    };
+    let shape = SHAPE;
     let many = Problem::new(layout(&[vec![(150, 0), (7, 0), (30, 0), (4, 0), (9, 3)], vec![(20, 0)]], 0), shape);
     let mut alone = Problem::new(layout(&[vec![(150, 0), (30, 0)]], 0), shape);
     // Rows 157.. of the forest are rows 150.. of the path that stands alone.
@@ -303,15 +281,7 @@ fn bits_do_not_depend_on_siblings() {
 
 #[test]
 fn gradients_do_not_depend_on_threads() {
-    let shape = AttentionShape {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 32,
-        scale: 0.2,
-        softcap: None,
-        window: None,
-        key_order: KeyOrder::Rows,
-    };
+    let shape = SHAPE;
     let problem = Problem::new(layout(&[vec![(150, 0), (7, 0), (30, 0), (4, 1)], vec![(90, 0)]], 0), shape);
     let d_out = values(problem.q.len(), 4);
     for cpu in backends() {
@@ -325,15 +295,8 @@ fn gradients_do_not_depend_on_threads() {
 
 #[test]
 fn the_pattern_is_that_of_the_outputs() {
-    let shape = AttentionShape {
-        heads: 2,
-        kv_heads: 1,
-        head_dim: 8,
-        scale: 0.4,
-        softcap: Some(3.0),
-        window: Some(9),
-        key_order: KeyOrder::Rows,
-    };
+    let shape =
+        AttentionShape { heads: 2, kv_heads: 1, head_dim: 8, scale: 0.4, softcap: Some(3.0), window: Some(9), ..SHAPE };
     let problem = Problem::new(layout(&[vec![(12, 0), (5, 0)]], 2), shape);
     for cpu in backends() {
         let (queries, keys) = (problem.layout.queries, problem.layout.keys);
