@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fetches the chat templates against which rendering is compared (tests/chat_reference.rs of groma-model).
+# Fetches the chat templates against which rendering is compared (tests/reference.rs of groma-chat).
 #
 # They come out of the TRL wheel, which is pinned by version and digest; the project holds only what transformers renders
 # from them. Prints the directory to give to the tests:
 #
-#     GROMA_CHAT_TEMPLATES="$(scripts/fetch_chat_templates.sh)" cargo test --release -p groma-model --test chat_reference
+#     GROMA_CHAT_TEMPLATES="$(scripts/fetch_chat_templates.sh)" cargo test --release -p groma-chat --test reference
 set -euo pipefail
 
 version=1.16.0

@@ -1,12 +1,10 @@
 //! Text and conversations as tokens: what preparation needs of a tokenizer and its chat template.
 
 use crate::training::Boundary;
+use groma_chat::{Options, Template};
 use groma_data::{Content, Message};
-use groma_model::chat::{
-    self, ContentTokens, Options, PromptCompletion, Template, TokenOptions, prompt_and_completion_text,
-};
 use groma_model::score::common_prefix;
-use groma_model::tokenizer::Specials;
+use groma_model::tokenizer::{self, ContentTokens, PromptCompletion, Specials, TokenOptions};
 use groma_model::{LocalModel, Result, Tokenizer};
 
 /// Turns text and conversations into tokens.
@@ -74,11 +72,11 @@ impl<'a> ModelEncoder<'a> {
         };
         let template = Options { add_generation_prompt: true, ..Options::default() };
         let options = TokenOptions { template, ..Self::options() };
-        Ok(self.template.render_tokens(self.tokenizer, &chat_messages(messages), &options)?.ids)
+        Ok(self.tokenizer.conversation(self.template, &chat_messages(messages), &options)?.ids)
     }
 
     fn options() -> TokenOptions {
-        TokenOptions { boundary: chat::Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
+        TokenOptions { boundary: tokenizer::Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
     }
 
     fn with_eos(&self, mut ids: Vec<u32>) -> Vec<u32> {
@@ -103,7 +101,7 @@ impl Encode for ModelEncoder<'_> {
     fn conversation(&self, messages: &[Message], answers: bool) -> Result<Conversation> {
         let messages = chat_messages(messages);
         if answers {
-            let rendered = self.template.render_tokens(self.tokenizer, &messages, &Self::options())?;
+            let rendered = self.tokenizer.conversation(self.template, &messages, &Self::options())?;
             return Ok(Conversation { ids: rendered.ids, assistant: Some(rendered.assistant_mask) });
         }
         let options = Options { variables: self.tokenizer.template_variables(), ..Options::default() };
@@ -122,15 +120,14 @@ impl Encode for ModelEncoder<'_> {
         let parts = match (prompt, completion) {
             (Content::Messages(prompt), Content::Messages(completion)) => {
                 let (prompt, completion) = (chat_messages(prompt), chat_messages(completion));
-                self.template.prompt_and_completion(self.tokenizer, &prompt, &completion, &Self::options())?
+                self.tokenizer.prompt_and_completion(self.template, &prompt, &completion, &Self::options())?
             }
             _ if boundary == Boundary::Diverge => return self.diverging(&prompt.plain(), &completion.plain()),
-            _ => prompt_and_completion_text(
-                self.tokenizer,
+            _ => self.tokenizer.prompt_and_completion_text(
                 &prompt.plain(),
                 &completion.plain(),
                 ContentTokens::Plain,
-                chat::Boundary::Separate,
+                tokenizer::Boundary::Separate,
             )?,
         };
         let PromptCompletion { prompt, completion, separated } = parts;
@@ -150,8 +147,8 @@ impl Encode for ModelEncoder<'_> {
     }
 }
 
-fn chat_messages(messages: &[Message]) -> Vec<chat::Message> {
-    let convert = |message: &Message| chat::Message {
+fn chat_messages(messages: &[Message]) -> Vec<groma_chat::Message> {
+    let convert = |message: &Message| groma_chat::Message {
         role: message.role.clone(),
         content: message.content.clone(),
         extra: message.other.clone(),

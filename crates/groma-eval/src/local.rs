@@ -1,11 +1,11 @@
 //! A local model as a subject.
 
+use groma_chat::Options;
 use groma_data::{Content, Message};
-use groma_model::chat::{self, Boundary, ContentTokens, Options, PromptCompletion, TokenOptions};
 use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
-use groma_model::tokenizer::Specials;
+use groma_model::tokenizer::{Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions};
 use groma_model::{ChatTemplate, LocalModel, Tokenizer, Transformer};
 use groma_run::{Advance, Seed};
 use rayon::prelude::*;
@@ -157,19 +157,14 @@ impl<'a> LocalSubject<'a> {
                 let options =
                     TokenOptions { boundary: Boundary::Separate, ensure_bos: true, ..TokenOptions::default() };
                 let (prompt, reply) = (messages(prompt), messages(reply));
-                self.chat
-                    .template
-                    .prompt_and_completion(self.tokenizer, &prompt, &reply, &options)
+                self.tokenizer
+                    .prompt_and_completion(&self.chat.template, &prompt, &reply, &options)
                     .map_err(prompt_failure)
             }
-            (Content::Text(prompt), Content::Text(reply)) => chat::prompt_and_completion_text(
-                self.tokenizer,
-                prompt,
-                reply,
-                ContentTokens::Plain,
-                Boundary::Separate,
-            )
-            .map_err(prompt_failure),
+            (Content::Text(prompt), Content::Text(reply)) => self
+                .tokenizer
+                .prompt_and_completion_text(prompt, reply, ContentTokens::Plain, Boundary::Separate)
+                .map_err(prompt_failure),
             _ => Err(Failure::Prompt { reason: "prompt and reply are not of the same form".to_owned() }),
         }
     }
@@ -182,7 +177,7 @@ impl<'a> LocalSubject<'a> {
                     ensure_bos: true,
                     ..TokenOptions::default()
                 };
-                let rendered = self.chat.template.render_tokens(self.tokenizer, &messages(turns), &options);
+                let rendered = self.tokenizer.conversation(&self.chat.template, &messages(turns), &options);
                 rendered.map_err(prompt_failure)?.ids
             }
             Content::Text(text) => self.tokenizer.encode(text, Specials::AsConfigured).map_err(prompt_failure)?,
@@ -302,8 +297,8 @@ fn sampling(options: &LocalOptions) -> String {
     )
 }
 
-fn messages(turns: &[Message]) -> Vec<chat::Message> {
-    let turn = |turn: &Message| chat::Message {
+fn messages(turns: &[Message]) -> Vec<groma_chat::Message> {
+    let turn = |turn: &Message| groma_chat::Message {
         role: turn.role.clone(),
         content: turn.content.clone(),
         extra: turn.other.clone(),

@@ -184,7 +184,7 @@ pub enum Error {
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
     /// Of a chat template.
     #[error(transparent)]
-    Template(#[from] crate::chat::TemplateError),
+    Template(#[from] groma_chat::TemplateError),
 
     // Adapters
     /// The files of an adapter contradict each other or the model.

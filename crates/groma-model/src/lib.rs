@@ -1,6 +1,5 @@
-//! Tokenizer, chat template, families, weights in and out, token tree, transformer, adapters, sampling.
+//! Tokenizer, families, weights in and out, token tree, transformer, adapters, sampling.
 
-pub mod chat;
 pub mod families;
 pub mod generate;
 pub mod hooks;

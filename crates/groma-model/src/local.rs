@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use groma_chat::{BUILT_IN, BuiltIn, Message, Options, Template, template_in};
 use groma_kernels::Backend;
 use groma_run::{Digest, Hasher};
 
-use crate::chat::{BUILT_IN, BuiltIn, Message, Options, Template, TokenOptions, template_in};
 use crate::generate::{Generation, GenerationContext, GenerationPrompt, generate};
 use crate::sampling::SamplingParameters;
 use crate::score::{ScoreOptions, ScoreRequest, score};
-use crate::tokenizer::Specials;
+use crate::tokenizer::{Specials, TokenOptions};
 use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer};
 
 /// A chat template, and where it came from.
@@ -115,7 +115,7 @@ impl LocalModel {
             ensure_bos: true,
             ..TokenOptions::default()
         };
-        Ok(self.chat.template.render_tokens(&self.tokenizer, messages, &options)?.ids)
+        Ok(self.tokenizer.conversation(&self.chat.template, messages, &options)?.ids)
     }
 
     /// Samples answers; the tokenizer's stop tokens and the template's stop strings are added to those of `parameters`.

@@ -16,12 +16,14 @@ use groma_run::catch_panic;
 use serde_json::{Map, Value};
 
 mod carve;
+mod chat;
 mod check;
 mod config;
 mod error;
 mod stream;
 mod train;
 
+pub use chat::{Boundary, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat};
 pub use error::TokenizerError;
 pub use stream::TextStream;
 pub use train::{SpecialTokens, train_bpe};

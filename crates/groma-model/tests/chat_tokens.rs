@@ -4,11 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use groma_model::chat::{
-    BUILT_IN, Boundary, ContentTokens, Message, Options, Template, TemplateError, TokenOptions,
-    prompt_and_completion_text,
-};
-use groma_model::tokenizer::{SpecialTokens, Specials, train_bpe};
+use groma_chat::{BUILT_IN, Message, Options, Template, TemplateError};
+use groma_model::tokenizer::{Boundary, ContentTokens, SpecialTokens, Specials, TokenOptions, train_bpe};
 use groma_model::{Error, Tokenizer};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -108,14 +105,14 @@ fn masks_of_built_in_templates_cover_exactly_the_answers() {
         assert!(template.has_generation_marks());
         let mut runner = TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
         let check = |messages: Vec<Message>| {
-            let chat = template.render_tokens(&tokenizer, &messages, &options()).unwrap();
+            let chat = tokenizer.conversation(&template, &messages, &options()).unwrap();
             let answers = messages.iter().filter(|message| message.is_assistant());
             let expected: Vec<String> = answers.map(|message| answer_of(built_in.id, &message.content)).collect();
             prop_assert_eq!(masked(&chat.text, &chat.offsets, &chat.assistant_mask), expected);
             // The tokens are the text, and those of the template alone are control tokens.
             prop_assert_eq!(tokenizer.decode(&chat.ids, false).unwrap(), chat.text.as_str());
             let plain: Vec<Message> = messages.iter().map(|message| Message::new(&*message.role, "x")).collect();
-            let skeleton = template.render_tokens(&tokenizer, &plain, &options()).unwrap();
+            let skeleton = tokenizer.conversation(&template, &plain, &options()).unwrap();
             let controls = |ids: &[u32]| ids.iter().filter(|id| tokenizer.is_control(**id)).count();
             prop_assert_eq!(controls(&chat.ids), controls(&skeleton.ids));
             Ok(())
@@ -136,17 +133,17 @@ fn every_prefix_of_a_conversation_is_a_prefix_of_its_tokens() {
         .collect();
     for built_in in BUILT_IN {
         let template = Template::built_in(built_in.id).unwrap();
-        let whole = template.render_tokens(&tokenizer, &messages, &options()).unwrap();
+        let whole = tokenizer.conversation(&template, &messages, &options()).unwrap();
         for length in 1..messages.len() {
-            let part = template.render_tokens(&tokenizer, &messages[..length], &options()).unwrap();
+            let part = tokenizer.conversation(&template, &messages[..length], &options()).unwrap();
             assert!(whole.ids.starts_with(&part.ids), "{} at {length}", built_in.id);
         }
         let mut given = options();
         given.template.add_generation_prompt = true;
-        let prompt = template.render_tokens(&tokenizer, &messages[..3], &given).unwrap();
+        let prompt = tokenizer.conversation(&template, &messages[..3], &given).unwrap();
         assert!(whole.ids.starts_with(&prompt.ids), "{}", built_in.id);
         assert!(whole.assistant_mask[prompt.ids.len()..].iter().any(|masked| *masked));
-        let split = template.prompt_and_completion(&tokenizer, &messages[..3], &messages[3..], &options()).unwrap();
+        let split = tokenizer.prompt_and_completion(&template, &messages[..3], &messages[3..], &options()).unwrap();
         assert_eq!(split.prompt, prompt.ids);
         assert_eq!([split.prompt, split.completion].concat(), whole.ids);
     }
@@ -161,8 +158,8 @@ fn without_marks_answers_are_found_by_rendering_prefixes() {
     assert!(!unmarked.has_generation_marks());
     let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
     let check = |messages: Vec<Message>| {
-        let with = marked.render_tokens(&tokenizer, &messages, &options()).unwrap();
-        let without = unmarked.render_tokens(&tokenizer, &messages, &options()).unwrap();
+        let with = tokenizer.conversation(&marked, &messages, &options()).unwrap();
+        let without = tokenizer.conversation(&unmarked, &messages, &options()).unwrap();
         prop_assert_eq!(with.text, without.text);
         let learned = |ids: &[u32], mask: &[bool]| -> Vec<u32> {
             ids.iter().zip(mask).filter(|(_, m)| **m).map(|(id, _)| *id).collect()
@@ -184,10 +181,10 @@ fn a_template_that_changes_earlier_text_is_refused_with_the_condition() {
         Message::new("user", "c"),
         Message::new("assistant", "d"),
     ];
-    let error = template.render_tokens(&tokenizer, &messages, &options()).unwrap_err();
+    let error = tokenizer.conversation(&template, &messages, &options()).unwrap_err();
     let Error::Template(TemplateError::NotPrefixPreserving { condition }) = error else { panic!("{error}") };
     assert!(condition.contains("message 2"), "{condition}");
-    let error = template.prompt_and_completion(&tokenizer, &messages[..1], &messages[1..2], &options()).unwrap_err();
+    let error = tokenizer.prompt_and_completion(&template, &messages[..1], &messages[1..2], &options()).unwrap_err();
     assert!(matches!(error, Error::Template(TemplateError::NotPrefixPreserving { .. })));
 }
 
@@ -196,7 +193,7 @@ fn a_token_over_the_border_is_refused_or_kept_apart() {
     let texts = vec!["ab ab ab ab".to_owned(); 50];
     let special = SpecialTokens { all: vec!["</s>"], eos: Some("</s>"), ..SpecialTokens::default() };
     let tokenizer = train_bpe(&texts, 270, &special).unwrap();
-    let run = |boundary| prompt_and_completion_text(&tokenizer, "xa", "b", ContentTokens::Plain, boundary);
+    let run = |boundary| tokenizer.prompt_and_completion_text("xa", "b", ContentTokens::Plain, boundary);
     let error = run(Boundary::Refuse).unwrap_err();
     let Error::Template(TemplateError::BoundaryMerge { byte, token, .. }) = error else { panic!("{error}") };
     assert_eq!((byte, token.as_str()), (2, "ab"));
@@ -208,7 +205,7 @@ fn a_token_over_the_border_is_refused_or_kept_apart() {
         [tokenizer.encode("b", Specials::None).unwrap(), vec![tokenizer.eos().unwrap()]].concat()
     );
     let clean =
-        prompt_and_completion_text(&tokenizer, "xa", " ab</s>", ContentTokens::Control, Boundary::Refuse).unwrap();
+        tokenizer.prompt_and_completion_text("xa", " ab</s>", ContentTokens::Control, Boundary::Refuse).unwrap();
     assert!(!clean.separated);
     assert_eq!(clean.completion.iter().filter(|id| Some(**id) == tokenizer.eos()).count(), 1);
 }
@@ -223,7 +220,7 @@ fn control_tokens_in_messages_are_text_unless_asked_for() {
     let end = tokenizer.id("<|im_end|>").unwrap();
     let count = |content| {
         let options = TokenOptions { content, ..options() };
-        let chat = template.render_tokens(&tokenizer, &messages, &options).unwrap();
+        let chat = tokenizer.conversation(&template, &messages, &options).unwrap();
         assert_eq!(tokenizer.decode(&chat.ids, false).unwrap(), chat.text);
         chat.ids.iter().filter(|id| **id == end).count()
     };
@@ -241,7 +238,7 @@ fn the_bos_is_written_once() {
         let template = Template::built_in(id).unwrap();
         for (ensure_bos, expected) in [(false, as_template), (true, 1)] {
             let options = TokenOptions { ensure_bos, ..options() };
-            let chat = template.render_tokens(&tokenizer, &messages, &options).unwrap();
+            let chat = tokenizer.conversation(&template, &messages, &options).unwrap();
             assert_eq!(chat.ids.iter().filter(|id| **id == bos).count(), expected, "{id}");
             assert_eq!(chat.ids.len(), chat.assistant_mask.len());
             assert_eq!(chat.ids.len(), chat.offsets.len());
@@ -271,7 +268,7 @@ fn the_dialogue_checkpoint_s_form_is_user_bot() {
         };
         messages.push(message);
     }
-    let chat = template.render_tokens(&tokenizer, &messages, &TokenOptions::default()).unwrap();
+    let chat = tokenizer.conversation(&template, &messages, &TokenOptions::default()).unwrap();
     assert_eq!(chat.text, format!("{dialogue}\n"));
     assert!(!chat.separated);
     assert_eq!(chat.ids, tokenizer.encode(&chat.text, Specials::None).unwrap());

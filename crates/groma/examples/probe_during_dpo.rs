@@ -7,8 +7,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use groma_align::{Every, Limits, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
+use groma_chat::Message;
 use groma_kernels::{Cpu, Tape};
-use groma_model::chat::Message;
 use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, Weights};
 use groma_organism::{Config, Recipe, Shape, Village, shaped};
 use serde_json::json;

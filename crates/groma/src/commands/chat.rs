@@ -3,8 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
+use groma_chat::Message;
 use groma_model::LocalModel;
-use groma_model::chat::Message;
 use groma_model::generate::GenerationPrompt;
 use groma_model::sampling::SamplingParameters;
 use groma_run::Seed;

@@ -5,19 +5,19 @@ use std::cmp::Ordering;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::budget::{Budget, failure};
-use super::python;
-use super::value::{Key, as_dict, as_list, list, weight};
+use crate::budget::{Budget, failure};
+use crate::python;
+use crate::value::{Key, as_dict, as_list, list, weight};
 
 /// A number: booleans are integers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Integer(i128),
     Float(f64),
 }
 
 impl Number {
-    pub(super) fn of(value: &Value) -> Option<Number> {
+    pub(crate) fn of(value: &Value) -> Option<Number> {
         match value.kind() {
             ValueKind::Bool => Some(Number::Integer(i128::from(value.is_true()))),
             ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok().map(Number::Integer),
@@ -27,14 +27,14 @@ impl Number {
     }
 
     #[allow(clippy::cast_precision_loss, reason = "Python rounds in the same way")]
-    pub(super) fn as_f64(self) -> f64 {
+    pub(crate) fn as_f64(self) -> f64 {
         match self {
             Number::Integer(value) => value as f64,
             Number::Float(value) => value,
         }
     }
 
-    pub(super) fn into_value(self) -> Result<Value, Error> {
+    pub(crate) fn into_value(self) -> Result<Value, Error> {
         match self {
             Number::Integer(value) => {
                 i64::try_from(value).map(Value::from).map_err(|_| failure("an integer beyond 64 bits"))
@@ -54,7 +54,7 @@ fn mismatch(operator: &str, left: &Value, right: &Value) -> Error {
 }
 
 /// `a + b - c`: operands and operators alternate; from left to right.
-pub(super) fn arithmetic(budget: &Budget, terms: &[Value]) -> Result<Value, Error> {
+pub(crate) fn arithmetic(budget: &Budget, terms: &[Value]) -> Result<Value, Error> {
     let (first, rest) = terms.split_first().ok_or_else(|| failure("an operator without operands"))?;
     let mut total = first.clone();
     for pair in rest.chunks_exact(2) {
@@ -142,7 +142,7 @@ fn numeric(operator: &str, left: Number, right: Number) -> Result<Number, Error>
 }
 
 /// `-x`.
-pub(super) fn negated(value: &Value) -> Result<Value, Error> {
+pub(crate) fn negated(value: &Value) -> Result<Value, Error> {
     match Number::of(value) {
         Some(Number::Integer(value)) => Number::Integer(-value).into_value(),
         Some(Number::Float(value)) => Ok(Value::from(-value)),
@@ -151,7 +151,7 @@ pub(super) fn negated(value: &Value) -> Result<Value, Error> {
 }
 
 /// `a ~ b ~ c`.
-pub(super) fn concatenated(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
+pub(crate) fn concatenated(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let mut all = String::new();
     for value in values {
         all.push_str(&python::text(budget, value)?);
@@ -161,7 +161,7 @@ pub(super) fn concatenated(budget: &Budget, values: &[Value]) -> Result<Value, E
 }
 
 /// `a < b <= c`: operands and operators alternate.
-pub(super) fn compared(budget: &Budget, terms: &[Value]) -> Result<Value, Error> {
+pub(crate) fn compared(budget: &Budget, terms: &[Value]) -> Result<Value, Error> {
     for window in terms.windows(3).step_by(2) {
         let operator = window[1].as_str().unwrap_or_default();
         if !comparison(budget, operator, &window[0], &window[2])? {
@@ -172,7 +172,7 @@ pub(super) fn compared(budget: &Budget, terms: &[Value]) -> Result<Value, Error>
 }
 
 /// One comparison.
-pub(super) fn comparison(budget: &Budget, operator: &str, left: &Value, right: &Value) -> Result<bool, Error> {
+pub(crate) fn comparison(budget: &Budget, operator: &str, left: &Value, right: &Value) -> Result<bool, Error> {
     match operator {
         "==" => equal(budget, left, right),
         "!=" => Ok(!equal(budget, left, right)?),
@@ -191,7 +191,7 @@ pub(super) fn comparison(budget: &Budget, operator: &str, left: &Value, right: &
 }
 
 /// `a == b`.
-pub(super) fn equal(budget: &Budget, left: &Value, right: &Value) -> Result<bool, Error> {
+pub(crate) fn equal(budget: &Budget, left: &Value, right: &Value) -> Result<bool, Error> {
     budget.charge(weight(left).min(weight(right)))?;
     Ok(same(left, right))
 }
@@ -220,7 +220,7 @@ fn same(left: &Value, right: &Value) -> bool {
 }
 
 /// The order of two numbers, strings or lists.
-pub(super) fn order(budget: &Budget, left: &Value, right: &Value) -> Result<Ordering, Error> {
+pub(crate) fn order(budget: &Budget, left: &Value, right: &Value) -> Result<Ordering, Error> {
     budget.charge(weight(left).min(weight(right)))?;
     ordered(left, right).ok_or_else(|| mismatch("<", left, right))
 }
@@ -244,7 +244,7 @@ fn ordered(left: &Value, right: &Value) -> Option<Ordering> {
 }
 
 /// `item in container`.
-pub(super) fn contains(budget: &Budget, container: &Value, item: &Value) -> Result<bool, Error> {
+pub(crate) fn contains(budget: &Budget, container: &Value, item: &Value) -> Result<bool, Error> {
     if let Some(text) = container.as_str() {
         budget.charge(text.len())?;
         let part = item.as_str().ok_or_else(|| mismatch("in", item, container))?;
@@ -267,7 +267,7 @@ pub(super) fn contains(budget: &Budget, container: &Value, item: &Value) -> Resu
 }
 
 /// `container[key]`; undefined where there is no such item.
-pub(super) fn item(budget: &Budget, container: &Value, key: &Value) -> Result<Value, Error> {
+pub(crate) fn item(budget: &Budget, container: &Value, key: &Value) -> Result<Value, Error> {
     budget.charge(key.as_str().map_or(0, str::len))?;
     if container.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, "an item of an undefined value"));
@@ -294,7 +294,7 @@ pub(super) fn item(budget: &Budget, container: &Value, key: &Value) -> Result<Va
 }
 
 /// `container[start:stop:step]`.
-pub(super) fn slice(budget: &Budget, container: &Value, bounds: [&Value; 3]) -> Result<Value, Error> {
+pub(crate) fn slice(budget: &Budget, container: &Value, bounds: [&Value; 3]) -> Result<Value, Error> {
     if let Some(text) = container.as_str() {
         budget.charge(text.len().saturating_mul(4))?;
         let characters: Vec<char> = text.chars().collect();

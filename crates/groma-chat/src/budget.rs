@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::{Error, ErrorKind};
 
-use super::error::TemplateError;
+use crate::error::TemplateError;
 
 /// Bytes that any rendering may produce, whatever its input.
 const BASE_BYTES: usize = 16 << 20;
@@ -19,20 +19,20 @@ const CALL_BYTES: usize = 8;
 
 /// The allowance of one rendering.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     limit: usize,
     spent: AtomicUsize,
 }
 
 impl Budget {
     /// For input of so many bytes.
-    pub(super) fn new(input_bytes: usize) -> Self {
+    pub(crate) fn new(input_bytes: usize) -> Self {
         let limit = input_bytes.saturating_mul(BYTES_FOR_EACH_INPUT_BYTE).saturating_add(BASE_BYTES);
         Self { limit, spent: AtomicUsize::new(0) }
     }
 
     /// Takes the cost of something of so many bytes that is about to be made or walked.
-    pub(super) fn charge(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), Error> {
         let cost = bytes.saturating_add(CALL_BYTES);
         let before = self.spent.fetch_add(cost.min(self.limit + 1), Ordering::Relaxed);
         if before.saturating_add(cost) <= self.limit {
@@ -42,7 +42,7 @@ impl Budget {
     }
 
     /// Whether something of so many bytes could be walked once at all; costs nothing.
-    pub(super) fn allow(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn allow(&self, bytes: usize) -> Result<(), Error> {
         if bytes <= self.limit { Ok(()) } else { Err(self.exceeded()) }
     }
 
@@ -52,11 +52,11 @@ impl Budget {
 }
 
 /// A typed error as minijinja carries it.
-pub(super) fn refusal(error: TemplateError) -> Error {
+pub(crate) fn refusal(error: TemplateError) -> Error {
     Error::new(ErrorKind::InvalidOperation, error.to_string()).with_source(error)
 }
 
 /// An operation that cannot be done.
-pub(super) fn failure(problem: impl Into<String>) -> Error {
+pub(crate) fn failure(problem: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, problem.into())
 }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueOrKwargs, from_args};
 use minijinja::{Error, Output, State, Value};
 
-use super::arguments::Arguments;
-use super::budget::{Budget, failure, refusal};
-use super::error::TemplateError;
-use super::time::Moment;
-use super::value::{as_dict, check_plain, dict, list};
-use super::{filters, methods, operators, predicates, python};
+use crate::arguments::Arguments;
+use crate::budget::{Budget, failure, refusal};
+use crate::error::TemplateError;
+use crate::time::Moment;
+use crate::value::{as_dict, check_plain, dict, list};
+use crate::{filters, methods, operators, predicates, python};
 
 /// Longest `range`.
 const MAX_RANGE: i64 = 100_000;
 
 /// What a rendering needs beside its variables.
 #[derive(Debug)]
-pub(super) struct Context {
-    pub(super) budget: Budget,
-    pub(super) now: Option<Moment>,
+pub(crate) struct Context {
+    pub(crate) budget: Budget,
+    pub(crate) now: Option<Moment>,
 }
 
 /// The functions; the name is how the rewritten template calls them.
@@ -78,10 +78,10 @@ struct Guard {
 
 /// The variables of one rendering, functions included.
 #[derive(Debug)]
-pub(super) struct Variables(BTreeMap<String, Value>);
+pub(crate) struct Variables(BTreeMap<String, Value>);
 
 impl Variables {
-    pub(super) fn new(context: &Arc<Context>, mut variables: BTreeMap<String, Value>) -> Self {
+    pub(crate) fn new(context: &Arc<Context>, mut variables: BTreeMap<String, Value>) -> Self {
         for (name, function) in FUNCTIONS {
             let guard = Guard { function, context: Arc::clone(context) };
             variables.entry(name.to_owned()).or_insert_with(|| Value::from_object(guard));
@@ -115,7 +115,7 @@ impl Object for Guard {
 }
 
 /// Writes a value as Python's `str` does, and counts it.
-pub(super) fn format(output: &mut Output, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+pub(crate) fn format(output: &mut Output, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let guard = state.lookup("__cat").ok_or_else(|| failure("the context is missing"))?;
     let guard = guard.downcast_object_ref::<Guard>().ok_or_else(|| failure("the context is missing"))?;
     let text = python::text(&guard.context.budget, value)?;

@@ -3,11 +3,11 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::arguments::Arguments;
-use super::budget::{Budget, failure};
-use super::operators::{self, Number};
-use super::value::{as_dict, as_list, check_plain, list, weight};
-use super::{json, predicates, python};
+use crate::arguments::Arguments;
+use crate::budget::{Budget, failure};
+use crate::operators::{self, Number};
+use crate::value::{as_dict, as_list, check_plain, list, weight};
+use crate::{json, predicates, python};
 
 const KNOWN: [&str; 40] = [
     "abs",
@@ -53,12 +53,12 @@ const KNOWN: [&str; 40] = [
 ];
 
 /// Whether there is a filter of this name.
-pub(super) fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
 /// Applies a filter.
-pub(super) fn apply(budget: &Budget, name: &str, value: &Value, values: &[Value]) -> Result<Value, Error> {
+pub(crate) fn apply(budget: &Budget, name: &str, value: &Value, values: &[Value]) -> Result<Value, Error> {
     budget.charge(weight(value))?;
     let call = Call { budget, name, value, arguments: Arguments::new(name, values)? };
     match name {
@@ -81,7 +81,7 @@ struct Call<'a> {
 }
 
 /// The items that a loop over a value sees.
-pub(super) fn items(budget: &Budget, value: &Value) -> Result<Vec<Value>, Error> {
+pub(crate) fn items(budget: &Budget, value: &Value) -> Result<Vec<Value>, Error> {
     budget.charge(weight(value))?;
     if let Some(list) = as_list(value) {
         return Ok(list.items.clone());
@@ -452,7 +452,7 @@ impl Call<'_> {
 }
 
 /// A list of pairs.
-pub(super) fn pairs(budget: &Budget, entries: Vec<(Value, Value)>) -> Result<Value, Error> {
+pub(crate) fn pairs(budget: &Budget, entries: Vec<(Value, Value)>) -> Result<Value, Error> {
     let pair = |(key, value)| list(budget, vec![key, value], true);
     let pairs = entries.into_iter().map(pair).collect::<Result<_, _>>()?;
     list(budget, pairs, false)
@@ -462,7 +462,7 @@ pub(super) fn pairs(budget: &Budget, entries: Vec<(Value, Value)>) -> Result<Val
 const REPLACEMENT_BYTES: usize = 24;
 
 /// `str.replace`; a negative count means all.
-pub(super) fn replaced(budget: &Budget, text: &str, old: &str, new: &str, count: Option<i64>) -> Result<String, Error> {
+pub(crate) fn replaced(budget: &Budget, text: &str, old: &str, new: &str, count: Option<i64>) -> Result<String, Error> {
     let most = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
     budget.charge(text.len())?;
     let found = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
@@ -496,7 +496,7 @@ fn title(text: &str) -> String {
 }
 
 /// A value that may be kept in a namespace.
-pub(super) fn kept(value: &Value) -> Result<Value, Error> {
+pub(crate) fn kept(value: &Value) -> Result<Value, Error> {
     check_plain(value)?;
     if value.kind() == ValueKind::Invalid { Err(failure("an invalid value")) } else { Ok(value.clone()) }
 }

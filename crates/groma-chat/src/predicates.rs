@@ -3,9 +3,9 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::budget::{Budget, failure};
-use super::operators::{self, Number};
-use super::value::{as_dict, as_list};
+use crate::budget::{Budget, failure};
+use crate::operators::{self, Number};
+use crate::value::{as_dict, as_list};
 
 const KNOWN: [&str; 35] = [
     "defined",
@@ -46,12 +46,12 @@ const KNOWN: [&str; 35] = [
 ];
 
 /// Whether there is a test of this name.
-pub(super) fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
 /// Applies a test.
-pub(super) fn holds(budget: &Budget, name: &str, value: &Value, arguments: &[Value]) -> Result<bool, Error> {
+pub(crate) fn holds(budget: &Budget, name: &str, value: &Value, arguments: &[Value]) -> Result<bool, Error> {
     budget.charge(0)?;
     let kind = value.kind();
     let number = Number::of(value);
@@ -80,7 +80,7 @@ pub(super) fn holds(budget: &Budget, name: &str, value: &Value, arguments: &[Val
             divisor => integer(value)? % divisor == 0,
         },
         "lower" | "upper" => cased(budget, value, name == "upper")?,
-        "filter" => super::filters::is_known(value.as_str().unwrap_or_default()),
+        "filter" => crate::filters::is_known(value.as_str().unwrap_or_default()),
         "sameas" => same_object(value, argument(arguments)?),
         _ => operators::comparison(budget, operator(name), value, argument(arguments)?)?,
     })
@@ -110,7 +110,7 @@ fn integer(value: &Value) -> Result<i128, Error> {
 }
 
 fn cased(budget: &Budget, value: &Value, upper: bool) -> Result<bool, Error> {
-    let text = super::python::text(budget, value)?;
+    let text = crate::python::text(budget, value)?;
     let letters = text.chars().any(|c| c.is_uppercase() || c.is_lowercase());
     Ok(letters && !text.chars().any(|c| if upper { c.is_lowercase() } else { c.is_uppercase() }))
 }

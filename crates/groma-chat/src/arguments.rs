@@ -3,11 +3,11 @@
 use minijinja::value::Kwargs;
 use minijinja::{Error, Value};
 
-use super::budget::failure;
-use super::operators::Number;
+use crate::budget::failure;
+use crate::operators::Number;
 
 /// Positional and keyword arguments of one call.
-pub(super) struct Arguments<'a> {
+pub(crate) struct Arguments<'a> {
     callee: &'a str,
     positional: &'a [Value],
     keywords: Option<Kwargs>,
@@ -15,7 +15,7 @@ pub(super) struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     /// Splits what minijinja passes: keyword arguments are the last value.
-    pub(super) fn new(callee: &'a str, values: &'a [Value]) -> Result<Self, Error> {
+    pub(crate) fn new(callee: &'a str, values: &'a [Value]) -> Result<Self, Error> {
         match values.split_last() {
             Some((last, rest)) if last.is_kwargs() => {
                 Ok(Self { callee, positional: rest, keywords: Some(Kwargs::try_from(last.clone())?) })
@@ -24,25 +24,25 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    pub(super) fn positional(&self) -> &'a [Value] {
+    pub(crate) fn positional(&self) -> &'a [Value] {
         self.positional
     }
 
-    pub(super) fn keyword(&self, name: &str) -> Option<Value> {
+    pub(crate) fn keyword(&self, name: &str) -> Option<Value> {
         self.keywords.as_ref()?.get::<Value>(name).ok()
     }
 
     /// The argument at a place or of a name.
-    pub(super) fn get(&self, place: usize, name: &str) -> Option<Value> {
+    pub(crate) fn get(&self, place: usize, name: &str) -> Option<Value> {
         self.positional.get(place).cloned().or_else(|| self.keyword(name))
     }
 
-    pub(super) fn required(&self, place: usize, name: &str) -> Result<Value, Error> {
+    pub(crate) fn required(&self, place: usize, name: &str) -> Result<Value, Error> {
         self.get(place, name).ok_or_else(|| failure(format!("`{}` needs `{name}`", self.callee)))
     }
 
     /// A string, or `None` where it is left out or none.
-    pub(super) fn text(&self, place: usize, name: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn text(&self, place: usize, name: &str) -> Result<Option<String>, Error> {
         match self.get(place, name) {
             None => Ok(None),
             Some(value) if value.is_none() => Ok(None),
@@ -53,11 +53,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    pub(super) fn required_text(&self, place: usize, name: &str) -> Result<String, Error> {
+    pub(crate) fn required_text(&self, place: usize, name: &str) -> Result<String, Error> {
         self.text(place, name)?.ok_or_else(|| failure(format!("`{}` needs `{name}`", self.callee)))
     }
 
-    pub(super) fn integer(&self, place: usize, name: &str) -> Result<Option<i64>, Error> {
+    pub(crate) fn integer(&self, place: usize, name: &str) -> Result<Option<i64>, Error> {
         match self.get(place, name) {
             None => Ok(None),
             Some(value) if value.is_none() => Ok(None),
@@ -69,12 +69,12 @@ impl<'a> Arguments<'a> {
     }
 
     /// Whether an option is on.
-    pub(super) fn flag(&self, place: usize, name: &str) -> bool {
+    pub(crate) fn flag(&self, place: usize, name: &str) -> bool {
         self.get(place, name).is_some_and(|value| value.is_true())
     }
 
     /// Fails where there are arguments that the callee does not have.
-    pub(super) fn finish(&self, most: usize, keywords: &[&str]) -> Result<(), Error> {
+    pub(crate) fn finish(&self, most: usize, keywords: &[&str]) -> Result<(), Error> {
         if self.positional.len() > most {
             return Err(failure(format!("too many arguments of `{}`", self.callee)));
         }

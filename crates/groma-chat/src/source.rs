@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::error::{Result, TemplateError};
-use super::{MAX_TEMPLATE_BYTES, Template};
+use crate::error::{Result, TemplateError};
+use crate::{MAX_TEMPLATE_BYTES, Template};
 
 /// Largest `tokenizer_config.json` that is read.
 const MAX_CONFIG_BYTES: u64 = 64 << 20;

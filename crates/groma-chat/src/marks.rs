@@ -5,25 +5,25 @@
 //! being joined from parts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::error::{Result, TemplateError};
+use crate::Rendered;
+use crate::error::{Result, TemplateError};
 
 const FIRST_PRIVATE: u32 = 0xf_0000;
 const LAST_PRIVATE: u32 = 0x10_fffd;
 
 /// Private characters in use.
 #[derive(Debug, Default)]
-pub(super) struct Used(BTreeSet<char>);
+pub(crate) struct Used(BTreeSet<char>);
 
 impl Used {
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.0.extend(text.chars().filter(|character| u32::from(*character) >= FIRST_PRIVATE));
     }
 
-    pub(super) fn json(&mut self, value: &Value) {
+    pub(crate) fn json(&mut self, value: &Value) {
         match value {
             Value::String(text) => self.text(text),
             Value::Array(items) => items.iter().for_each(|item| self.json(item)),
@@ -32,7 +32,7 @@ impl Used {
         }
     }
 
-    pub(super) fn fields(&mut self, fields: &Map<String, Value>) {
+    pub(crate) fn fields(&mut self, fields: &Map<String, Value>) {
         for (key, value) in fields {
             self.text(key);
             self.json(value);
@@ -40,7 +40,7 @@ impl Used {
     }
 
     /// A character that is not in use, now taken.
-    pub(super) fn take(&mut self) -> Result<char> {
+    pub(crate) fn take(&mut self) -> Result<char> {
         let free = (FIRST_PRIVATE..=LAST_PRIVATE).filter_map(char::from_u32).find(|free| !self.0.contains(free));
         let free =
             free.ok_or_else(|| TemplateError::Marks { problem: "the text uses every private character".into() })?;
@@ -51,26 +51,16 @@ impl Used {
 
 /// The characters of one rendering.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// Around generated text.
-    pub(super) generation: Option<(char, char)>,
+    pub(crate) generation: Option<(char, char)>,
     /// For each character, the control token's text that it stands for.
-    pub(super) spelled: BTreeMap<char, String>,
-}
-
-/// Output without its marks.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unmarked {
-    pub(super) text: String,
-    /// Bytes of `text` between the marks of `generation`.
-    pub(super) assistant: Vec<Range<usize>>,
-    /// Bytes of `text` where a message spells a control token.
-    pub(super) spelled: Vec<Range<usize>>,
+    pub(crate) spelled: BTreeMap<char, String>,
 }
 
 impl Marks {
     /// Replaces control tokens in all strings of a value by their characters.
-    pub(super) fn hide(&self, value: &mut Value) {
+    pub(crate) fn hide(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.hidden(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide(item)),
@@ -97,8 +87,8 @@ impl Marks {
     }
 
     /// Takes the marks out of the output.
-    pub(super) fn remove(&self, output: &str) -> Result<Unmarked> {
-        let mut found = Unmarked { text: String::with_capacity(output.len()), ..Unmarked::default() };
+    pub(crate) fn remove(&self, output: &str) -> Result<Rendered> {
+        let mut found = Rendered { text: String::with_capacity(output.len()), ..Rendered::default() };
         let mut start = None;
         for character in output.chars() {
             let at = found.text.len();

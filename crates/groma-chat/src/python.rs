@@ -3,16 +3,16 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::budget::{Budget, failure};
-use super::value::{as_dict, as_list, weight};
+use crate::budget::{Budget, failure};
+use crate::value::{as_dict, as_list, weight};
 
 /// `str.isspace` of one character: Unicode white space and the separators U+001C to U+001F.
-pub(super) fn is_space(character: char) -> bool {
+pub(crate) fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
 }
 
 /// `str(value)`.
-pub(super) fn text(budget: &Budget, value: &Value) -> Result<String, Error> {
+pub(crate) fn text(budget: &Budget, value: &Value) -> Result<String, Error> {
     budget.charge(weight(value))?;
     let mut out = String::new();
     match value.as_str() {
@@ -62,7 +62,7 @@ fn write_container(budget: &Budget, value: &Value, out: &mut String) -> Result<(
 }
 
 /// An integer, or a float as [`float`] writes it.
-pub(super) fn number(value: &Value) -> String {
+pub(crate) fn number(value: &Value) -> String {
     match i128::try_from(value.clone()) {
         Ok(integer) if value.is_integer() => integer.to_string(),
         _ => float(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
@@ -70,7 +70,7 @@ pub(super) fn number(value: &Value) -> String {
 }
 
 /// `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16.
-pub(super) fn float(value: f64) -> String {
+pub(crate) fn float(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();
     }
@@ -126,14 +126,14 @@ fn is_printable(character: char) -> bool {
 }
 
 /// `str.strip`, `lstrip`, `rstrip`: of white space, or of the given characters.
-pub(super) fn strip<'a>(text: &'a str, characters: Option<&str>, start: bool, end: bool) -> &'a str {
+pub(crate) fn strip<'a>(text: &'a str, characters: Option<&str>, start: bool, end: bool) -> &'a str {
     let goes = |character: char| characters.map_or_else(|| is_space(character), |set| set.contains(character));
     let text = if start { text.trim_start_matches(goes) } else { text };
     if end { text.trim_end_matches(goes) } else { text }
 }
 
 /// `str.split` and `rsplit`; `most` is the largest number of cuts.
-pub(super) fn split(text: &str, separator: Option<&str>, most: Option<usize>, from_right: bool) -> Vec<String> {
+pub(crate) fn split(text: &str, separator: Option<&str>, most: Option<usize>, from_right: bool) -> Vec<String> {
     let most = most.unwrap_or(usize::MAX);
     let own = |parts: Vec<&str>| parts.into_iter().map(str::to_owned).collect::<Vec<_>>();
     match (separator, from_right) {
@@ -185,7 +185,7 @@ fn words_from_right(text: &str, most: usize) -> Vec<&str> {
 }
 
 /// `str.splitlines`.
-pub(super) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
+pub(crate) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let ends_line =
         |c: char| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut parts = Vec::new();
@@ -204,7 +204,7 @@ pub(super) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
 }
 
 /// `str.capitalize`.
-pub(super) fn capitalise(text: &str) -> String {
+pub(crate) fn capitalise(text: &str) -> String {
     let mut characters = text.chars();
     match characters.next() {
         None => String::new(),
@@ -213,7 +213,7 @@ pub(super) fn capitalise(text: &str) -> String {
 }
 
 /// `str.title`: a capital after everything that is no letter.
-pub(super) fn title(text: &str) -> String {
+pub(crate) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut after_letter = false;
     for character in text.chars() {

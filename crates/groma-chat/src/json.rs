@@ -3,28 +3,28 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::budget::{Budget, failure};
-use super::python;
-use super::value::{as_dict, as_list, weight};
+use crate::budget::{Budget, failure};
+use crate::python;
+use crate::value::{as_dict, as_list, weight};
 
 /// How to write JSON.
 #[derive(Clone, Debug)]
-pub(super) struct Style {
+pub(crate) struct Style {
     /// Text of one level of indentation; `None` keeps all on one line.
-    pub(super) indent: Option<String>,
+    pub(crate) indent: Option<String>,
     /// Between items.
-    pub(super) item_separator: String,
+    pub(crate) item_separator: String,
     /// Between a key and its value.
-    pub(super) key_separator: String,
+    pub(crate) key_separator: String,
     /// Writes all but ASCII as escapes.
-    pub(super) ensure_ascii: bool,
+    pub(crate) ensure_ascii: bool,
     /// Sorts keys.
-    pub(super) sort_keys: bool,
+    pub(crate) sort_keys: bool,
 }
 
 impl Style {
     /// The separators that Python takes when none are given.
-    pub(super) fn new(indent: Option<String>) -> Self {
+    pub(crate) fn new(indent: Option<String>) -> Self {
         let item_separator = if indent.is_some() { "," } else { ", " }.into();
         Self { indent, item_separator, key_separator: ": ".into(), ensure_ascii: false, sort_keys: false }
     }
@@ -37,7 +37,7 @@ struct Writer<'a> {
 }
 
 /// Writes a value.
-pub(super) fn dumps(budget: &Budget, value: &Value, style: &Style) -> Result<String, Error> {
+pub(crate) fn dumps(budget: &Budget, value: &Value, style: &Style) -> Result<String, Error> {
     budget.charge(weight(value))?;
     let mut writer = Writer { style, budget, out: String::new() };
     writer.value(value, 0)?;
@@ -158,8 +158,8 @@ fn key_text(key: &Value) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::from_json;
     use super::*;
+    use crate::value::from_json;
 
     fn written(json: &serde_json::Value, style: &Style) -> String {
         let budget = Budget::new(0);

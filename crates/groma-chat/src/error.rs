@@ -138,4 +138,4 @@ impl Classify for TemplateError {
 }
 
 /// Shorthand of the chat modules.
-pub(super) type Result<T, E = TemplateError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = TemplateError> = std::result::Result<T, E>;

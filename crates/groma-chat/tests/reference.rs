@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use groma_model::chat::{Message, Moment, Options, Template, TemplateError};
+use groma_chat::{Message, Moment, Options, Template, TemplateError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -92,6 +92,7 @@ fn options(fixture: &Fixture, conversation: &Conversation) -> Options {
         documents: conversation.documents.clone(),
         variables,
         now: Some(Moment { year: 2024, month: 7, day: 26, hour: 15, minute: 4, second: 9 }),
+        ..Options::default()
     }
 }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, Value};
 
-use super::budget::{Budget, failure, refusal};
-use super::error::TemplateError;
+use crate::budget::{Budget, failure, refusal};
+use crate::error::TemplateError;
 
 /// Deepest nesting of lists and mappings.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 /// What a place in a container costs.
 const PLACE_BYTES: usize = 48;
 /// What walking over a value costs beside its text.
@@ -22,17 +22,17 @@ const STEP_BYTES: usize = 16;
 
 /// A list or tuple.
 #[derive(Debug)]
-pub(super) struct List {
-    pub(super) items: Vec<Value>,
-    pub(super) is_tuple: bool,
+pub(crate) struct List {
+    pub(crate) items: Vec<Value>,
+    pub(crate) is_tuple: bool,
     weight: usize,
     depth: usize,
 }
 
 /// A mapping that keeps the order of its entries.
 #[derive(Debug)]
-pub(super) struct Dict {
-    pub(super) entries: Vec<(Value, Value)>,
+pub(crate) struct Dict {
+    pub(crate) entries: Vec<(Value, Value)>,
     places: HashMap<Key, usize>,
     weight: usize,
     depth: usize,
@@ -40,14 +40,14 @@ pub(super) struct Dict {
 
 /// A key of a mapping; in Python, `1`, `1.0` and `True` are one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Text(Arc<str>),
     Integer(i128),
     None,
 }
 
 impl Key {
-    pub(super) fn of(value: &Value) -> Option<Key> {
+    pub(crate) fn of(value: &Value) -> Option<Key> {
         match value.kind() {
             ValueKind::String => value.to_str().map(Key::Text),
             ValueKind::Bool => Some(Key::Integer(i128::from(value.is_true()))),
@@ -91,23 +91,23 @@ impl Object for Dict {
 }
 
 impl Dict {
-    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Value> {
         self.places.get(key).map(|place| &self.entries[*place].1)
     }
 }
 
 /// A value as a list, where it is one.
-pub(super) fn as_list(value: &Value) -> Option<&List> {
+pub(crate) fn as_list(value: &Value) -> Option<&List> {
     value.downcast_object_ref()
 }
 
 /// A value as a mapping, where it is one.
-pub(super) fn as_dict(value: &Value) -> Option<&Dict> {
+pub(crate) fn as_dict(value: &Value) -> Option<&Dict> {
     value.downcast_object_ref()
 }
 
 /// What it costs to walk a value.
-pub(super) fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     let inner = match (value.as_str(), as_list(value), as_dict(value)) {
         (Some(text), _, _) => text.len(),
         (_, Some(list), _) => list.weight,
@@ -122,7 +122,7 @@ fn depth(value: &Value) -> usize {
 }
 
 /// Whether a value may be kept in a container: plain data, and neither a namespace nor a macro, which could hold the container.
-pub(super) fn check_plain(value: &Value) -> Result<(), Error> {
+pub(crate) fn check_plain(value: &Value) -> Result<(), Error> {
     if value.as_object().is_some() && as_list(value).is_none() && as_dict(value).is_none() {
         return Err(failure("only plain values can be kept in a list, a mapping or a namespace"));
     }
@@ -147,13 +147,13 @@ fn measure<'a>(budget: &Budget, values: impl Iterator<Item = &'a Value>) -> Resu
 }
 
 /// A list or tuple of values.
-pub(super) fn list(budget: &Budget, items: Vec<Value>, is_tuple: bool) -> Result<Value, Error> {
+pub(crate) fn list(budget: &Budget, items: Vec<Value>, is_tuple: bool) -> Result<Value, Error> {
     let (weight, depth) = measure(budget, items.iter())?;
     Ok(Value::from_object(List { items, is_tuple, weight, depth }))
 }
 
 /// A mapping; of equal keys the last value counts, at the place of the first.
-pub(super) fn dict(budget: &Budget, pairs: Vec<(Value, Value)>) -> Result<Value, Error> {
+pub(crate) fn dict(budget: &Budget, pairs: Vec<(Value, Value)>) -> Result<Value, Error> {
     let (weight, depth) = measure(budget, pairs.iter().flat_map(|(key, value)| [key, value]))?;
     let mut entries: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
     let mut places = HashMap::with_capacity(pairs.len());
@@ -174,7 +174,7 @@ pub(super) fn dict(budget: &Budget, pairs: Vec<(Value, Value)>) -> Result<Value,
 }
 
 /// A value of JSON.
-pub(super) fn from_json(budget: &Budget, value: &serde_json::Value) -> Result<Value, Error> {
+pub(crate) fn from_json(budget: &Budget, value: &serde_json::Value) -> Result<Value, Error> {
     Ok(match value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(value) => Value::from(*value),

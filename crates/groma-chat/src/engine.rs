@@ -6,13 +6,13 @@ use std::sync::Arc;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Map;
 
-use super::budget::Budget;
-use super::error::{Result, TemplateError};
-use super::expression::is_reserved;
-use super::guards::{self, Context, Variables};
-use super::rewrite::Rewritten;
-use super::time::Moment;
-use super::value::from_json;
+use crate::budget::Budget;
+use crate::error::{Result, TemplateError};
+use crate::expression::is_reserved;
+use crate::guards::{self, Context, Variables};
+use crate::rewrite::Rewritten;
+use crate::time::Moment;
+use crate::value::from_json;
 
 /// Instructions that any rendering may take; a message takes one or two hundred.
 const BASE_FUEL: u64 = 500_000;
@@ -24,13 +24,13 @@ const NAME: &str = "chat template";
 
 /// A compiled template.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     environment: Environment<'static>,
 }
 
 impl Engine {
     /// Compiles. The environment is empty but for the formatter: no filters, tests, functions or other templates.
-    pub(super) fn new(rewritten: &Rewritten) -> Result<Self> {
+    pub(crate) fn new(rewritten: &Rewritten) -> Result<Self> {
         let mut environment = Environment::empty();
         environment.set_recursion_limit(MAX_FRAMES);
         environment.set_formatter(guards::format);
@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// Renders.
-    pub(super) fn render(
+    pub(crate) fn render(
         &self,
         variables: &Map<String, serde_json::Value>,
         marks: Option<(char, char)>,

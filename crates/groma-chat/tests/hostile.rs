@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail and say so")]
 
-use groma_model::chat::{Message, Options, Template, TemplateError};
+use groma_chat::{Message, Options, Template, TemplateError};
 use proptest::prelude::*;
 
 fn outcome(source: &str) -> Result<String, TemplateError> {

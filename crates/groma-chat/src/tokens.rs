@@ -1,11 +1,11 @@
 //! The tokens of expressions and tags.
 
-use super::error::{Result, TemplateError};
-use super::python::is_space;
+use crate::error::{Result, TemplateError};
+use crate::python::is_space;
 
 /// One token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// A name or keyword.
     Name(&'a str),
     /// A string, escapes resolved.
@@ -25,7 +25,7 @@ const SYMBOLS: [&str; 26] = [
 ];
 
 /// Tokens of the inside of a tag that begins on `line`.
-pub(super) fn tokens(inside: &str, line: usize) -> Result<Vec<Token<'_>>> {
+pub(crate) fn tokens(inside: &str, line: usize) -> Result<Vec<Token<'_>>> {
     let mut rest = inside.trim_start_matches(is_space);
     let mut found = Vec::new();
     while let Some(first) = rest.chars().next() {

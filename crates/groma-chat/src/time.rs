@@ -1,6 +1,6 @@
 //! The date that a template may ask for.
 
-use super::error::{Result, TemplateError};
+use crate::error::{Result, TemplateError};
 
 /// A moment of the caller's clock, as `strftime_now` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ impl Moment {
     }
 
     /// `datetime.strftime` for the codes that do not depend on a locale or time zone.
-    pub(super) fn strftime(self, format: &str) -> Result<String> {
+    pub(crate) fn strftime(self, format: &str) -> Result<String> {
         let mut out = String::new();
         let mut characters = format.chars();
         while let Some(character) = characters.next() {

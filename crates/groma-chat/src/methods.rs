@@ -2,18 +2,18 @@
 
 use minijinja::{Error, ErrorKind, Value};
 
-use super::arguments::Arguments;
-use super::budget::{Budget, failure};
-use super::filters::{self, items, pairs, replaced};
-use super::operators;
-use super::python;
-use super::value::{Dict, Key, List, as_dict, as_list, list, weight};
+use crate::arguments::Arguments;
+use crate::budget::{Budget, failure};
+use crate::filters::{self, items, pairs, replaced};
+use crate::operators;
+use crate::python;
+use crate::value::{Dict, Key, List, as_dict, as_list, list, weight};
 
 /// What a part of a cut text takes beside its characters.
 const PART_BYTES: usize = 96;
 
 /// Calls `value.name(values...)`.
-pub(super) fn call(budget: &Budget, value: &Value, name: &str, values: &[Value]) -> Result<Value, Error> {
+pub(crate) fn call(budget: &Budget, value: &Value, name: &str, values: &[Value]) -> Result<Value, Error> {
     budget.charge(weight(value))?;
     let arguments = Arguments::new(name, values)?;
     let unknown = || Error::new(ErrorKind::UnknownMethod, format!("{} has no method `{name}`", value.kind()));
@@ -61,7 +61,7 @@ fn of_dict(budget: &Budget, dict: &Dict, name: &str, arguments: &Arguments<'_>) 
         "keys" => list(budget, entries.map(|(key, _)| key.clone()).collect(), false)?,
         "values" => list(budget, entries.map(|(_, value)| value.clone()).collect(), false)?,
         "items" => pairs(budget, dict.entries.clone())?,
-        "copy" => super::value::dict(budget, dict.entries.clone())?,
+        "copy" => crate::value::dict(budget, dict.entries.clone())?,
         _ => return Ok(None),
     }))
 }
@@ -262,7 +262,7 @@ impl TextCall<'_> {
 }
 
 /// Whether a value can be walked without a call; used by the loop guard.
-pub(super) fn iterable(budget: &Budget, value: &Value) -> Result<Value, Error> {
+pub(crate) fn iterable(budget: &Budget, value: &Value) -> Result<Value, Error> {
     if as_list(value).is_some() {
         budget.charge(0)?;
         return Ok(value.clone());

@@ -4,21 +4,21 @@
 //! transformers sets it up: `-` strips towards the text, `+` keeps, a line break after a block tag or comment goes, and so
 //! does white space between the start of a line and a block tag or comment.
 
-use super::error::{Result, TemplateError};
-use super::python::is_space;
+use crate::error::{Result, TemplateError};
+use crate::python::is_space;
 
 /// A piece of a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     /// Line on which it begins, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// What it is.
-    pub(super) kind: PieceKind<'a>,
+    pub(crate) kind: PieceKind<'a>,
 }
 
 /// The kinds of pieces; comments are gone.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PieceKind<'a> {
+pub(crate) enum PieceKind<'a> {
     /// Text to copy.
     Text(&'a str),
     /// The inside of `{{ }}`.
@@ -28,7 +28,7 @@ pub(super) enum PieceKind<'a> {
 }
 
 /// Line breaks as `\n`, and no single one at the end.
-pub(super) fn normalise(source: &str) -> String {
+pub(crate) fn normalise(source: &str) -> String {
     let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
     if text.ends_with('\n') {
         text.pop();
@@ -52,7 +52,7 @@ struct Lexer<'a> {
 }
 
 /// Cuts a normalised template into pieces.
-pub(super) fn pieces(source: &str) -> Result<Vec<Piece<'_>>> {
+pub(crate) fn pieces(source: &str) -> Result<Vec<Piece<'_>>> {
     let mut lexer = Lexer { source, at: 0, line_start: true, pieces: Vec::new() };
     while lexer.at < source.len() {
         lexer.step()?;

@@ -1,12 +1,12 @@
 //! A whole template rewritten for minijinja: guarded expressions, no bare text, marks for `generation`.
 //!
 //! Text becomes `{{ "text" }}`, so that it passes the formatter, which counts it, and so that white space is ours alone.
-//! `{% generation %}` becomes a scope between two marks, which [`super::marks`] takes out of the output again.
+//! `{% generation %}` becomes a scope between two marks, which [`crate::marks`] takes out of the output again.
 
-use super::error::{Result, TemplateError};
-use super::expression::{Parser, quoted};
-use super::lexer::{self, PieceKind};
-use super::tokens::{Token, tokens};
+use crate::error::{Result, TemplateError};
+use crate::expression::{Parser, quoted};
+use crate::lexer::{self, PieceKind};
+use crate::tokens::{Token, tokens};
 
 /// Most branches of one `if`: each is a level of the engine's recursion.
 const MAX_BRANCHES: usize = 200;
@@ -15,15 +15,15 @@ const MAX_BLOCK_DEPTH: usize = 64;
 
 /// A template as minijinja gets it.
 #[derive(Debug)]
-pub(super) struct Rewritten {
+pub(crate) struct Rewritten {
     /// The source for minijinja.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// It has `generation` blocks.
-    pub(super) has_marks: bool,
+    pub(crate) has_marks: bool,
     /// Some of them are inside a macro, a block set, a call or a filter, where text can still change.
-    pub(super) captured_marks: bool,
+    pub(crate) captured_marks: bool,
     /// All strings of the template, escapes resolved, and its text: characters that it can write by itself.
-    pub(super) literals: String,
+    pub(crate) literals: String,
 }
 
 /// An open block.
@@ -57,7 +57,7 @@ struct Rewriter {
 }
 
 /// Rewrites a template.
-pub(super) fn rewrite(source: &str) -> Result<Rewritten> {
+pub(crate) fn rewrite(source: &str) -> Result<Rewritten> {
     let source = lexer::normalise(source);
     let out = Rewritten { source: String::new(), has_marks: false, captured_marks: false, literals: String::new() };
     let mut rewriter = Rewriter { out, open: Vec::new(), line: 1, written_lines: 1 };

@@ -5,7 +5,7 @@
 //! the conversation and write text, and is stopped with an error where it takes too many instructions or makes too much
 //! text. Within these limits the output is that of transformers' `apply_chat_template`, byte for byte.
 //!
-//! For training, [`Template::render_tokens`] says which tokens are answers: by the template's `{% generation %}` marks, or
+//! For training, [`Template::render_answers`] says which bytes are answers: by the template's `{% generation %}` marks, or
 //! where it has none by rendering the conversation up to each answer. [`Template::prompt_and_completion`] splits preference
 //! data. [`BUILT_IN`] has templates for checkpoints that bring none.
 
@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+mod answers;
 mod arguments;
 mod budget;
 mod built_in;
@@ -31,7 +32,6 @@ mod python;
 mod rewrite;
 mod source;
 mod time;
-mod tokenize;
 mod tokens;
 mod value;
 
@@ -39,13 +39,10 @@ pub use built_in::{BUILT_IN, BuiltIn};
 pub use error::TemplateError;
 pub use source::{NamedTemplates, template_in};
 pub use time::Moment;
-pub use tokenize::{
-    Boundary, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat, prompt_and_completion_text,
-};
 
 use engine::Engine;
 use error::Result;
-use marks::{Marks, Unmarked, Used};
+use marks::{Marks, Used};
 use rewrite::{Rewritten, rewrite};
 
 /// Longest template that is read.
@@ -103,19 +100,23 @@ pub struct Options {
     pub tools: Option<Vec<Value>>,
     /// Documents to answer from.
     pub documents: Option<Vec<Value>>,
-    /// Further variables; `bos_token` and the like are here, see [`crate::Tokenizer::template_variables`].
+    /// Further variables; `bos_token` and the like are here.
     pub variables: Map<String, Value>,
+    /// Control tokens, told apart where a message spells them (see [`Rendered::spelled`]).
+    pub control_tokens: Vec<String>,
     /// What `strftime_now` shows; without one, a template that asks for the date is an error.
     pub now: Option<Moment>,
 }
 
 /// A rendered conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
     /// The text.
     pub text: String,
-    /// Bytes of the text that `{% generation %}` marks as answers, in order; empty where the template has no marks.
+    /// Bytes of the text that are answers, in order.
     pub assistant: Vec<Range<usize>>,
+    /// Bytes of the text where what the caller passes spells one of [`Options::control_tokens`].
+    pub spelled: Vec<Range<usize>>,
 }
 
 /// A chat template, ready to render.
@@ -159,22 +160,16 @@ impl Template {
         self.rewritten.has_marks
     }
 
-    /// Renders a conversation.
+    /// Renders a conversation; `assistant` has what `{% generation %}` marks, and nothing where the template has no marks.
     ///
     /// # Errors
     /// Where the template refuses the conversation, fails, or goes beyond a limit.
     pub fn render(&self, messages: &[Message], options: &Options) -> Result<Rendered> {
-        let Unmarked { text, assistant, .. } = self.run(messages, options, &[])?;
-        Ok(Rendered { text, assistant })
-    }
-
-    /// Renders; occurrences of the given strings in what the caller passes are told apart from those of the template.
-    fn run(&self, messages: &[Message], options: &Options, spelled: &[String]) -> Result<Unmarked> {
         let mut content = Map::new();
         content.insert("messages".into(), messages.iter().map(Message::to_json).collect());
         content.insert("tools".into(), options.tools.clone().map_or(Value::Null, Value::Array));
         content.insert("documents".into(), options.documents.clone().map_or(Value::Null, Value::Array));
-        let marks = self.marks(&content, options, spelled)?;
+        let marks = self.marks(&content, options)?;
         if !marks.spelled.is_empty() {
             content.values_mut().for_each(|value| marks.hide(value));
         }
@@ -194,16 +189,27 @@ impl Template {
         Ok(unmarked)
     }
 
-    fn marks(&self, content: &Map<String, Value>, options: &Options, spelled: &[String]) -> Result<Marks> {
+    fn marks(&self, content: &Map<String, Value>, options: &Options) -> Result<Marks> {
         let mut used = Used::default();
         used.text(&self.rewritten.literals);
         used.fields(content);
         used.fields(&options.variables);
         let generation = if self.rewritten.has_marks { Some((used.take()?, used.take()?)) } else { None };
         let mut marks = Marks { generation, ..Marks::default() };
-        for token in spelled.iter().filter(|token| !token.is_empty()) {
+        let occurs = |token: &&String| !token.is_empty() && content.values().any(|value| contains(value, token));
+        for token in options.control_tokens.iter().filter(occurs) {
             marks.spelled.insert(used.take()?, token.clone());
         }
         Ok(marks)
+    }
+}
+
+/// Whether a string in a value contains a text.
+fn contains(value: &Value, part: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(part),
+        Value::Array(items) => items.iter().any(|item| contains(item, part)),
+        Value::Object(fields) => fields.values().any(|item| contains(item, part)),
+        _ => false,
     }
 }

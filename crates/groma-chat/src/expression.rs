@@ -3,18 +3,18 @@
 //! minijinja counts instructions, but one instruction may double a string, compare two nested lists or repeat a text a
 //! million times, and constant operands are even folded before any count. So an expression is parsed by Jinja's grammar and
 //! written out again with `__math(a, "+", b)` for `a + b`, `__filter("trim", x)` for `x | trim`, and so on (the functions
-//! are in [`super::guards`]); what stays as it is costs constant time: names, attributes, literals, `and`, `or`, `not`,
+//! are in [`crate::guards`]); what stays as it is costs constant time: names, attributes, literals, `and`, `or`, `not`,
 //! conditional expressions, and calls of macros and functions.
 
-use super::error::{Result, TemplateError};
-use super::tokens::Token;
-use super::{filters, predicates};
+use crate::error::{Result, TemplateError};
+use crate::tokens::Token;
+use crate::{filters, predicates};
 
 /// Deepest nesting of brackets and operators that is read.
-pub(super) const MAX_EXPRESSION_DEPTH: usize = 40;
+pub(crate) const MAX_EXPRESSION_DEPTH: usize = 40;
 
 /// Reads the tokens of one tag.
-pub(super) struct Parser<'a, 's> {
+pub(crate) struct Parser<'a, 's> {
     tokens: &'s [Token<'a>],
     at: usize,
     depth: usize,
@@ -25,52 +25,52 @@ const COMPARISONS: [&str; 6] = ["==", "!=", "<=", ">=", "<", ">"];
 const KEYWORDS: [&str; 8] = ["if", "else", "and", "or", "not", "in", "is", "recursive"];
 
 /// Names that would reach the guarded functions themselves.
-pub(super) fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with("__")
 }
 
 impl<'a, 's> Parser<'a, 's> {
-    pub(super) fn new(tokens: &'s [Token<'a>], line: usize) -> Self {
+    pub(crate) fn new(tokens: &'s [Token<'a>], line: usize) -> Self {
         Self { tokens, at: 0, depth: 0, line }
     }
 
-    pub(super) fn peek(&self) -> Option<&'s Token<'a>> {
+    pub(crate) fn peek(&self) -> Option<&'s Token<'a>> {
         self.tokens.get(self.at)
     }
 
-    pub(super) fn is_symbol(&self, symbol: &str) -> bool {
+    pub(crate) fn is_symbol(&self, symbol: &str) -> bool {
         matches!(self.peek(), Some(Token::Symbol(found)) if *found == symbol)
     }
 
-    pub(super) fn is_name(&self, name: &str) -> bool {
+    pub(crate) fn is_name(&self, name: &str) -> bool {
         matches!(self.peek(), Some(Token::Name(found)) if *found == name)
     }
 
-    pub(super) fn skip_symbol(&mut self, symbol: &str) -> bool {
+    pub(crate) fn skip_symbol(&mut self, symbol: &str) -> bool {
         let found = self.is_symbol(symbol);
         self.at += usize::from(found);
         found
     }
 
-    pub(super) fn skip_name(&mut self, name: &str) -> bool {
+    pub(crate) fn skip_name(&mut self, name: &str) -> bool {
         let found = self.is_name(name);
         self.at += usize::from(found);
         found
     }
 
-    pub(super) fn expect_symbol(&mut self, symbol: &str) -> Result<()> {
+    pub(crate) fn expect_symbol(&mut self, symbol: &str) -> Result<()> {
         if self.skip_symbol(symbol) { Ok(()) } else { Err(self.unexpected(&format!("`{symbol}`"))) }
     }
 
-    pub(super) fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         if self.at == self.tokens.len() { Ok(()) } else { Err(self.unexpected("the end of the tag")) }
     }
 
-    pub(super) fn syntax(&self, problem: impl Into<String>) -> TemplateError {
+    pub(crate) fn syntax(&self, problem: impl Into<String>) -> TemplateError {
         TemplateError::Syntax { line: self.line, problem: problem.into() }
     }
 
-    pub(super) fn unsupported(&self, feature: impl Into<String>) -> TemplateError {
+    pub(crate) fn unsupported(&self, feature: impl Into<String>) -> TemplateError {
         TemplateError::Unsupported { line: self.line, feature: feature.into() }
     }
 
@@ -96,7 +96,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// A name that the template may read or set.
-    pub(super) fn name(&mut self) -> Result<&'a str> {
+    pub(crate) fn name(&mut self) -> Result<&'a str> {
         match self.peek() {
             Some(Token::Name(name)) if !KEYWORDS.contains(name) => {
                 if is_reserved(name) {
@@ -110,12 +110,12 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// An expression, conditional ones included.
-    pub(super) fn expression(&mut self) -> Result<String> {
+    pub(crate) fn expression(&mut self) -> Result<String> {
         self.nested(Self::conditional)
     }
 
     /// An expression or several with commas between, which make a tuple.
-    pub(super) fn expression_list(&mut self) -> Result<String> {
+    pub(crate) fn expression_list(&mut self) -> Result<String> {
         let first = self.expression()?;
         if !self.is_symbol(",") {
             return Ok(first);
@@ -137,7 +137,7 @@ impl<'a, 's> Parser<'a, 's> {
             } else {
                 format!("({value} if {condition})")
             };
-            if value.len() > super::MAX_TEMPLATE_BYTES * 8 {
+            if value.len() > crate::MAX_TEMPLATE_BYTES * 8 {
                 return Err(TemplateError::Limit { what: "nested conditions", limit: MAX_EXPRESSION_DEPTH });
             }
         }
@@ -145,7 +145,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// Without a condition at its end, as `for x in y if z` needs it.
-    pub(super) fn disjunction(&mut self) -> Result<String> {
+    pub(crate) fn disjunction(&mut self) -> Result<String> {
         self.junction("or", Self::conjunction)
     }
 
@@ -404,7 +404,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// The arguments of a call, keyword arguments as `name=value`.
-    pub(super) fn arguments(&mut self) -> Result<Vec<String>> {
+    pub(crate) fn arguments(&mut self) -> Result<Vec<String>> {
         self.nested(|parser| {
             parser.expect_symbol("(")?;
             let mut arguments = Vec::new();
@@ -445,7 +445,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// What follows a `|`, applied to a value.
-    pub(super) fn filter(&mut self, value: &str) -> Result<String> {
+    pub(crate) fn filter(&mut self, value: &str) -> Result<String> {
         let name = self.name()?;
         if !filters::is_known(name) {
             return Err(self.syntax(format!("there is no filter `{name}`")));
@@ -492,7 +492,7 @@ impl<'a, 's> Parser<'a, 's> {
 }
 
 /// A string as a literal that minijinja reads back to the same characters.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');
     for character in text.chars() {
@@ -507,8 +507,8 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tokens::tokens;
     use super::*;
+    use crate::tokens::tokens;
 
     fn rewritten(inside: &str) -> Result<String> {
         let tokens = tokens(inside, 1)?;
