@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Loads what groma wrote in transformers and peft, and compares the logits (or scores) with groma's.
+"""Loads what groma wrote in transformers and peft, and compares what all heads say with groma's.
+
+The class in transformers gives the first head; those beside it, which transformers passes over, are read from the weights
+and applied to its hidden states, as TRL's AutoModelForCausalLMWithValueHead does.
 
 Usage: check_exports.py [DIRECTORY]      (needs torch, transformers 5, peft; runs cargo)
 
@@ -16,6 +19,7 @@ import tempfile
 import peft
 import torch
 import transformers
+from safetensors.torch import load_file
 
 TOLERANCE = 1e-4
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,14 +30,28 @@ def write_exports(directory):
     subprocess.run([*command, str(directory)], cwd=ROOT, check=True)
 
 
+AUTO = {
+    "unembed": transformers.AutoModelForCausalLM,
+    "score": transformers.AutoModelForSequenceClassification,
+    "token_score": transformers.AutoModelForTokenClassification,
+}
+# Names in files that are not those of the heads.
+PATHS = {"value": "v_head.summary"}
+
+
 def load(directory, record):
-    score = record["score"]
-    auto = transformers.AutoModelForSequenceClassification if score else transformers.AutoModelForCausalLM
+    head = record["heads"][0]
+    auto = AUTO[head["name"]]
     source = record["base"] or directory
+    labels = len(head["values"]) // (len(record["ids"]) if head["name"] == "token_score" else 1)
+    # A base model is a language model as a rule, and does not know the adapter's labels.
+    options = {"num_labels": labels} if record["base"] and head["name"] != "unembed" else {}
     model, info = auto.from_pretrained(
-        source, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
+        source, attn_implementation="eager", dtype=torch.float32, output_loading_info=True, **options
     )
-    problems = {key: value for key, value in info.items() if value}
+    beside = tuple(f"{PATHS.get(head['name'], head['name'])}." for head in record["heads"][1:])
+    foreign = [name for name in info.pop("unexpected_keys") if not name.startswith(beside or ("\0",))]
+    problems = {key: value for key, value in {**info, "unexpected_keys": foreign}.items() if value}
     if problems and not record["base"]:
         raise SystemExit(f"{directory}: {problems}")
     if record["base"]:
@@ -41,12 +59,26 @@ def load(directory, record):
     return model.eval()
 
 
+def beside(directory, name, hidden):
+    file, prefix = ("adapter_model", "base_model.model.") if "adapter" in directory.name else ("model", "")
+    weights = load_file(directory / f"{file}.safetensors")
+    path = prefix + PATHS.get(name, name)
+    return torch.nn.functional.linear(hidden, weights[f"{path}.weight"], weights.get(f"{path}.bias"))
+
+
 @torch.no_grad()
 def difference(directory):
     record = json.loads(directory.with_suffix(".json").read_text())
     model = load(directory, record)
-    logits = model(input_ids=torch.tensor([record["ids"]]), use_cache=False).logits[0].float().flatten()
-    return (logits - torch.tensor(record["values"])).abs().max().item()
+    out = model(input_ids=torch.tensor([record["ids"]]), use_cache=False, output_hidden_states=True)
+    largest = 0.0
+    for index, head in enumerate(record["heads"]):
+        theirs = out.logits[0].float() if index == 0 else beside(directory, head["name"], out.hidden_states[-1][0])
+        ours = torch.tensor(head["values"])
+        # A head of sequences is read at the last token.
+        theirs = theirs.flatten()[-ours.numel() :] if head["name"] == "score" else theirs.flatten()
+        largest = max(largest, (theirs - ours).abs().max().item())
+    return largest
 
 
 def main(arguments):

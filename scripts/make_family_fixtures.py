@@ -5,8 +5,8 @@ Usage: make_family_fixtures.py [NAME ...]      (needs torch, transformers 5, pef
 
 Writes crates/groma-model/fixtures/families/NAME/ (config.json as transformers 5 writes it, config.v4.json as version 4
 wrote it, weights, expected.safetensors) and crates/groma-model/fixtures/adapters/NAME/ (as peft writes it, with
-expected.safetensors). `expected` holds input_ids, the logits (eager attention, f32), or the score of a reward model, and
-the rotary frequencies. Sizes are odd on purpose: grouped heads, heads wider than hidden / heads, windows shorter than
+expected.safetensors). `expected` holds input_ids, the logits (eager attention, f32), or the score of a model of
+sequences, what a value head beside them says, and the rotary frequencies. Sizes are odd on purpose: grouped heads, heads wider than hidden / heads, windows shorter than
 the text, caps low enough to bite.
 """
 
@@ -19,7 +19,7 @@ import sys
 import peft
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "crates" / "groma-model" / "fixtures"
 VOCABULARY = 40
@@ -71,7 +71,7 @@ MODELS = {
     "llama-biases": ("Llama", dict(SMALL, attention_bias=True, mlp_bias=True, hidden_act="gelu"), {}),
     "llama-bf16": ("Llama", dict(SMALL, head_dim=4), dict(dtype=torch.bfloat16)),
     "llama-f16-sharded": ("Llama", dict(SMALL, head_dim=4), dict(dtype=torch.float16, shard="3KB")),
-    "llama-score": ("Llama", dict(SMALL), dict(score=True)),
+    "llama-score": ("Llama", dict(SMALL), dict(head="score")),
     "mistral": ("Mistral", dict(SMALL, head_dim=8, sliding_window=6), {}),
     "qwen2": (
         "Qwen2",
@@ -134,7 +134,7 @@ MODELS = {
     "gpt2-score": (
         "GPT2",
         dict(GPT2, n_layer=1, pad_token_id=0),
-        dict(score=True),
+        dict(head="score"),
     ),
     "gpt_neo": (
         "GPTNeo",
@@ -173,6 +173,12 @@ MODELS = {
         ),
         {},
     ),
+    "llama-classes": ("Llama", dict(SMALL, num_labels=3), dict(head="score")),
+    "llama-tokens": ("Llama", dict(SMALL, num_labels=2), dict(head="tokens")),
+    "gpt2-tokens": ("GPT2", dict(GPT2, n_layer=1, num_labels=1), dict(head="tokens")),
+    # As AutoModelForCausalLMWithValueHead of TRL writes it (until 0.24): the value head among the weights, and no word of
+    # it in config.json.
+    "llama-value": ("Llama", dict(SMALL), dict(head="value")),
 }
 
 # name: (base, configuration)
@@ -193,14 +199,24 @@ ADAPTERS = {
             target_modules=["c_attn", "c_proj", "c_fc"],
         ),
     ),
+    "llama-tokens": ("llama-tokens", dict(task_type="TOKEN_CLS", r=2, lora_alpha=4, target_modules=["v_proj"])),
 }
 
 
-def classes(family, score):
+def classes(family, head):
     config = {"Gemma3": "Gemma3TextConfig"}.get(family, f"{family}Config")
-    head = "LMHeadModel" if family == "GPT2" else "ForCausalLM"
-    model = f"{family}ForSequenceClassification" if score else family + head
-    return getattr(transformers, config), getattr(transformers, model)
+    language = "LMHeadModel" if family == "GPT2" else "ForCausalLM"
+    end = {"score": "ForSequenceClassification", "tokens": "ForTokenClassification"}.get(head, language)
+    return getattr(transformers, config), getattr(transformers, family + end)
+
+
+def value_head(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    width = model.config.hidden_size
+    return {
+        "v_head.summary.weight": torch.randn((1, width), generator=generator) / width**0.5,
+        "v_head.summary.bias": torch.randn((1,), generator=generator),
+    }
 
 
 def randomise(model, seed):
@@ -266,43 +282,52 @@ def save_expected(directory, tensors):
 
 
 @torch.no_grad()
-def expected(model, ids, score):
-    out = model(input_ids=ids[None], use_cache=False).logits[0].float()
-    return {"input_ids": ids, "score" if score else "logits": out}
+def expected(model, ids, value=None):
+    out = model(input_ids=ids[None], use_cache=False, output_hidden_states=True)
+    logits = out.logits[0].float()
+    tensors = {"input_ids": ids, "score" if logits.dim() == 1 else "logits": logits}
+    if value:
+        weight, bias = value["v_head.summary.weight"], value["v_head.summary.bias"]
+        tensors["value"] = torch.nn.functional.linear(out.hidden_states[-1][0], weight, bias)
+    return tensors
 
 
 def make_model(name, family, configuration, options, seed):
     directory = ROOT / "families" / name
     shutil.rmtree(directory, ignore_errors=True)
-    score = options.get("score", False)
-    config_class, model_class = classes(family, score)
-    if score:
-        configuration = dict(configuration, num_labels=1)
+    head = options.get("head")
+    config_class, model_class = classes(family, head)
+    if head == "score":
+        configuration = dict(dict(num_labels=1), **configuration)
     config = config_class(**copy.deepcopy(configuration))
     config._attn_implementation = "eager"
     model = model_class(config).eval()
     randomise(model, seed)
     model.to(options.get("dtype", torch.float32))
     model.save_pretrained(directory, max_shard_size=options.get("shard", "5GB"))
+    value = value_head(model, seed) if head == "value" else None
+    if value:
+        weights = directory / "model.safetensors"
+        save_file({**load_file(weights), **value}, weights, metadata={"format": "pt"})
     # Read again: a conversion in place would have rounded the rotary tables too.
     model = model_class.from_pretrained(directory, attn_implementation="eager", dtype=torch.float32).eval()
     ids = torch.randint(3, VOCABULARY, (TOKENS,), generator=torch.Generator().manual_seed(seed + 1))
-    tensors = expected(model, ids, score)
+    tensors = expected(model, ids, value)
     save_expected(directory, {**tensors, **rotary_tensors(model)})
     written = json.loads((directory / "config.json").read_text())
     old = version_4(written, family)
     (directory / "config.v4.json").write_text(json.dumps(old, indent=2) + "\n")
-    check_version_4(model, config_class, model_class, old, ids, tensors, score)
+    check_version_4(model, config_class, model_class, old, ids, tensors, value)
 
 
 @torch.no_grad()
-def check_version_4(model, config_class, model_class, old, ids, tensors, score):
+def check_version_4(model, config_class, model_class, old, ids, tensors, value):
     """transformers itself must compute the same from the old form."""
     config = config_class.from_dict(copy.deepcopy(old))
     config._attn_implementation = "eager"
     twin = model_class(config).eval().float()
     twin.load_state_dict(model.state_dict())
-    again = expected(twin, ids, score)
+    again = expected(twin, ids, value)
     for key, value in tensors.items():
         assert torch.equal(again[key], value), (key, (again[key] - value).abs().max())
 
@@ -310,8 +335,10 @@ def check_version_4(model, config_class, model_class, old, ids, tensors, score):
 def make_adapter(name, base, configuration, seed):
     directory = ROOT / "adapters" / name
     shutil.rmtree(directory, ignore_errors=True)
-    score = configuration["task_type"] == "SEQ_CLS"
-    auto = transformers.AutoModelForSequenceClassification if score else transformers.AutoModelForCausalLM
+    auto = {
+        "SEQ_CLS": transformers.AutoModelForSequenceClassification,
+        "TOKEN_CLS": transformers.AutoModelForTokenClassification,
+    }.get(configuration["task_type"], transformers.AutoModelForCausalLM)
     model = auto.from_pretrained(ROOT / "families" / base, attn_implementation="eager", dtype=torch.float32)
     model = peft.get_peft_model(model, peft.LoraConfig(**configuration)).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -322,7 +349,7 @@ def make_adapter(name, base, configuration, seed):
     model.save_pretrained(directory)
     (directory / "README.md").unlink(missing_ok=True)
     ids = torch.randint(3, VOCABULARY, (TOKENS,), generator=torch.Generator().manual_seed(seed + 1))
-    save_expected(directory, expected(model, ids, score))
+    save_expected(directory, expected(model, ids))
 
 
 def main(names):

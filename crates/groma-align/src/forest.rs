@@ -3,7 +3,7 @@
 use crate::Error;
 use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
 use groma_model::tree::distinct_rows;
-use groma_model::{Pass, SegmentId, TokenTree, Transformer};
+use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer};
 use groma_run::Seed;
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ impl Forest {
         let (distinct, places) = distinct_rows(&last);
         let hidden = model.hidden_at(tape, &self.tree, &distinct, &mut pass)?;
         let hidden = tape.gather_rows(&hidden, &places);
-        Ok(model.score_head(tape, &hidden)?)
+        Ok(model.head(tape, &Head::SCORE.name, &hidden)?)
     }
 }
 

@@ -2,23 +2,23 @@
 
 use crate::training::LoraSettings;
 use crate::{Error, Settings};
-use groma_model::{AdapterTask, Lora, LoraConfig, Spec, Tensor, Transformer, families, linear_modules, lora};
+use groma_model::{Head, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
 use groma_run::Seed;
 
 /// All layers inside the blocks.
 const ALL_LINEAR: &str = "all-linear";
-const SCORE: &str = "score.weight";
 
 /// Makes a model ready for `settings`.
 ///
 /// Reward models get a score head of zeros in place of the unembedding. With `lora` a fresh adapter is attached, unless one
-/// is there already, and it alone trains (with the score head); else everything trains.
+/// is there already, and it alone trains (with heads other than the unembedding); else everything trains.
 ///
 /// # Errors
 /// If `lora.target_modules` names no layer of the model, or the model refuses.
-pub fn setup(model: Transformer, settings: &Settings) -> Result<Transformer, Error> {
-    let mut model = if settings.method.needs_score_head { with_score_head(model)? } else { model };
-    if !settings.method.needs_score_head && model.spec().score_head {
+pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer, Error> {
+    if settings.method.needs_score_head {
+        model.set_heads(&[Head::SCORE], None)?;
+    } else if !model.spec().predicts() {
         let problem =
             format!("a reward model cannot be trained by `{}`, which needs a language model", settings.method.id);
         return Err(groma_model::Error::Weights { problem }.into());
@@ -34,7 +34,8 @@ pub fn setup(model: Transformer, settings: &Settings) -> Result<Transformer, Err
         let lora = fresh(model.spec(), wanted, settings)?;
         model.attach(&lora)?;
     }
-    model.parameters_mut().set_trainable(|name| is_factor(name) || name == SCORE);
+    let spec = model.spec().clone();
+    model.parameters_mut().set_trainable(|name| is_factor(name) || spec.is_head_parameter(name));
     model.freeze();
     Ok(model)
 }
@@ -46,20 +47,6 @@ pub(crate) fn has_adapter(model: &Transformer) -> bool {
 
 fn is_factor(name: &str) -> bool {
     name.ends_with(".lora_a") || name.ends_with(".lora_b")
-}
-
-/// The same body with a scalar head of zeros: all scores are 0 until it has learned.
-fn with_score_head(model: Transformer) -> Result<Transformer, Error> {
-    if model.spec().score_head {
-        return Ok(model);
-    }
-    let mut weights = model.weights();
-    weights.remove("unembed.weight");
-    let spec = Spec { score_head: true, ..model.spec().clone() };
-    weights.insert(SCORE.to_owned(), Tensor::zeros(vec![1, spec.hidden_size]));
-    let backend = model.backend().clone();
-    drop(model);
-    Ok(Transformer::new(spec, &weights, backend)?)
 }
 
 fn fresh(spec: &Spec, wanted: &LoraSettings, settings: &Settings) -> Result<Lora, Error> {
@@ -99,13 +86,12 @@ fn no_such_layer(word: &str, paths: &[String]) -> String {
 }
 
 /// The adapter's settings as PEFT files have them.
-pub(crate) fn peft_config(settings: &LoraSettings, score_head: bool, base_model: Option<String>) -> LoraConfig {
+pub(crate) fn peft_config(settings: &LoraSettings, base_model: Option<String>) -> LoraConfig {
     LoraConfig {
         rank: settings.r,
         alpha: settings.alpha,
         dropout: settings.dropout as f32,
         rank_stabilised: settings.rslora,
-        task: if score_head { AdapterTask::SequenceClassification } else { AdapterTask::CausalLm },
         base_model,
         revision: None,
     }

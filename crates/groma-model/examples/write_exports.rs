@@ -10,8 +10,10 @@ use std::sync::Arc;
 use groma_kernels::{Cpu, Tape};
 use groma_model::spec::Spec;
 use groma_model::{
-    AdapterFile, Checkpoint, ElementType, Export, Pass, Tensor, TokenTree, Transformer, Weights, families,
+    AdapterFile, Checkpoint, ElementType, Export, Head, HeadKind, Pass, TokenTree, Transformer, Weights, families,
+    open_transformer,
 };
+use groma_run::Seed;
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -26,7 +28,21 @@ fn main() -> Outcome<()> {
     for source in directories(&fixtures.join("adapters"))? {
         write_adapter(&source, &target)?;
     }
-    write_reward_model(&fixtures.join("families/gemma2"), &target)?;
+    for (name, source, heads) in [
+        ("reward", "gemma2", vec![Head::SCORE]),
+        ("classes", "gpt2", vec![Head::score(3)]),
+        ("tokens", "qwen3", vec![Head::token_score(2)]),
+        ("classified-tokens", "gpt_neox", vec![Head::token_score(1)]),
+        ("value", "gpt_neo", vec![Head::UNEMBEDDING, Head::VALUE]),
+        ("many", "llama-biases", vec![Head::UNEMBEDDING, Head::VALUE, Head::score(4), Head::token_score(2)]),
+    ] {
+        write_with_heads(name, &fixtures.join("families").join(source), &heads, &target)?;
+    }
+    for (name, heads) in
+        [("reward-of-language-model", vec![Head::SCORE]), ("value", vec![Head::UNEMBEDDING, Head::VALUE])]
+    {
+        write_adapter_with_heads(name, &fixtures.join("adapters/llama"), &heads, &target)?;
+    }
     write_llama_from_nothing(&fixtures.join("families/llama"), &target)
 }
 
@@ -62,13 +78,26 @@ fn write_model(source: &Path, target: &Path) -> Outcome<()> {
     finish(&format!("model-{}", name(source)), &export, target)
 }
 
-fn write_reward_model(source: &Path, target: &Path) -> Outcome<()> {
+/// The trunk of a fixture with heads that start at random.
+fn write_with_heads(name: &str, source: &Path, heads: &[Head], target: &Path) -> Outcome<()> {
     let checkpoint = Checkpoint::open(source)?;
-    let spec = checkpoint.spec().with_score_head();
-    let mut weights = checkpoint.weights()?;
-    let values = (0..spec.hidden_size).map(|index| (index as f32).cos()).collect();
-    weights.insert("score.weight".into(), Tensor { shape: vec![1, spec.hidden_size], values });
-    finish("model-reward", &Export::new(checkpoint.config().map(), &spec, &weights), target)
+    let mut model = transformer(checkpoint.spec(), &checkpoint.weights()?, 0)?;
+    model.set_heads(heads, Some(Seed::new(1)))?;
+    let mut weights = model.weights();
+    change(&mut weights, ElementType::F32);
+    finish(&format!("model-{name}"), &Export::new(checkpoint.config().map(), model.spec(), &weights), target)
+}
+
+/// A fixture's adapter, with heads of its own.
+fn write_adapter_with_heads(name: &str, source: &Path, heads: &[Head], target: &Path) -> Outcome<()> {
+    let base = AdapterFile::base_directory(source)?.canonicalize()?;
+    let checkpoint = Checkpoint::open(&base)?;
+    let mut adapter = AdapterFile::read(source, checkpoint.spec())?;
+    let mut model = transformer(checkpoint.spec(), &checkpoint.weights()?, 0)?;
+    model.set_heads(heads, Some(Seed::new(2)))?;
+    adapter.config.base_model = Some(base.to_string_lossy().into_owned());
+    (adapter.heads, adapter.head_weights) = (heads.to_vec(), model.head_weights());
+    finish_adapter(&format!("adapter-{name}"), &adapter, &checkpoint, target)
 }
 
 fn write_llama_from_nothing(source: &Path, target: &Path) -> Outcome<()> {
@@ -90,22 +119,24 @@ fn finish(name: &str, export: &Export<'_>, target: &Path) -> Outcome<()> {
 fn write_adapter(source: &Path, target: &Path) -> Outcome<()> {
     let base = AdapterFile::base_directory(source)?;
     let checkpoint = Checkpoint::open(&base)?;
-    let spec = checkpoint.spec();
-    let mut adapter = AdapterFile::read(source, spec)?;
+    let mut adapter = AdapterFile::read(source, checkpoint.spec())?;
     for pair in adapter.pairs.values_mut() {
         pair.a.values.iter_mut().for_each(|value| *value *= 0.7);
         pair.b.values.iter_mut().for_each(|value| *value += 0.05);
     }
     let base = base.canonicalize()?;
     adapter.config.base_model = Some(base.to_string_lossy().into_owned());
-    let name = format!("adapter-{}", name(source));
-    adapter.write(&target.join(&name), spec, Some("# A test"), &[])?;
-    let mut weights = checkpoint.weights()?;
-    weights.extend(adapter.score.clone().map(|score| ("score.weight".to_owned(), score)));
-    let ids = token_ids(spec);
-    let mut model = transformer(spec, &weights, ids.len())?;
-    model.attach(&adapter.lora())?;
-    write_outputs(&target.join(format!("{name}.json")), &model, &ids, Some(&base))
+    finish_adapter(&format!("adapter-{}", name(source)), &adapter, &checkpoint, target)
+}
+
+/// Writes an adapter, reads it back, and writes what the adapted model says.
+fn finish_adapter(name: &str, adapter: &AdapterFile, checkpoint: &Checkpoint, target: &Path) -> Outcome<()> {
+    let directory = target.join(name);
+    adapter.write(&directory, checkpoint.spec(), Some("# A test"), &[])?;
+    let ids = token_ids(checkpoint.spec());
+    let spec = checkpoint.spec().for_length(ids.len());
+    let model = open_transformer(&directory, checkpoint, spec, Arc::new(Cpu::new()))?;
+    write_outputs(&target.join(format!("{name}.json")), &model, &ids, Some(checkpoint.directory()))
 }
 
 fn token_ids(spec: &Spec) -> Vec<u32> {
@@ -121,12 +152,14 @@ fn write_outputs(path: &Path, model: &Transformer, ids: &[u32], base: Option<&Pa
     tree.root(ids);
     let mut tape = Tape::inference(model.backend().clone());
     let hidden = model.hidden(&mut tape, &tree, &mut Pass { adapter: true, ..Pass::default() })?;
-    let values = if model.spec().score_head {
-        let scores = model.score_head(&mut tape, &hidden)?;
-        model.backend().download(scores.buffer()).into_iter().skip(ids.len() - 1).collect()
-    } else {
-        model.logits(&hidden)?
-    };
-    let record = json!({ "ids": ids, "values": values, "score": model.spec().score_head, "base": base });
-    Ok(std::fs::write(path, record.to_string())?)
+    let mut heads = Vec::new();
+    for Head { name, kind, width } in &model.spec().outputs {
+        let values = match kind {
+            HeadKind::Unembedding => model.logits(&hidden)?,
+            _ => model.backend().download(model.head(&mut tape, name, &hidden)?.buffer()),
+        };
+        let skipped = if *kind == HeadKind::Sequence { (ids.len() - 1) * width } else { 0 };
+        heads.push(json!({ "name": name, "values": values[skipped..] }));
+    }
+    Ok(std::fs::write(path, json!({ "ids": ids, "heads": heads, "base": base }).to_string())?)
 }

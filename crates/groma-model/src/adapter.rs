@@ -10,13 +10,14 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
 use crate::export::{check_shape, write_json};
-use crate::families::{self, Family};
+use crate::families::{self, Family, VALUE_PATH};
+use crate::heads::{self, Class, Head};
 use crate::loading::check_finite;
 use crate::lora::{self, Lora, LowRank};
-use crate::parameters::{LinearModule, linear_modules};
+use crate::parameters::{LinearModule, Parameter, linear_modules};
 use crate::safetensors::{ElementType, Pending, SafetensorsFile, write_file};
 use crate::spec::Spec;
-use crate::weights::Tensor;
+use crate::weights::{Tensor, Weights};
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
@@ -24,15 +25,6 @@ const TENSORS: &str = "adapter_model.safetensors";
 const WRAPPER: &str = "base_model.model.";
 /// Largest rank that is read.
 const RANK_LIMIT: usize = 1 << 16;
-
-/// What an adapter is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdapterTask {
-    /// Language modelling.
-    CausalLm,
-    /// A reward model; the score head is trained whole and saved with the adapter.
-    SequenceClassification,
-}
 
 /// The settings of an adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +37,6 @@ pub struct LoraConfig {
     pub dropout: f32,
     /// Scale by the root of the rank (Kalajdzievski 2023).
     pub rank_stabilised: bool,
-    /// What it is for.
-    pub task: AdapterTask,
     /// Path or hub id of the model that it adapts.
     pub base_model: Option<String>,
     /// Revision of the base model.
@@ -60,9 +50,18 @@ pub struct AdapterFile {
     pub config: LoraConfig,
     /// Factors by module, e.g. `blocks.0.attention.q`.
     pub pairs: BTreeMap<String, LowRank>,
-    /// The score head `[1, hidden_size]` of a reward model.
-    pub score: Option<Tensor>,
+    /// The heads of the adapted model.
+    pub heads: Vec<Head>,
+    /// Weights of heads that were trained whole, by the names of [`crate::parameters`].
+    pub head_weights: Weights,
 }
+
+/// PEFT's names of tasks.
+const TASKS: [(Class, &str); 3] = [
+    (Class::CausalLm, "CAUSAL_LM"),
+    (Class::SequenceClassification, "SEQ_CLS"),
+    (Class::TokenClassification, "TOKEN_CLS"),
+];
 
 /// Fields that do not change what an adapter computes.
 const IRRELEVANT: &[&str] = &[
@@ -81,7 +80,7 @@ const IRRELEVANT: &[&str] = &[
 const PLAIN_STARTS: &[&str] = &["gaussian", "orthogonal", "true"];
 
 impl AdapterFile {
-    /// Reads an adapter of a model.
+    /// Reads an adapter of a model, `spec` as its own checkpoint describes it.
     ///
     /// # Errors
     /// Where a file is missing or malformed, where the adapter uses what is not supported (DoRA, ranks or scales that
@@ -89,16 +88,19 @@ impl AdapterFile {
     pub fn read(directory: &Path, spec: &Spec) -> Result<AdapterFile> {
         let family = family_of(spec)?;
         let config = Config::read(&directory.join(CONFIG))?;
-        let lora = read_config(&config)?;
+        let (lora, class) = read_config(&config)?;
         let path = tensors_path(directory)?;
         let mut file = SafetensorsFile::open(&path)?;
         let modules: BTreeMap<String, LinearModule> =
             linear_modules(spec).into_iter().map(|module| (module.name.clone(), module)).collect();
-        let reader = Reader { path: &path, family, modules: &modules, rank: lora.rank };
-        let (pairs, score) = reader.read(&mut file, spec)?;
+        let mut reader = Reader { path: &path, family, modules: &modules, rank: lora.rank, file: &mut file };
+        let beside = heads::read_beside(&config.fields())?;
+        let heads = reader.heads(class, beside, spec)?;
+        let head_weights = reader.head_weights(&heads, spec)?;
+        let pairs = reader.pairs(&heads, spec)?;
         let transposed = pairs.keys().any(|module| family.is_transposed(module));
         check_orientation(&config, transposed)?;
-        Ok(AdapterFile { config: lora, pairs, score })
+        Ok(AdapterFile { config: lora, pairs, heads, head_weights })
     }
 
     /// The directory of the model that an adapter's `base_model_name_or_path` names: as it is, or beside the adapter.
@@ -107,7 +109,7 @@ impl AdapterFile {
     /// Where the adapter names none, or there is none on this disk.
     pub fn base_directory(directory: &Path) -> Result<PathBuf> {
         let path = directory.join(CONFIG);
-        let named = read_config(&Config::read(&path)?)?.base_model;
+        let named = read_config(&Config::read(&path)?)?.0.base_model;
         let fail = |problem: String| Err(Error::Adapter { path, problem });
         let Some(named) = named else { return fail("`base_model_name_or_path` names no base model".into()) };
         let candidates = [PathBuf::from(&named), directory.join(&named)];
@@ -148,7 +150,7 @@ impl AdapterFile {
         let tensors = self.tensors(family, spec)?;
         check_finite(directory, tensors.iter().map(|tensor| (&tensor.name, tensor.tensor)))?;
         let mut target = AtomicDirectory::create_on(storage, directory).map_err(Error::Run)?;
-        write_json(&mut target, CONFIG, &self.config_map(family, spec))?;
+        write_json(&mut target, CONFIG, &self.config_map(family, spec)?)?;
         if let Some(card) = card {
             target.write("README.md", card.as_bytes()).map_err(Error::Run)?;
         }
@@ -184,9 +186,16 @@ impl AdapterFile {
         if tensors.is_empty() {
             return Err(Error::Weights { problem: "the adapter adapts no module".into() });
         }
-        if let Some(score) = &self.score {
-            check_shape("score.weight", score, &[1, spec.hidden_size])?;
-            tensors.insert(format!("{WRAPPER}score.weight"), score);
+        let mut unwritten: BTreeSet<&String> = self.head_weights.keys().collect();
+        for (name, parameter) in head_names(family, &self.heads, spec) {
+            if let Some(tensor) = self.head_weights.get(&parameter.name) {
+                check_shape(&parameter.name, tensor, &parameter.shape)?;
+                unwritten.remove(&parameter.name);
+                tensors.insert(name, tensor);
+            }
+        }
+        if let Some(name) = unwritten.first() {
+            return Err(Error::Weights { problem: format!("{name} belongs to none of the adapted model's heads") });
         }
         let pending = tensors.into_iter().map(|(name, tensor)| {
             let shape = tensor.shape.clone();
@@ -195,12 +204,14 @@ impl AdapterFile {
         Ok(pending.collect())
     }
 
-    fn config_map(&self, family: &Family, spec: &Spec) -> Map<String, Value> {
-        let LoraConfig { rank, alpha, dropout, rank_stabilised, task, base_model, revision } = &self.config;
-        let task = match task {
-            AdapterTask::CausalLm => "CAUSAL_LM",
-            AdapterTask::SequenceClassification => "SEQ_CLS",
-        };
+    fn config_map(&self, family: &Family, spec: &Spec) -> Result<Map<String, Value>> {
+        let LoraConfig { rank, alpha, dropout, rank_stabilised, base_model, revision } = &self.config;
+        let (class, _) = Class::of(&self.heads)?;
+        let task = TASKS.iter().find(|(of, _)| *of == class).map(|(_, task)| *task);
+        let saved: BTreeSet<String> = (head_names(family, &self.heads, spec).into_iter())
+            .filter(|(_, parameter)| self.head_weights.contains_key(&parameter.name))
+            .filter_map(|(name, _)| Some(name.strip_prefix(WRAPPER)?.rsplit_once('.')?.0.to_owned()))
+            .collect();
         // PEFT's own type for alpha is a whole number; it computes with either.
         let alpha = if alpha.fract() == 0.0 && alpha.abs() < 1e15 { json!(*alpha as i64) } else { json!(alpha) };
         let transposed = self.pairs.keys().any(|module| family.is_transposed(module));
@@ -212,7 +223,7 @@ impl AdapterFile {
             "init_lora_weights": true,
             "lora_alpha": alpha,
             "lora_dropout": f64::from(*dropout),
-            "modules_to_save": self.score.as_ref().map(|_| ["score"]),
+            "modules_to_save": if saved.is_empty() { Value::Null } else { json!(saved) },
             "peft_type": "LORA",
             "r": rank,
             "revision": revision,
@@ -221,10 +232,9 @@ impl AdapterFile {
             "use_dora": false,
             "use_rslora": rank_stabilised,
         });
-        match value {
-            Value::Object(map) => map,
-            _ => Map::new(),
-        }
+        let Value::Object(mut map) = value else { return Ok(Map::new()) };
+        heads::write_beside(&mut map, &self.heads)?;
+        Ok(map)
     }
 
     /// Last parts of the modules' paths, as people write them, where those name no other module; else whole paths.
@@ -236,6 +246,18 @@ impl AdapterFile {
         let named: BTreeSet<String> = all.filter(|path| short.contains(&last(path))).collect();
         if named == paths { short } else { paths }
     }
+}
+
+/// The parameters of heads that an adapter may bring, with PEFT's names of them.
+fn head_names(family: &Family, heads: &[Head], spec: &Spec) -> Vec<(String, Parameter)> {
+    let of_head = |head: &Head| {
+        let path = family.head_path(heads, head)?;
+        let name = |parameter: &Parameter| {
+            format!("{WRAPPER}{path}.{}", parameter.name.rsplit('.').next().unwrap_or_default())
+        };
+        Some(head.parameters(spec).into_iter().map(move |parameter| (name(&parameter), parameter)).collect::<Vec<_>>())
+    };
+    heads.iter().filter_map(of_head).flatten().collect()
 }
 
 fn family_of(spec: &Spec) -> Result<&'static Family> {
@@ -252,7 +274,7 @@ fn tensors_path(directory: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn read_config(config: &Config) -> Result<LoraConfig> {
+fn read_config(config: &Config) -> Result<(LoraConfig, Class)> {
     let fields = config.fields();
     match fields.text("peft_type")? {
         Some("LORA") => {}
@@ -264,18 +286,19 @@ fn read_config(config: &Config) -> Result<LoraConfig> {
         alpha: fields.positive_or("lora_alpha", 8.0)?,
         dropout: dropout(&fields)?,
         rank_stabilised: fields.flag_or("use_rslora", false)?,
-        task: task(&fields)?,
         base_model: fields.text("base_model_name_or_path")?.map(str::to_owned),
         revision: fields.text("revision")?.map(str::to_owned),
     };
     if lora.rank > RANK_LIMIT {
         return Err(fields.error("r", format!("is {}; the limit is {RANK_LIMIT}", lora.rank)));
     }
+    let class = class(&fields)?;
     refuse_unsupported(&fields)?;
+    heads::read_beside(&fields)?;
     // The tensors themselves say which modules are adapted.
     fields.accept(&["target_modules", "modules_to_save", "fan_in_fan_out"]);
     fields.finish(IRRELEVANT)?;
-    Ok(lora)
+    Ok((lora, class))
 }
 
 fn dropout(fields: &Fields<'_>) -> Result<f32> {
@@ -286,12 +309,10 @@ fn dropout(fields: &Fields<'_>) -> Result<f32> {
     }
 }
 
-fn task(fields: &Fields<'_>) -> Result<AdapterTask> {
-    match fields.text("task_type")? {
-        None | Some("CAUSAL_LM") => Ok(AdapterTask::CausalLm),
-        Some("SEQ_CLS") => Ok(AdapterTask::SequenceClassification),
-        Some(other) => Err(fields.error("task_type", format!("is {other}; supported are CAUSAL_LM and SEQ_CLS"))),
-    }
+fn class(fields: &Fields<'_>) -> Result<Class> {
+    let Some(task) = fields.text("task_type")? else { return Ok(Class::CausalLm) };
+    let found = TASKS.iter().find(|(_, name)| *name == task).map(|(class, _)| *class);
+    found.ok_or_else(|| fields.error("task_type", format!("is {task}; supported are CAUSAL_LM, SEQ_CLS and TOKEN_CLS")))
 }
 
 /// Features by which the same tensors would mean another function. Others that PEFT has, or will have, are unknown
@@ -333,6 +354,7 @@ struct Reader<'a> {
     family: &'a Family,
     modules: &'a BTreeMap<String, LinearModule>,
     rank: usize,
+    file: &'a mut SafetensorsFile,
 }
 
 enum Role {
@@ -340,37 +362,75 @@ enum Role {
     B,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn error(&self, problem: String) -> Error {
         Error::Adapter { path: self.path.into(), problem }
     }
 
-    fn read(&self, file: &mut SafetensorsFile, spec: &Spec) -> Result<(BTreeMap<String, LowRank>, Option<Tensor>)> {
-        let names: Vec<String> = file.entries().keys().cloned().collect();
-        let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
-        let mut score = None;
-        for name in names {
-            if name.strip_prefix(WRAPPER) == Some("score.weight") {
-                self.check(file, &name, &[1, spec.hidden_size])?;
-                score = Some(self.finite(file, &name)?);
-                continue;
+    /// The heads of the adapted model: the first by the adapter's task, as wide as its weights or as that of the base
+    /// model; those beside it as the adapter lists them, or as the base model has them, with a value head of TRL's.
+    fn heads(&self, class: Class, beside: Option<Vec<Head>>, spec: &Spec) -> Result<Vec<Head>> {
+        let rows = |name: &str| self.file.entries().get(name).and_then(|entry| entry.shape.first().copied());
+        let of_class = class.head(1);
+        let saved = head_names(self.family, std::slice::from_ref(&of_class), spec).into_iter().next();
+        let first = match (saved.and_then(|(name, _)| rows(&name)), spec.head(&of_class.name)) {
+            (Some(rows), _) => class.head(rows),
+            (None, Some(own)) => own.clone(),
+            (None, None) if class == Class::CausalLm => {
+                return Err(self.error("is one of a language model, but the model has no unembedding".into()));
             }
+            (None, None) => return Err(self.error("has no head, and neither has the model".into())),
+        };
+        let mut heads = vec![first];
+        let (own_class, _) = Class::of(&spec.outputs)?;
+        match beside {
+            Some(beside) => heads.extend(beside),
+            None if own_class == class => {
+                heads.extend(spec.outputs.iter().filter(|head| head.name != of_class.name).cloned())
+            }
+            None => {}
+        }
+        let value = rows(&format!("{WRAPPER}{VALUE_PATH}.weight")).is_some();
+        if value && !heads.contains(&Head::VALUE) {
+            heads.push(Head::VALUE);
+        }
+        heads::check(&heads, |problem| self.error(problem))?;
+        Ok(heads)
+    }
+
+    /// Weights of heads that lie beside the factors.
+    fn head_weights(&mut self, heads: &[Head], spec: &Spec) -> Result<Weights> {
+        let mut weights = Weights::new();
+        for (name, parameter) in head_names(self.family, heads, spec) {
+            if self.file.entries().contains_key(&name) {
+                self.check(&name, &parameter.shape)?;
+                weights.insert(parameter.name, self.finite(&name)?);
+            }
+        }
+        Ok(weights)
+    }
+
+    /// Factors by module; every tensor must be one of them, or a head's.
+    fn pairs(&mut self, heads: &[Head], spec: &Spec) -> Result<BTreeMap<String, LowRank>> {
+        let of_heads: BTreeSet<String> =
+            head_names(self.family, heads, spec).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = self.file.entries().keys().filter(|name| !of_heads.contains(*name)).cloned().collect();
+        let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
+        for name in names {
             let (module, role) = self.module_of(&name)?;
             let (factors, shape) = match role {
                 Role::A => (&mut a, [self.rank, module.inputs]),
                 Role::B => (&mut b, [module.outputs, self.rank]),
             };
-            self.check(file, &name, &shape)?;
-            factors.insert(module.name.clone(), self.finite(file, &name)?);
+            let module = module.name.clone();
+            self.check(&name, &shape)?;
+            factors.insert(module, self.finite(&name)?);
         }
-        if score.is_some() && !spec.score_head {
-            return Err(self.error("has a score head, but the model has none".into()));
-        }
-        Ok((self.pair(a, b)?, score))
+        self.pair(a, b)
     }
 
     /// The module and the factor that a name means.
-    fn module_of(&self, name: &str) -> Result<(&LinearModule, Role)> {
+    fn module_of(&self, name: &str) -> Result<(&'a LinearModule, Role)> {
         let bare = name.strip_prefix(WRAPPER).unwrap_or(name);
         let (path, role) = if let Some(path) = bare.strip_suffix(".lora_A.weight") {
             (path, Role::A)
@@ -384,8 +444,8 @@ impl Reader<'_> {
         Ok((module, role))
     }
 
-    fn check(&self, file: &SafetensorsFile, name: &str, expected: &[usize]) -> Result<()> {
-        match file.entries().get(name) {
+    fn check(&self, name: &str, expected: &[usize]) -> Result<()> {
+        match self.file.entries().get(name) {
             Some(entry) if entry.shape != expected => Err(self.error(format!(
                 "`{name}` has shape {:?}; by the rank and the model it should be {expected:?}",
                 entry.shape
@@ -394,8 +454,8 @@ impl Reader<'_> {
         }
     }
 
-    fn finite(&self, file: &mut SafetensorsFile, name: &str) -> Result<Tensor> {
-        let tensor = file.read(name)?;
+    fn finite(&mut self, name: &str) -> Result<Tensor> {
+        let tensor = self.file.read(name)?;
         check_finite(self.path, [(&name.to_owned(), &tensor)])?;
         Ok(tensor)
     }

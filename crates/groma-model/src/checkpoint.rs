@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
+use crate::heads::{self, Head};
 use crate::loading;
 use crate::shards::WeightFiles;
 use crate::spec::Spec;
@@ -42,7 +43,10 @@ impl Checkpoint {
     /// Where `config.json` is missing, malformed, or describes a model that is not supported.
     pub fn open(directory: &Path) -> Result<Checkpoint> {
         let config = Config::read(&directory.join("config.json"))?;
-        let spec = families::read(&config)?;
+        let mut spec = families::read(&config)?;
+        if has_foreign_value_head(directory, &config, &spec) {
+            spec.outputs.push(Head::VALUE);
+        }
         let Some(family) = families::by_id(spec.family) else {
             return Err(Error::Weights { problem: format!("there is no family `{}`", spec.family) });
         };
@@ -106,6 +110,14 @@ impl Checkpoint {
         }
         Ok(hasher.finish())
     }
+}
+
+/// Whether a language model whose configuration lists no heads has a value head among its weights: TRL's
+/// `AutoModelForCausalLMWithValueHead` leaves no other trace. Weights that cannot be read are reported when they are.
+fn has_foreign_value_head(directory: &Path, config: &Config, spec: &Spec) -> bool {
+    let silent = spec.outputs == [Head::UNEMBEDDING] && !config.map().contains_key(heads::FIELD);
+    let name = format!("{}.weight", families::VALUE_PATH);
+    silent && WeightFiles::find(directory).is_ok_and(|files| files.has(&name))
 }
 
 impl SpecialIds {

@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
+use crate::heads::{self, Class, Head};
 use crate::loading::check_finite;
 use crate::parameters::parameters;
 use crate::safetensors::{ElementType, Pending, write_file};
@@ -122,7 +123,7 @@ impl<'a> Export<'a> {
         if !modern {
             config.remove("dtype");
         }
-        set_head(&mut config, family, self.spec.score_head);
+        set_heads(&mut config, family, &self.spec.outputs)?;
         let read_back = families::read(&Config::new(&directory.join("config.json"), config.clone()))?;
         if !describes(&read_back, self.spec) {
             let problem = "its configuration describes another function".into();
@@ -217,18 +218,32 @@ pub(crate) fn check_shape(name: &str, tensor: &Tensor, expected: &[usize]) -> Re
     Err(Error::Weights { problem: format!("{name} has {found} instead of shape {expected:?}") })
 }
 
-/// Names the class with the right head.
-fn set_head(config: &mut Map<String, Value>, family: &Family, score_head: bool) {
+/// Names the class with the right head, its labels, and the heads beside it.
+fn set_heads(config: &mut Map<String, Value>, family: &Family, heads: &[Head]) -> Result<()> {
+    let (class, first) = Class::of(heads)?;
     let named = config.get("architectures").and_then(|names| names.get(0)).and_then(Value::as_str);
-    if !score_head {
-        config.insert("architectures".into(), json!([family.architecture]));
+    let kept = named.filter(|name| family.class_of(name) == Some(class));
+    let architecture = kept.or(family.architecture_of(class)).ok_or_else(|| {
+        let problem = format!("transformers has no class of {} models with scores of tokens", family.id);
+        Error::Weights { problem }
+    })?;
+    config.insert("architectures".into(), json!([architecture]));
+    if class != Class::CausalLm {
+        set_labels(config, first.width);
+    }
+    heads::write_beside(config, heads)
+}
+
+/// Names labels as transformers does: two of them need no word. Names that are there stay.
+fn set_labels(config: &mut Map<String, Value>, count: usize) {
+    config.remove("num_labels");
+    let named = config.get("id2label").and_then(Value::as_object).map(Map::len);
+    if count > 1 && named.unwrap_or(2) == count {
         return;
     }
-    let kept = named.filter(|name| family.score_architectures.contains(name)).unwrap_or(family.score_architectures[0]);
-    config.insert("architectures".into(), json!([kept]));
-    config.remove("num_labels");
-    config.insert("id2label".into(), json!({ "0": "LABEL_0" }));
-    config.insert("label2id".into(), json!({ "LABEL_0": 0 }));
+    let pairs = (0..count).map(|label| (label.to_string(), format!("LABEL_{label}")));
+    config.insert("id2label".into(), pairs.clone().map(|(label, name)| (label, json!(name))).collect());
+    config.insert("label2id".into(), pairs.enumerate().map(|(label, (_, name))| (name, json!(label))).collect());
 }
 
 /// Consecutive groups of at most `limit` bytes each, or of one larger tensor.

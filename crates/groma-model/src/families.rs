@@ -22,10 +22,12 @@ mod rope;
 
 use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
+use crate::heads::{self, Class};
 use crate::parameters::parameter_count;
 use crate::spec::Spec;
 
 pub use llama::config_of as llama_config;
+pub(crate) use names::VALUE_PATH;
 pub use names::{ModuleRule, StoredParameter};
 
 /// All supported families.
@@ -56,6 +58,8 @@ pub struct Family {
     pub architecture: &'static str,
     /// The classes of its reward models; the first is written.
     pub score_architectures: &'static [&'static str],
+    /// The class of its models that label tokens, where transformers has one.
+    pub token_class: Option<TokenClass>,
     /// `model_type` in its configurations.
     pub model_type: &'static str,
     /// What precedes the body's names in a checkpoint of a model with a head; absent in one of the body alone.
@@ -63,6 +67,15 @@ pub struct Family {
     /// Names of modules in checkpoints.
     pub rules: &'static [&'static [ModuleRule]],
     read: fn(&Fields<'_>) -> Result<Spec>,
+}
+
+/// A class of models that label tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenClass {
+    /// An entry of `architectures`.
+    pub architecture: &'static str,
+    /// What it calls its head.
+    pub head: &'static str,
 }
 
 /// The family of this id.
@@ -77,12 +90,12 @@ pub fn by_id(id: &str) -> Option<&'static Family> {
 /// not supported; and where there are fields that are not known and could change the function.
 pub fn read(config: &Config) -> Result<Spec> {
     let fields = config.fields();
-    let (family, score_head) = detect(config, &fields)?;
+    let (family, class) = detect(config, &fields)?;
     let mut spec = (family.read)(&fields)?;
-    spec.score_head = score_head;
-    if score_head {
-        require_one_label(&fields)?;
-    }
+    let labels = if class == Class::CausalLm { 0 } else { heads::labels(&fields)? };
+    spec.outputs =
+        std::iter::once(class.head(labels)).chain(heads::read_beside(&fields)?.unwrap_or_default()).collect();
+    heads::check(&spec.outputs, |problem| fields.error(heads::FIELD, problem))?;
     common::check_common(&fields)?;
     fields.finish(common::IRRELEVANT)?;
     let count = parameter_count(&spec);
@@ -98,28 +111,45 @@ pub fn supported() -> String {
     ALL.iter().map(|family| family.architecture).collect::<Vec<_>>().join(", ")
 }
 
-fn detect(config: &Config, fields: &Fields<'_>) -> Result<(&'static Family, bool)> {
+fn detect(config: &Config, fields: &Fields<'_>) -> Result<(&'static Family, Class)> {
     let model_type = fields.text("model_type")?;
-    let (family, score) = match fields.texts("architectures")?.as_deref() {
-        None | Some([]) => (ALL.into_iter().find(|family| Some(family.model_type) == model_type), false),
-        Some([name]) => by_architecture(name),
-        Some(_) => (None, false),
+    let found = match fields.texts("architectures")?.as_deref() {
+        None | Some([]) => {
+            let of_type = |family: &&Family| Some(family.model_type) == model_type;
+            ALL.into_iter().find(of_type).map(|family| (family, Class::CausalLm))
+        }
+        Some([name]) => ALL.into_iter().find_map(|family| Some((family, family.class_of(name)?))),
+        Some(_) => None,
     };
-    let Some(family) = family else { return Err(unsupported(config)) };
+    let Some((family, class)) = found else { return Err(unsupported(config)) };
     match model_type {
         Some(other) if other != family.model_type => {
             Err(fields
                 .error("model_type", format!("is \"{other}\", but the architecture needs \"{}\"", family.model_type)))
         }
-        _ => Ok((family, score)),
+        _ => Ok((family, class)),
     }
 }
 
-fn by_architecture(name: &str) -> (Option<&'static Family>, bool) {
-    let of_score = |family: &&Family| family.score_architectures.contains(&name);
-    match ALL.into_iter().find(|family| family.architecture == name) {
-        Some(family) => (Some(family), false),
-        None => (ALL.into_iter().find(of_score), true),
+impl Family {
+    /// What kind of class an entry of `architectures` is; `None` where it is none of this family.
+    pub(crate) fn class_of(&self, architecture: &str) -> Option<Class> {
+        if self.architecture == architecture {
+            return Some(Class::CausalLm);
+        }
+        if self.score_architectures.contains(&architecture) {
+            return Some(Class::SequenceClassification);
+        }
+        self.token_class.filter(|class| class.architecture == architecture).map(|_| Class::TokenClassification)
+    }
+
+    /// Its class of a kind, an entry of `architectures`.
+    pub(crate) fn architecture_of(&self, class: Class) -> Option<&'static str> {
+        match class {
+            Class::CausalLm => Some(self.architecture),
+            Class::SequenceClassification => self.score_architectures.first().copied(),
+            Class::TokenClassification => self.token_class.map(|class| class.architecture),
+        }
     }
 }
 
@@ -131,18 +161,7 @@ fn unsupported(config: &Config) -> Error {
     if config.map().contains_key("auto_map") {
         found += " with code of its own (`auto_map`), which is never run,";
     }
-    let supported = format!("{}, and the *ForSequenceClassification of each with one label", supported());
+    let others = "and the *ForSequenceClassification and *ForTokenClassification of each";
+    let supported = format!("{}, {others}", supported());
     Error::Architecture { path: config.path().into(), found, supported }
-}
-
-fn require_one_label(fields: &Fields<'_>) -> Result<()> {
-    let named = fields.value("id2label").and_then(|labels| labels.as_object()).map(|labels| labels.len());
-    let labels = match named {
-        Some(labels) => labels,
-        None => fields.size_or("num_labels", 2)?,
-    };
-    if labels == 1 {
-        return Ok(());
-    }
-    Err(fields.error("num_labels", format!("is {labels}; only scores of one label (reward models) are supported")))
 }

@@ -81,7 +81,7 @@ fn plan(
         }
     }
     let second = unembed.iter().find_map(|name| Some((unread.remove(name)?, name.clone())));
-    let tied_copy = second.filter(|_| spec.tied && !spec.score_head);
+    let tied_copy = second.filter(|_| spec.tied && spec.predicts());
     let unexpected = unread.into_keys().filter(|name| !BUFFERS.iter().any(|end| name.ends_with(end)));
     mismatches.extend(unexpected.map(|tensor| Mismatch { tensor, problem: MismatchProblem::Unexpected }));
     if mismatches.is_empty() {
@@ -90,9 +90,9 @@ fn plan(
     Err(Error::Mismatches { path: directory.into(), mismatches })
 }
 
-/// Names of an unembedding that the model does not have of its own: tied, or replaced by a score.
+/// Names of an unembedding that the model does not have of its own: tied, or replaced by other heads.
 fn unembed_names(family: &Family, spec: &Spec) -> Vec<String> {
-    if !spec.tied && !spec.score_head {
+    if !spec.tied && spec.predicts() {
         return Vec::new();
     }
     let shape = vec![spec.vocab_size, spec.hidden_size];

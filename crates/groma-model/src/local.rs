@@ -200,20 +200,16 @@ pub fn open_transformer(
     adapted(checkpoint, spec, &adapter, backend)
 }
 
-/// A base model with an adapter; that of a reward model brings its score head, which replaces the unembedding.
+/// A base model with an adapter, which may bring heads of its own.
 fn adapted(
     checkpoint: &Checkpoint,
-    mut spec: Spec,
+    spec: Spec,
     adapter: &AdapterFile,
     backend: Arc<dyn Backend>,
 ) -> Result<Transformer> {
     let mut weights = checkpoint.weights()?;
-    if let Some(score) = &adapter.score {
-        spec = spec.with_score_head();
-        weights.remove("unembed.weight");
-        weights.insert("score.weight".into(), score.clone());
-    }
-    let mut transformer = Transformer::new(spec, &weights, backend)?;
+    weights.extend(adapter.head_weights.clone());
+    let mut transformer = Transformer::new(spec.with_heads(&adapter.heads), &weights, backend)?;
     transformer.attach(&adapter.lora())?;
     Ok(transformer)
 }
@@ -234,7 +230,7 @@ fn likeliest(transformer: &Transformer, tokenizer: &Tokenizer) -> Result<ChatTem
         let text = template.render(&conversation, &options)?.text;
         let ids = tokenizer.encode(&text, Specials::AsConfigured)?;
         let Some((first, rest)) = ids.split_first() else { continue };
-        if transformer.spec().score_head || ids.len() > transformer.spec().max_positions {
+        if !transformer.spec().predicts() || ids.len() > transformer.spec().max_positions {
             best = best.or(Some((f64::NEG_INFINITY, built_in.id)));
             continue;
         }

@@ -38,11 +38,7 @@ pub fn parameters(spec: &Spec) -> Vec<Parameter> {
         list.block(&format!("blocks.{layer}"));
     }
     list.norm("norm_final");
-    if spec.score_head {
-        list.push("score.weight".into(), vec![1, spec.hidden_size]);
-    } else if !spec.tied {
-        list.push("unembed.weight".into(), vec![spec.vocab_size, spec.hidden_size]);
-    }
+    list.parameters.extend(spec.outputs.iter().flat_map(|head| head.parameters(spec)));
     list.parameters
 }
 
@@ -65,8 +61,9 @@ pub(crate) fn parameter_count(spec: &Spec) -> u128 {
     let attention = hidden * head_dim * (2 * heads + 2 * kv_heads);
     let mlp = hidden * intermediate * if spec.mlp == Mlp::Plain { 2 } else { 3 };
     let positions = if spec.learned_positions { spec.max_positions as u128 * hidden } else { 0 };
-    let ends = vocab * hidden * if spec.tied || spec.score_head { 1 } else { 2 };
-    spec.layers.len() as u128 * (attention + mlp) + ends + positions
+    let unembedding = if spec.predicts() && !spec.tied { vocab * hidden } else { 0 };
+    let heads: u128 = spec.outputs.iter().map(|head| head.width as u128 * hidden).sum();
+    spec.layers.len() as u128 * (attention + mlp) + vocab * hidden + unembedding + heads + positions
 }
 
 struct List<'a> {

@@ -70,6 +70,14 @@ impl WeightFiles {
         Ok(WeightFiles { files, index: Some(path.into()), map })
     }
 
+    /// Whether there is a tensor of this name; files that cannot be read have none.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.index {
+            Some(_) => self.map.contains_key(name),
+            None => self.files.iter().any(|p| SafetensorsFile::open(p).is_ok_and(|f| f.entries().contains_key(name))),
+        }
+    }
+
     /// Opens all files; returns them with the position of each tensor's file.
     ///
     /// # Errors

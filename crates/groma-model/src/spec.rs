@@ -4,6 +4,8 @@
 
 pub use groma_kernels::{Activation, NormKind, RotaryStyle};
 
+pub use crate::heads::{Head, HeadKind};
+
 /// The whole function, but for its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
@@ -57,8 +59,8 @@ pub struct Spec {
     pub final_softcap: Option<f32>,
     /// The unembedding is the embedding matrix.
     pub tied: bool,
-    /// A linear score of one output replaces the unembedding (`*ForSequenceClassification` with one label).
-    pub score_head: bool,
+    /// What its hidden states are turned into.
+    pub outputs: Vec<Head>,
     /// What replaces `rotaries` and `max_positions` for longer texts (longrope); see [`Spec::for_length`].
     pub long_context: Option<LongContext>,
     /// What differs between layers; one entry a layer.
@@ -91,9 +93,25 @@ impl Spec {
         spec
     }
 
-    /// The same body with a score of one output in place of the unembedding.
-    pub fn with_score_head(&self) -> Spec {
-        Spec { score_head: true, ..self.clone() }
+    /// The same trunk with other heads.
+    pub fn with_heads(&self, heads: &[Head]) -> Spec {
+        Spec { outputs: heads.to_vec(), ..self.clone() }
+    }
+
+    /// The head of this name.
+    pub fn head(&self, name: &str) -> Option<&Head> {
+        self.outputs.iter().find(|head| head.name == name)
+    }
+
+    /// Whether it predicts tokens: it has an unembedding.
+    pub fn predicts(&self) -> bool {
+        self.outputs.iter().any(|head| head.kind == HeadKind::Unembedding)
+    }
+
+    /// Whether a parameter belongs to a head other than the unembedding.
+    pub fn is_head_parameter(&self, name: &str) -> bool {
+        let others = self.outputs.iter().filter(|head| head.kind != HeadKind::Unembedding);
+        others.flat_map(|head| head.parameters(self)).any(|parameter| parameter.name == name)
     }
 }
 

@@ -20,6 +20,15 @@ pub struct StoredParameter {
 }
 
 impl StoredParameter {
+    /// A parameter with its values.
+    ///
+    /// # Panics
+    /// If the buffer has another size than the shape: an error of the calling code.
+    pub(crate) fn new(name: String, rows: usize, width: usize, trainable: bool, buffer: Buffer) -> Self {
+        assert_eq!(buffer.len(), rows * width, "{name}: a parameter's buffer has its shape");
+        StoredParameter { name, rows, width, trainable, buffer: Arc::new(buffer) }
+    }
+
     /// The values.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
@@ -54,12 +63,22 @@ impl ParameterStore {
     /// # Panics
     /// If the buffer has another size than the shape, or the name is taken: both are errors of the calling code.
     pub fn insert(&mut self, name: String, rows: usize, width: usize, trainable: bool, buffer: Buffer) -> ParameterId {
-        assert_eq!(buffer.len(), rows * width, "{name}: a parameter's buffer has its shape");
+        self.push(StoredParameter::new(name, rows, width, trainable, buffer))
+    }
+
+    pub(crate) fn push(&mut self, parameter: StoredParameter) -> ParameterId {
         let id = ParameterId(self.parameters.len() as u32);
-        let before = self.by_name.insert(name.clone(), id);
-        assert!(before.is_none(), "{name}: a parameter's name is its own");
-        self.parameters.push(StoredParameter { name, rows, width, trainable, buffer: Arc::new(buffer) });
+        let before = self.by_name.insert(parameter.name.clone(), id);
+        assert!(before.is_none(), "{}: a parameter's name is its own", parameter.name);
+        self.parameters.push(parameter);
         id
+    }
+
+    /// Keeps the first `count` parameters and hands out the others.
+    pub(crate) fn truncate(&mut self, count: usize) -> Vec<StoredParameter> {
+        let others = self.parameters.split_off(count);
+        others.iter().for_each(|parameter| _ = self.by_name.remove(&parameter.name));
+        others
     }
 
     /// The id of a name.

@@ -10,8 +10,11 @@ use groma_run::Seed;
 
 use crate::cache::Cache;
 use crate::hooks::{HookPoint, Hooks, Site};
-use crate::spec::Qkv;
-use crate::{Error, Lora, LowRank, ParameterStore, Result, Spec, Tensor, TokenTree, Weights, linear_modules};
+use crate::spec::{Head, Qkv};
+use crate::store::StoredParameter;
+use crate::{
+    Error, Lora, LowRank, Parameter, ParameterStore, Result, Spec, Tensor, TokenTree, Weights, linear_modules,
+};
 
 mod layers;
 mod narrowed;
@@ -155,8 +158,17 @@ impl Transformer {
 
     /// Copies the base parameters (without the adapter) to the host.
     pub fn weights(&self) -> Weights {
-        let shapes = crate::parameters(&self.spec);
-        let tensors = shapes.into_iter().filter_map(|parameter| {
+        self.download(crate::parameters(&self.spec))
+    }
+
+    /// Copies the parameters of all heads but the unembedding to the host.
+    pub fn head_weights(&self) -> Weights {
+        let all = crate::parameters(&self.spec).into_iter();
+        self.download(all.filter(|parameter| self.spec.is_head_parameter(&parameter.name)).collect())
+    }
+
+    fn download(&self, parameters: Vec<Parameter>) -> Weights {
+        let tensors = parameters.into_iter().filter_map(|parameter| {
             let id = self.parameters.id(&parameter.name)?;
             let values = self.backend.download(self.parameters.get(id).buffer());
             Some((parameter.name, Tensor { shape: parameter.shape, values }))
@@ -245,22 +257,80 @@ impl Transformer {
     /// The unembedding matrix `[vocab, hidden_size]`: the embedding where they are tied.
     ///
     /// # Errors
-    /// If the model has a score head instead.
+    /// If the model has other heads alone.
     pub fn unembed(&self) -> Result<Var> {
-        let id = self
-            .model
-            .unembed
-            .ok_or_else(|| Error::Weights { problem: "a reward model has a score head and no unembedding".into() })?;
-        Ok(self.parameters.var(id))
+        let head = self.model.heads.get(&*Head::UNEMBEDDING.name).ok_or_else(|| {
+            let problem = format!("the model has no unembedding, only {}", self.head_names());
+            Error::Weights { problem }
+        })?;
+        Ok(self.parameters.var(head.weight))
     }
 
-    /// Scores of a reward model for hidden states `[rows, hidden_size]`: `[rows, 1]`.
+    /// What the head of this name makes of hidden states `[rows, hidden_size]`: `[rows, width]`.
     ///
     /// # Errors
-    /// If the model has no score head.
-    pub fn score_head(&self, tape: &mut Tape, hidden: &Var) -> Result<Var> {
-        let id = self.model.score.ok_or_else(|| Error::Weights { problem: "the model has no score head".into() })?;
-        Ok(tape.linear(hidden, &self.parameters.var(id), None))
+    /// If the model has no such head.
+    pub fn head(&self, tape: &mut Tape, name: &str, hidden: &Var) -> Result<Var> {
+        let head = self.model.heads.get(name).ok_or_else(|| {
+            let problem = format!("the model has no head `{name}`, only {}", self.head_names());
+            Error::Weights { problem }
+        })?;
+        let bias = head.bias.map(|bias| self.parameters.var(bias));
+        Ok(tape.linear(hidden, &self.parameters.var(head.weight), bias.as_ref()))
+    }
+
+    fn head_names(&self) -> String {
+        self.model.heads.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Gives the trunk these heads: those that it has stay as they are, others start at zero, or at random where there is
+    /// a seed, and the rest go. Before an adapter is attached.
+    ///
+    /// # Errors
+    /// If a head of the same name is another one, if the unembedding is not there any more, or if an adapter is attached
+    /// and the heads would change.
+    pub fn set_heads(&mut self, heads: &[Head], seed: Option<Seed>) -> Result<()> {
+        if heads == self.spec.outputs {
+            return Ok(());
+        }
+        self.check_heads(heads)?;
+        let spec = self.spec.with_heads(heads);
+        let trunk = crate::parameters(&self.spec.with_heads(&[])).len();
+        let mut kept: BTreeMap<String, StoredParameter> =
+            self.parameters.truncate(trunk).into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
+        for parameter in heads.iter().flat_map(|head| head.parameters(&spec)) {
+            let stored = kept.remove(&parameter.name).unwrap_or_else(|| {
+                let values = self.backend.upload(&crate::heads::fresh(&parameter, seed).values);
+                let (rows, width) = matrix(&parameter.shape);
+                StoredParameter::new(parameter.name, rows, width, true, values)
+            });
+            self.parameters.push(stored);
+        }
+        self.model.find_heads(&spec, &self.parameters)?;
+        self.spec = spec;
+        Ok(())
+    }
+
+    fn check_heads(&self, heads: &[Head]) -> Result<()> {
+        let refuse = |problem: String| Err(Error::Weights { problem });
+        if self.adapter.is_some() {
+            return refuse("heads change before an adapter is attached: merge it first".into());
+        }
+        if heads.contains(&Head::UNEMBEDDING) && !self.spec.predicts() {
+            return refuse(format!("the model has no unembedding any more, only {}", self.head_names()));
+        }
+        for head in heads {
+            match self.spec.head(&head.name) {
+                Some(own) if own != head => {
+                    return refuse(format!(
+                        "its head {} has {} outputs of each {:?}, not {} of each {:?}",
+                        head.name, own.width, own.kind, head.width, head.kind
+                    ));
+                }
+                _ => {}
+            }
+        }
+        crate::heads::check(heads, |problem| Error::Weights { problem })
     }
 
     /// Logits `[rows, vocab]` for hidden states, the final cap applied; for short inputs and for looking inside.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use groma_model::{Checkpoint, ElementType, Error, Export, MismatchProblem, Spec, Tensor, Weights};
+use groma_model::{Checkpoint, ElementType, Error, Export, Head, MismatchProblem, Spec, Tensor, Weights};
 use groma_run::{Class, Classify};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -59,7 +59,12 @@ fn every_fixture_is_written_as_it_was_read() {
         let again = Checkpoint::open(&target).unwrap();
         assert_eq!(again.spec(), checkpoint.spec());
         assert_eq!(again.weights().unwrap(), weights);
-        assert_eq!(again.config().map(), config, "{}", source.display());
+        let mut expected = config.clone();
+        if source.ends_with("llama-value") {
+            // TRL writes no word of it.
+            expected.insert("groma_heads".into(), json!([{ "name": "value", "kind": "token", "width": 1 }]));
+        }
+        assert_eq!(again.config().map(), &expected, "{}", source.display());
         assert_eq!(again.special_ids(), checkpoint.special_ids());
     }
 }
@@ -125,7 +130,7 @@ fn an_earlier_model_stays_until_the_new_one_is_whole() {
 #[test]
 fn a_reward_model_has_its_own_class() {
     let checkpoint = Checkpoint::open(&fixture("gpt2")).unwrap();
-    let spec = checkpoint.spec().with_score_head();
+    let spec = checkpoint.spec().with_heads(&[Head::SCORE]);
     let mut weights = checkpoint.weights().unwrap();
     weights.insert("score.weight".into(), Tensor { shape: vec![1, 16], values: vec![0.5; 16] });
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use groma_model::spec::{Activation, NormPlacement, QkNorm, Qkv, Spec};
-use groma_model::{Checkpoint, Config, Error, families, linear_modules, parameters};
+use groma_model::{Checkpoint, Config, Error, Head, HeadKind, families, linear_modules, parameters};
 use groma_run::{Class, Classify};
 use proptest::test_runner::Config as ProptestConfig;
 use safetensors::SafeTensors;
@@ -153,7 +153,8 @@ fn switches_of_the_families() {
     assert_eq!(spec("gpt_neox").qkv, Qkv::PerHead);
     assert_eq!(spec("gpt_neox-sequential").activation, Activation::GeluTanh);
     assert!(spec("gpt_neox").parallel_residual && !spec("gpt_neox-sequential").parallel_residual);
-    assert!(spec("llama-score").score_head && !spec("llama").score_head);
+    assert_eq!(spec("llama-score").outputs, [Head::SCORE]);
+    assert_eq!(spec("llama").outputs, [Head::UNEMBEDDING]);
 }
 
 #[test]
@@ -186,11 +187,35 @@ fn unsupported_architectures_are_named_with_what_is_supported() {
     refused("llama", custom, &["never run"]);
     refused("llama", json!({ "architectures": "LlamaForCausalLM" }), &["`architectures` must be a list"]);
     refused("llama", json!({ "model_type": "mistral" }), &["`model_type`", "llama"]);
-    refused("llama-score", json!({ "id2label": { "0": "a", "1": "b" } }), &["num_labels", "2"]);
-    refused("llama-score", json!({ "id2label": null }), &["num_labels", "2"]);
-    assert!(with("llama-score", json!({ "id2label": null, "num_labels": 1 })).unwrap().score_head);
     // Without `architectures` the model type decides; code that comes with a known class is not needed.
     assert!(with("llama", json!({ "architectures": null, "auto_map": { "AutoModel": "x.Y" } })).is_ok());
+}
+
+#[test]
+fn heads_are_read_from_class_labels_and_list() {
+    let heads = |name: &str, changes: Value| with(name, changes).unwrap().outputs;
+    assert_eq!(heads("llama-score", json!({ "id2label": { "0": "a", "1": "b" } })), [Head::score(2)]);
+    assert_eq!(heads("llama-score", json!({ "id2label": null })), [Head::score(2)]);
+    assert_eq!(heads("llama-score", json!({ "id2label": null, "num_labels": 1 })), [Head::SCORE]);
+    let tokens = json!({ "architectures": ["LlamaForTokenClassification"], "num_labels": 3 });
+    assert_eq!(heads("llama", tokens), [Head::token_score(3)]);
+    let item = |name: &str, kind: &str, width: i64| json!({ "name": name, "kind": kind, "width": width });
+    let listed = json!({ "groma_heads": [item("value", "token", 1), item("topic", "sequence", 5)] });
+    let topic = Head::named("topic", HeadKind::Sequence, 5);
+    assert_eq!(heads("llama", listed), [Head::UNEMBEDDING, Head::VALUE, topic]);
+    for (wrong, part) in [
+        (item("value", "layer", 1), "sequence or token"),
+        (item("value", "token", 0), "a width"),
+        (item("value", "token", 1 << 40), "a width"),
+        (item("blocks.0.mlp.up", "token", 1), "letters"),
+        (item("unembed", "token", 1), "two parts named unembed"),
+        (item("embed", "token", 1), "two parts named embed"),
+    ] {
+        refused("llama", json!({ "groma_heads": [wrong] }), &["groma_heads", part]);
+    }
+    refused("llama", json!({ "groma_heads": vec![item("a", "token", 1); 65] }), &["limit is 64"]);
+    refused("olmo2", json!({ "architectures": ["Olmo2ForTokenClassification"] }), &["not supported"]);
+    refused("llama-score", json!({ "id2label": null, "num_labels": 1 << 21 }), &["num_labels", "limit"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use groma_kernels::{Cpu, Tape};
-use groma_model::{AdapterFile, Checkpoint, Pass, TokenTree, Transformer};
+use groma_model::{AdapterFile, Checkpoint, Head, HeadKind, Pass, TokenTree, Transformer};
 use safetensors::SafeTensors;
 
 /// Absolute, on logits of the order of 1 to 10.
@@ -32,7 +32,7 @@ fn fixtures(kind: &str) -> Vec<PathBuf> {
 
 struct Expected {
     ids: Vec<u32>,
-    /// Logits of all positions, or the score of a reward model.
+    /// Logits of all positions, or the score of a model of sequences; then the values of all positions, where there are any.
     values: Vec<f32>,
 }
 
@@ -48,7 +48,9 @@ fn expected(directory: &Path) -> Expected {
     let bytes = std::fs::read(directory.join("expected.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let values = tensors.tensor("logits").or_else(|_| tensors.tensor("score")).unwrap();
-    Expected { ids: integers(tensors.tensor("input_ids").unwrap().data()), values: floats(values.data()) }
+    let mut values = floats(values.data());
+    values.extend(tensors.tensor("value").map(|tensor| floats(tensor.data())).unwrap_or_default());
+    Expected { ids: integers(tensors.tensor("input_ids").unwrap().data()), values }
 }
 
 fn load(directory: &Path, tokens: usize) -> Transformer {
@@ -57,18 +59,22 @@ fn load(directory: &Path, tokens: usize) -> Transformer {
     Transformer::new(checkpoint.spec().for_length(tokens), &weights, Arc::new(Cpu::new())).unwrap()
 }
 
-/// Logits of all rows, or the score of the last.
+/// What all heads say, one after the other: of all rows, or of the last.
 fn outputs(model: &Transformer, ids: &[u32]) -> Vec<f32> {
     let mut tree = TokenTree::new();
     tree.root(ids);
     let mut tape = Tape::inference(model.backend().clone());
     let pass = &mut Pass { adapter: true, ..Pass::default() };
     let hidden = model.hidden(&mut tape, &tree, pass).unwrap();
-    if !model.spec().score_head {
-        return model.logits(&hidden).unwrap();
-    }
-    let scores = model.score_head(&mut tape, &hidden).unwrap();
-    vec![*model.backend().download(scores.buffer()).last().unwrap()]
+    let of_head = |head: &Head| {
+        if head.kind == HeadKind::Unembedding {
+            return model.logits(&hidden).unwrap();
+        }
+        let values = model.backend().download(model.head(&mut tape, &head.name, &hidden).unwrap().buffer());
+        let skipped = if head.kind == HeadKind::Sequence { (ids.len() - 1) * head.width } else { 0 };
+        values[skipped..].to_vec()
+    };
+    model.spec().outputs.iter().flat_map(of_head).collect()
 }
 
 fn difference(found: &[f32], expected: &[f32]) -> f32 {
@@ -107,8 +113,9 @@ fn adapters_written_by_peft_give_its_logits() {
         let checkpoint = Checkpoint::open(&base_of(directory)).unwrap();
         let adapter = AdapterFile::read(directory, checkpoint.spec()).unwrap();
         let mut weights = checkpoint.weights().unwrap();
-        weights.extend(adapter.score.clone().map(|score| ("score.weight".into(), score)));
-        let mut model = Transformer::new(checkpoint.spec().clone(), &weights, Arc::new(Cpu::new())).unwrap();
+        weights.extend(adapter.head_weights.clone());
+        let spec = checkpoint.spec().with_heads(&adapter.heads);
+        let mut model = Transformer::new(spec, &weights, Arc::new(Cpu::new())).unwrap();
         let without = difference(&outputs(&model, &expected.ids), &expected.values);
         assert!(without > 0.01, "the adapter of {} changes nothing", name(directory));
         model.attach(&adapter.lora()).unwrap();

@@ -56,7 +56,7 @@ fn spec(kind: usize) -> Spec {
         embedding_scale: 1.0,
         final_softcap: None,
         tied: true,
-        score_head: false,
+        outputs: vec![Head::UNEMBEDDING],
         long_context: None,
         layers: vec![Layer { window: None, rotary: Some(0) }; 2],
     };

@@ -112,9 +112,9 @@ fn exported_adapters_load_again_with_their_score_head() {
     let (_, trained) = run(&settings, &rows, model(6));
     export(&trained, &settings, &config, None, &[], &card(), directory.path().join("a").as_path()).unwrap();
     let file = AdapterFile::read(&directory.path().join("a"), trained.spec()).unwrap();
-    assert!(file.score.as_ref().unwrap().values.iter().any(|value| *value != 0.0));
+    assert!(file.head_weights["score.weight"].values.iter().any(|value| *value != 0.0));
     let mut weights = setup(model(6), &settings).unwrap().weights();
-    weights.insert("score.weight".into(), file.score.clone().unwrap());
+    weights.extend(file.head_weights.clone());
     let mut loaded = Transformer::new(trained.spec().clone(), &weights, Arc::new(Cpu::new())).unwrap();
     loaded.attach(&file.lora()).unwrap();
     assert_eq!(evaluate(&loaded, &settings, &rows).unwrap(), evaluate(&trained, &settings, &rows).unwrap());

@@ -4,7 +4,7 @@ use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, 
 use groma_data::{Completion, Content, LanguageModelling, Location, Message, Preference};
 use groma_kernels::Cpu;
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
-use groma_model::{Spec, Tensor, Transformer, Weights, parameters};
+use groma_model::{Head, Spec, Tensor, Transformer, Weights, parameters};
 use groma_run::{Digest, Hasher, Seed};
 use rand_core::Rng;
 use serde_json::{Map, Value};
@@ -48,7 +48,7 @@ pub(crate) fn spec() -> Spec {
         embedding_scale: 1.0,
         final_softcap: None,
         tied: true,
-        score_head: false,
+        outputs: vec![Head::UNEMBEDDING],
         long_context: None,
         layers: vec![Layer { window: None, rotary: Some(0) }; 2],
     }

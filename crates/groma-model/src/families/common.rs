@@ -88,11 +88,12 @@ pub(super) const IRRELEVANT: &[&str] = &[
 
 /// Switches that any configuration may carry and that turn the model into another function.
 pub(super) fn check_common(fields: &Fields<'_>) -> Result<()> {
-    let refusals: [(&str, Value, &str); 8] = [
+    let refusals: [(&str, Value, &str); 9] = [
         ("quantization_config", Value::Null, "the weights are quantised; use the original checkpoint"),
         ("is_encoder_decoder", json!(false), "only decoders are"),
         ("add_cross_attention", json!(false), "only decoders without cross attention are"),
         ("pruned_heads", json!({}), "heads are removed"),
+        ("token_classification_bias", json!(true), "heads of tokens have a bias"),
         ("per_layer_config", Value::Null, "layers differ in size"),
         ("use_bidirectional_attention", json!(false), "only causal attention is"),
         ("use_mrope", json!(false), "rotary positions of several dimensions"),
@@ -159,7 +160,7 @@ pub(super) fn read_decoder(fields: &Fields<'_>, defaults: &DecoderDefaults) -> R
         embedding_scale: 1.0,
         final_softcap: None,
         tied: fields.flag_or("tie_word_embeddings", defaults.tied)?,
-        score_head: false,
+        outputs: Vec::new(),
         long_context: None,
         layers: Vec::new(),
     })
@@ -194,7 +195,7 @@ pub(super) fn layer_norm_decoder(family: &'static str, sizes: PlainSizes, eps: f
         embedding_scale: 1.0,
         final_softcap: None,
         tied: true,
-        score_head: false,
+        outputs: Vec::new(),
         long_context: None,
         layers: Vec::new(),
     }

@@ -1,9 +1,9 @@
 //! Gemma 1: Llama with a GELU gate, norm weights stored as `weight - 1`, scaled embeddings and wide heads.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Activation, Spec};
@@ -12,6 +12,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gemma",
     architecture: "GemmaForCausalLM",
     score_architectures: &["GemmaForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "GemmaForTokenClassification", head: "score" }),
     model_type: "gemma",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS],

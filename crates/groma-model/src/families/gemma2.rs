@@ -1,10 +1,10 @@
 //! Gemma 2: Gemma with norms before and after, capped attention scores and logits, and every other layer sliding.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, root_scale, sliding_window};
 use super::gemma::apply_gemma;
 use super::names::{LLAMA_MODULES, SANDWICH_NORMS};
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{NormPlacement, Spec};
@@ -13,6 +13,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gemma2",
     architecture: "Gemma2ForCausalLM",
     score_architectures: &["Gemma2ForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "Gemma2ForTokenClassification", head: "score" }),
     model_type: "gemma2",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, SANDWICH_NORMS],

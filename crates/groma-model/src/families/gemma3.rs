@@ -15,6 +15,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gemma3",
     architecture: "Gemma3ForCausalLM",
     score_architectures: &["Gemma3TextForSequenceClassification"],
+    token_class: None,
     model_type: "gemma3_text",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, SANDWICH_NORMS],

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::Family;
 use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_decoder};
 use super::names::{ModuleRule, rule, transposed};
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Layer, Qkv, Spec};
@@ -13,6 +13,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gpt2",
     architecture: "GPT2LMHeadModel",
     score_architectures: &["GPT2ForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "GPT2ForTokenClassification", head: "classifier" }),
     model_type: "gpt2",
     base_prefix: "transformer.",
     rules: &[MODULES],
@@ -30,7 +31,6 @@ const MODULES: &[ModuleRule] = &[
     transposed("blocks.{i}.mlp.down", &["transformer.h.{i}.mlp.c_proj"]),
     rule("norm_final", &["transformer.ln_f"]),
     rule("unembed", &["lm_head"]),
-    rule("score", &["score"]),
 ];
 
 fn read(fields: &Fields<'_>) -> Result<Spec> {

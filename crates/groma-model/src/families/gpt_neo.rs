@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Family;
 use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_decoder};
 use super::gpt2::accept_summary;
 use super::names::{ModuleRule, rule};
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Layer, Spec};
@@ -14,6 +14,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gpt_neo",
     architecture: "GPTNeoForCausalLM",
     score_architectures: &["GPTNeoForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "GPTNeoForTokenClassification", head: "classifier" }),
     model_type: "gpt_neo",
     base_prefix: "transformer.",
     rules: &[MODULES],
@@ -33,7 +34,6 @@ const MODULES: &[ModuleRule] = &[
     rule("blocks.{i}.mlp.down", &["transformer.h.{i}.mlp.c_proj"]),
     rule("norm_final", &["transformer.ln_f"]),
     rule("unembed", &["lm_head"]),
-    rule("score", &["score"]),
 ];
 
 fn read(fields: &Fields<'_>) -> Result<Spec> {

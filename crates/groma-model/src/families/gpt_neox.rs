@@ -1,9 +1,9 @@
 //! GPT-NeoX and Pythia: parallel residual, partly rotated heads, one projection fused head by head.
 
-use super::Family;
 use super::common::{PlainSizes, activation, finish_decoder, head_width, layer_count, layer_norm_decoder};
 use super::names::{ModuleRule, rule};
 use super::rope::{PLAIN, RopeDefaults};
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Qkv, Spec};
@@ -12,6 +12,7 @@ pub(super) static FAMILY: Family = Family {
     id: "gpt_neox",
     architecture: "GPTNeoXForCausalLM",
     score_architectures: &["GPTNeoXForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "GPTNeoXForTokenClassification", head: "classifier" }),
     model_type: "gpt_neox",
     base_prefix: "gpt_neox.",
     rules: &[MODULES],
@@ -29,7 +30,6 @@ const MODULES: &[ModuleRule] = &[
     rule("norm_final", &["gpt_neox.final_layer_norm"]),
     // The classes of version 5 call it `lm_head`.
     rule("unembed", &["embed_out", "lm_head"]),
-    rule("score", &["score"]),
 ];
 
 const ROPE: RopeDefaults = RopeDefaults {

@@ -2,18 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::{Error, Result};
-use crate::spec::{Activation, Spec};
+use crate::spec::{Activation, Head, Spec};
 
 pub(super) static FAMILY: Family = Family {
     id: "llama",
     architecture: "LlamaForCausalLM",
     score_architectures: &["LlamaForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "LlamaForTokenClassification", head: "score" }),
     model_type: "llama",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS],
@@ -76,7 +77,7 @@ pub fn config_of(spec: &Spec, rope_theta: f64) -> Result<Map<String, Value>> {
     let Value::Object(map) = value else { return Ok(Map::new()) };
     let config = crate::config::Config::new("config.json".as_ref(), map);
     let read_back = super::read(&config)?;
-    if read_back != (Spec { score_head: false, ..spec.clone() }) {
+    if read_back != spec.with_heads(&[Head::UNEMBEDDING]) {
         let problem = "it is not a plain Llama, for which alone a configuration can be made from nothing".into();
         return Err(Error::Weights { problem });
     }

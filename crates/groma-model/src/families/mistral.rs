@@ -1,9 +1,9 @@
 //! Mistral 7B and Nemo: Llama with a sliding window over all layers.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -12,6 +12,7 @@ pub(super) static FAMILY: Family = Family {
     id: "mistral",
     architecture: "MistralForCausalLM",
     score_architectures: &["MistralForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "MistralForTokenClassification", head: "score" }),
     model_type: "mistral",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS],

@@ -1,8 +1,12 @@
 //! From the names of parameters to those in a family's checkpoints, and back.
 
 use super::Family;
+use crate::heads::{Class, Head, HeadKind};
 use crate::parameters::{Parameter, parameters};
 use crate::spec::Spec;
+
+/// What TRL calls a value head.
+pub(crate) const VALUE_PATH: &str = "v_head.summary";
 
 /// What a module is called in checkpoints.
 #[derive(Debug)]
@@ -51,7 +55,28 @@ impl StoredParameter {
 impl Family {
     /// All parameters of a model of this family, in forward order.
     pub fn stored_parameters(&self, spec: &Spec) -> Vec<StoredParameter> {
-        parameters(spec).into_iter().filter_map(|parameter| self.stored(parameter)).collect()
+        let of_head = |parameter: &Parameter| {
+            let (name, leaf) = parameter.name.rsplit_once('.')?;
+            let path = self.head_path(&spec.outputs, spec.head(name)?)?;
+            Some(StoredParameter {
+                parameter: parameter.clone(),
+                names: vec![format!("{path}.{leaf}")],
+                transposed: false,
+            })
+        };
+        parameters(spec).into_iter().filter_map(|p| of_head(&p).or_else(|| self.stored(p))).collect()
+    }
+
+    /// The path of one of a model's heads in its checkpoints; `None` for the unembedding, which is a module of the family.
+    pub fn head_path(&self, heads: &[Head], head: &Head) -> Option<String> {
+        match Class::of(heads) {
+            _ if head.kind == HeadKind::Unembedding => None,
+            Ok((Class::TokenClassification, first)) if first == head => {
+                self.token_class.map(|class| class.head.to_owned())
+            }
+            _ if *head == Head::VALUE => Some(VALUE_PATH.to_owned()),
+            _ => Some(head.name.clone().into_owned()),
+        }
     }
 
     /// How a parameter is stored; `None` for a name that the family does not have.
@@ -123,7 +148,6 @@ pub(super) const LLAMA_MODULES: &[ModuleRule] = &[
     rule("blocks.{i}.mlp.down", &["model.layers.{i}.mlp.down_proj"]),
     rule("norm_final", &["model.norm"]),
     rule("unembed", &["lm_head"]),
-    rule("score", &["score"]),
 ];
 
 /// Llama's norms.

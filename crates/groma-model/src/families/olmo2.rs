@@ -12,6 +12,7 @@ pub(super) static FAMILY: Family = Family {
     id: "olmo2",
     architecture: "Olmo2ForCausalLM",
     score_architectures: &["Olmo2ForSequenceClassification"],
+    token_class: None,
     model_type: "olmo2",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, POST_NORMS],

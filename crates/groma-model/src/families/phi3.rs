@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
 use super::names::{LLAMA_MODULES, ModuleRule, PRE_NORMS, rule};
 use super::rope::{PLAIN, RopeDefaults};
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Mlp, Qkv, Spec};
@@ -14,6 +14,7 @@ pub(super) static FAMILY: Family = Family {
     id: "phi3",
     architecture: "Phi3ForCausalLM",
     score_architectures: &["Phi3ForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "Phi3ForTokenClassification", head: "score" }),
     model_type: "phi3",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS, FUSED],

@@ -1,9 +1,9 @@
 //! Qwen2 and Qwen2.5: Llama with biases on q, k and v, and optional sliding windows in the upper layers.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -12,6 +12,7 @@ pub(super) static FAMILY: Family = Family {
     id: "qwen2",
     architecture: "Qwen2ForCausalLM",
     score_architectures: &["Qwen2ForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "Qwen2ForTokenClassification", head: "score" }),
     model_type: "qwen2",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS],

@@ -1,10 +1,10 @@
 //! Qwen3, dense: Qwen2 without biases, with a norm on each head's queries and keys.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, read_decoder};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::qwen2::upper_windows;
 use super::rope;
+use super::{Family, TokenClass};
 use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{QkNorm, Spec};
@@ -13,6 +13,7 @@ pub(super) static FAMILY: Family = Family {
     id: "qwen3",
     architecture: "Qwen3ForCausalLM",
     score_architectures: &["Qwen3ForSequenceClassification"],
+    token_class: Some(TokenClass { architecture: "Qwen3ForTokenClassification", head: "score" }),
     model_type: "qwen3",
     base_prefix: "model.",
     rules: &[LLAMA_MODULES, PRE_NORMS],

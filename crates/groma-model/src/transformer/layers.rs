@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use groma_kernels::ParameterId;
 
-use crate::spec::{Mlp, Qkv, Spec};
+use crate::spec::{Head, HeadKind, Mlp, Qkv, Spec};
 use crate::{Error, ParameterStore, Result};
 
 #[derive(Debug)]
@@ -72,8 +72,8 @@ pub(super) struct Model {
     pub(super) positions: Option<ParameterId>,
     pub(super) blocks: Vec<Block>,
     pub(super) norm_final: Norm,
-    pub(super) unembed: Option<ParameterId>,
-    pub(super) score: Option<ParameterId>,
+    /// By name.
+    pub(super) heads: BTreeMap<String, Linear>,
 }
 
 impl Model {
@@ -82,15 +82,19 @@ impl Model {
         let find = Finder(store);
         let embed = find.id("embed.weight")?;
         let blocks = (0..spec.layers.len()).map(|i| find.block(spec, &format!("blocks.{i}")));
-        let unembed = if spec.tied { Some(embed) } else { store.id("unembed.weight") };
         Ok(Model {
             embed,
             positions: store.id("positions.weight"),
             blocks: blocks.collect::<Result<_>>()?,
             norm_final: find.required_norm("norm_final")?,
-            unembed: unembed.filter(|_| !spec.score_head),
-            score: store.id("score.weight"),
+            heads: find.heads(spec, embed)?,
         })
+    }
+
+    /// Finds the parameters of other heads.
+    pub(super) fn find_heads(&mut self, spec: &Spec, store: &ParameterStore) -> Result<()> {
+        self.heads = Finder(store).heads(spec, self.embed)?;
+        Ok(())
     }
 
     /// Puts the factors of an adapter beside the layers that it names.
@@ -120,6 +124,16 @@ impl Finder<'_> {
         let weight = self.id(&format!("{name}.weight"))?;
         let bias = self.0.id(&format!("{name}.bias"));
         Ok(Linear { name, weight, bias, low_rank: None })
+    }
+
+    fn heads(&self, spec: &Spec, embed: ParameterId) -> Result<BTreeMap<String, Linear>> {
+        let head = |head: &Head| match head.kind {
+            HeadKind::Unembedding if spec.tied => {
+                Ok(Linear { name: head.name.to_string(), weight: embed, bias: None, low_rank: None })
+            }
+            _ => self.linear(head.name.to_string()),
+        };
+        spec.outputs.iter().map(|h| Ok((h.name.to_string(), head(h)?))).collect()
     }
 
     fn norm(&self, name: &str) -> Option<Norm> {

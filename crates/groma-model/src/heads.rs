@@ -1,0 +1,210 @@
+//! Heads: what a trunk's hidden states are turned into. A model has one or several, each a linear map of its own.
+//!
+//! In files the model's class in transformers names the first of them: `*ForCausalLM` the unembedding,
+//! `*ForSequenceClassification` a score of the sequence, `*ForTokenClassification` a score of each token. Those beside it
+//! are listed in `config.json` under `groma_heads`, and lie among the weights, where transformers passes them over with a
+//! warning. The value head is called as TRL's `AutoModelForCausalLMWithValueHead` calls it (`v_head.summary`), any other as
+//! it is here.
+
+use std::borrow::Cow;
+
+use groma_run::Seed;
+use serde_json::{Map, Value, json};
+
+use crate::config::Fields;
+use crate::error::{Error, Result};
+use crate::lora::uniform;
+use crate::parameters::Parameter;
+use crate::spec::Spec;
+use crate::weights::Tensor;
+
+/// The field of a configuration that lists the heads beside the first.
+pub(crate) const FIELD: &str = "groma_heads";
+/// Most outputs of a head, and most heads beside the first.
+const WIDTH_LIMIT: usize = 1 << 20;
+const COUNT_LIMIT: usize = 64;
+
+/// A linear map from the hidden states behind the final norm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its own in the model; the parameters are `NAME.weight` and, for heads of tokens, `NAME.bias`.
+    pub name: Cow<'static, str>,
+    /// What it is read as.
+    pub kind: HeadKind,
+    /// Its outputs: labels, 1 for a scalar. 0 for the unembedding, which is as wide as the vocabulary.
+    pub width: usize,
+}
+
+/// What a head is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// Log-probabilities of the next token; without a bias, and the embedding itself where they are tied.
+    Unembedding,
+    /// Of a whole sequence, at its last token (rewards, classes); without a bias, as in transformers.
+    Sequence,
+    /// Of each token (values, rewards of steps, labels of tokens); with a bias, as in transformers and TRL.
+    Token,
+}
+
+impl HeadKind {
+    const NAMES: [(HeadKind, &'static str); 2] = [(HeadKind::Sequence, "sequence"), (HeadKind::Token, "token")];
+}
+
+impl Head {
+    /// A language model's.
+    pub const UNEMBEDDING: Head = Head::new("unembed", HeadKind::Unembedding, 0);
+    /// A reward model's.
+    pub const SCORE: Head = Head::score(1);
+    /// The value of each prefix, beside the unembedding of a policy.
+    pub const VALUE: Head = Head::new("value", HeadKind::Token, 1);
+
+    const fn new(name: &'static str, kind: HeadKind, width: usize) -> Head {
+        Head { name: Cow::Borrowed(name), kind, width }
+    }
+
+    /// Scores of a sequence, one a label.
+    pub const fn score(labels: usize) -> Head {
+        Head::new("score", HeadKind::Sequence, labels)
+    }
+
+    /// Scores of each token, one a label: a process reward model's, or a tagger's.
+    pub const fn token_score(labels: usize) -> Head {
+        Head::new("token_score", HeadKind::Token, labels)
+    }
+
+    /// Another one of this name.
+    pub fn named(name: &str, kind: HeadKind, width: usize) -> Head {
+        Head { name: Cow::Owned(name.to_owned()), kind, width }
+    }
+
+    /// What it learns; of the unembedding nothing, where it is the embedding.
+    pub fn parameters(&self, spec: &Spec) -> Vec<Parameter> {
+        let weight = |rows| Parameter { name: format!("{}.weight", self.name), shape: vec![rows, spec.hidden_size] };
+        match self.kind {
+            HeadKind::Unembedding if spec.tied => Vec::new(),
+            HeadKind::Unembedding => vec![weight(spec.vocab_size)],
+            HeadKind::Sequence => vec![weight(self.width)],
+            HeadKind::Token => {
+                vec![weight(self.width), Parameter { name: format!("{}.bias", self.name), shape: vec![self.width] }]
+            }
+        }
+    }
+
+    /// Whether a class of transformers stands for it, as the first of a model.
+    fn leads(&self) -> bool {
+        self.kind == HeadKind::Unembedding || self.name == Head::SCORE.name || self.name == "token_score"
+    }
+}
+
+/// How a head's parameter starts: zeros, or a matrix as PyTorch starts a linear layer, drawn from the seed by its name.
+pub(crate) fn fresh(parameter: &Parameter, seed: Option<Seed>) -> Tensor {
+    let mut tensor = Tensor::zeros(parameter.shape.clone());
+    if let (Some(seed), [_, width]) = (seed, &parameter.shape[..]) {
+        let mut rng = seed.named(&parameter.name).rng();
+        let bound = 1.0 / (*width as f32).sqrt();
+        tensor.values.iter_mut().for_each(|value| *value = (2.0 * uniform(&mut rng) - 1.0) * bound);
+    }
+    tensor
+}
+
+/// The kinds of classes that transformers has: which head is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    CausalLm,
+    SequenceClassification,
+    TokenClassification,
+}
+
+impl Class {
+    /// The class of a model with these heads, and its first head.
+    pub(crate) fn of(heads: &[Head]) -> Result<(Class, &Head)> {
+        let first = |wanted: &dyn Fn(&Head) -> bool| heads.iter().find(|head| wanted(head));
+        if let Some(head) = first(&|head| head.kind == HeadKind::Unembedding) {
+            return Ok((Class::CausalLm, head));
+        }
+        match first(&Head::leads) {
+            Some(head) if head.kind == HeadKind::Sequence => Ok((Class::SequenceClassification, head)),
+            Some(head) => Ok((Class::TokenClassification, head)),
+            None => {
+                let problem =
+                    "it has none of the heads by which transformers knows a model: unembed, score, token_score";
+                Err(Error::Weights { problem: problem.into() })
+            }
+        }
+    }
+
+    /// Its first head, with as many labels.
+    pub(crate) fn head(self, labels: usize) -> Head {
+        match self {
+            Class::CausalLm => Head::UNEMBEDDING,
+            Class::SequenceClassification => Head::score(labels),
+            Class::TokenClassification => Head::token_score(labels),
+        }
+    }
+}
+
+/// Lists all heads but the first in a configuration.
+pub(crate) fn write_beside(config: &mut Map<String, Value>, heads: &[Head]) -> Result<()> {
+    let (_, first) = Class::of(heads)?;
+    let kind = |head: &Head| HeadKind::NAMES.iter().find(|(kind, _)| *kind == head.kind).map(|(_, name)| *name);
+    let others = heads.iter().filter(|head| *head != first);
+    let list: Vec<Value> =
+        others.map(|head| json!({ "name": head.name, "kind": kind(head), "width": head.width })).collect();
+    config.remove(FIELD);
+    if !list.is_empty() {
+        config.insert(FIELD.into(), json!(list));
+    }
+    Ok(())
+}
+
+/// Reads that list; `None` where the configuration is silent.
+pub(crate) fn read_beside(fields: &Fields<'_>) -> Result<Option<Vec<Head>>> {
+    let Some(list) = fields.list(FIELD)? else { return Ok(None) };
+    if list.len() > COUNT_LIMIT {
+        return Err(fields.error(FIELD, format!("lists {} heads; the limit is {COUNT_LIMIT}", list.len())));
+    }
+    let heads = list.iter().map(|item| read_one(fields, item)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(heads))
+}
+
+fn read_one(fields: &Fields<'_>, item: &Value) -> Result<Head> {
+    let wrong =
+        || fields.error(FIELD, format!("has {item}; a head has a name, a kind (sequence or token) and a width"));
+    let name = item.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
+    let kind = item.get("kind").and_then(Value::as_str).ok_or_else(wrong)?;
+    let kind = HeadKind::NAMES.iter().find(|(_, name)| *name == kind).map(|(kind, _)| *kind).ok_or_else(wrong)?;
+    let width = item.get("width").and_then(Value::as_u64).filter(|width| (1..=WIDTH_LIMIT as u64).contains(width));
+    let width = width.ok_or_else(wrong)? as usize;
+    let plain = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(fields.error(FIELD, "has a name that is not of letters, digits and underscores"));
+    }
+    Ok(Head::named(name, kind, width))
+}
+
+/// Checks that names differ, from each other and from those of the trunk.
+pub(crate) fn check(heads: &[Head], what: impl Fn(String) -> Error) -> Result<()> {
+    for (index, head) in heads.iter().enumerate() {
+        let taken = ["embed", "positions", "norm_final"].contains(&&*head.name);
+        if taken || heads[..index].iter().any(|other| other.name == head.name) {
+            return Err(what(format!("has two parts named {}", head.name)));
+        }
+        if (head.width == 0) != (head.kind == HeadKind::Unembedding) || head.width > WIDTH_LIMIT {
+            return Err(what(format!("has a head {} of width {}", head.name, head.width)));
+        }
+    }
+    Ok(())
+}
+
+/// How many labels a configuration describes: those it names, or `num_labels`, which is 2 where it is silent.
+pub(crate) fn labels(fields: &Fields<'_>) -> Result<usize> {
+    let named = fields.value("id2label").and_then(Value::as_object).map(Map::len);
+    match named {
+        Some(labels @ 1..=WIDTH_LIMIT) => Ok(labels),
+        Some(labels) => Err(fields.error("id2label", format!("names {labels} labels; 1 to {WIDTH_LIMIT} are allowed"))),
+        None => match fields.size_or("num_labels", 2)? {
+            labels @ 1..=WIDTH_LIMIT => Ok(labels),
+            labels => Err(fields.error("num_labels", format!("is {labels}; the limit is {WIDTH_LIMIT}"))),
+        },
+    }
+}
