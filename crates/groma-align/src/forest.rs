@@ -3,7 +3,7 @@
 use crate::Error;
 use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
 use groma_model::tree::distinct_rows;
-use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer};
+use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
 use std::sync::Arc;
 
@@ -88,8 +88,8 @@ impl Forest {
         mut tape: Tape<'m>,
         run: Run,
     ) -> Result<Scored<'m>, Error> {
-        let mut pass = run.pass();
-        let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &mut pass)?;
+        let pass = run.pass();
+        let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
         let half = || {
@@ -110,10 +110,10 @@ impl Forest {
         tape: &mut Tape<'m>,
         run: Run,
     ) -> Result<groma_kernels::Var, Error> {
-        let mut pass = run.pass();
+        let pass = run.pass();
         let last: Vec<u32> = self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
         let (distinct, places) = distinct_rows(&last);
-        let hidden = model.hidden_at(tape, &self.tree, &distinct, &mut pass)?;
+        let hidden = model.hidden_at(tape, &self.tree, &distinct, &pass)?;
         let hidden = tape.gather_rows(&hidden, &places);
         Ok(model.head(tape, &Head::SCORE.name, &hidden)?)
     }
@@ -136,7 +136,7 @@ pub(crate) struct Run {
 
 impl Run {
     fn pass(&self) -> Pass<'static> {
-        Pass { adapter: self.adapter, dropout: self.dropout, recompute: self.recompute, ..Pass::default() }
+        Pass { view: View::with_adapter(self.adapter), dropout: self.dropout, recompute: self.recompute }
     }
 }
 

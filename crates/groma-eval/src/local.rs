@@ -6,7 +6,7 @@ use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, gen
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
 use groma_model::tokenizer::{Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions};
-use groma_model::{ChatTemplate, LocalModel, Tokenizer, Transformer};
+use groma_model::{ChatTemplate, LocalModel, Tokenizer, Transformer, View};
 use groma_run::{Advance, Seed};
 use rayon::prelude::*;
 
@@ -192,7 +192,7 @@ impl<'a> LocalSubject<'a> {
     fn score(&self, requests: &[ScoreRequest], control: Control<'_>) -> Result<Vec<ContinuationScore>, Error> {
         let options = ScoreOptions {
             budget_tokens: self.options.budget_tokens,
-            adapter: self.options.adapter,
+            view: View::with_adapter(self.options.adapter),
             ..ScoreOptions::default()
         };
         let mut report = |done: usize| {
@@ -208,7 +208,8 @@ impl<'a> LocalSubject<'a> {
         parameters.stop_strings.extend(self.chat.stop_strings.iter().cloned());
         // Generated ids are rows of the embedding, which the tokenizer may have fewer of; such a text is shown empty.
         let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
-        let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: self.options.adapter };
+        let view = View::with_adapter(self.options.adapter);
+        let context = GenerationContext { parameters: &parameters, decode: &decode, view };
         let mut made = Vec::with_capacity(prompts.len());
         for batch in prompts.chunks(PROMPTS_AT_ONCE) {
             let mut go_on = |_| !control.cancel.is_requested();

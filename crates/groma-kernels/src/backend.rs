@@ -5,6 +5,10 @@
 //! their output. Results never depend on the number of threads, and the result of one row never depends on the other rows
 //! of the batch (reductions over rows, as in weight gradients, run in a fixed order).
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use crate::layout::AttentionLayout;
 use crate::{Buffer, Precision};
 
@@ -131,6 +135,26 @@ pub enum Activation {
     Relu,
 }
 
+/// What a threshold lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// `x` where `x > theta`, else 0 (JumpReLU).
+    Jump,
+    /// 1 where `x > theta`, else 0: what is counted for an L0 norm.
+    Step,
+}
+
+/// Thresholds of the columns of a matrix, see [`Backend::threshold`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ThresholdShape {
+    /// Length of a row, and number of thresholds.
+    pub width: usize,
+    /// What is let through.
+    pub kind: Threshold,
+    /// Width of the window around a threshold in which its gradient sees values.
+    pub bandwidth: f32,
+}
+
 /// Shape of a log-probability head call: `rows` hidden states of `width` against a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadShape {
@@ -203,21 +227,23 @@ pub struct AdamW {
     pub gradient_scale: f32,
 }
 
-/// A declarative edit of activations, applied to listed rows of a `rows x width` buffer.
+/// A declarative edit of activations, applied to listed rows of a `rows x width` buffer, there to a range of columns (all,
+/// or those of a head). What is said of a row below is said of those columns.
 ///
 /// Each has an exact backward: see [`Backend::edit_backward`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Edit {
     /// `x + coefficient * vector`.
     Add {
-        /// Direction, of the buffer's width.
+        /// Direction, of the columns' number.
         vector: Vec<f32>,
         /// Its multiplier.
         coefficient: f32,
     },
     /// `x - strength * (x . u) u` for the unit vector `u` along `direction` (directional ablation at strength 1).
     ProjectOut {
-        /// Direction, of the buffer's width; normalised by the kernel, must not be zero.
+        /// Direction, of the columns' number; normalised by the kernel, must not be zero.
         direction: Vec<f32>,
         /// Share removed.
         strength: f32,
@@ -386,6 +412,22 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         shape: AttentionShape,
     );
 
+    /// What attention makes of its values with probabilities that are given: `out[q] = sum over keys of pattern v`, each head
+    /// for itself; pattern as [`Backend::attention_pattern`] leaves it, v in the order of the shape.
+    fn apply_pattern(&self, out: &mut Buffer, pattern: &Buffer, v: &Buffer, queries: usize, shape: AttentionShape);
+    /// Gradients of [`Backend::apply_pattern`], of values that lie in rows.
+    #[allow(clippy::too_many_arguments)]
+    fn apply_pattern_backward(
+        &self,
+        d_pattern: Option<&mut Buffer>,
+        dv: Option<&mut Buffer>,
+        d_out: &Buffer,
+        pattern: &Buffer,
+        v: &Buffer,
+        queries: usize,
+        shape: AttentionShape,
+    );
+
     /// `y = f(x)` elementwise.
     fn activation(&self, y: &mut Buffer, x: &Buffer, kind: Activation);
     /// `dx += dy f'(x)`.
@@ -409,6 +451,34 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn add_scaled(&self, y: &mut Buffer, x: &Buffer, factor: f32);
     /// `y = factor * x`.
     fn scale(&self, y: &mut Buffer, x: &Buffer, factor: f32);
+    /// `y = a * b` elementwise.
+    fn multiply(&self, y: &mut Buffer, a: &Buffer, b: &Buffer);
+    /// `y += a * b` elementwise: the gradient of a product, too.
+    fn add_product(&self, y: &mut Buffer, a: &Buffer, b: &Buffer);
+    /// `sum (a - b)^2` in f64, in a fixed order.
+    fn squared_error(&self, a: &Buffer, b: &Buffer) -> f64;
+    /// `y = e^x / sum e^x` of each row of `width` values.
+    fn softmax(&self, y: &mut Buffer, x: &Buffer, width: usize);
+    /// `dx += y (dy - sum dy y)` of each row.
+    fn softmax_backward(&self, dx: &mut Buffer, dy: &Buffer, y: &Buffer, width: usize);
+    /// `y = x` where `x` is among the `k` largest of its row (the first ones among equals), else 0.
+    fn top_k(&self, y: &mut Buffer, x: &Buffer, width: usize, k: usize);
+    /// `dx += dy` where `x` is among the `k` largest of its row.
+    fn top_k_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, width: usize, k: usize);
+    /// Lets through what is above its column's threshold; theta `[1, width]`.
+    fn threshold(&self, y: &mut Buffer, x: &Buffer, theta: &Buffer, shape: ThresholdShape);
+    /// `dx += dy [x > theta]` (for [`Threshold::Step`] nothing), and the pseudo-derivative of thresholds with a rectangular
+    /// window of width `e` (Rajamanoharan et al. 2024, arXiv 2407.14435): `d_theta -= sum over rows of dy theta / e` (for
+    /// [`Threshold::Step`] `dy / e`) where `|x - theta| < e / 2`.
+    fn threshold_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        d_theta: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Buffer,
+        theta: &Buffer,
+        shape: ThresholdShape,
+    );
     /// Takes `groups` runs of `run` columns, `stride` apart and starting at `start`, out of rows of `width`:
     /// `y[t, g * run + j] = x[t, start + g * stride + j]`. Splits fused projections.
     #[allow(clippy::too_many_arguments)]
@@ -456,10 +526,18 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// The backward pass calls it again on the gradient with the same seed.
     fn dropout(&self, y: &mut Buffer, x: &Buffer, keep: f32, seed: u64);
 
-    /// Edits rows of `x` in place.
-    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit);
+    /// Edits `columns` of rows of `x` in place.
+    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit);
     /// Turns the gradient after an edit into the gradient before it, in place; `before` is the unedited buffer.
-    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit);
+    fn edit_backward(
+        &self,
+        dx: &mut Buffer,
+        before: &Buffer,
+        rows: &[u32],
+        width: usize,
+        columns: Range<usize>,
+        edit: &Edit,
+    );
 
     /// From hidden states to log-probabilities of `targets`, in chunks of rows; no buffer of `rows x vocab` ever exists,
     /// but for `logits`, which receives all of them in an order of the backend's, for [`Backend::head_backward`].

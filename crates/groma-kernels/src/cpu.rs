@@ -22,6 +22,8 @@ mod precision;
 mod rotary;
 mod rows;
 pub(crate) mod simd;
+mod softmax;
+mod sparse;
 mod team;
 mod tile;
 
@@ -29,13 +31,14 @@ use crate::layout::AttentionLayout;
 use crate::pool::{MemoryUse, Pool, Stay};
 use crate::{
     Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, LinearOutput,
-    NormShape, RotaryShape, WeightGradient,
+    NormShape, RotaryShape, ThresholdShape, WeightGradient,
 };
 use arithmetic::Arithmetic;
 pub use level::Level;
 pub use parallel::for_each_mut;
 pub use precision::Precision;
 use rows::Columns;
+use std::ops::Range;
 use std::sync::Arc;
 pub use team::together;
 
@@ -302,6 +305,79 @@ impl Backend for Cpu {
         elementwise::scale(self.level, y.host_mut(), x.host(), factor);
     }
 
+    fn multiply(&self, y: &mut Buffer, a: &Buffer, b: &Buffer) {
+        elementwise::multiply(self.level, y.host_mut(), a.host(), b.host());
+    }
+
+    fn add_product(&self, y: &mut Buffer, a: &Buffer, b: &Buffer) {
+        elementwise::add_product(self.level, y.host_mut(), a.host(), b.host());
+    }
+
+    fn squared_error(&self, a: &Buffer, b: &Buffer) -> f64 {
+        debug_assert_eq!(a.len(), b.len());
+        elementwise::squared_error(a.host(), b.host())
+    }
+
+    fn softmax(&self, y: &mut Buffer, x: &Buffer, width: usize) {
+        softmax::forward(self.level, y.host_mut(), x.host(), width);
+    }
+
+    fn softmax_backward(&self, dx: &mut Buffer, dy: &Buffer, y: &Buffer, width: usize) {
+        softmax::backward(dx.host_mut(), dy.host(), y.host(), width);
+    }
+
+    fn top_k(&self, y: &mut Buffer, x: &Buffer, width: usize, k: usize) {
+        sparse::top_k(y.host_mut(), x.host(), width, k);
+    }
+
+    fn top_k_backward(&self, dx: &mut Buffer, dy: &Buffer, x: &Buffer, width: usize, k: usize) {
+        sparse::top_k_backward(dx.host_mut(), dy.host(), x.host(), width, k);
+    }
+
+    fn threshold(&self, y: &mut Buffer, x: &Buffer, theta: &Buffer, shape: ThresholdShape) {
+        sparse::threshold(y.host_mut(), x.host(), theta.host(), shape);
+    }
+
+    fn threshold_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        d_theta: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Buffer,
+        theta: &Buffer,
+        shape: ThresholdShape,
+    ) {
+        if let Some(dx) = dx {
+            sparse::threshold_backward_input(dx.host_mut(), dy.host(), x.host(), theta.host(), shape);
+        }
+        if let Some(d_theta) = d_theta {
+            sparse::threshold_backward_theta(d_theta.host_mut(), dy.host(), x.host(), theta.host(), shape);
+        }
+    }
+
+    fn apply_pattern(&self, out: &mut Buffer, pattern: &Buffer, v: &Buffer, queries: usize, shape: AttentionShape) {
+        attention::applied::forward(&applied(pattern, v, queries, shape), out.host_mut());
+    }
+
+    fn apply_pattern_backward(
+        &self,
+        d_pattern: Option<&mut Buffer>,
+        dv: Option<&mut Buffer>,
+        d_out: &Buffer,
+        pattern: &Buffer,
+        v: &Buffer,
+        queries: usize,
+        shape: AttentionShape,
+    ) {
+        let call = applied(pattern, v, queries, shape);
+        if let Some(d_pattern) = d_pattern {
+            attention::applied::backward_pattern(&call, d_pattern.host_mut(), d_out.host());
+        }
+        if let Some(dv) = dv {
+            attention::applied::backward_values(&call, dv.host_mut(), d_out.host());
+        }
+    }
+
     fn columns(
         &self,
         y: &mut Buffer,
@@ -361,12 +437,20 @@ impl Backend for Cpu {
         dropout::dropout(y.host_mut(), x.host(), keep, seed);
     }
 
-    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, edit: &Edit) {
-        edit::edit(x.host_mut(), rows, width, edit);
+    fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
+        edit::edit(x.host_mut(), rows, width, columns, edit);
     }
 
-    fn edit_backward(&self, dx: &mut Buffer, before: &Buffer, rows: &[u32], width: usize, edit: &Edit) {
-        edit::edit_backward(dx.host_mut(), before.host(), rows, width, edit);
+    fn edit_backward(
+        &self,
+        dx: &mut Buffer,
+        before: &Buffer,
+        rows: &[u32],
+        width: usize,
+        columns: Range<usize>,
+        edit: &Edit,
+    ) {
+        edit::edit_backward(dx.host_mut(), before.host(), rows, width, columns, edit);
     }
 
     fn head(
@@ -410,4 +494,15 @@ impl Backend for Cpu {
     fn sum_of_squares(&self, x: &Buffer) -> f64 {
         elementwise::sum_of_squares(x.host())
     }
+}
+
+fn applied<'a>(
+    pattern: &'a Buffer,
+    v: &'a Buffer,
+    queries: usize,
+    shape: AttentionShape,
+) -> attention::applied::Applied<'a> {
+    let keys = v.len() / (shape.kv_heads * shape.head_dim);
+    debug_assert_eq!(pattern.len(), shape.heads * queries * keys);
+    attention::applied::Applied { pattern: pattern.host(), v: v.host(), queries, keys, shape }
 }

@@ -8,18 +8,21 @@
 //! Shapes are checked by assertion: a mismatch is an error of the calling code, never of its data.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::layout::AttentionLayout;
 use crate::{
     Activation, AttentionShape, Backend, Buffer, Edit, HeadOutput, HeadShape, HeadWants, NormKind, NormShape,
-    RotaryShape, RotaryStyle,
+    RotaryShape, RotaryStyle, ThresholdShape,
 };
 
 mod backward;
+mod instruments;
 mod linears;
 mod var;
 
+use instruments::Gradient;
 use linears::Layer;
 pub use var::Var;
 use var::{Recipe, Saved};
@@ -244,7 +247,46 @@ enum Op<'m> {
     Edit {
         x: Var,
         rows: Arc<[u32]>,
+        columns: Range<usize>,
         edit: Arc<Edit>,
+    },
+    Multiply {
+        a: Var,
+        b: Var,
+    },
+    SquaredError {
+        a: Var,
+        b: Var,
+    },
+    Softmax {
+        x: Key,
+        y: Arc<Buffer>,
+        width: usize,
+    },
+    TopK {
+        x: Var,
+        k: usize,
+    },
+    Threshold {
+        x: Var,
+        theta: Var,
+        shape: ThresholdShape,
+    },
+    ReplaceRows {
+        x: Option<Key>,
+        new: Option<Key>,
+        index: Arc<[u32]>,
+        width: usize,
+    },
+    ApplyPattern {
+        pattern: Var,
+        v: Var,
+        queries: usize,
+        shape: AttentionShape,
+    },
+    Closure {
+        inputs: Vec<Option<Key>>,
+        gradient: Gradient<'m>,
     },
     Head {
         hidden: Var,
@@ -515,15 +557,20 @@ impl<'m> Tape<'m> {
         y.made_by(|| Recipe::Dropout { x: Saved::of(x), keep, seed })
     }
 
-    /// Applies an [`Edit`] to the listed rows (each at most once).
-    pub fn edit(&mut self, x: &Var, rows: &Arc<[u32]>, edit: &Arc<Edit>) -> Var {
+    /// Applies an [`Edit`] to `columns` of the listed rows (each at most once).
+    pub fn edit(&mut self, x: Var, rows: &Arc<[u32]>, columns: Range<usize>, edit: &Arc<Edit>) -> Var {
+        assert!(columns.end <= x.width, "columns lie within the row");
+        assert!(rows.iter().all(|&row| (row as usize) < x.rows), "row indices lie within the matrix");
+        let (height, width) = (x.rows, x.width);
+        if !self.recording || x.key.is_none() {
+            let mut y = Arc::unwrap_or_clone(x.buffer);
+            self.backend.edit(&mut y, rows, width, columns, edit);
+            return Var::constant(y, height, width);
+        }
         let mut y = (*x.buffer).clone();
-        self.backend.edit(&mut y, rows, x.width, edit);
-        self.push(y, x.rows, x.width, x.key.is_some(), |_| Op::Edit {
-            x: x.clone(),
-            rows: rows.clone(),
-            edit: edit.clone(),
-        })
+        self.backend.edit(&mut y, rows, width, columns.clone(), edit);
+        let (rows, edit) = (rows.clone(), edit.clone());
+        self.push(y, height, width, true, |_| Op::Edit { x, rows, columns, edit })
     }
 
     /// Log-probabilities of `targets`, one a hidden row; unembed `[vocab, width]`.

@@ -15,7 +15,7 @@ use groma_kernels::Cpu;
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_model::{Config, Tensor, Transformer, families, parameters};
+use groma_model::{Config, Tensor, Transformer, View, families, parameters};
 use groma_run::Seed;
 use rand_chacha::rand_core::Rng;
 use trainer::Trainer;
@@ -78,7 +78,7 @@ fn engine(criterion: &mut Criterion) {
         for batch in [1, 16] {
             let parameters = SamplingParameters::greedy(64);
             let decode = |_: &[u32]| String::new();
-            let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: true };
+            let context = GenerationContext { parameters: &parameters, decode: &decode, view: View::plain() };
             let prompts: Vec<_> =
                 (0..batch).map(|i| GenerationPrompt { ids: tokens(50 + i, 8), seed: Seed::new(i) }).collect();
             group.throughput(Throughput::Elements(64 * batch));

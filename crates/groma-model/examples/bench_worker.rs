@@ -19,7 +19,7 @@ use groma_kernels::{Backend, Cpu, Precision};
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
-use groma_model::{Checkpoint, Transformer};
+use groma_model::{Checkpoint, Transformer, View};
 use groma_run::Seed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ fn decode(model: &Transformer, command: &Command, rows: &[Vec<u32>]) -> Outcome<
         samples: command.samples,
         ..SamplingParameters::default()
     };
-    let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), adapter: true };
+    let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };
     let prompts: Vec<_> = rows.iter().map(|row| GenerationPrompt { ids: row.clone(), seed: Seed::new(0) }).collect();
     let generations = generate(model, &prompts, &context, &mut |_| true)?;
     Ok(json!(generations.into_iter().flatten().map(|generation| generation.ids).collect::<Vec<_>>()))

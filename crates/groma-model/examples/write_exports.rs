@@ -151,7 +151,7 @@ fn write_outputs(path: &Path, model: &Transformer, ids: &[u32], base: Option<&Pa
     let mut tree = TokenTree::new();
     tree.root(ids);
     let mut tape = Tape::inference(model.backend().clone());
-    let hidden = model.hidden(&mut tape, &tree, &mut Pass { adapter: true, ..Pass::default() })?;
+    let hidden = model.hidden(&mut tape, &tree, &Pass::default())?;
     let mut heads = Vec::new();
     for Head { name, kind, width } in &model.spec().outputs {
         let values = match kind {

@@ -137,6 +137,22 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// What was to be done at a hook point does not fit, or was never done.
+    #[error("{name}: {problem}")]
+    Hook {
+        /// The hook point.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No adapter of that name is attached.
+    #[error("no adapter named `{name}` is attached; there are: {}", if known.is_empty() { "none".into() } else { known.join(", ") })]
+    UnknownAdapter {
+        /// The name.
+        name: String,
+        /// Names of those that are.
+        known: Vec<String>,
+    },
     /// A hook point can be read, but neither edited nor differentiated.
     #[error("`{name}` can be read, but neither edited nor differentiated")]
     ReadOnlyHook {

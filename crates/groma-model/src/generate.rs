@@ -4,6 +4,7 @@
 //! its prompt. A sample is a function of the model, its prompt, the parameters and its seed: never of what else was in
 //! the batch.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use groma_kernels::{AttentionLayout, AttentionSegment, KEY_PANEL, KeySpan, Tape,
 use groma_run::Seed;
 
 use crate::cache::{Cache, KvCache};
+use crate::hooks::Cell;
 use crate::sampling::SamplingParameters;
 use crate::transformer::Input;
 use crate::tree::{distinct_rows, pack};
-use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer};
+use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer, View};
 
 /// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
 const BATCH_ROWS: usize = 16_384;
@@ -58,8 +60,8 @@ pub struct GenerationContext<'a> {
     pub parameters: &'a SamplingParameters,
     /// Decodes tokens, special ones left out.
     pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
-    /// Whether an attached adapter takes part.
-    pub adapter: bool,
+    /// How the model is looked at. Sequences of its addresses are the samples: number `prompt * samples + sample`.
+    pub view: &'a View,
 }
 
 struct Sample {
@@ -96,20 +98,40 @@ pub fn generate(
         let rows = p.ids.len() + parameters.samples * (parameters.max_new_tokens + KEY_PANEL - 1);
         rows.max(parameters.samples * BATCH_ROWS / BATCH_SEQUENCES)
     };
-    let sizes: Vec<usize> = prompts.iter().map(rows_per_prompt).collect();
-    let mut generations = Vec::with_capacity(prompts.len());
-    for range in pack(&sizes, BATCH_ROWS) {
-        let prompts = &prompts[range];
-        generations.extend(together(|| Batch::prefill(transformer, prompts, context)?.run(progress))?);
+    let hooks = &context.view.hooks;
+    hooks.begin(transformer.spec())?;
+    hooks.check_sequences(prompts.len() * parameters.samples)?;
+    let mut generations = vec![Vec::new(); prompts.len()];
+    for alike in alike(prompts.len(), context) {
+        let sizes: Vec<usize> = alike.iter().map(|&prompt| rows_per_prompt(&prompts[prompt])).collect();
+        for range in pack(&sizes, BATCH_ROWS) {
+            let numbers = &alike[range];
+            let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
+            let made = together(|| Batch::prefill(transformer, &batch, numbers, context)?.run(progress))?;
+            numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
+        }
     }
     Ok(generations)
+}
+
+/// The prompts, those apart of which edits mean a sample alone.
+fn alike(prompts: usize, context: &GenerationContext) -> Vec<Vec<usize>> {
+    let samples = context.parameters.samples;
+    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for prompt in 0..prompts {
+        let own = context.view.hooks.own_edits(prompt * samples..(prompt + 1) * samples);
+        groups.entry(own).or_default().push(prompt);
+    }
+    groups.into_values().collect()
 }
 
 /// Prompts in a cache, and their samples growing below them.
 struct Batch<'a> {
     transformer: &'a Transformer,
     context: &'a GenerationContext<'a>,
-    prompts: &'a [GenerationPrompt],
+    prompts: &'a [&'a GenerationPrompt],
+    /// Of each prompt, among those of the call.
+    numbers: &'a [usize],
     tree: TokenTree,
     ends: Vec<SegmentId>,
     cache: KvCache,
@@ -121,7 +143,8 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn prefill(
         transformer: &'a Transformer,
-        prompts: &'a [GenerationPrompt],
+        prompts: &'a [&'a GenerationPrompt],
+        numbers: &'a [usize],
         context: &'a GenerationContext<'a>,
     ) -> Result<Self> {
         let borrowed: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
@@ -143,19 +166,21 @@ impl<'a> Batch<'a> {
         transformer.check_tokens(tree.tokens())?;
         let last: Vec<u32> = samples.iter().map(|s| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32).collect();
         let (distinct, places) = distinct_rows(&last);
-        let keys = cache.rows();
+        let (keys, all) = (cache.rows(), transformer.looks_at_all(context.view));
         let layout = AttentionLayout { keys, ..tree.layout_of(&distinct) };
         let input = Input {
             ids: tree.tokens().into(),
             positions: tree.positions(),
             layout: Arc::new(AttentionLayout { keys, ..tree.layout() }),
             cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
-            narrowed: Some(transformer.narrowed(distinct, layout)),
+            narrowed: (!all).then(|| transformer.narrowed(distinct, layout)),
+            cells: prompt_cells(&tree, &ends, numbers, context),
         };
         let mut tape = Tape::inference(transformer.backend().clone());
-        let hidden = transformer.run(&mut tape, input, &mut pass(context))?;
+        let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
+        let places: Arc<[u32]> = if all { last.into() } else { places };
         let hidden = tape.gather_rows(&hidden, &places);
-        Ok(Batch { transformer, context, prompts, tree, ends, cache, samples, hidden })
+        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, hidden })
     }
 
     fn run(mut self, progress: &mut dyn FnMut(usize) -> bool) -> Result<Vec<Vec<Generation>>> {
@@ -201,16 +226,33 @@ impl<'a> Batch<'a> {
             segments,
         };
         let rows = layout.segments.iter().map(|s| s.key_start as u32).collect();
+        let cells = self.cells();
         let input = Input {
             ids: going.iter().filter_map(|s| s.ids.last().copied()).collect(),
             positions: layout.segments.iter().map(|s| s.position as u32).collect(),
             layout: Arc::new(layout),
             cache: Some(Cache::Rows(&mut self.cache, rows)),
             narrowed: None,
+            cells,
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
-        self.hidden = self.transformer.run(&mut tape, input, &mut pass(self.context))?;
+        self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;
         Ok(())
+    }
+
+    /// Where the last tokens of the samples stand that go on.
+    fn cells(&self) -> Arc<[Cell]> {
+        if self.context.view.hooks.is_empty() {
+            return Arc::default();
+        }
+        let count = self.context.parameters.samples;
+        let going = self.samples.iter().enumerate().filter(|(_, sample)| sample.finish.is_none());
+        let cells = going.enumerate().map(|(row, (i, sample))| Cell {
+            sequence: self.numbers[sample.prompt] * count + i % count,
+            position: self.prompts[sample.prompt].ids.len() + sample.ids.len() - 1,
+            row,
+        });
+        cells.collect()
     }
 
     /// Where the last token of a sample stands.
@@ -282,6 +324,12 @@ impl Sample {
     }
 }
 
-fn pass<'a>(context: &GenerationContext) -> Pass<'a> {
-    Pass { adapter: context.adapter, ..Pass::default() }
+/// The tokens of prompts, each of every sample of its prompt.
+fn prompt_cells(tree: &TokenTree, ends: &[SegmentId], numbers: &[usize], context: &GenerationContext) -> Arc<[Cell]> {
+    if context.view.hooks.is_empty() {
+        return Arc::default();
+    }
+    let samples = context.parameters.samples;
+    let sequences = |(&number, &end): (&usize, &SegmentId)| (0..samples).map(move |i| (number * samples + i, end));
+    tree.cells(numbers.iter().zip(ends).flat_map(sequences)).into()
 }

@@ -1,4 +1,4 @@
-//! Named places inside the forward pass, and what can be done there: read, edit, differentiate.
+//! Named places inside the forward pass, and what can be done there: read, edit, differentiate, run code.
 //!
 //! Names are those that TransformerLens users know, one meaning and one shape each; an unknown name is an error. In a
 //! token tree the leading axes `[batch, pos]` are one axis, the rows of the tree.
@@ -16,17 +16,26 @@
 //!
 //! With parallel residuals there is no `hook_resid_mid`. `hook_attn_out` and `hook_mlp_out` are what is added to the
 //! residual stream, so behind the output norms of the families that have them.
+//!
+//! [`Hooks`] say what happens at such places, and are part of the [`View`](crate::View) that passes, scoring and generation
+//! take alike.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use groma_kernels::{Edit, Tape, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Mlp, NormPlacement, Spec};
 use crate::{Error, Result};
+
+mod acts;
+mod address;
+mod lowered;
+
+pub use acts::{Code, Hooks, Intervention, Reading};
+pub use address::{Address, Cell, Positions};
+pub(crate) use lowered::{Lowered, is_narrow};
 
 /// A kind of place in the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +119,28 @@ impl HookPoint {
             }
     }
 
+    /// Length of a row there; `None` for patterns, whose rows are as long as there are keys.
+    pub fn width(&self, spec: &Spec) -> Option<usize> {
+        Some(match self.site {
+            Site::Query | Site::RotaryQuery | Site::Z => spec.heads * spec.head_dim,
+            Site::Key | Site::Value | Site::RotaryKey => spec.kv_heads * spec.head_dim,
+            Site::MlpPre | Site::MlpPreLinear | Site::MlpPost => spec.intermediate_size,
+            Site::Pattern => return None,
+            _ => spec.hidden_size,
+        })
+    }
+
+    /// Columns of a head there; of a key/value head where rows are made of these. `None` where rows have no heads, or not
+    /// that many.
+    pub fn head(&self, spec: &Spec, head: usize) -> Option<Range<usize>> {
+        let heads = match self.site {
+            Site::Query | Site::RotaryQuery | Site::Z => spec.heads,
+            Site::Key | Site::Value | Site::RotaryKey => spec.kv_heads,
+            _ => 0,
+        };
+        (head < heads).then(|| head * spec.head_dim..(head + 1) * spec.head_dim)
+    }
+
     /// All places of a model, in the order in which the forward pass meets them.
     pub fn all(spec: &Spec) -> Vec<HookPoint> {
         let whole = |last: bool| SITES.iter().filter(move |s| !s.1 && (s.0 == Site::NormFinal) == last).map(|s| s.0);
@@ -158,91 +189,6 @@ impl TryFrom<String> for HookPoint {
 impl From<HookPoint> for String {
     fn from(point: HookPoint) -> String {
         point.to_string()
-    }
-}
-
-/// An edit at a place, for some rows of the tree.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Intervention {
-    /// Where.
-    pub point: HookPoint,
-    /// For which rows of the tree; `None` for all.
-    pub rows: Option<Arc<[u32]>>,
-    /// What is done to them.
-    pub edit: Arc<Edit>,
-}
-
-/// What one forward pass does at hook points, and what it found there.
-#[derive(Debug, Default)]
-pub struct Hooks {
-    interventions: BTreeMap<HookPoint, Vec<Intervention>>,
-    reads: BTreeSet<HookPoint>,
-    watches: BTreeSet<HookPoint>,
-    found: BTreeMap<HookPoint, Var>,
-}
-
-impl Hooks {
-    /// Nothing anywhere.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Keeps the activation at `point` (after interventions there).
-    pub fn read(mut self, point: HookPoint) -> Self {
-        self.reads.insert(point);
-        self
-    }
-
-    /// Keeps the activation at `point`, and makes its gradient available after a backward pass: look it up with
-    /// [`groma_kernels::WatchedGradients::get`] under [`Hooks::get`].
-    pub fn watch(mut self, point: HookPoint) -> Self {
-        self.watches.insert(point);
-        self
-    }
-
-    /// Adds an intervention; several at one point apply in the order of addition.
-    pub fn intervene(mut self, intervention: Intervention) -> Self {
-        self.interventions.entry(intervention.point).or_default().push(intervention);
-        self
-    }
-
-    /// The activation found at `point`.
-    pub fn get(&self, point: HookPoint) -> Option<&Var> {
-        self.found.get(&point)
-    }
-
-    /// Checks that a model has all the places named.
-    pub fn check(&self, spec: &Spec) -> Result<()> {
-        let points = self.interventions.keys().chain(&self.reads).chain(&self.watches);
-        for point in points {
-            if !point.exists_in(spec) {
-                return Err(Error::UnknownHook { name: point.to_string() });
-            }
-        }
-        if let Some(point) = self.interventions.keys().chain(&self.watches).find(|p| p.site == Site::Pattern) {
-            return Err(Error::ReadOnlyHook { name: point.to_string() });
-        }
-        Ok(())
-    }
-
-    /// Whether anything happens at `point`.
-    pub(crate) fn wants(&self, point: HookPoint) -> bool {
-        self.reads.contains(&point) || self.watches.contains(&point) || self.interventions.contains_key(&point)
-    }
-
-    /// Passes `x` through `point`.
-    pub(crate) fn at(&mut self, tape: &mut Tape, point: HookPoint, mut x: Var) -> Var {
-        for intervention in self.interventions.get(&point).into_iter().flatten() {
-            let rows = intervention.rows.clone().unwrap_or_else(|| (0..x.rows() as u32).collect());
-            x = tape.edit(&x, &rows, &intervention.edit);
-        }
-        if self.watches.contains(&point) {
-            x = tape.watch(x);
-        }
-        if self.watches.contains(&point) || self.reads.contains(&point) {
-            self.found.insert(point, x.clone());
-        }
-        x
     }
 }
 

@@ -11,7 +11,7 @@ use crate::generate::{Generation, GenerationContext, GenerationPrompt, generate}
 use crate::sampling::SamplingParameters;
 use crate::score::{ScoreOptions, ScoreRequest, score};
 use crate::tokenizer::{Specials, TokenOptions};
-use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer};
+use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer, View};
 
 /// A chat template, and where it came from.
 #[derive(Debug)]
@@ -118,11 +118,12 @@ impl LocalModel {
         Ok(self.tokenizer.conversation(&self.chat.template, messages, &options)?.ids)
     }
 
-    /// Samples answers; the tokenizer's stop tokens and the template's stop strings are added to those of `parameters`.
+    /// Samples answers, the model looked at in this view; the tokenizer's stop tokens and the template's stop strings are added to those of `parameters`.
     pub fn answer(
         &self,
         prompts: &[GenerationPrompt],
         parameters: &SamplingParameters,
+        view: &View,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<Vec<Generation>>> {
         let mut parameters = parameters.clone();
@@ -130,7 +131,7 @@ impl LocalModel {
         parameters.stop_strings.extend(self.chat.stop_strings.iter().cloned());
         // Ids come from the model's own vocabulary, which the tokenizer was checked against.
         let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
-        let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: true };
+        let context = GenerationContext { parameters: &parameters, decode: &decode, view };
         generate(&self.transformer, prompts, &context, progress)
     }
 }

@@ -1,13 +1,15 @@
 //! Log-probabilities of continuations, every shared prefix computed once.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use groma_kernels::{HeadOutput, HeadWants, Tape, together};
 
 use crate::cache::Trunk;
+use crate::hooks::Cell;
 use crate::tree::distinct_rows;
-use crate::{Error, Pass, Result, TokenTree, Transformer};
+use crate::{Error, Pass, Result, TokenTree, Transformer, View};
 
 /// A continuation to be scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,21 +21,21 @@ pub struct ScoreRequest {
 }
 
 /// How to score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScoreOptions {
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreOptions<'a> {
     /// Tokens per forward pass, shared ones counted once.
     pub budget_tokens: usize,
     /// Divides the logits.
     pub temperature: f32,
     /// Also compute the entropy at each token.
     pub entropy: bool,
-    /// Whether an attached adapter takes part.
-    pub adapter: bool,
+    /// How the model is looked at. Sequences of its addresses are the requests.
+    pub view: &'a View,
 }
 
-impl Default for ScoreOptions {
+impl Default for ScoreOptions<'_> {
     fn default() -> Self {
-        ScoreOptions { budget_tokens: 2048, temperature: 1.0, entropy: false, adapter: true }
+        ScoreOptions { budget_tokens: 2048, temperature: 1.0, entropy: false, view: View::plain() }
     }
 }
 
@@ -65,20 +67,33 @@ pub fn score(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<ContinuationScore>> {
     let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
-    let mut order: Vec<usize> = (0..requests.len()).collect();
-    order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
-    let plan = plan(&order, &paths, requests, options.budget_tokens);
+    let hooks = &options.view.hooks;
+    hooks.begin(transformer.spec())?;
     let mut scores = vec![ContinuationScore::default(); requests.len()];
-    let mut trunk = Trunk::new(transformer.backend().clone());
-    for (index, batch) in plan.iter().enumerate() {
-        let next = plan.get(index + 1).map_or(0, |next| next.shared);
-        let batch = Batch { transformer, requests, paths: &paths, order: &order[batch.range.clone()], options };
-        together(|| batch.score(&mut trunk, next, &mut scores))?;
-        if !progress(plan[index].range.end) {
-            return Err(Error::Cancelled);
+    let mut done = 0;
+    for mut order in alike(requests.len(), options.view) {
+        order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
+        let plan = plan(&order, &paths, requests, options.budget_tokens);
+        let mut trunk = Trunk::new(transformer.backend().clone());
+        for (index, batch) in plan.iter().enumerate() {
+            let next = plan.get(index + 1).map_or(0, |next| next.shared);
+            let batch = Batch { transformer, requests, paths: &paths, order: &order[batch.range.clone()], options };
+            together(|| batch.score(&mut trunk, next, &mut scores))?;
+            if !progress(done + plan[index].range.end) {
+                return Err(Error::Cancelled);
+            }
         }
+        done += order.len();
     }
+    hooks.finish()?;
     Ok(scores)
+}
+
+/// The requests, those apart that edits mean alone.
+fn alike(requests: usize, view: &View) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    (0..requests).for_each(|i| groups.entry(view.hooks.own_edits(i..i + 1)).or_default().push(i));
+    groups.into_values().collect()
 }
 
 /// A shorter shared prefix is computed again rather than kept.
@@ -145,7 +160,7 @@ struct Batch<'a> {
     paths: &'a [Vec<u32>],
     /// Which of them, sorted.
     order: &'a [usize],
-    options: &'a ScoreOptions,
+    options: &'a ScoreOptions<'a>,
 }
 
 impl Batch<'_> {
@@ -169,7 +184,11 @@ impl Batch<'_> {
             self.order.iter().for_each(|&i| scores[i].is_greedy = true);
             return Ok(());
         }
-        let output = self.head(&tree, trunk, &unique)?;
+        let cells = match self.options.view.hooks.is_empty() {
+            true => Vec::new(),
+            false => tree.cells(self.order.iter().copied().zip(ends)),
+        };
+        let output = self.head(&tree, trunk, &unique, &cells)?;
         let mut wanted = wanted.iter();
         for &i in self.order {
             let score = &mut scores[i];
@@ -192,13 +211,13 @@ impl Batch<'_> {
     }
 
     /// The head's results for pairs of a row and the token that it is to predict, sorted.
-    fn head(&self, tree: &TokenTree, trunk: &mut Trunk, pairs: &[(u32, u32)]) -> Result<HeadOutput> {
+    fn head(&self, tree: &TokenTree, trunk: &mut Trunk, pairs: &[(u32, u32)], cells: &[Cell]) -> Result<HeadOutput> {
         let transformer = self.transformer;
         let (rows, of_pair) = distinct_rows(&pairs.iter().map(|&(row, _)| row).collect::<Vec<_>>());
         let targets: Arc<[u32]> = pairs.iter().map(|&(_, target)| target).collect();
         let mut tape = Tape::inference(transformer.backend().clone());
-        let mut pass = Pass { adapter: self.options.adapter, ..Pass::default() };
-        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows, &mut pass)?;
+        let pass = Pass::of(self.options.view);
+        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows, cells, &pass)?;
         let hidden = tape.gather_rows(&hidden, &of_pair);
         let wants = HeadWants { entropy: self.options.entropy, argmax: true, mean_logit: false };
         let softcap = transformer.spec().final_softcap;

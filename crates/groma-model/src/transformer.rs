@@ -9,11 +9,12 @@ use groma_kernels::{
 use groma_run::Seed;
 
 use crate::cache::Cache;
-use crate::hooks::{HookPoint, Hooks, Site};
+use crate::hooks::{Cell, HookPoint, Lowered, Site};
 use crate::spec::{Head, Qkv};
 use crate::store::StoredParameter;
 use crate::{
-    Error, Lora, LowRank, Parameter, ParameterStore, Result, Spec, Tensor, TokenTree, Weights, linear_modules,
+    AdapterChoice, Error, Lora, LowRank, Parameter, ParameterStore, Result, Spec, Tensor, TokenTree, View, Weights,
+    linear_modules,
 };
 
 mod layers;
@@ -23,12 +24,10 @@ mod rotary;
 use layers::{Block, Linear, MlpLayers, Model, Norm, QkvLayers};
 
 /// What a forward pass does besides computing.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pass<'a> {
-    /// Whether an attached adapter takes part. Switched off, the model is its own reference.
-    pub adapter: bool,
-    /// Reads and edits.
-    pub hooks: Option<&'a mut Hooks>,
+    /// The adapter that takes part, reads and edits.
+    pub view: &'a View,
     /// Draws the adapter's dropout; `None` for none.
     pub dropout: Option<Seed>,
     /// Keeps only what flows between blocks for the backward pass, which runs each block again: less memory, the same
@@ -38,19 +37,30 @@ pub struct Pass<'a> {
 
 impl Default for Pass<'_> {
     fn default() -> Self {
-        Pass { adapter: true, hooks: None, dropout: None, recompute: false }
+        Pass { view: View::plain(), dropout: None, recompute: false }
     }
 }
 
 impl<'a> Pass<'a> {
-    /// A plain pass with hooks.
-    pub fn with_hooks(hooks: &'a mut Hooks) -> Self {
-        Pass { hooks: Some(hooks), ..Pass::default() }
+    /// A plain pass under a view.
+    pub fn of(view: &'a View) -> Self {
+        Pass { view, ..Pass::default() }
     }
+}
 
-    fn at(&mut self, tape: &mut Tape, layer: usize, site: Site, x: Var) -> Var {
+/// A pass at work.
+#[derive(Debug)]
+struct Ongoing<'a> {
+    /// Which of the adapters takes part.
+    adapter: Option<usize>,
+    hooks: Option<Lowered<'a>>,
+    dropout: Option<Seed>,
+}
+
+impl Ongoing<'_> {
+    fn at(&self, tape: &mut Tape, layer: usize, site: Site, x: Var) -> Var {
         let point = HookPoint { layer, site };
-        match &mut self.hooks {
+        match &self.hooks {
             Some(hooks) if hooks.wants(point) => hooks.at(tape, point, x),
             _ => x,
         }
@@ -70,6 +80,8 @@ pub(crate) struct Input<'a> {
     pub(crate) cache: Option<Cache<'a>>,
     /// The rows that are asked for, where that is not all of them.
     pub(crate) narrowed: Option<Narrowed>,
+    /// What the rows are of each sequence; read by hooks alone.
+    pub(crate) cells: Arc<[Cell]>,
 }
 
 /// The rows that the last layer goes on with once it has their keys: nobody reads the others.
@@ -81,9 +93,11 @@ pub(crate) struct Narrowed {
 }
 
 impl Input<'_> {
-    /// All of a tree.
-    fn of(tree: &TokenTree) -> Self {
+    /// All of a tree, whose leaves' paths are the sequences that hooks know.
+    fn of(tree: &TokenTree, view: &View) -> Self {
+        let leaves = || tree.cells(tree.leaves().into_iter().enumerate()).into();
         Input {
+            cells: if view.hooks.is_empty() { Arc::default() } else { leaves() },
             ids: tree.tokens().into(),
             positions: tree.positions(),
             layout: Arc::new(tree.layout()),
@@ -97,7 +111,10 @@ impl Input<'_> {
     }
 }
 
-/// A model ready to run: its function, its parameters and, where attached, its adapter.
+/// The name of an adapter that was given none.
+const DEFAULT_ADAPTER: &str = "default";
+
+/// A model ready to run: its function, its parameters and its adapters.
 #[derive(Debug)]
 pub struct Transformer {
     spec: Spec,
@@ -105,11 +122,12 @@ pub struct Transformer {
     parameters: ParameterStore,
     model: Model,
     rotaries: RwLock<Vec<RotaryTable>>,
-    adapter: Option<Adapter>,
+    adapters: Vec<Adapter>,
 }
 
 #[derive(Clone, Debug)]
 struct Adapter {
+    name: String,
     scale: f32,
     dropout: f32,
     /// Factors `a` and `b` by canonical module name.
@@ -133,7 +151,7 @@ impl Transformer {
             parameters.insert(parameter.name, rows, width, true, backend.upload(&tensor.values));
         }
         let model = Model::find(&spec, &parameters)?;
-        Ok(Transformer { spec, backend, parameters, model, rotaries: RwLock::default(), adapter: None })
+        Ok(Transformer { spec, backend, parameters, model, rotaries: RwLock::default(), adapters: Vec::new() })
     }
 
     /// The function.
@@ -186,10 +204,21 @@ impl Transformer {
         }
     }
 
-    /// Attaches an adapter: its factors train, everything else stops training.
+    /// Attaches an adapter under the name `default`, as PEFT calls it: see [`Transformer::attach_as`].
     pub fn attach(&mut self, lora: &Lora) -> Result<()> {
-        if self.adapter.is_some() {
-            return Err(Error::Weights { problem: "an adapter is already attached; merge it first".into() });
+        self.attach_as(DEFAULT_ADAPTER, lora)
+    }
+
+    /// Attaches an adapter beside those that are there already. It becomes the active one: its factors train, everything
+    /// else stops training.
+    ///
+    /// # Errors
+    /// If the name is taken, or the adapter does not fit the model.
+    pub fn attach_as(&mut self, adapter: &str, lora: &Lora) -> Result<()> {
+        if self.adapters.iter().any(|other| other.name == adapter) {
+            let problem =
+                format!("an adapter named `{adapter}` is already attached; merge it first or take another name");
+            return Err(Error::Weights { problem });
         }
         let modules = linear_modules(&self.spec);
         let mut pairs = BTreeMap::new();
@@ -211,18 +240,33 @@ impl Transformer {
         let mut ids = BTreeMap::new();
         for (name, (pair, rank, inputs, outputs)) in pairs {
             let (a, b) = (self.backend.upload(&pair.a.values), self.backend.upload(&pair.b.values));
-            let a = self.parameters.insert(format!("{name}.lora_a"), rank, inputs, true, a);
-            let b = self.parameters.insert(format!("{name}.lora_b"), outputs, rank, true, b);
+            let own = if adapter == DEFAULT_ADAPTER { String::new() } else { format!(".{adapter}") };
+            let a = self.parameters.insert(format!("{name}.lora_a{own}"), rank, inputs, true, a);
+            let b = self.parameters.insert(format!("{name}.lora_b{own}"), outputs, rank, true, b);
             ids.insert(name, (a, b));
         }
-        self.adapter = Some(Adapter { scale: lora.scale, dropout: lora.dropout, pairs: ids });
-        self.model.attach(&self.adapter.as_ref().map(|a| a.pairs.clone()).unwrap_or_default());
+        self.model.attach(self.adapters.len(), &ids);
+        let (scale, dropout) = (lora.scale, lora.dropout);
+        self.adapters.push(Adapter { name: adapter.into(), scale, dropout, pairs: ids });
         Ok(())
     }
 
-    /// The attached adapter as it is now.
+    /// Names of the attached adapters; the last one is the active one.
+    pub fn adapters(&self) -> impl Iterator<Item = &str> {
+        self.adapters.iter().map(|adapter| &*adapter.name)
+    }
+
+    /// The active adapter as it is now.
     pub fn adapter(&self) -> Option<Lora> {
-        let adapter = self.adapter.as_ref()?;
+        self.lora(self.adapters.last()?)
+    }
+
+    /// The adapter of that name as it is now.
+    pub fn adapter_named(&self, name: &str) -> Option<Lora> {
+        self.lora(self.adapters.iter().find(|adapter| adapter.name == name)?)
+    }
+
+    fn lora(&self, adapter: &Adapter) -> Option<Lora> {
         let tensor = |id| {
             let p = self.parameters.get(id);
             Tensor { shape: vec![p.rows, p.width], values: self.backend.download(p.buffer()) }
@@ -231,7 +275,21 @@ impl Transformer {
         Some(Lora { scale: adapter.scale, dropout: adapter.dropout, pairs: pairs.collect() })
     }
 
-    /// The base weights with the adapter added in: `W + scale * B A`.
+    /// Which adapter a choice means.
+    fn chosen(&self, choice: &AdapterChoice) -> Result<Option<usize>> {
+        match choice {
+            AdapterChoice::Off => Ok(None),
+            AdapterChoice::Active => Ok(self.adapters.len().checked_sub(1)),
+            AdapterChoice::Named(name) => match self.adapters.iter().position(|adapter| adapter.name == *name) {
+                Some(index) => Ok(Some(index)),
+                None => {
+                    Err(Error::UnknownAdapter { name: name.clone(), known: self.adapters().map(Into::into).collect() })
+                }
+            },
+        }
+    }
+
+    /// The base weights with the active adapter added in: `W + scale * B A`.
     pub fn merged_weights(&self) -> Weights {
         let mut weights = self.weights();
         for (name, pair) in self.adapter().into_iter().flat_map(|lora| {
@@ -246,12 +304,21 @@ impl Transformer {
     }
 
     /// Hidden states of all rows of `tree` behind the final norm, `[rows, hidden_size]`.
-    pub fn hidden<'m>(&'m self, tape: &mut Tape<'m>, tree: &TokenTree, pass: &mut Pass) -> Result<Var> {
-        if let Some(hooks) = &pass.hooks {
-            hooks.check(&self.spec)?;
-        }
+    pub fn hidden<'m>(&'m self, tape: &mut Tape<'m>, tree: &TokenTree, pass: &Pass) -> Result<Var> {
         self.check_tokens(tree.tokens())?;
-        self.run(tape, Input::of(tree), pass)
+        self.run_hooked(tape, Input::of(tree, pass.view), pass)
+    }
+
+    /// A call that is one pass.
+    fn run_hooked<'m>(&'m self, tape: &mut Tape<'m>, input: Input, pass: &Pass) -> Result<Var> {
+        let hooks = &pass.view.hooks;
+        if hooks.is_empty() {
+            return self.run(tape, input, pass);
+        }
+        hooks.begin(&self.spec)?;
+        let hidden = self.run(tape, input, pass)?;
+        hooks.finish()?;
+        Ok(hidden)
     }
 
     /// The unembedding matrix `[vocab, hidden_size]`: the embedding where they are tied.
@@ -313,7 +380,7 @@ impl Transformer {
 
     fn check_heads(&self, heads: &[Head]) -> Result<()> {
         let refuse = |problem: String| Err(Error::Weights { problem });
-        if self.adapter.is_some() {
+        if !self.adapters.is_empty() {
             return refuse("heads change before an adapter is attached: merge it first".into());
         }
         if heads.contains(&Head::UNEMBEDDING) && !self.spec.predicts() {
@@ -362,11 +429,13 @@ impl Transformer {
     }
 
     /// The forward pass.
-    pub(crate) fn run<'m>(&'m self, tape: &mut Tape<'m>, mut input: Input, pass: &mut Pass) -> Result<Var> {
+    pub(crate) fn run<'m>(&'m self, tape: &mut Tape<'m>, mut input: Input, pass: &Pass) -> Result<Var> {
         let depth = input.positions.iter().max().map_or(0, |&p| p as usize + 1);
         if depth > self.spec.max_positions {
             return Err(Error::TooLong { tokens: depth, limit: self.spec.max_positions });
         }
+        let recompute = pass.recompute && pass.view.hooks.is_empty() && input.cache.is_none();
+        let pass = &self.ongoing(&input, pass)?;
         let rotaries = self.rotary_tables(depth);
         let mut x = tape.embed(&self.parameters.var(self.model.embed), &input.ids);
         if self.spec.embedding_scale != 1.0 {
@@ -378,15 +447,28 @@ impl Transformer {
             let p = pass.at(tape, 0, Site::PosEmbed, p);
             x = tape.add(&x, &p);
         }
-        let recompute = pass.recompute && pass.hooks.is_none() && input.cache.is_none();
         for (layer, block) in self.model.blocks.iter().enumerate() {
             x = match recompute && (x.is_tracked() || self.trains(layer)) {
                 true => self.recomputed_block(tape, layer, &x, &input, &rotaries, pass),
                 false => self.block(tape, layer, block, x, &mut input, &rotaries, pass),
             };
         }
-        let x = self.norm(tape, &x, Some(&self.model.norm_final));
+        let x = self.final_norm(tape, &x);
         Ok(pass.at(tape, 0, Site::NormFinal, x))
+    }
+
+    /// What a pass is to do, in terms of its rows.
+    fn ongoing<'a>(&self, input: &Input, pass: &Pass<'a>) -> Result<Ongoing<'a>> {
+        let hooks = &pass.view.hooks;
+        let narrowed = input.narrowed.as_ref().map(|narrowed| (narrowed.layer, &*narrowed.rows));
+        let lowered = || Lowered::new(hooks, &self.spec, input.cells.clone(), narrowed);
+        let hooks = if hooks.is_empty() { None } else { Some(lowered()?) };
+        Ok(Ongoing { adapter: self.chosen(&pass.view.adapter)?, hooks, dropout: pass.dropout })
+    }
+
+    /// The norm before the unembedding, of any residual stream `[rows, hidden_size]`: what a lens puts behind a layer.
+    pub fn final_norm(&self, tape: &mut Tape, x: &Var) -> Var {
+        self.norm(tape, x, Some(&self.model.norm_final))
     }
 
     /// Whether any parameter of a block does.
@@ -402,16 +484,17 @@ impl Transformer {
         x: &Var,
         input: &Input,
         rotaries: &[RotaryTable],
-        pass: &Pass,
+        pass: &Ongoing,
     ) -> Var {
         let (ids, positions, layout) = (input.ids.clone(), input.positions.clone(), input.layout.clone());
         let (narrowed, rotaries) = (input.narrowed.clone(), rotaries.to_vec());
         let (adapter, dropout) = (pass.adapter, pass.dropout);
         tape.recomputed(x, move |tape, x| {
             let (ids, positions, layout) = (ids.clone(), positions.clone(), layout.clone());
-            let mut input = Input { ids, positions, layout, cache: None, narrowed: narrowed.clone() };
-            let mut pass = Pass { adapter, dropout, ..Pass::default() };
-            self.block(tape, layer, &self.model.blocks[layer], x.clone(), &mut input, &rotaries, &mut pass)
+            let (narrowed, cells) = (narrowed.clone(), Arc::default());
+            let mut input = Input { ids, positions, layout, cache: None, narrowed, cells };
+            let pass = Ongoing { adapter, hooks: None, dropout };
+            self.block(tape, layer, &self.model.blocks[layer], x.clone(), &mut input, &rotaries, &pass)
         })
     }
 
@@ -424,7 +507,7 @@ impl Transformer {
         x: Var,
         input: &mut Input,
         rotaries: &[RotaryTable],
-        pass: &mut Pass,
+        pass: &Ongoing,
     ) -> Var {
         let x = pass.at(tape, layer, Site::ResidPre, x);
         let normed = self.norm(tape, &x, block.norm_attention.as_ref());
@@ -446,7 +529,7 @@ impl Transformer {
         pass.at(tape, layer, Site::ResidPost, out)
     }
 
-    fn mlp_branch(&self, tape: &mut Tape, layer: usize, block: &Block, x: &Var, pass: &mut Pass) -> Var {
+    fn mlp_branch(&self, tape: &mut Tape, layer: usize, block: &Block, x: &Var, pass: &Ongoing) -> Var {
         let normed = self.norm(tape, x, block.norm_mlp.as_ref());
         let normed = pass.at(tape, layer, Site::NormMlp, normed);
         let out = self.mlp(tape, layer, &block.mlp, &normed, pass);
@@ -463,7 +546,7 @@ impl Transformer {
         x: &Var,
         input: &mut Input,
         rotaries: &[RotaryTable],
-        pass: &mut Pass,
+        pass: &Ongoing,
     ) -> Var {
         let (q, k, v) = self.project(tape, block, x, pass);
         let q = pass.at(tape, layer, Site::Query, q);
@@ -507,7 +590,7 @@ impl Transformer {
         }
     }
 
-    fn project(&self, tape: &mut Tape, block: &Block, x: &Var, pass: &mut Pass) -> (Var, Var, Var) {
+    fn project(&self, tape: &mut Tape, block: &Block, x: &Var, pass: &Ongoing) -> (Var, Var, Var) {
         let fused = match &block.qkv {
             QkvLayers::Separate { q, k, v } => {
                 return self.linears(tape, [q, k, v], x, pass).into();
@@ -533,7 +616,7 @@ impl Transformer {
         tape.norm(x, width, self.norm_parameters(Some(&weight), None))
     }
 
-    fn mlp(&self, tape: &mut Tape, layer: usize, mlp: &MlpLayers, x: &Var, pass: &mut Pass) -> Var {
+    fn mlp(&self, tape: &mut Tape, layer: usize, mlp: &MlpLayers, x: &Var, pass: &Ongoing) -> Var {
         let activation = self.spec.activation;
         let hidden = match mlp {
             MlpLayers::Plain { up, .. } => {
@@ -574,13 +657,13 @@ impl Transformer {
         NormParameters { weight, bias, kind: norm.kind, eps: norm.eps, weight_offset: norm.weight_offset }
     }
 
-    fn linear(&self, tape: &mut Tape, layer: &Linear, x: &Var, pass: &mut Pass) -> Var {
+    fn linear(&self, tape: &mut Tape, layer: &Linear, x: &Var, pass: &Ongoing) -> Var {
         let [y] = self.linears(tape, [layer], x, pass);
         y
     }
 
     /// Layers that read the same input.
-    fn linears<const N: usize>(&self, tape: &mut Tape, layers: [&Linear; N], x: &Var, pass: &mut Pass) -> [Var; N] {
+    fn linears<const N: usize>(&self, tape: &mut Tape, layers: [&Linear; N], x: &Var, pass: &Ongoing) -> [Var; N] {
         let parameters =
             layers.map(|layer| (self.parameters.var(layer.weight), layer.bias.map(|bias| self.parameters.var(bias))));
         let outputs = tape.linears(x, parameters.each_ref().map(|(weight, bias)| (weight, bias.as_ref())));
@@ -592,8 +675,10 @@ impl Transformer {
     }
 
     /// Adds what the adapter makes of a layer's input to the layer's output.
-    fn adapted(&self, tape: &mut Tape, layer: &Linear, x: &Var, y: Var, pass: &mut Pass) -> Var {
-        let (Some((a, b)), Some(adapter), true) = (layer.low_rank, &self.adapter, pass.adapter) else { return y };
+    fn adapted(&self, tape: &mut Tape, layer: &Linear, x: &Var, y: Var, pass: &Ongoing) -> Var {
+        let Some(index) = pass.adapter else { return y };
+        let Some(&(_, a, b)) = layer.low_rank.iter().find(|(of, ..)| *of == index) else { return y };
+        let adapter = &self.adapters[index];
         let dropped = match pass.dropout {
             Some(seed) if adapter.dropout > 0.0 => {
                 tape.dropout(x, 1.0 - adapter.dropout, seed.index(u64::from(layer.weight.0)).bits())

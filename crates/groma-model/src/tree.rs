@@ -5,11 +5,13 @@
 //! first and the trees of the forest do not interleave. It is the only batch type of scoring, training and sampling: a
 //! padded batch is the forest of its rows, a preference pair a prompt with two children.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use groma_kernels::{AttentionLayout, AttentionSegment, KeySpan};
+
+use crate::hooks::Cell;
 
 /// A segment of a [`TokenTree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +164,21 @@ impl TokenTree {
         let first = before.is_none() as usize;
         let rows = before.into_iter().chain(own.clone()).map(|row| row as u32).take(own.len() - first.min(own.len()));
         Predictors { rows: rows.collect(), targets: self.tokens[own].iter().skip(first).copied().collect() }
+    }
+
+    /// Segments that no other continues, in order.
+    pub fn leaves(&self) -> Vec<SegmentId> {
+        let parents: BTreeSet<SegmentId> = self.segments.iter().filter_map(|segment| segment.parent).collect();
+        self.segments().filter(|segment| !parents.contains(segment)).collect()
+    }
+
+    /// What the rows are of each of some sequences, given by number and the segment in which it ends.
+    pub(crate) fn cells(&self, sequences: impl IntoIterator<Item = (usize, SegmentId)>) -> Vec<Cell> {
+        let of_path = |(sequence, end)| {
+            let rows = self.path_rows(end).into_iter().enumerate();
+            rows.map(move |(position, row)| Cell { sequence, position, row: row as usize })
+        };
+        sequences.into_iter().flat_map(of_path).collect()
     }
 
     /// Depth of each row.

@@ -64,7 +64,7 @@ fn outputs(model: &Transformer, ids: &[u32]) -> Vec<f32> {
     let mut tree = TokenTree::new();
     tree.root(ids);
     let mut tape = Tape::inference(model.backend().clone());
-    let pass = &mut Pass { adapter: true, ..Pass::default() };
+    let pass = &Pass::default();
     let hidden = model.hidden(&mut tape, &tree, pass).unwrap();
     let of_head = |head: &Head| {
         if head.kind == HeadKind::Unembedding {

@@ -31,7 +31,7 @@ fn many() -> Vec<Head> {
 fn hidden<'m>(model: &'m Transformer, tape: &mut Tape<'m>) -> Var {
     let mut tree = TokenTree::new();
     tree.root(&IDS);
-    model.hidden(tape, &tree, &mut Pass::default()).unwrap()
+    model.hidden(tape, &tree, &Pass::default()).unwrap()
 }
 
 /// What all heads say of all rows.

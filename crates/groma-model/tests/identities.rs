@@ -9,114 +9,13 @@ use groma_kernels::{Cotangent, Cpu, Gradients, HeadWants, Tape};
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_model::spec::*;
 use groma_model::{
-    HookPoint, Hooks, Intervention, Lora, Pass, Site, Tensor, TokenTree, Transformer, Weights, linear_modules,
-    parameters,
+    Address, HookPoint, Hooks, Intervention, Lora, Pass, Site, TokenTree, Transformer, View, linear_modules,
 };
 use groma_run::Seed;
 
-fn random(seed: Seed, len: usize, scale: f32) -> Vec<f32> {
-    use rand_chacha::rand_core::Rng;
-    let mut rng = seed.rng();
-    (0..len).map(|_| ((rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0) * scale).collect()
-}
-
-/// A small model with a bit of everything; `kind` chooses among the families' switches.
-fn spec(kind: usize) -> Spec {
-    let rotary = Rotary {
-        rotated: 8,
-        style: RotaryStyle::Halves,
-        inverse_frequencies: (0..4).map(|i| 10f64.powi(-i)).collect(),
-        amplitude: 1.0,
-    };
-    let mut spec = Spec {
-        family: "llama",
-        vocab_size: 31,
-        hidden_size: 16,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 8,
-        intermediate_size: 24,
-        max_positions: 128,
-        norm: Norm { kind: NormKind::Rms, eps: 1e-5, weight_offset: 0.0, bias: false },
-        norm_placement: NormPlacement::Pre,
-        parallel_residual: false,
-        rotaries: vec![rotary],
-        learned_positions: false,
-        qkv: Qkv::Separate,
-        qk_norm: QkNorm::None,
-        qkv_bias: false,
-        attention_out_bias: false,
-        attention_scale: 0.35,
-        attention_softcap: None,
-        mlp: Mlp::Gated,
-        mlp_bias: false,
-        activation: Activation::Silu,
-        embedding_scale: 1.0,
-        final_softcap: None,
-        tied: true,
-        outputs: vec![Head::UNEMBEDDING],
-        long_context: None,
-        layers: vec![Layer { window: None, rotary: Some(0) }; 2],
-    };
-    match kind {
-        0 => {}
-        1 => {
-            spec.norm_placement = NormPlacement::Sandwich;
-            spec.norm.weight_offset = 1.0;
-            spec.attention_softcap = Some(2.0);
-            spec.final_softcap = Some(3.0);
-            spec.embedding_scale = 4.0;
-            spec.layers[0].window = Some(3);
-            spec.qk_norm = QkNorm::PerHead;
-            spec.activation = Activation::GeluTanh;
-        }
-        2 => {
-            spec.kv_heads = 4;
-            spec.qkv = Qkv::PerHead;
-            spec.qkv_bias = true;
-            spec.attention_out_bias = true;
-            spec.mlp = Mlp::Plain;
-            spec.mlp_bias = true;
-            spec.activation = Activation::Gelu;
-            spec.norm = Norm { kind: NormKind::Layer, eps: 1e-5, weight_offset: 0.0, bias: true };
-            spec.parallel_residual = true;
-            spec.tied = false;
-        }
-        _ => {
-            spec.qkv = Qkv::Concatenated;
-            spec.mlp = Mlp::GatedConcatenated;
-            spec.norm_placement = NormPlacement::Post;
-            spec.qk_norm = QkNorm::FullWidth;
-            spec.learned_positions = true;
-            spec.rotaries.clear();
-            spec.layers = vec![Layer { window: None, rotary: None }; 2];
-        }
-    }
-    spec
-}
-
-fn weights(spec: &Spec) -> Weights {
-    let draw = |p: groma_model::Parameter| {
-        let len = p.shape.iter().product();
-        let norm = p.name.contains("norm");
-        let values = random(Seed::new(7).named(&p.name), len, 0.4);
-        let values = if norm { values.iter().map(|x| x + 1.0).collect() } else { values };
-        (p.name, Tensor { shape: p.shape, values })
-    };
-    parameters(spec).into_iter().map(draw).collect()
-}
-
-fn model(kind: usize) -> Transformer {
-    let spec = spec(kind);
-    let weights = weights(&spec);
-    Transformer::new(spec, &weights, Arc::new(Cpu::new())).unwrap()
-}
-
-fn tokens(seed: u64, len: usize) -> Vec<u32> {
-    random(Seed::new(seed), len, 15.0).into_iter().map(|x| (x + 15.0) as u32).collect()
-}
+mod support;
+use support::{model, random, spec, tokens, weights};
 
 /// Sum of the log-probabilities of every token behind the first on each path, its gradients, and the hidden states.
 fn run(model: &Transformer, trees: &[TokenTree], targets: &[Vec<groma_model::SegmentId>]) -> (f64, Gradients) {
@@ -124,7 +23,7 @@ fn run(model: &Transformer, trees: &[TokenTree], targets: &[Vec<groma_model::Seg
     let mut total = 0.0;
     for (tree, segments) in trees.iter().zip(targets) {
         let mut tape = Tape::recording(model.backend().clone());
-        let hidden = model.hidden(&mut tape, tree, &mut Pass::default()).unwrap();
+        let hidden = model.hidden(&mut tape, tree, &Pass::default()).unwrap();
         let (mut rows, mut goals) = (Vec::new(), Vec::new());
         for &segment in segments {
             let predictors = tree.predictors(segment);
@@ -281,9 +180,9 @@ fn rows_that_nobody_asks_for_change_no_bit_of_the_others() {
         tree.root(&tokens(4, 6));
         let rows: Arc<[u32]> = [3, 4, 8, 9, 13, 15, 16, 20, 23].into();
         let mut tape = Tape::inference(model.backend().clone());
-        let all = model.hidden(&mut tape, &tree, &mut Pass::default()).unwrap();
+        let all = model.hidden(&mut tape, &tree, &Pass::default()).unwrap();
         let expected = tape.gather_rows(&all, &rows);
-        let found = model.hidden_at(&mut tape, &tree, &rows, &mut Pass::default()).unwrap();
+        let found = model.hidden_at(&mut tape, &tree, &rows, &Pass::default()).unwrap();
         assert_eq!(found.buffer().host(), expected.buffer().host(), "kind {kind}");
     }
 }
@@ -295,7 +194,7 @@ fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
         let decode = |ids: &[u32]| ids.iter().map(|id| format!("{id} ")).collect::<String>();
         let parameters =
             SamplingParameters { max_new_tokens: 12, samples: 3, stop_ids: vec![0], ..SamplingParameters::default() };
-        let context = GenerationContext { parameters: &parameters, decode: &decode, adapter: true };
+        let context = GenerationContext { parameters: &parameters, decode: &decode, view: View::plain() };
         let prompts: Vec<_> =
             (0..5).map(|i| GenerationPrompt { ids: tokens(20 + i % 2, 3 + i as usize), seed: Seed::new(i) }).collect();
         let together = generate(&model, &prompts, &context, &mut |_| true).unwrap();
@@ -324,7 +223,7 @@ fn steps_of_decoding_take_no_new_memory() {
         model.parameters_mut().set_trainable(|_| false);
         model.freeze();
         let parameters = SamplingParameters { max_new_tokens: 90, samples: 3, ..SamplingParameters::default() };
-        let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), adapter: true };
+        let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };
         let prompts: Vec<_> =
             (0..5).map(|i| GenerationPrompt { ids: tokens(i, 5 + i as usize), seed: Seed::new(i) }).collect();
         let mut held = Vec::new();
@@ -345,17 +244,17 @@ fn own_patches_are_no_ops_and_foreign_ones_are_not() {
         let mut tree = TokenTree::new();
         tree.root(&tokens(30, 8));
         let points: Vec<_> = HookPoint::all(model.spec()).into_iter().filter(|p| p.site != Site::Pattern).collect();
-        let mut reading = points.iter().fold(Hooks::new(), |hooks, &point| hooks.read(point));
+        let reading: View = points.iter().fold(Hooks::new(), |hooks, &point| hooks.read(point)).into();
         let mut tape = Tape::inference(model.backend().clone());
-        let plain = model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut reading)).unwrap();
+        let plain = model.hidden(&mut tape, &tree, &Pass::of(&reading)).unwrap();
         let plain = plain.buffer().host().to_vec();
         for &point in &points {
-            let own = reading.get(point).unwrap().buffer().host().to_vec();
+            let own = reading.hooks.get(point).unwrap().buffer().host().to_vec();
             let patched = |values: Vec<f32>| {
-                let edit = Arc::new(groma_kernels::Edit::Replace { values });
-                let mut hooks = Hooks::new().intervene(Intervention { point, rows: None, edit });
+                let edit = groma_kernels::Edit::Replace { values };
+                let hooks = Hooks::new().intervene(Intervention { point, address: Address::default(), edit });
                 let mut tape = Tape::inference(model.backend().clone());
-                let hidden = model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut hooks)).unwrap();
+                let hidden = model.hidden(&mut tape, &tree, &Pass::of(&hooks.into())).unwrap();
                 hidden.buffer().host().to_vec()
             };
             assert_eq!(patched(own.clone()), plain, "kind {kind}, {point}");
@@ -372,10 +271,10 @@ fn patterns_are_distributions_over_the_path() {
     tree.child(root, &tokens(32, 3));
     tree.child(root, &tokens(33, 2));
     let point = HookPoint::block(1, Site::Pattern);
-    let mut hooks = Hooks::new().read(point);
+    let view: View = Hooks::new().read(point).into();
     let mut tape = Tape::inference(model.backend().clone());
-    model.hidden(&mut tape, &tree, &mut Pass::with_hooks(&mut hooks)).unwrap();
-    let pattern = hooks.get(point).unwrap();
+    model.hidden(&mut tape, &tree, &Pass::of(&view)).unwrap();
+    let pattern = view.hooks.get(point).unwrap();
     assert_eq!((pattern.rows(), pattern.width()), (4 * 9, 9));
     for (row, values) in pattern.buffer().host().chunks(9).enumerate() {
         assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -396,8 +295,7 @@ fn a_merged_adapter_is_the_attached_adapter() {
         tree.root(&tokens(40, 9));
         let hidden = |model: &Transformer, adapter: bool| {
             let mut tape = Tape::inference(model.backend().clone());
-            let mut pass = Pass { adapter, ..Pass::default() };
-            model.hidden(&mut tape, &tree, &mut pass).unwrap().buffer().host().to_vec()
+            model.hidden(&mut tape, &tree, &Pass::of(View::with_adapter(adapter))).unwrap().buffer().host().to_vec()
         };
         let base = hidden(&model, true);
         for (name, pair) in &mut pairs {

@@ -10,7 +10,7 @@ use groma_align::{ModelEncoder, Observer, Settings, StepReport};
 use groma_data::{Content, order};
 use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
-use groma_model::{LocalModel, Tokenizer, Transformer};
+use groma_model::{LocalModel, Tokenizer, Transformer, View};
 use groma_run::{EventKind, Files, Recorder, RowReader, RowWriter, Seed, TrainingSample};
 
 use crate::{Error, Rows};
@@ -141,7 +141,8 @@ impl<'a> Sampler<'a> {
     fn ask(&mut self, step: u64, model: &Transformer) -> Result<(), Error> {
         let prompts: Vec<GenerationPrompt> = self.questions.prompts.iter().map(|q| q.prompt.clone()).collect();
         let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
-        let context = GenerationContext { parameters: &self.questions.parameters, decode: &decode, adapter: true };
+        let context =
+            GenerationContext { parameters: &self.questions.parameters, decode: &decode, view: View::plain() };
         let answers = generate(model, &prompts, &context, &mut |_| true)?;
         for (question, answer) in self.questions.prompts.iter().zip(answers.into_iter().flatten()) {
             let Generation { text, finish, .. } = answer;

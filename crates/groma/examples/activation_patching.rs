@@ -6,16 +6,18 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use groma_kernels::{Cpu, Edit, Tape};
+use groma_kernels::{Cpu, Edit, Tape, Var};
 use groma_model::tokenizer::Specials;
-use groma_model::{HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer};
+use groma_model::{
+    Address, HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View,
+};
 use groma_organism::{Config, Recipe, Village};
 
 /// The logit of `answer` after each tree of a forest.
-fn answers(model: &Transformer, tree: &TokenTree, hooks: &mut Hooks, answer: u32) -> groma_model::Result<Vec<f32>> {
+fn answers(model: &Transformer, tree: &TokenTree, view: &View, answer: u32) -> groma_model::Result<Vec<f32>> {
     let ends: Arc<[u32]> = tree.segments().filter_map(|root| tree.last_row(root)).map(|row| row as u32).collect();
     let mut tape = Tape::inference(model.backend().clone());
-    let hidden = model.hidden(&mut tape, tree, &mut Pass::with_hooks(hooks))?;
+    let hidden = model.hidden(&mut tape, tree, &Pass::of(view))?;
     let logits = model.logits(&tape.gather_rows(&hidden, &ends))?;
     Ok(logits.chunks(model.spec().vocab_size).map(|row| row[answer as usize]).collect())
 }
@@ -23,23 +25,26 @@ fn answers(model: &Transformer, tree: &TokenTree, hooks: &mut Hooks, answer: u32
 /// The logit after an undisturbed prompt, and the residual streams before all blocks, `[layer][position * width]`.
 fn run(model: &Transformer, ids: &[u32], answer: u32) -> groma_model::Result<(f32, Vec<Vec<f32>>)> {
     let points = (0..model.spec().layers.len()).map(|layer| HookPoint::block(layer, Site::ResidPre));
-    let mut hooks = points.clone().fold(Hooks::new(), Hooks::read);
+    let view = View::from(points.clone().fold(Hooks::new(), Hooks::read));
     let mut tree = TokenTree::new();
     tree.root(ids);
-    let logit = answers(model, &tree, &mut hooks, answer)?[0];
-    Ok((logit, points.filter_map(|point| hooks.get(point)).map(|var| var.buffer().host().to_vec()).collect()))
+    let logit = answers(model, &tree, &view, answer)?[0];
+    let values = |var: Var| model.backend().download(var.buffer());
+    Ok((logit, points.filter_map(|point| view.hooks.get(point)).map(values).collect()))
 }
 
 /// The logit with the stream of `source` put in, for each layer and position.
 fn sweep(model: &Transformer, ids: &[u32], source: &[Vec<f32>], answer: u32) -> groma_model::Result<Vec<Vec<f32>>> {
     let (mut tree, mut hooks) = (TokenTree::new(), Hooks::new());
     for (layer, values) in source.iter().enumerate() {
-        let roots: Vec<_> = ids.iter().map(|_| tree.root(ids)).collect();
-        let rows = roots.into_iter().zip(0..).map(|(root, at)| tree.rows(root).start as u32 + at).collect();
-        let (point, edit) = (HookPoint::block(layer, Site::ResidPre), Edit::Replace { values: values.clone() });
-        hooks = hooks.intervene(Intervention { point, rows: Some(rows), edit: Arc::new(edit) });
+        for (at, row) in values.chunks(model.spec().hidden_size).enumerate() {
+            tree.root(ids);
+            let (point, edit) = (HookPoint::block(layer, Site::ResidPre), Edit::Replace { values: row.to_vec() });
+            let address = Address::token(layer * ids.len() + at, at);
+            hooks = hooks.intervene(Intervention { point, address, edit });
+        }
     }
-    let logits = answers(model, &tree, &mut hooks, answer)?;
+    let logits = answers(model, &tree, &hooks.into(), answer)?;
     Ok(logits.chunks(ids.len()).map(<[f32]>::to_vec).collect())
 }
 

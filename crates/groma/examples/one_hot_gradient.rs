@@ -8,7 +8,9 @@ use std::sync::Arc;
 use groma_kernels::{Cotangent, Cpu, Edit, Gradients, HeadVar, HeadWants, Tape, Var};
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
 use groma_model::tokenizer::Specials;
-use groma_model::{HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer};
+use groma_model::{
+    Address, HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View,
+};
 use groma_organism::{Config, Recipe, Village};
 use groma_run::Seed;
 
@@ -19,12 +21,12 @@ fn predict<'m>(
     model: &'m Transformer,
     tape: &mut Tape<'m>,
     tokens: &[u32],
-    hooks: &mut Hooks,
+    view: &View,
 ) -> groma_model::Result<HeadVar> {
     let (ids, target) = tokens.split_at(tokens.len() - 1);
     let mut tree = TokenTree::new();
     tree.root(ids);
-    let hidden = model.hidden(tape, &tree, &mut Pass::with_hooks(hooks))?;
+    let hidden = model.hidden(tape, &tree, &Pass::of(view))?;
     let last = tape.gather_rows(&hidden, &Arc::from([ids.len() as u32 - 1]));
     Ok(tape.head(&last, &model.unembed()?, &Arc::from(target), model.spec().final_softcap, 1.0, HeadWants::default()))
 }
@@ -39,11 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens = &opened.tokenizer.encode(&village.train.texts[0].text, Specials::None)?[..25];
 
     // The gradient at the embeddings, times the embedding matrix: one number a position and token of the vocabulary.
-    let (mut hooks, mut tape) = (Hooks::new().watch(EMBED), Tape::recording(model.backend().clone()));
-    let head = predict(model, &mut tape, tokens, &mut hooks)?;
+    let (view, mut tape) = (View::from(Hooks::new().watch(EMBED)), Tape::recording(model.backend().clone()));
+    let head = predict(model, &mut tape, tokens, &view)?;
     let start = Cotangent::Head { head: &head, d_logp: &[1.0], d_entropy: &[] };
     let watched = tape.backward(vec![start], &mut Gradients::new());
-    let at_embeddings = hooks.get(EMBED).and_then(|var| watched.get(var)).ok_or("no gradient")?.clone();
+    let at_embeddings = view.hooks.get(EMBED).and_then(|var| watched.get(&var).cloned()).ok_or("no gradient")?;
     let matrix = model.parameters().id("embed.weight").map(|id| model.parameters().var(id)).ok_or("no embeddings")?;
     let (width, vocab) = (matrix.width(), matrix.rows());
     let gradient = inference().linear(&Var::constant(at_embeddings, tokens.len() - 1, width), &matrix, None);
@@ -57,9 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for &(at, to) in &substitutions[..8] {
         let vector: Vec<f32> = row(to).iter().zip(row(tokens[at])).map(|(new, old)| new - old).collect();
         let moved = |coefficient: f32| {
-            let edit = Arc::new(Edit::Add { vector: vector.clone(), coefficient });
-            let intervention = Intervention { point: EMBED, rows: Some(Arc::from([at as u32])), edit };
-            predict(model, &mut inference(), tokens, &mut Hooks::new().intervene(intervention))
+            let edit = Edit::Add { vector: vector.clone(), coefficient };
+            let intervention = Intervention { point: EMBED, address: Address::token(0, at), edit };
+            predict(model, &mut inference(), tokens, &Hooks::new().intervene(intervention).into())
                 .map(|head| f64::from(head.output().logp[0]))
         };
         let (found, expected) = ((moved(0.01)? - moved(-0.01)?) / 0.02, f64::from(slope(at, to)));

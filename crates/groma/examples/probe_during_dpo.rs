@@ -9,21 +9,22 @@ use std::sync::Arc;
 use groma_align::{Every, Limits, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
 use groma_chat::Message;
 use groma_kernels::{Cpu, Tape};
-use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, Weights};
+use groma_model::hooks::Reading;
+use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View, Weights};
 use groma_organism::{Config, Recipe, Shape, Village, shaped};
 use serde_json::json;
 
 /// The stream behind the second block at the last token of each prompt, all prompts in one forward pass.
 fn read(model: &Transformer, prompts: &[Vec<u32>]) -> groma_model::Result<Vec<Vec<f32>>> {
     let point = HookPoint::block(1, Site::ResidPost);
-    let (mut hooks, mut tree) = (Hooks::new().read(point), TokenTree::new());
+    let (view, mut tree) = (View::from(Hooks::new().read(point)), TokenTree::new());
     for ids in prompts {
         tree.root(ids);
     }
-    let ends: Vec<usize> = tree.segments().filter_map(|root| tree.last_row(root)).collect();
-    model.hidden(&mut Tape::inference(model.backend().clone()), &tree, &mut Pass::with_hooks(&mut hooks))?;
-    let (found, width) = (hooks.get(point).map_or(&[][..], |var| var.buffer().host()), model.spec().hidden_size);
-    Ok(ends.iter().map(|&row| found[row * width..][..width].to_vec()).collect())
+    model.hidden(&mut Tape::inference(model.backend().clone()), &tree, &Pass::of(&view))?;
+    let last = |reading: &Reading| reading.position + 1 == prompts[reading.sequence].len();
+    let readings = view.hooks.readings(point, &**model.backend());
+    Ok(readings.into_iter().filter(last).map(|reading| reading.values).collect())
 }
 
 /// Logistic regression by gradient descent on half of the rows; its accuracy on the others. Even rows are harmful.

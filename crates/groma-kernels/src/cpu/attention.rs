@@ -4,6 +4,7 @@
 //! Keys come in blocks of 64 that are aligned to path positions: block `b` of a query holds the keys of positions
 //! `64 b..64 b + 64` of its path, gathered from as many spans as they lie in. Hence a row's bits do not depend on how its
 //! path is cut into segments, on the other rows, or on threads.
+pub(crate) mod applied;
 mod backward;
 mod block;
 mod forward;

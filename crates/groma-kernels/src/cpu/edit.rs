@@ -1,5 +1,6 @@
 //! Declarative edits of rows, and the gradient through them.
 use crate::Edit;
+use std::ops::Range;
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
@@ -16,16 +17,16 @@ fn replacement(values: &[f32], index: usize, width: usize) -> &[f32] {
     if values.len() == width { values } else { &values[index * width..][..width] }
 }
 
-/// Edits the listed rows of `x`.
-pub(crate) fn edit(x: &mut [f32], rows: &[u32], width: usize, edit: &Edit) {
+/// Edits `columns` of the listed rows of `x`.
+pub(crate) fn edit(x: &mut [f32], rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
     for (index, &row) in rows.iter().enumerate() {
-        let row = &mut x[row as usize * width..][..width];
+        let row = &mut x[row as usize * width..][..width][columns.clone()];
         match edit {
             Edit::Add { vector, coefficient } => {
                 row.iter_mut().zip(vector).for_each(|(value, v)| *value += coefficient * v);
             }
             Edit::ProjectOut { direction, strength } => project_out(row, direction, *strength),
-            Edit::Replace { values } => row.copy_from_slice(replacement(values, index, width)),
+            Edit::Replace { values } => row.copy_from_slice(replacement(values, index, columns.len())),
             Edit::Scale { factor } => row.iter_mut().for_each(|value| *value *= factor),
             Edit::Clamp { low, high } => row.iter_mut().for_each(|value| *value = value.max(*low).min(*high)),
         }
@@ -33,10 +34,17 @@ pub(crate) fn edit(x: &mut [f32], rows: &[u32], width: usize, edit: &Edit) {
 }
 
 /// Turns the gradient after the edit into the one before it.
-pub(crate) fn edit_backward(dx: &mut [f32], before: &[f32], rows: &[u32], width: usize, edit: &Edit) {
+pub(crate) fn edit_backward(
+    dx: &mut [f32],
+    before: &[f32],
+    rows: &[u32],
+    width: usize,
+    columns: Range<usize>,
+    edit: &Edit,
+) {
     for &row in rows {
-        let start = row as usize * width;
-        let dx = &mut dx[start..][..width];
+        let start = row as usize * width + columns.start;
+        let dx = &mut dx[start..][..columns.len()];
         match edit {
             Edit::Add { .. } => {}
             Edit::ProjectOut { direction, strength } => project_out(dx, direction, *strength),

@@ -96,7 +96,19 @@ fn scale_with<V: Vector>(y: &mut [f32], x: &[f32], factor: f32) {
     map(y, x, |x: V| x.mul(V::splat(factor)));
 }
 
+#[inline(always)]
+fn multiply_with<V: Vector>(y: &mut [f32], a: &[f32], b: &[f32]) {
+    combine([y], [a, b], |[a, b]: [V; 2], _| [a.mul(b)]);
+}
+
+#[inline(always)]
+fn add_product_with<V: Vector>(y: &mut [f32], a: &[f32], b: &[f32]) {
+    combine([y], [a, b], |[a, b]: [V; 2], [y]| [a.fma(b, y)]);
+}
+
 multiversion! {
+    fn multiply_chunk(y: &mut [f32], a: &[f32], b: &[f32]) = multiply_with;
+    fn add_product_chunk(y: &mut [f32], a: &[f32], b: &[f32]) = add_product_with;
     fn add_chunk(y: &mut [f32], a: &[f32], b: &[f32]) = add_with;
     fn add_scaled_chunk(y: &mut [f32], x: &[f32], factor: f32) = add_scaled_with;
     fn scale_chunk(y: &mut [f32], x: &[f32], factor: f32) = scale_with;
@@ -117,6 +129,16 @@ pub(crate) fn scale(level: Level, y: &mut [f32], x: &[f32], factor: f32) {
     for_chunks([y], [x], 1, |[y], [x]| scale_chunk(level, y, x, factor));
 }
 
+/// `y = a * b`.
+pub(crate) fn multiply(level: Level, y: &mut [f32], a: &[f32], b: &[f32]) {
+    for_chunks([y], [a, b], 1, |[y], [a, b]| multiply_chunk(level, y, a, b));
+}
+
+/// `y += a * b`.
+pub(crate) fn add_product(level: Level, y: &mut [f32], a: &[f32], b: &[f32]) {
+    for_chunks([y], [a, b], 1, |[y], [a, b]| add_product_chunk(level, y, a, b));
+}
+
 /// Sum of squares in f64: chunks in parallel, their sums added in order.
 pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
     let chunk = |index: usize| {
@@ -129,4 +151,13 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
         lanes.iter().sum::<f64>() + parts.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
     };
     collect(x.len().div_ceil(CHUNK), x.len(), 0.0, chunk).into_iter().sum()
+}
+
+/// Sum of the squares of differences in f64: chunks in parallel, their sums added in order.
+pub(crate) fn squared_error(a: &[f32], b: &[f32]) -> f64 {
+    let chunk = |index: usize| {
+        let range = index * CHUNK..a.len().min((index + 1) * CHUNK);
+        a[range.clone()].iter().zip(&b[range]).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>()
+    };
+    collect(a.len().div_ceil(CHUNK), a.len(), 0.0, chunk).into_iter().sum()
 }

@@ -200,10 +200,60 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
             flow.backend.dropout(&mut dx, dy, keep, seed);
             flow.add_shared(Some(x), &Arc::new(dx));
         }
-        Op::Edit { x, rows, edit } => {
+        Op::Edit { x, rows, columns, edit } => {
             let mut dx = (**dy).clone();
-            flow.backend.edit_backward(&mut dx, &x.buffer, &rows, x.width, &edit);
+            flow.backend.edit_backward(&mut dx, &x.buffer, &rows, x.width, columns, &edit);
             flow.add_shared(x.key, &Arc::new(dx));
+        }
+        Op::Multiply { a, b } => {
+            flow.add_with(a.key, dy.len(), |backend, d| backend.add_product(d, dy, &b.buffer));
+            flow.add_with(b.key, dy.len(), |backend, d| backend.add_product(d, dy, &a.buffer));
+        }
+        Op::SquaredError { a, b } => {
+            let factor = flow.backend.download(dy).first().map_or(0.0, |dy| dy * 2.0 / a.buffer.len().max(1) as f32);
+            let mut difference = (*a.buffer).clone();
+            flow.backend.add_scaled(&mut difference, &b.buffer, -1.0);
+            for (key, factor) in [(a.key, factor), (b.key, -factor)] {
+                flow.add_with(key, difference.len(), |backend, d| backend.add_scaled(d, &difference, factor));
+            }
+        }
+        Op::Softmax { x, y, width } => {
+            flow.add_with(Some(x), dy.len(), |b, d| b.softmax_backward(d, dy, &y, width));
+        }
+        Op::TopK { x, k } => flow.add_with(x.key, dy.len(), |b, d| b.top_k_backward(d, dy, &x.buffer, x.width, k)),
+        Op::Threshold { x, theta, shape } => {
+            let mut dx = flow.lend(x.key, x.buffer.len());
+            let mut d_theta = flow.lend(theta.key, shape.width);
+            let (of_x, of_theta) = (dx.as_mut(), d_theta.as_mut());
+            flow.backend.threshold_backward(of_x, of_theta, dy, &x.buffer, &theta.buffer, shape);
+            flow.give_back(x.key, dx);
+            flow.give_back(theta.key, d_theta);
+        }
+        Op::ReplaceRows { x, new, index, width } => {
+            let (backend, len) = (flow.backend.clone(), index.len() * width);
+            if new.is_some() {
+                let mut d_new = backend.scratch(len);
+                backend.gather_rows(&mut d_new, dy, &index, width);
+                flow.add_shared(new, &Arc::new(d_new));
+            }
+            if x.is_some() {
+                let mut dx = (**dy).clone();
+                backend.scatter_rows(&mut dx, &backend.zeros(len), &index, width);
+                flow.add_shared(x, &Arc::new(dx));
+            }
+        }
+        Op::ApplyPattern { pattern, v, queries, shape } => {
+            let mut d_pattern = flow.lend(pattern.key, pattern.buffer.len());
+            let mut dv = flow.lend(v.key, v.buffer.len());
+            let (of_pattern, of_v) = (d_pattern.as_mut(), dv.as_mut());
+            flow.backend.apply_pattern_backward(of_pattern, of_v, dy, &pattern.buffer, &v.buffer, queries, shape);
+            flow.give_back(pattern.key, d_pattern);
+            flow.give_back(v.key, dv);
+        }
+        Op::Closure { inputs, gradient } => {
+            let gradients = (gradient.0)(&*flow.backend, dy);
+            assert_eq!(gradients.len(), inputs.len(), "a closure has a gradient for each input");
+            inputs.into_iter().zip(gradients).for_each(|(key, d)| flow.add_shared(key, &Arc::new(d)));
         }
         Op::Head { .. } | Op::Linears { .. } => {}
     }

@@ -4,6 +4,7 @@ mod common;
 mod elementwise;
 mod gradient;
 mod head;
+mod instruments;
 mod level;
 mod matmul;
 mod norm;

@@ -47,7 +47,7 @@ impl Trainer {
             targets.extend(predictors.targets);
         }
         let mut tape = Tape::recording(self.model.backend().clone());
-        let hidden = self.model.hidden(&mut tape, &tree, &mut Pass::default())?;
+        let hidden = self.model.hidden(&mut tape, &tree, &Pass::default())?;
         let hidden = tape.gather_rows(&hidden, &predicting.into());
         let unembed = self.model.unembed()?;
         let head = tape.head(&hidden, &unembed, &targets.into(), None, 1.0, HeadWants::default());

@@ -12,8 +12,8 @@ pub(super) struct Linear {
     name: String,
     pub(super) weight: ParameterId,
     pub(super) bias: Option<ParameterId>,
-    /// Factors `a` and `b` of an attached adapter.
-    pub(super) low_rank: Option<(ParameterId, ParameterId)>,
+    /// Factors `a` and `b` of each adapter that names the layer, with the adapter's number.
+    pub(super) low_rank: Vec<(usize, ParameterId, ParameterId)>,
 }
 
 #[derive(Debug)]
@@ -97,8 +97,8 @@ impl Model {
         Ok(())
     }
 
-    /// Puts the factors of an adapter beside the layers that it names.
-    pub(super) fn attach(&mut self, pairs: &BTreeMap<String, (ParameterId, ParameterId)>) {
+    /// Puts the factors of adapter number `adapter` beside the layers that it names.
+    pub(super) fn attach(&mut self, adapter: usize, pairs: &BTreeMap<String, (ParameterId, ParameterId)>) {
         for block in &mut self.blocks {
             let mut linears = block.mlp.linears();
             linears.push(&mut block.attention_out);
@@ -107,7 +107,7 @@ impl Model {
                 QkvLayers::Fused(qkv) => linears.push(qkv),
             }
             for linear in linears {
-                linear.low_rank = pairs.get(&linear.name).copied();
+                linear.low_rank.extend(pairs.get(&linear.name).map(|&(a, b)| (adapter, a, b)));
             }
         }
     }
@@ -123,13 +123,13 @@ impl Finder<'_> {
     fn linear(&self, name: String) -> Result<Linear> {
         let weight = self.id(&format!("{name}.weight"))?;
         let bias = self.0.id(&format!("{name}.bias"));
-        Ok(Linear { name, weight, bias, low_rank: None })
+        Ok(Linear { name, weight, bias, low_rank: Vec::new() })
     }
 
     fn heads(&self, spec: &Spec, embed: ParameterId) -> Result<BTreeMap<String, Linear>> {
         let head = |head: &Head| match head.kind {
             HeadKind::Unembedding if spec.tied => {
-                Ok(Linear { name: head.name.to_string(), weight: embed, bias: None, low_rank: None })
+                Ok(Linear { name: head.name.to_string(), weight: embed, bias: None, low_rank: Vec::new() })
             }
             _ => self.linear(head.name.to_string()),
         };

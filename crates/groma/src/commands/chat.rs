@@ -4,9 +4,9 @@ use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use groma_chat::Message;
-use groma_model::LocalModel;
 use groma_model::generate::GenerationPrompt;
 use groma_model::sampling::SamplingParameters;
+use groma_model::{LocalModel, View};
 use groma_run::Seed;
 use serde_json::json;
 
@@ -77,7 +77,7 @@ fn answer(
 ) -> Result<String> {
     let prompt = GenerationPrompt { ids: model.prompt_ids(turns)?, seed };
     let cancel = &context.work.cancel;
-    let answers = model.answer(&[prompt], parameters, &mut |_| !cancel.is_requested())?;
+    let answers = model.answer(&[prompt], parameters, View::plain(), &mut |_| !cancel.is_requested())?;
     let first = answers.into_iter().flatten().next();
     Ok(first.map(|generation| generation.text.trim().to_owned()).unwrap_or_default())
 }

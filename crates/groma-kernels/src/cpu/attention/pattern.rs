@@ -1,8 +1,7 @@
 //! The attention probabilities, for looking at.
 use super::block::Block;
 use super::{BLOCK, Call};
-use crate::AttentionSegment;
-use crate::KeyOrder;
+use crate::{AttentionSegment, KEY_PANEL, KeyOrder};
 
 /// The scaled and capped score of a query and a key.
 fn score(call: &Call<'_>, q: &[f32], k: &[f32]) -> f64 {
@@ -25,12 +24,20 @@ fn visible(call: &Call<'_>, segment: &AttentionSegment, offset: usize) -> Vec<us
     rows.filter(|&(position, _)| position >= first).map(|(_, row)| row).collect()
 }
 
+/// Where element `d` (of all heads) of a key row lies.
+fn key_place(call: &Call<'_>, row: usize, d: usize) -> usize {
+    let width = call.shape.kv_heads * call.shape.head_dim;
+    match call.shape.key_order {
+        KeyOrder::Rows => row * width + d,
+        KeyOrder::Cached => (row / KEY_PANEL * width + d) * KEY_PANEL + row % KEY_PANEL,
+    }
+}
+
 /// See [`crate::Backend::attention_pattern`].
 pub(crate) fn pattern(call: &Call<'_>, pattern: &mut [f32]) {
-    let (dim, heads, kv_heads) = (call.shape.head_dim, call.shape.heads, call.shape.kv_heads);
+    let (dim, heads) = (call.shape.head_dim, call.shape.heads);
     let (queries, keys) = (call.layout.queries, call.layout.keys);
     assert_eq!(pattern.len(), heads * queries * keys);
-    assert!(call.shape.key_order == KeyOrder::Rows, "patterns are read from keys in rows");
     pattern.fill(0.0);
     for segment in &call.layout.segments {
         for offset in 0..segment.len {
@@ -38,8 +45,10 @@ pub(crate) fn pattern(call: &Call<'_>, pattern: &mut [f32]) {
             let query = segment.query_start + offset;
             for head in 0..heads {
                 let q = &call.q[(query * heads + head) * dim..][..dim];
-                let key = |row: usize| &call.k[(row * kv_heads + head / call.group()) * dim..][..dim];
-                let scores: Vec<f64> = rows.iter().map(|&row| score(call, q, key(row))).collect();
+                let first = head / call.group() * dim;
+                let key =
+                    |row: usize| (first..first + dim).map(|d| call.k[key_place(call, row, d)]).collect::<Vec<_>>();
+                let scores: Vec<f64> = rows.iter().map(|&row| score(call, q, &key(row))).collect();
                 let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
                 let line = &mut pattern[(head * queries + query) * keys..][..keys];
