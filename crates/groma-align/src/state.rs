@@ -128,14 +128,17 @@ impl Checkpoints {
         check_identity(path, &state.identity, identity)?;
         let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
         let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
+        let backend = model.backend().clone();
         for id in model.parameters().trainable() {
             let parameter = model.parameters_mut().get_mut(id);
             let name = parameter.name.clone();
             let target = parameter.buffer_mut().ok_or_else(|| held(&name))?;
-            fill(path, &mut weights, &name, target)?;
+            *target = backend.upload(&values(path, &mut weights, &name, target.len())?);
             if let Some(state) = optimizer.moments.get_mut(&id) {
-                fill(path, &mut moments, &format!("m.{name}"), &mut state.m)?;
-                fill(path, &mut moments, &format!("v.{name}"), &mut state.v)?;
+                for (kind, target) in [("m", &mut state.m), ("v", &mut state.v)] {
+                    let read = values(path, &mut moments, &format!("{kind}.{name}"), target.len())?;
+                    *target = backend.upload(&read);
+                }
             }
         }
         Ok(state)
@@ -162,14 +165,14 @@ pub(crate) fn held(name: &str) -> Error {
     Error::Model(groma_model::Error::Weights { problem: format!("{name} is still read by somebody and cannot change") })
 }
 
-fn fill(path: &Path, file: &mut SafetensorsFile, name: &str, target: &mut Buffer) -> Result<(), Error> {
-    let tensor = file.read(name)?;
-    if tensor.values.len() != target.len() {
-        let problem = format!("{name} has {} values instead of {}", tensor.values.len(), target.len());
+/// A tensor's values, of which there must be so many.
+fn values(path: &Path, file: &mut SafetensorsFile, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+    let values = file.read(name)?.values;
+    if values.len() != len {
+        let problem = format!("{name} has {} values instead of {len}", values.len());
         return Err(Error::Checkpoint { path: path.to_owned(), problem });
     }
-    target.host_mut().copy_from_slice(&tensor.values);
-    Ok(())
+    Ok(values)
 }
 
 fn weights(model: &Transformer) -> Vec<(String, &Buffer)> {

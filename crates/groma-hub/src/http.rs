@@ -83,7 +83,7 @@ impl Client {
             .timeout_per_read(patience)
             .user_agent(concat!("groma/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity");
-        if is_loopback(settings.host().rsplit_once(':').map_or(settings.host(), |(host, _)| host)) {
+        if is_loopback(settings.authority().rsplit_once(':').map_or(settings.authority(), |(host, _)| host)) {
             config = config.proxy(None);
         }
         Client { agent: config.build().new_agent(), settings }
@@ -187,10 +187,10 @@ impl Client {
         } else {
             self.parse(&location, wanted)?
         };
-        let (Some(host), Some(scheme)) = (to.host(), to.scheme_str()) else {
+        let (Some(host), Some(scheme)) = (Uri::host(&to), to.scheme_str()) else {
             return Err(self.suspicious(wanted, "it redirects to something that is no address"));
         };
-        let same_host = to.host() == from.host();
+        let same_host = Some(host) == Uri::host(from);
         if scheme != "https" && !(scheme == "http" && from.scheme_str() == Some("http")) {
             return Err(self.suspicious(wanted, "it redirects to an address that is not https"));
         }
@@ -231,16 +231,16 @@ impl Client {
                 let viewer = if has_token { "the given token" } else { "somebody without a token" };
                 Error::NotFound { kind: wanted.kind.name(), id: repository, viewer }
             }
-            _ => Error::Answer { host: self.settings.host().to_owned(), status, id: repository },
+            _ => Error::Answer { host: self.settings.authority().to_owned(), status, id: repository },
         }
     }
 
     pub(crate) fn suspicious(&self, wanted: Wanted<'_>, why: impl Into<String>) -> Error {
-        Error::Suspicious { host: self.settings.host().to_owned(), id: wanted.id.repository(), why: why.into() }
+        Error::Suspicious { host: self.settings.authority().to_owned(), id: wanted.id.repository(), why: why.into() }
     }
 
     pub(crate) fn unreachable(&self, error: &impl std::fmt::Display) -> Error {
-        Error::Unreachable { host: self.settings.host().to_owned(), why: error.to_string(), cached: None }
+        Error::Unreachable { host: self.settings.authority().to_owned(), why: error.to_string(), cached: None }
     }
 }
 

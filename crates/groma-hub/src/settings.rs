@@ -56,8 +56,8 @@ impl Settings {
         })
     }
 
-    /// The hub's host, for messages.
-    pub(crate) fn host(&self) -> &str {
+    /// The hub's host, with its port, for messages.
+    pub(crate) fn authority(&self) -> &str {
         let after_scheme = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
         after_scheme.split('/').next().unwrap_or(after_scheme)
     }
@@ -89,7 +89,7 @@ pub(crate) fn checked_endpoint(value: &str) -> Result<String> {
     match uri.scheme_str() {
         _ if uri.query().is_some() => wrong("it holds a query"),
         Some("https") => Ok(value.to_owned()),
-        Some("http") if is_loopback(authority.host()) => Ok(value.to_owned()),
+        Some("http") if Uri::host(&uri).is_some_and(is_loopback) => Ok(value.to_owned()),
         Some("http") => wrong("plain http is accepted for this machine only; use https"),
         _ => wrong("it must begin with https://"),
     }

@@ -82,15 +82,15 @@ fn peak(criterion: &mut Criterion) {
 /// The gemm crate on row-major operands: strides of (row, column) for A and B.
 fn peer(
     (m, n, k): (usize, usize, usize),
-    c: &mut Buffer,
+    c: &mut [f32],
     add: bool,
-    (a, a_strides): (&Buffer, [usize; 2]),
-    (b, b_strides): (&Buffer, [usize; 2]),
+    (a, a_strides): (&[f32], [usize; 2]),
+    (b, b_strides): (&[f32], [usize; 2]),
 ) {
     let [a_row, a_column] = a_strides.map(|stride| stride as isize);
     let [b_row, b_column] = b_strides.map(|stride| stride as isize);
     let parallelism = gemm::Parallelism::Rayon(rayon::current_num_threads());
-    let (c, a, b) = (c.host_mut().as_mut_ptr(), a.host().as_ptr(), b.host().as_ptr());
+    let (c, a, b) = (c.as_mut_ptr(), a.as_ptr(), b.as_ptr());
     // SAFETY: the callers below pass strides that stay inside the buffers.
     unsafe {
         gemm::gemm(
@@ -124,24 +124,26 @@ fn products(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
         let (x, w, dy) = (values(&cpu, m * k), values(&cpu, n * k), values(&cpu, m * n));
         let (mut y, mut dx, mut dw) = (cpu.zeros(m * n), cpu.zeros(m * k), cpu.zeros(n * k));
+        let [x_values, w_values, dy_values] = [&x, &w, &dy].map(|buffer| cpu.read(buffer));
+        let mut result = vec![0.0; (m * n).max(m * k).max(n * k)];
         let mut frozen = w.clone();
         frozen.freeze();
         group.bench_function("forward", |b| b.iter(|| cpu.linear(&mut y, &x, &w, None, m, k, n)));
         group.bench_function("forward, frozen", |b| b.iter(|| cpu.linear(&mut y, &x, &frozen, None, m, k, n)));
         group.bench_function("forward, gemm crate", |b| {
-            b.iter(|| peer((m, n, k), &mut y, false, (&x, [k, 1]), (&w, [1, k])));
+            b.iter(|| peer((m, n, k), &mut result[..m * n], false, (&x_values, [k, 1]), (&w_values, [1, k])));
         });
         group.bench_function("input gradient", |b| {
             b.iter(|| cpu.linear_backward_input(&mut dx, true, &dy, &w, m, k, n))
         });
         group.bench_function("input gradient, gemm crate", |b| {
-            b.iter(|| peer((m, k, n), &mut dx, true, (&dy, [n, 1]), (&w, [k, 1])));
+            b.iter(|| peer((m, k, n), &mut result[..m * k], true, (&dy_values, [n, 1]), (&w_values, [k, 1])));
         });
         group.bench_function("weight gradient", |b| {
             b.iter(|| cpu.linear_backward_weight(&mut dw, true, &dy, &x, m, k, n))
         });
         group.bench_function("weight gradient, gemm crate", |b| {
-            b.iter(|| peer((n, k, m), &mut dw, true, (&dy, [1, n]), (&x, [k, 1])));
+            b.iter(|| peer((n, k, m), &mut result[..n * k], true, (&dy_values, [1, n]), (&x_values, [k, 1])));
         });
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::AttentionLayout;
 use crate::{Buffer, Precision};
+use std::borrow::Cow;
 
 /// Root-mean-square or mean-and-variance normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +268,7 @@ pub enum Edit {
     },
 }
 
-/// The kernels. One implementation per kind of device; [`crate::Cpu`] is the reference.
+/// The kernels. One implementation per kind of device; [`crate::Naive`] is the one that the others are held against.
 ///
 /// Shapes in the method comments are `[rows, columns]`. Lengths are checked by `debug_assert` in kernels and by the tape
 /// before it calls them.
@@ -282,8 +283,12 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn scratch(&self, len: usize) -> Buffer;
     /// Copies host values to the device, to stay: they take no memory that is far larger than they are.
     fn upload(&self, values: &[f32]) -> Buffer;
+    /// The values on the host: those of a buffer themselves where it lies there, else a copy.
+    fn read<'a>(&self, buffer: &'a Buffer) -> Cow<'a, [f32]>;
     /// Copies a buffer to the host.
-    fn download(&self, buffer: &Buffer) -> Vec<f32>;
+    fn download(&self, buffer: &Buffer) -> Vec<f32> {
+        self.read(buffer).into_owned()
+    }
 
     /// `out[t] = table[ids[t]]`; table `[vocab, width]`, out `[ids.len(), width]`.
     fn embed(&self, out: &mut Buffer, table: &Buffer, ids: &[u32], width: usize);

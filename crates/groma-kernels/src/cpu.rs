@@ -8,13 +8,13 @@ mod attention;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
 mod dropout;
-mod edit;
 mod elementwise;
 mod head;
 mod level;
 mod linear;
 mod math;
 mod matmul;
+mod memory;
 mod norm;
 pub(crate) mod pack;
 mod parallel;
@@ -27,6 +27,7 @@ mod sparse;
 mod team;
 mod tile;
 
+use crate::edit;
 use crate::layout::AttentionLayout;
 use crate::pool::{MemoryUse, Pool, Stay};
 use crate::{
@@ -35,9 +36,11 @@ use crate::{
 };
 use arithmetic::Arithmetic;
 pub use level::Level;
+pub(crate) use memory::Memory;
 pub use parallel::for_each_mut;
 pub use precision::Precision;
 use rows::Columns;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 pub use team::together;
@@ -128,21 +131,23 @@ impl Backend for Cpu {
     }
 
     fn zeros(&self, len: usize) -> Buffer {
-        Buffer::zeros(&self.pool, len)
+        let mut buffer = self.scratch(len);
+        buffer.host_mut().fill(0.0);
+        buffer
     }
 
     fn scratch(&self, len: usize) -> Buffer {
-        Buffer::new(&self.pool, len, Stay::Short)
+        Memory::new(&self.pool, len, Stay::Short).into()
     }
 
     fn upload(&self, values: &[f32]) -> Buffer {
-        let mut buffer = Buffer::new(&self.pool, values.len(), Stay::Long);
+        let mut buffer = Buffer::from(Memory::new(&self.pool, values.len(), Stay::Long));
         buffer.host_mut().copy_from_slice(values);
         buffer
     }
 
-    fn download(&self, buffer: &Buffer) -> Vec<f32> {
-        buffer.host().to_vec()
+    fn read<'a>(&self, buffer: &'a Buffer) -> Cow<'a, [f32]> {
+        buffer.host().into()
     }
 
     fn embed(&self, out: &mut Buffer, table: &Buffer, ids: &[u32], width: usize) {
@@ -438,7 +443,7 @@ impl Backend for Cpu {
     }
 
     fn edit(&self, x: &mut Buffer, rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
-        edit::edit(x.host_mut(), rows, width, columns, edit);
+        edit::apply(x.host_mut(), rows, width, columns, edit);
     }
 
     fn edit_backward(
@@ -450,7 +455,7 @@ impl Backend for Cpu {
         columns: Range<usize>,
         edit: &Edit,
     ) {
-        edit::edit_backward(dx.host_mut(), before.host(), rows, width, columns, edit);
+        edit::backward(dx.host_mut(), before.host(), rows, width, columns, edit);
     }
 
     fn head(

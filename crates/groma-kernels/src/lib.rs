@@ -4,8 +4,11 @@
 mod backend;
 mod buffer;
 mod cpu;
+mod edit;
 mod error;
 mod layout;
+mod mask;
+mod naive;
 mod pool;
 mod tape;
 pub use backend::*;
@@ -13,6 +16,7 @@ pub use buffer::Buffer;
 pub use cpu::{Cpu, Level, Precision, for_each_mut, together};
 pub use error::Error;
 pub use layout::{AttentionLayout, AttentionSegment, KeySpan};
+pub use naive::Naive;
 pub use pool::MemoryUse;
 pub use tape::{
     Columns, Cotangent, Gradients, HeadVar, NormParameters, ParameterId, RotaryTable, Tape, Var, WatchedGradients,

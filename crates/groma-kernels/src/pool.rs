@@ -274,6 +274,13 @@ impl Lease {
     pub(crate) fn staying(pool: &Arc<Pool>, len: usize, stay: Stay) -> Self {
         Self { block: pool.take(len, stay), len, pool: Arc::clone(pool) }
     }
+
+    /// The same values in another block, to stay.
+    pub(crate) fn copied(&self) -> Self {
+        let mut copy = Self::staying(&self.pool, self.len, Stay::Long);
+        copy.copy_from_slice(self);
+        copy
+    }
 }
 
 impl Deref for Lease {

@@ -204,7 +204,7 @@ impl<'a> Batch<'a> {
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let (logits, work) = (logits.buffer().host(), 8 * vocab * chosen.len());
+        let (logits, work) = (self.transformer.backend().read(logits.buffer()), 8 * vocab * chosen.len());
         for_each_mut(&mut chosen, work, |row, sample| {
             let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
             sample.choose(&prompts[sample.prompt].ids, distribution, context, limit);

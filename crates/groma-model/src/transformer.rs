@@ -416,7 +416,7 @@ impl Transformer {
         let mut tape = Tape::inference(self.backend.clone());
         let logits = tape.linear(hidden, &self.unembed()?, None);
         let Some(cap) = self.spec.final_softcap else { return Ok(logits) };
-        let capped: Vec<f32> = logits.buffer().host().iter().map(|x| cap * (x / cap).tanh()).collect();
+        let capped: Vec<f32> = self.backend.read(logits.buffer()).iter().map(|x| cap * (x / cap).tanh()).collect();
         Ok(Var::constant(self.backend.upload(&capped), logits.rows(), logits.width()))
     }
 

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use groma_kernels::{Cpu, Tape};
+use groma_kernels::{Backend, Cpu, Naive, Tape};
 use groma_model::{AdapterFile, Checkpoint, Head, HeadKind, Pass, TokenTree, Transformer};
 use safetensors::SafeTensors;
 
@@ -54,9 +54,13 @@ fn expected(directory: &Path) -> Expected {
 }
 
 fn load(directory: &Path, tokens: usize) -> Transformer {
+    load_on(directory, tokens, Arc::new(Cpu::new()))
+}
+
+fn load_on(directory: &Path, tokens: usize, backend: Arc<dyn Backend>) -> Transformer {
     let checkpoint = Checkpoint::open(directory).unwrap();
     let weights = checkpoint.weights().unwrap();
-    Transformer::new(checkpoint.spec().for_length(tokens), &weights, Arc::new(Cpu::new())).unwrap()
+    Transformer::new(checkpoint.spec().for_length(tokens), &weights, backend).unwrap()
 }
 
 /// What all heads say, one after the other: of all rows, or of the last.
@@ -103,6 +107,17 @@ fn every_family_gives_the_logits_of_transformers() {
         (name(directory), difference(&outputs(&model, &expected.ids), &expected.values))
     });
     assert_eq!(failures(differences.collect()), BTreeMap::new());
+}
+
+#[test]
+fn every_family_gives_the_same_outputs_on_the_naive_backend() {
+    for directory in fixtures("families") {
+        let ids = expected(&directory).ids;
+        let [naive, cpu] = [Arc::new(Naive) as Arc<dyn Backend>, Arc::new(Cpu::new())]
+            .map(|backend| outputs(&load_on(&directory, ids.len(), backend), &ids));
+        let largest = cpu.iter().fold(1.0f32, |largest, x| largest.max(x.abs()));
+        assert!(difference(&naive, &cpu) < 1e-5 * largest, "{}: {}", name(&directory), difference(&naive, &cpu));
+    }
 }
 
 #[test]

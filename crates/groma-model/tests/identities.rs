@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use groma_kernels::{Cotangent, Cpu, Gradients, HeadWants, Tape};
+use groma_kernels::{Backend, Cotangent, Cpu, Gradients, HeadWants, Naive, Tape, Var};
 use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
@@ -15,7 +15,11 @@ use groma_model::{
 use groma_run::Seed;
 
 mod support;
-use support::{model, random, spec, tokens, weights};
+use support::{model, model_on, random, spec, tokens, weights};
+
+fn floats(model: &Transformer, x: &Var) -> Vec<f32> {
+    model.backend().download(x.buffer())
+}
 
 /// Sum of the log-probabilities of every token behind the first on each path, its gradients, and the hidden states.
 fn run(model: &Transformer, trees: &[TokenTree], targets: &[Vec<groma_model::SegmentId>]) -> (f64, Gradients) {
@@ -62,8 +66,9 @@ fn a_tree_equals_separate_sequences_forward_and_backward() {
         assert!((shared - plain).abs() < 1e-5 * plain.abs(), "kind {kind}: {shared} and {plain}");
         for (id, gradient) in plain_gradients.iter() {
             let other = shared_gradients.get(id).unwrap();
-            let size = gradient.host().iter().fold(1e-3f32, |a, x| a.max(x.abs()));
-            for (x, y) in gradient.host().iter().zip(other.host()) {
+            let (gradient, other) = (model.backend().read(gradient), model.backend().read(other));
+            let size = gradient.iter().fold(1e-3f32, |a, x| a.max(x.abs()));
+            for (x, y) in gradient.iter().zip(&*other) {
                 assert!((x - y).abs() < 1e-5 * size, "kind {kind}, {}: {x} and {y}", model.parameters().get(id).name);
             }
         }
@@ -86,10 +91,13 @@ fn gradients_equal_central_differences() {
             let norm = gradient.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let step = 2e-3 / norm.max(1e-3);
             let mut shifted = |sign: f64| {
+                let backend = model.backend().clone();
                 let buffer = model.parameters_mut().get_mut(id).buffer_mut().unwrap();
-                for (w, g) in buffer.host_mut().iter_mut().zip(&gradient) {
+                let mut moved = backend.download(buffer);
+                for (w, g) in moved.iter_mut().zip(&gradient) {
                     *w += (sign * step * f64::from(*g)) as f32;
                 }
+                *buffer = backend.upload(&moved);
                 run(&model, &trees, &targets).0
             };
             let up = shifted(1.0);
@@ -102,6 +110,44 @@ fn gradients_equal_central_differences() {
                 (numeric - exact).abs() < 2e-2 * exact + 2e-3 * norm,
                 "kind {kind}, {name} ({len} values): {numeric} and {exact}"
             );
+        }
+    }
+}
+
+/// Gradients, scores and samples of the CPU are those of the naive backend.
+#[test]
+fn backends_agree() {
+    let close = |x: f32, y: f32| (x - y).abs() < 1e-5 * y.abs().max(1.0);
+    for kind in 0..4 {
+        let [naive, cpu] = [Arc::new(Naive) as Arc<dyn Backend>, Arc::new(Cpu::new())].map(|b| model_on(kind, b));
+        let mut tree = TokenTree::new();
+        let root = tree.root(&tokens(4, 9));
+        let segments = vec![tree.child(root, &tokens(5, 7)), tree.child(root, &tokens(6, 5))];
+        let (trees, targets) = (vec![tree], vec![segments]);
+        let [(total, gradients), (expected, others)] = [&cpu, &naive].map(|model| run(model, &trees, &targets));
+        assert!((total - expected).abs() < 1e-5 * expected.abs(), "kind {kind}: {total} and {expected}");
+        for (id, gradient) in gradients.iter() {
+            let (found, expected) = (cpu.backend().read(gradient), naive.backend().read(others.get(id).unwrap()));
+            let size = expected.iter().fold(1.0f32, |size, x| size.max(x.abs()));
+            let largest = found.iter().zip(&*expected).fold(0.0f32, |largest, (x, y)| largest.max((x - y).abs()));
+            assert!(largest < 1e-5 * size, "kind {kind}, {}: {largest}", cpu.parameters().get(id).name);
+        }
+
+        let request = |i: u64| ScoreRequest { context: tokens(i % 3, 12), continuation: tokens(50 + i, 6) };
+        let requests: Vec<_> = (0..9).map(request).collect();
+        let options = ScoreOptions { budget_tokens: 20, ..ScoreOptions::default() };
+        let scored = |model| score(model, &requests, &options, &mut |_| true).unwrap();
+        for (found, expected) in scored(&cpu).iter().zip(scored(&naive)) {
+            assert!(found.logps.iter().zip(&expected.logps).all(|(&x, &y)| close(x, y)), "kind {kind}");
+        }
+
+        let parameters = SamplingParameters { max_new_tokens: 40, samples: 2, ..SamplingParameters::default() };
+        let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };
+        let prompts: Vec<_> = (0..3).map(|i| GenerationPrompt { ids: tokens(i, 5), seed: Seed::new(i) }).collect();
+        let sampled = |model| generate(model, &prompts, &context, &mut |_| true).unwrap().concat();
+        for (found, expected) in sampled(&cpu).iter().zip(sampled(&naive)) {
+            assert_eq!(found.ids, expected.ids, "kind {kind}");
+            assert!(found.logps.iter().zip(&expected.logps).all(|(&x, &y)| close(x, y)), "kind {kind}");
         }
     }
 }
@@ -183,7 +229,7 @@ fn rows_that_nobody_asks_for_change_no_bit_of_the_others() {
         let all = model.hidden(&mut tape, &tree, &Pass::default()).unwrap();
         let expected = tape.gather_rows(&all, &rows);
         let found = model.hidden_at(&mut tape, &tree, &rows, &Pass::default()).unwrap();
-        assert_eq!(found.buffer().host(), expected.buffer().host(), "kind {kind}");
+        assert_eq!(floats(&model, &found), floats(&model, &expected), "kind {kind}");
     }
 }
 
@@ -247,15 +293,15 @@ fn own_patches_are_no_ops_and_foreign_ones_are_not() {
         let reading: View = points.iter().fold(Hooks::new(), |hooks, &point| hooks.read(point)).into();
         let mut tape = Tape::inference(model.backend().clone());
         let plain = model.hidden(&mut tape, &tree, &Pass::of(&reading)).unwrap();
-        let plain = plain.buffer().host().to_vec();
+        let plain = floats(&model, &plain);
         for &point in &points {
-            let own = reading.hooks.get(point).unwrap().buffer().host().to_vec();
+            let own = floats(&model, &reading.hooks.get(point).unwrap());
             let patched = |values: Vec<f32>| {
                 let edit = groma_kernels::Edit::Replace { values };
                 let hooks = Hooks::new().intervene(Intervention { point, address: Address::default(), edit });
                 let mut tape = Tape::inference(model.backend().clone());
                 let hidden = model.hidden(&mut tape, &tree, &Pass::of(&hooks.into())).unwrap();
-                hidden.buffer().host().to_vec()
+                floats(&model, &hidden)
             };
             assert_eq!(patched(own.clone()), plain, "kind {kind}, {point}");
             assert_ne!(patched(own.iter().map(|x| x + 0.5).collect()), plain, "kind {kind}, {point}");
@@ -276,7 +322,7 @@ fn patterns_are_distributions_over_the_path() {
     model.hidden(&mut tape, &tree, &Pass::of(&view)).unwrap();
     let pattern = view.hooks.get(point).unwrap();
     assert_eq!((pattern.rows(), pattern.width()), (4 * 9, 9));
-    for (row, values) in pattern.buffer().host().chunks(9).enumerate() {
+    for (row, values) in floats(&model, &pattern).chunks(9).enumerate() {
         assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         // Row 7 is the first of the second child: it does not see the first child's rows 4..7.
         if row % 9 == 7 {
@@ -295,7 +341,7 @@ fn a_merged_adapter_is_the_attached_adapter() {
         tree.root(&tokens(40, 9));
         let hidden = |model: &Transformer, adapter: bool| {
             let mut tape = Tape::inference(model.backend().clone());
-            model.hidden(&mut tape, &tree, &Pass::of(View::with_adapter(adapter))).unwrap().buffer().host().to_vec()
+            floats(model, &model.hidden(&mut tape, &tree, &Pass::of(View::with_adapter(adapter))).unwrap())
         };
         let base = hidden(&model, true);
         for (name, pair) in &mut pairs {

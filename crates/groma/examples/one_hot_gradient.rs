@@ -49,13 +49,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let matrix = model.parameters().id("embed.weight").map(|id| model.parameters().var(id)).ok_or("no embeddings")?;
     let (width, vocab) = (matrix.width(), matrix.rows());
     let gradient = inference().linear(&Var::constant(at_embeddings, tokens.len() - 1, width), &matrix, None);
-    let partial = |at: usize, id: u32| gradient.buffer().host()[at * vocab + id as usize];
+    let gradient = model.backend().read(gradient.buffer());
+    let partial = |at: usize, id: u32| gradient[at * vocab + id as usize];
     let slope = |at: usize, to: u32| partial(at, to) - partial(at, tokens[at]);
 
     // 64 substitutions, and the first eight as directions: the one-hot row leaves its token a little towards the other.
     let draw = |part: u64, i: u64, below: usize| (Seed::new(part).index(i).bits() % below as u64) as u32;
     let substitutions: Vec<_> = (0..64).map(|i| (8 + draw(1, i, 16) as usize, draw(2, i, vocab))).collect();
-    let row = |id: u32| &matrix.buffer().host()[id as usize * width..][..width];
+    let rows = model.backend().read(matrix.buffer());
+    let row = |id: u32| &rows[id as usize * width..][..width];
     for &(at, to) in &substitutions[..8] {
         let vector: Vec<f32> = row(to).iter().zip(row(tokens[at])).map(|(new, old)| new - old).collect();
         let moved = |coefficient: f32| {

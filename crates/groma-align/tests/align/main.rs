@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 mod adapters;
+mod backends;
 mod losses;
 mod memory;
 

@@ -2,7 +2,7 @@
 
 use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, Prepared, Rows, Settings, prepare};
 use groma_data::{Completion, Content, LanguageModelling, Location, Message, Preference};
-use groma_kernels::Cpu;
+use groma_kernels::{Backend, Cpu};
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
 use groma_model::{Head, Spec, Tensor, Transformer, Weights, parameters};
 use groma_run::{Digest, Hasher, Seed};
@@ -56,8 +56,12 @@ pub(crate) fn spec() -> Spec {
 
 /// A model with random weights.
 pub(crate) fn model(seed: u64) -> Transformer {
+    model_on(seed, Arc::new(Cpu::new()))
+}
+
+pub(crate) fn model_on(seed: u64, backend: Arc<dyn Backend>) -> Transformer {
     let spec = spec();
-    Transformer::new(spec.clone(), &weights(&spec, seed), Arc::new(Cpu::new())).unwrap()
+    Transformer::new(spec.clone(), &weights(&spec, seed), backend).unwrap()
 }
 
 pub(crate) fn weights(spec: &Spec, seed: u64) -> Weights {
@@ -77,7 +81,7 @@ pub(crate) fn fingerprint(model: &Transformer) -> Digest {
     let mut hasher = Hasher::default();
     for (_, parameter) in model.parameters().iter() {
         hasher.part(parameter.name.as_bytes());
-        parameter.buffer().host().iter().for_each(|value| hasher.update(&value.to_bits().to_le_bytes()));
+        model.backend().read(parameter.buffer()).iter().for_each(|value| hasher.update(&value.to_bits().to_le_bytes()));
     }
     hasher.finish()
 }

@@ -15,10 +15,11 @@ pub(crate) fn run(settings: &Settings, prepared: &Prepared, model: Transformer) 
 }
 
 fn largest_difference(a: &Transformer, b: &Transformer) -> f32 {
-    let pairs = a.parameters().iter().zip(b.parameters().iter());
-    let differences =
-        pairs.flat_map(|((_, x), (_, y))| x.buffer().host().iter().zip(y.buffer().host()).map(|(x, y)| (x - y).abs()));
-    differences.fold(0.0, f32::max)
+    let values = |model: &Transformer| -> Vec<f32> {
+        let buffers = model.parameters().iter().map(|(_, parameter)| parameter.buffer());
+        buffers.flat_map(|buffer| model.backend().download(buffer)).collect()
+    };
+    values(a).iter().zip(values(b)).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
 }
 
 #[test]

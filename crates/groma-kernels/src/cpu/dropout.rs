@@ -1,28 +1,17 @@
-//! Dropout with a mask that is computed, not stored: a hash of the seed and the element's index.
+//! Dropout.
 use super::parallel::for_rows;
+use crate::mask::Mask;
 
 /// Elements of a task.
 const WIDTH: usize = 1024;
 
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014) over a Weyl sequence: a counter-based generator.
-fn hash(seed: u64, index: u64) -> u64 {
-    let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// `y = x / keep` where the element's hash says keep, else 0.
+/// `y = x / keep` where the mask keeps the element, else 0.
 pub(crate) fn dropout(y: &mut [f32], x: &[f32], keep: f32, seed: u64) {
-    // Two seeds that differ by a little must not give shifted copies of one sequence, so the seed is hashed as well.
-    let key = hash(seed, 0);
-    let bound = (f64::from(keep.clamp(0.0, 1.0)) * (1u64 << 32) as f64) as u64;
-    let factor = 1.0 / keep;
+    let (mask, factor) = (Mask::new(keep, seed), 1.0 / keep);
     for_rows(y, WIDTH, 4, |first, chunk| {
         let start = first * WIDTH;
         for (offset, (y, x)) in chunk.iter_mut().zip(&x[start..]).enumerate() {
-            let kept = hash(key, (start + offset) as u64) >> 32 < bound;
-            *y = if kept { x * factor } else { 0.0 };
+            *y = if mask.keeps(start + offset) { x * factor } else { 0.0 };
         }
     });
 }

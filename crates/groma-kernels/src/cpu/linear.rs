@@ -9,13 +9,13 @@ use std::sync::OnceLock;
 /// The packed copy of a frozen weight `[outputs, inputs]` for `x wᵀ`, made if there is none yet; `None` where the weight is
 /// not frozen.
 pub(crate) fn forward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
-    let copy = w.frozen().map(|frozen| &frozen.forward);
+    let copy = w.memory().frozen().map(|frozen| &frozen.forward);
     packed(cpu, copy, Operand::rows(w.host(), inputs), outputs, inputs)
 }
 
 /// The same for `dy w`.
 pub(crate) fn backward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
-    let copy = w.frozen().map(|frozen| &frozen.backward);
+    let copy = w.memory().frozen().map(|frozen| &frozen.backward);
     packed(cpu, copy, Operand::columns(w.host(), inputs), inputs, outputs)
 }
 

@@ -1,7 +1,7 @@
 //! Tree attention: against f64 on random forests, gradients against central differences, and bits that do not depend on
 //! how a path is cut, on the batch, or on threads.
 use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
-use groma_kernels::{AttentionLayout, AttentionSegment, AttentionShape, Backend, Cpu, KEY_PANEL, KeyOrder, KeySpan};
+use groma_kernels::{AttentionLayout, AttentionSegment, AttentionShape, Backend, KEY_PANEL, KeyOrder, KeySpan};
 use proptest::prelude::*;
 
 /// What tests ask of attention where they ask nothing else.
@@ -95,32 +95,33 @@ impl Problem {
         Self { q: grow(values(queries, 1)), k: grow(values(keys, 2)), v: values(keys, 3), layout, shape }
     }
 
-    fn forward(&self, cpu: &Cpu) -> (Vec<f32>, Vec<f32>) {
-        let (mut out, mut lse) = (cpu.scratch(self.q.len()), cpu.scratch(self.layout.queries * self.shape.heads));
-        let (q, k, v) = (cpu.upload(&self.q), cpu.upload(&self.k), cpu.upload(&self.v));
-        cpu.attention(&mut out, &mut lse, &q, &k, &v, &self.layout, self.shape);
-        (cpu.download(&out), cpu.download(&lse))
+    fn forward(&self, backend: &dyn Backend) -> (Vec<f32>, Vec<f32>) {
+        let (mut out, mut lse) =
+            (backend.scratch(self.q.len()), backend.scratch(self.layout.queries * self.shape.heads));
+        let (q, k, v) = (backend.upload(&self.q), backend.upload(&self.k), backend.upload(&self.v));
+        backend.attention(&mut out, &mut lse, &q, &k, &v, &self.layout, self.shape);
+        (backend.download(&out), backend.download(&lse))
     }
 
     /// Gradients of q, k, v, each added to values that were there before.
-    fn backward(&self, cpu: &Cpu, d_out: &[f32], before: f32) -> [Vec<f32>; 3] {
-        let (out, lse) = self.forward(cpu);
-        let (out, lse, d_out) = (cpu.upload(&out), cpu.upload(&lse), cpu.upload(d_out));
-        let (q, k, v) = (cpu.upload(&self.q), cpu.upload(&self.k), cpu.upload(&self.v));
-        let start = |len: usize| cpu.upload(&vec![before; len]);
+    fn backward(&self, backend: &dyn Backend, d_out: &[f32], before: f32) -> [Vec<f32>; 3] {
+        let (out, lse) = self.forward(backend);
+        let (out, lse, d_out) = (backend.upload(&out), backend.upload(&lse), backend.upload(d_out));
+        let (q, k, v) = (backend.upload(&self.q), backend.upload(&self.k), backend.upload(&self.v));
+        let start = |len: usize| backend.upload(&vec![before; len]);
         let (mut dq, mut dk, mut dv) = (start(self.q.len()), start(self.k.len()), start(self.v.len()));
         let (layout, shape) = (&self.layout, self.shape);
-        cpu.attention_backward(&mut dq, &mut dk, &mut dv, &d_out, &out, &lse, &q, &k, &v, layout, shape);
-        [cpu.download(&dq), cpu.download(&dk), cpu.download(&dv)]
+        backend.attention_backward(&mut dq, &mut dk, &mut dv, &d_out, &out, &lse, &q, &k, &v, layout, shape);
+        [backend.download(&dq), backend.download(&dk), backend.download(&dv)]
     }
 
     fn check_forward(&self) {
         let (q, k, v) = (doubles(&self.q), doubles(&self.k), doubles(&self.v));
         let (want, want_lse) = reference(&q, &k, &v, &self.layout, self.shape);
-        for cpu in backends() {
-            let (out, lse) = self.forward(&cpu);
-            assert_close(&out, &want, 1e-5, &format!("out, {}", cpu.name()));
-            assert_close(&lse, &want_lse, 1e-5, &format!("lse, {}", cpu.name()));
+        for backend in backends() {
+            let (out, lse) = self.forward(backend);
+            assert_close(&out, &want, 1e-5, &format!("out, {}", backend.name()));
+            assert_close(&lse, &want_lse, 1e-5, &format!("lse, {}", backend.name()));
         }
     }
 
@@ -132,7 +133,8 @@ impl Problem {
             let (out, _) = reference(&inputs[0], &inputs[1], &inputs[2], &self.layout, self.shape);
             out.iter().zip(&d_out).map(|(o, &d)| o * f64::from(d)).sum::<f64>()
         };
-        let results: Vec<_> = backends().iter().map(|cpu| (cpu.name(), self.backward(cpu, &d_out, 0.25))).collect();
+        let results: Vec<_> =
+            backends().map(|backend| (backend.name(), self.backward(backend, &d_out, 0.25))).collect();
         for input in 0..3 {
             let len = inputs[input].len();
             for element in (0..len).step_by(len.div_ceil(most).max(1)) {
@@ -217,17 +219,17 @@ fn cut_path(cuts: &[usize]) -> AttentionLayout {
 fn bits_do_not_depend_on_cuts_or_threads() {
     for (window, softcap) in [(None, None), (Some(77), Some(5.0))] {
         let shape = AttentionShape { head_dim: 40, softcap, window, ..SHAPE };
-        for cpu in backends() {
-            let whole = Problem::new(cut_path(&[]), shape).forward(&cpu);
+        for backend in backends() {
+            let whole = Problem::new(cut_path(&[]), shape).forward(backend);
             for cuts in [vec![1], vec![64], vec![63, 65, 129], vec![10, 20, 30, 199], (1..200).collect()] {
-                let got = Problem::new(cut_path(&cuts), shape).forward(&cpu);
-                assert_same(&got.0, &whole.0, &format!("{} cut at {cuts:?}", cpu.name()));
+                let got = Problem::new(cut_path(&cuts), shape).forward(backend);
+                assert_same(&got.0, &whole.0, &format!("{} cut at {cuts:?}", backend.name()));
                 assert_same(&got.1, &whole.1, "log-sum-exp");
             }
             for threads in 1..=3 {
                 let problem = Problem::new(cut_path(&[50, 51]), shape);
-                let got = on_threads(threads, || problem.forward(&cpu));
-                assert_same(&got.0, &whole.0, &format!("{} on {threads} threads", cpu.name()));
+                let got = on_threads(threads, || problem.forward(backend));
+                assert_same(&got.0, &whole.0, &format!("{} on {threads} threads", backend.name()));
             }
         }
     }
@@ -240,22 +242,21 @@ fn bits_do_not_depend_on_the_order_of_keys() {
         let shape = AttentionShape { heads: 6, head_dim, softcap, window, ..SHAPE };
         for trees in [vec![vec![(150, 0), (7, 0), (1, 0), (4, 0), (9, 3)], vec![(20, 0)]], vec![vec![(1, 0)]]] {
             for cached in [0, 1, 31, 64, 70] {
-                let mut problem = Problem::new(layout(&trees, cached), shape);
-                let want: Vec<_> = backends().iter().map(|cpu| problem.forward(cpu)).collect();
-                let (rows, width) = (problem.layout.keys, 2 * head_dim);
-                let padded = rows.next_multiple_of(KEY_PANEL) + KEY_PANEL;
-                let index: Vec<u32> = (0..rows as u32).collect();
-                let cpu = Cpu::new();
-                let blank = cpu.upload(&vec![f32::NAN; padded * width]);
-                let (mut keys, mut values) = (blank.clone(), blank);
-                let (k, v) = (cpu.upload(&problem.k), cpu.upload(&problem.v));
-                cpu.cache_rows(&mut keys, &mut values, &k, &v, &index, 2);
-                (problem.k, problem.v) = (cpu.download(&keys), cpu.download(&values));
-                problem.layout.keys = padded;
-                problem.shape.key_order = KeyOrder::Cached;
-                for (cpu, want) in backends().iter().zip(want) {
-                    let got = problem.forward(cpu);
-                    let what = format!("{}, {cached} cached, heads of {head_dim}", cpu.name());
+                for backend in backends() {
+                    let mut problem = Problem::new(layout(&trees, cached), shape);
+                    let want = problem.forward(backend);
+                    let (rows, width) = (problem.layout.keys, 2 * head_dim);
+                    let padded = rows.next_multiple_of(KEY_PANEL) + KEY_PANEL;
+                    let index: Vec<u32> = (0..rows as u32).collect();
+                    let blank = backend.upload(&vec![f32::NAN; padded * width]);
+                    let (mut keys, mut values) = (blank.clone(), blank);
+                    let (k, v) = (backend.upload(&problem.k), backend.upload(&problem.v));
+                    backend.cache_rows(&mut keys, &mut values, &k, &v, &index, 2);
+                    (problem.k, problem.v) = (backend.download(&keys), backend.download(&values));
+                    problem.layout.keys = padded;
+                    problem.shape.key_order = KeyOrder::Cached;
+                    let got = problem.forward(backend);
+                    let what = format!("{}, {cached} cached, heads of {head_dim}", backend.name());
                     assert_same(&got.0, &want.0, &what);
                     assert_same(&got.1, &want.1, &what);
                 }
@@ -272,10 +273,10 @@ fn bits_do_not_depend_on_siblings() {
     // Rows 157.. of the forest are rows 150.. of the path that stands alone.
     let pick = |values: &[f32], width: usize| [&values[..150 * width], &values[157 * width..187 * width]].concat();
     (alone.q, alone.k, alone.v) = (pick(&many.q, 128), pick(&many.k, 64), pick(&many.v, 64));
-    for cpu in backends() {
-        let (together, single) = (many.forward(&cpu), alone.forward(&cpu));
-        assert_same(&pick(&together.0, 128), &single.0, &cpu.name());
-        assert_same(&pick(&together.1, 4), &single.1, &cpu.name());
+    for backend in backends() {
+        let (together, single) = (many.forward(backend), alone.forward(backend));
+        assert_same(&pick(&together.0, 128), &single.0, &backend.name());
+        assert_same(&pick(&together.1, 4), &single.1, &backend.name());
     }
 }
 
@@ -284,10 +285,10 @@ fn gradients_do_not_depend_on_threads() {
     let shape = SHAPE;
     let problem = Problem::new(layout(&[vec![(150, 0), (7, 0), (30, 0), (4, 1)], vec![(90, 0)]], 0), shape);
     let d_out = values(problem.q.len(), 4);
-    for cpu in backends() {
-        let one = on_threads(1, || problem.backward(&cpu, &d_out, 0.0));
+    for backend in backends() {
+        let one = on_threads(1, || problem.backward(backend, &d_out, 0.0));
         for threads in 2..=3 {
-            let got = on_threads(threads, || problem.backward(&cpu, &d_out, 0.0));
+            let got = on_threads(threads, || problem.backward(backend, &d_out, 0.0));
             (0..3).for_each(|i| assert_same(&got[i], &one[i], "gradients"));
         }
     }
@@ -298,20 +299,26 @@ fn the_pattern_is_that_of_the_outputs() {
     let shape =
         AttentionShape { heads: 2, kv_heads: 1, head_dim: 8, scale: 0.4, softcap: Some(3.0), window: Some(9), ..SHAPE };
     let problem = Problem::new(layout(&[vec![(12, 0), (5, 0)]], 2), shape);
-    for cpu in backends() {
+    for backend in backends() {
         let (queries, keys) = (problem.layout.queries, problem.layout.keys);
-        let mut pattern = cpu.scratch(2 * queries * keys);
-        cpu.attention_pattern(&mut pattern, &cpu.upload(&problem.q), &cpu.upload(&problem.k), &problem.layout, shape);
+        let mut pattern = backend.scratch(2 * queries * keys);
+        backend.attention_pattern(
+            &mut pattern,
+            &backend.upload(&problem.q),
+            &backend.upload(&problem.k),
+            &problem.layout,
+            shape,
+        );
         let mut out = vec![0.0; problem.q.len()];
         for head in 0..2 {
             for query in 0..queries {
-                let line = &pattern.host()[(head * queries + query) * keys..][..keys];
+                let line = &backend.read(&pattern)[(head * queries + query) * keys..][..keys];
                 for d in 0..8 {
                     out[(query * 2 + head) * 8 + d] =
                         (0..keys).map(|key| f64::from(line[key]) * f64::from(problem.v[key * 8 + d])).sum();
                 }
             }
         }
-        assert_close(&problem.forward(&cpu).0, &out, 1e-5, "pattern times values");
+        assert_close(&problem.forward(backend).0, &out, 1e-5, "pattern times values");
     }
 }

@@ -1,6 +1,7 @@
 //! Helpers of the kernel tests.
 
-use groma_kernels::{Backend, Cpu, Level, Precision};
+use groma_kernels::{Backend, Cpu, Level, Naive, Precision};
+use std::sync::LazyLock;
 
 /// Values in [-1, 1), the same for the same seed (SplitMix64).
 pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -14,20 +15,31 @@ pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-/// A backend for each level that this machine has.
-pub(crate) fn backends() -> Vec<Cpu> {
-    Level::ALL.into_iter().filter_map(|level| Cpu::with_level(level).ok()).collect()
+static CPUS: LazyLock<Vec<Cpu>> =
+    LazyLock::new(|| Level::ALL.into_iter().filter_map(|level| Cpu::with_level(level).ok()).collect());
+
+static BF16_CPUS: LazyLock<Vec<Cpu>> = LazyLock::new(|| {
+    let cpus = CPUS.iter().map(|cpu| cpu.clone().with_precision(Precision::Bf16));
+    cpus.filter(|cpu| cpu.precision() == Precision::Bf16).collect()
+});
+
+/// A CPU for each level that this machine has.
+pub(crate) fn cpus() -> impl Iterator<Item = &'static Cpu> {
+    CPUS.iter()
 }
 
-/// A backend for each way of computing products that this machine has: all levels in f32, and those with bf16 in that too.
+/// All backends: the naive one, and the CPU on each level that this machine has.
+pub(crate) fn backends() -> impl Iterator<Item = &'static dyn Backend> {
+    std::iter::once(&Naive as &dyn Backend).chain(CPUS.iter().map(|cpu| cpu as &dyn Backend))
+}
+
+/// A backend for each way of computing products that this machine has: all of [`backends`], and the CPU in bf16.
 #[allow(clippy::print_stdout, reason = "what is skipped is said")]
-pub(crate) fn product_backends() -> Vec<Cpu> {
-    let bf16 = backends().into_iter().map(|cpu| cpu.with_precision(Precision::Bf16));
-    let bf16: Vec<Cpu> = bf16.filter(|cpu| cpu.precision() == Precision::Bf16).collect();
-    if bf16.is_empty() {
+pub(crate) fn product_backends() -> impl Iterator<Item = &'static dyn Backend> {
+    if BF16_CPUS.is_empty() {
         println!("SKIPPED: products in bf16, which this processor has no instructions for");
     }
-    backends().into_iter().chain(bf16).collect()
+    backends().chain(BF16_CPUS.iter().map(|cpu| cpu as &dyn Backend))
 }
 
 /// The value as a product of this precision sees it: bf16 keeps the upper 16 bits, rounded to the nearest, ties to even.

@@ -1,6 +1,6 @@
 //! The log-probability head: against f64, gradients against central differences, and bits by row.
 use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
-use groma_kernels::{Backend, Buffer, Cpu, HeadOutput, HeadShape, HeadWants};
+use groma_kernels::{Backend, Buffer, HeadOutput, HeadShape, HeadWants};
 use proptest::prelude::*;
 
 const ALL: HeadWants = HeadWants { entropy: true, mean_logit: true, argmax: true };
@@ -36,18 +36,18 @@ impl Problem {
         Self { hidden, unembed: values(shape.vocab * shape.width, 2), targets, shape }
     }
 
-    fn weights(&self, cpu: &Cpu, frozen: bool) -> Buffer {
-        let mut unembed = cpu.upload(&self.unembed);
+    fn weights(&self, backend: &dyn Backend, frozen: bool) -> Buffer {
+        let mut unembed = backend.upload(&self.unembed);
         if frozen {
             unembed.freeze();
         }
         unembed
     }
 
-    fn forward(&self, cpu: &Cpu, rows: usize, frozen: bool) -> HeadOutput {
+    fn forward(&self, backend: &dyn Backend, rows: usize, frozen: bool) -> HeadOutput {
         let shape = HeadShape { rows, ..self.shape };
-        let hidden = cpu.upload(&self.hidden[..rows * shape.width]);
-        cpu.head(&hidden, &self.weights(cpu, frozen), &self.targets[..rows], shape, ALL, None)
+        let hidden = backend.upload(&self.hidden[..rows * shape.width]);
+        backend.head(&hidden, &self.weights(backend, frozen), &self.targets[..rows], shape, ALL, None)
     }
 
     fn check_forward(&self) {
@@ -55,9 +55,9 @@ impl Problem {
         let rows = hidden.chunks_exact(self.shape.width).zip(&self.targets);
         let want: Vec<_> = rows.map(|(h, &t)| reference(h, &unembed, t as usize, self.shape)).collect();
         let column = |f: fn(&(f64, f64, f64, f64, usize)) -> f64| want.iter().map(f).collect::<Vec<f64>>();
-        for cpu in backends() {
-            let got = self.forward(&cpu, self.shape.rows, false);
-            assert_close(&got.logp, &column(|w| w.0), 4e-6, &format!("logp, {}", cpu.name()));
+        for backend in backends() {
+            let got = self.forward(backend, self.shape.rows, false);
+            assert_close(&got.logp, &column(|w| w.0), 4e-6, &format!("logp, {}", backend.name()));
             assert_close(&got.log_sum_exp, &column(|w| w.1), 4e-6, "log-sum-exp");
             assert_close(&got.entropy, &column(|w| w.2), 1e-5, "entropy");
             assert_close(&got.mean_logit, &column(|w| w.3), 4e-6, "mean logit");
@@ -65,28 +65,35 @@ impl Problem {
         }
     }
 
-    fn backward(&self, cpu: &Cpu, d_logp: &[f32], d_entropy: &[f32], wants: HeadWants, frozen: bool) -> [Vec<f32>; 2] {
-        self.backward_from(cpu, (d_logp, d_entropy), wants, frozen, false)
+    fn backward(
+        &self,
+        backend: &dyn Backend,
+        d_logp: &[f32],
+        d_entropy: &[f32],
+        wants: HeadWants,
+        frozen: bool,
+    ) -> [Vec<f32>; 2] {
+        self.backward_from(backend, (d_logp, d_entropy), wants, frozen, false)
     }
 
     fn backward_from(
         &self,
-        cpu: &Cpu,
+        backend: &dyn Backend,
         (d_logp, d_entropy): (&[f32], &[f32]),
         wants: HeadWants,
         frozen: bool,
         keep: bool,
     ) -> [Vec<f32>; 2] {
-        let (hidden, unembed) = (cpu.upload(&self.hidden), self.weights(cpu, frozen));
-        let mut logits = keep.then(|| cpu.scratch(self.shape.rows * self.shape.vocab));
-        let output = cpu.head(&hidden, &unembed, &self.targets, self.shape, wants, logits.as_mut());
-        let mut d_hidden = cpu.upload(&vec![0.5; hidden.len()]);
-        let mut d_unembed = cpu.upload(&vec![-0.5; unembed.len()]);
+        let (hidden, unembed) = (backend.upload(&self.hidden), self.weights(backend, frozen));
+        let mut logits = keep.then(|| backend.scratch(self.shape.rows * self.shape.vocab));
+        let output = backend.head(&hidden, &unembed, &self.targets, self.shape, wants, logits.as_mut());
+        let mut d_hidden = backend.upload(&vec![0.5; hidden.len()]);
+        let mut d_unembed = backend.upload(&vec![-0.5; unembed.len()]);
         let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
         let (targets, shape) = (&self.targets, self.shape);
         let (h, u) = (&hidden, &unembed);
-        cpu.head_backward(to_hidden, to_unembed, h, u, targets, &output, logits, d_logp, d_entropy, shape);
-        [cpu.download(&d_hidden), cpu.download(&d_unembed)]
+        backend.head_backward(to_hidden, to_unembed, h, u, targets, &output, logits, d_logp, d_entropy, shape);
+        [backend.download(&d_hidden), backend.download(&d_unembed)]
     }
 
     fn check_backward(&self, with_entropy: bool) {
@@ -102,10 +109,9 @@ impl Problem {
             .sum::<f64>()
         };
         let results: Vec<_> = backends()
-            .iter()
-            .flat_map(|cpu| {
+            .flat_map(|backend| {
                 [(HeadWants::default(), true), (ALL, false)]
-                    .map(|(wants, frozen)| (cpu.name(), self.backward(cpu, &d_logp, &d_entropy, wants, frozen)))
+                    .map(|(wants, frozen)| (backend.name(), self.backward(backend, &d_logp, &d_entropy, wants, frozen)))
             })
             .collect();
         for (input, before) in [(0, 0.5), (1, -0.5)] {
@@ -163,20 +169,20 @@ fn large_logits_stay_finite() {
 #[test]
 fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
     let problem = Problem::new(HeadShape { rows: 1100, width: 24, vocab: 4500, softcap: None, temperature: 1.0 });
-    for cpu in backends() {
-        let all = problem.forward(&cpu, 1100, false);
+    for backend in backends() {
+        let all = problem.forward(backend, 1100, false);
         for rows in [1, 2, 3, 17, 600] {
             for frozen in [false, true] {
-                let got = problem.forward(&cpu, rows, frozen);
-                assert_same(&got.logp, &all.logp[..rows], &cpu.name());
-                assert_same(&got.entropy, &all.entropy[..rows], &cpu.name());
-                assert_same(&got.mean_logit, &all.mean_logit[..rows], &cpu.name());
+                let got = problem.forward(backend, rows, frozen);
+                assert_same(&got.logp, &all.logp[..rows], &backend.name());
+                assert_same(&got.entropy, &all.entropy[..rows], &backend.name());
+                assert_same(&got.mean_logit, &all.mean_logit[..rows], &backend.name());
                 assert_eq!(got.argmax, all.argmax[..rows]);
             }
         }
         for threads in 1..=3 {
-            let got = on_threads(threads, || problem.forward(&cpu, 1100, true));
-            assert_eq!(got, all, "{} on {threads} threads", cpu.name());
+            let got = on_threads(threads, || problem.forward(backend, 1100, true));
+            assert_eq!(got, all, "{} on {threads} threads", backend.name());
         }
     }
 }
@@ -185,10 +191,10 @@ fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
 fn gradients_do_not_depend_on_threads_or_freezing() {
     let problem = Problem::new(HeadShape { rows: 700, width: 24, vocab: 4500, softcap: None, temperature: 1.0 });
     let d_logp = values(700, 3);
-    for cpu in backends() {
-        let one = on_threads(1, || problem.backward(&cpu, &d_logp, &d_logp, ALL, false));
+    for backend in backends() {
+        let one = on_threads(1, || problem.backward(backend, &d_logp, &d_logp, ALL, false));
         for threads in 2..=3 {
-            let got = on_threads(threads, || problem.backward(&cpu, &d_logp, &d_logp, ALL, true));
+            let got = on_threads(threads, || problem.backward(backend, &d_logp, &d_logp, ALL, true));
             (0..2).for_each(|i| assert_same(&got[i], &one[i], "gradients"));
         }
     }
@@ -200,8 +206,8 @@ fn kept_logits_give_the_same_gradient_to_the_bit() {
         let problem = Problem::new(HeadShape { rows, width: 12, vocab, softcap: None, temperature: 1.0 });
         assert!(problem.shape.keeps_logits());
         let (d_logp, d_entropy) = (values(rows, 5), values(rows, 6));
-        for cpu in backends() {
-            let of = |keep| problem.backward_from(&cpu, (&d_logp, &d_entropy), ALL, false, keep);
+        for backend in backends() {
+            let of = |keep| problem.backward_from(backend, (&d_logp, &d_entropy), ALL, false, keep);
             let (again, kept) = (of(false), of(true));
             assert_same(&kept[0], &again[0], "hidden states");
             assert_same(&kept[1], &again[1], "unembedding");
@@ -220,7 +226,7 @@ fn log_sum_exp_is_that_of_f64() {
             max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
         })
         .collect();
-    for cpu in backends() {
-        assert_close(&cpu.log_sum_exp(&cpu.upload(&x), width), &want, 1e-6, &cpu.name());
+    for backend in backends() {
+        assert_close(&backend.log_sum_exp(&backend.upload(&x), width), &want, 1e-6, &backend.name());
     }
 }

@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 /// `made` by a kernel that overwrites a buffer of `len`, on one thread and on three.
-fn made(cpu: &Cpu, len: usize, kernel: impl Fn(&mut Buffer) + Sync) -> Vec<f32> {
+fn made(backend: &dyn Backend, len: usize, kernel: impl Fn(&mut Buffer) + Sync) -> Vec<f32> {
     let run = || {
-        let mut y = cpu.upload(&vec![f32::NAN; len]);
+        let mut y = backend.upload(&vec![f32::NAN; len]);
         kernel(&mut y);
-        cpu.download(&y)
+        backend.download(&y)
     };
     let one = on_threads(1, run);
     assert_same(&on_threads(3, run), &one, "threads");
@@ -21,36 +21,36 @@ fn made(cpu: &Cpu, len: usize, kernel: impl Fn(&mut Buffer) + Sync) -> Vec<f32> 
 }
 
 /// Adds through a kernel.
-fn added(cpu: &Cpu, d: &mut Vec<f32>, kernel: impl FnOnce(&mut Buffer)) {
-    let mut to = cpu.upload(d);
+fn added(backend: &dyn Backend, d: &mut Vec<f32>, kernel: impl FnOnce(&mut Buffer)) {
+    let mut to = backend.upload(d);
     kernel(&mut to);
-    *d = cpu.download(&to);
+    *d = backend.download(&to);
 }
 
 #[test]
 fn products_and_errors() {
-    for cpu in backends() {
+    for backend in backends() {
         let (a, b) = (values(50_001, 1), values(50_001, 2));
-        let (at, bt) = (cpu.upload(&a), cpu.upload(&b));
-        let product = made(&cpu, a.len(), |y| cpu.multiply(y, &at, &bt));
+        let (at, bt) = (backend.upload(&a), backend.upload(&b));
+        let product = made(backend, a.len(), |y| backend.multiply(y, &at, &bt));
         assert!(product.iter().zip(a.iter().zip(&b)).all(|(y, (a, b))| *y == a * b));
-        let mut sum = cpu.upload(&a);
-        cpu.add_product(&mut sum, &at, &bt);
+        let mut sum = backend.upload(&a);
+        backend.add_product(&mut sum, &at, &bt);
         let want: Vec<f64> = a.iter().zip(&b).map(|(&a, &b)| f64::from(a) + f64::from(a) * f64::from(b)).collect();
-        assert_close(&cpu.download(&sum), &want, 1e-6, "a + a b");
+        assert_close(&backend.download(&sum), &want, 1e-6, "a + a b");
         let want: f64 = a.iter().zip(&b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
-        let one = on_threads(1, || cpu.squared_error(&at, &bt));
+        let one = on_threads(1, || backend.squared_error(&at, &bt));
         assert!((one - want).abs() < 1e-9 * want);
-        assert_eq!(one.to_bits(), on_threads(3, || cpu.squared_error(&at, &bt)).to_bits());
+        assert_eq!(one.to_bits(), on_threads(3, || backend.squared_error(&at, &bt)).to_bits());
     }
 }
 
 #[test]
 fn softmax_of_rows() {
     let (rows, width) = (700, 37);
-    for cpu in backends() {
+    for backend in backends() {
         let x: Vec<f32> = values(rows * width, 1).iter().map(|x| 6.0 * x).collect();
-        let forward = |x: &[f32]| made(&cpu, x.len(), |y| cpu.softmax(y, &cpu.upload(x), width));
+        let forward = |x: &[f32]| made(backend, x.len(), |y| backend.softmax(y, &backend.upload(x), width));
         let y = forward(&x);
         let exact = doubles(&x);
         let want = exact.chunks(width).flat_map(|row| {
@@ -61,8 +61,8 @@ fn softmax_of_rows() {
         assert_same(&forward(&x[5 * width..6 * width]), &y[5 * width..6 * width], "a row alone");
         let few = &x[..3 * width];
         gradient::check(few, "softmax", forward, |dy, d| {
-            let y = cpu.upload(&forward(few));
-            added(&cpu, d, |to| cpu.softmax_backward(to, &cpu.upload(dy), &y, width));
+            let y = backend.upload(&forward(few));
+            added(backend, d, |to| backend.softmax_backward(to, &backend.upload(dy), &y, width));
         });
     }
 }
@@ -70,18 +70,19 @@ fn softmax_of_rows() {
 proptest! {
     #[test]
     fn top_k_keeps_the_largest(row in proptest::collection::vec(-3i8..4, 1..40), k in 0usize..45) {
-        let cpu = Cpu::new();
         let x: Vec<f32> = row.iter().map(|&x| f32::from(x)).collect();
-        let mut y = cpu.scratch(x.len());
-        cpu.top_k(&mut y, &cpu.upload(&x), x.len(), k);
         let mut order: Vec<usize> = (0..x.len()).collect();
         order.sort_by(|&a, &b| x[b].total_cmp(&x[a]).then(a.cmp(&b)));
         let mut want = vec![0.0; x.len()];
         order.iter().take(k).for_each(|&i| want[i] = x[i]);
-        prop_assert_eq!(cpu.download(&y), want);
-        let (mut dx, ones) = (cpu.zeros(x.len()), cpu.upload(&vec![1.0; x.len()]));
-        cpu.top_k_backward(&mut dx, &ones, &cpu.upload(&x), x.len(), k);
-        prop_assert_eq!(cpu.download(&dx).iter().sum::<f32>() as usize, k.min(x.len()));
+        for backend in backends() {
+            let mut y = backend.scratch(x.len());
+            backend.top_k(&mut y, &backend.upload(&x), x.len(), k);
+            prop_assert_eq!(backend.download(&y), &want[..]);
+            let (mut dx, ones) = (backend.zeros(x.len()), backend.upload(&vec![1.0; x.len()]));
+            backend.top_k_backward(&mut dx, &ones, &backend.upload(&x), x.len(), k);
+            prop_assert_eq!(backend.download(&dx).iter().sum::<f32>() as usize, k.min(x.len()));
+        }
     }
 }
 
@@ -90,10 +91,10 @@ fn gradients_of_top_k() {
     let (rows, width, k) = (900, 20, 3);
     // Values that stand apart, so that a small step changes no choice.
     let x: Vec<f32> = (0..rows * width).map(|i| ((i * 7 + i / width) % width) as f32 * 0.05 - 0.4).collect();
-    for cpu in backends() {
-        let forward = |x: &[f32]| made(&cpu, x.len(), |y| cpu.top_k(y, &cpu.upload(x), width, k));
+    for backend in backends() {
+        let forward = |x: &[f32]| made(backend, x.len(), |y| backend.top_k(y, &backend.upload(x), width, k));
         gradient::check(&x, "top k", forward, |dy, d| {
-            added(&cpu, d, |to| cpu.top_k_backward(to, &cpu.upload(dy), &cpu.upload(&x), width, k));
+            added(backend, d, |to| backend.top_k_backward(to, &backend.upload(dy), &backend.upload(&x), width, k));
         });
     }
 }
@@ -103,10 +104,11 @@ fn gradients_of_top_k() {
 fn thresholds() {
     let (rows, width, bandwidth) = (400, 70, 0.25);
     let (x, theta) = (values(rows * width, 1), values(width, 2));
-    for (cpu, kind) in backends().iter().flat_map(|cpu| [Threshold::Jump, Threshold::Step].map(|kind| (cpu, kind))) {
+    for (backend, kind) in backends().flat_map(|backend| [Threshold::Jump, Threshold::Step].map(|kind| (backend, kind)))
+    {
         let shape = ThresholdShape { width, kind, bandwidth };
         let forward = |x: &[f32], theta: &[f32]| {
-            made(cpu, x.len(), |y| cpu.threshold(y, &cpu.upload(x), &cpu.upload(theta), shape))
+            made(backend, x.len(), |y| backend.threshold(y, &backend.upload(x), &backend.upload(theta), shape))
         };
         for (i, y) in forward(&x, &theta).into_iter().enumerate() {
             let passed = if kind == Threshold::Jump { x[i] } else { 1.0 };
@@ -116,10 +118,10 @@ fn thresholds() {
         let moved = |by: f32| forward(&x, &theta.iter().map(|theta| theta + by).collect::<Vec<_>>());
         let (high, low) = (moved(bandwidth / 2.0), moved(-bandwidth / 2.0));
         let run = || {
-            let (mut dx, mut d_theta) = (cpu.upload(&dy), cpu.zeros(width));
-            let (x, theta, dy) = (cpu.upload(&x), cpu.upload(&theta), cpu.upload(&dy));
-            cpu.threshold_backward(Some(&mut dx), Some(&mut d_theta), &dy, &x, &theta, shape);
-            (cpu.download(&dx), cpu.download(&d_theta))
+            let (mut dx, mut d_theta) = (backend.upload(&dy), backend.zeros(width));
+            let (x, theta, dy) = (backend.upload(&x), backend.upload(&theta), backend.upload(&dy));
+            backend.threshold_backward(Some(&mut dx), Some(&mut d_theta), &dy, &x, &theta, shape);
+            (backend.download(&dx), backend.download(&d_theta))
         };
         let (dx, d_theta) = on_threads(1, run);
         assert_same(&on_threads(3, run).1, &d_theta, "threads");
@@ -145,23 +147,25 @@ fn a_pattern_applied_is_attention() {
     let shape = AttentionShape { heads, kv_heads, head_dim, scale: 0.4, softcap: None, window: None, key_order };
     let segments = vec![AttentionSegment { query_start: 0, len: 9, key_start: 0, position: 0, ancestors: vec![] }];
     let layout = AttentionLayout { segments, trees: std::iter::once(0..1).collect(), queries, keys: queries };
-    for cpu in backends() {
-        let (q, k) = (cpu.upload(&values(9 * 24, 1)), cpu.upload(&values(9 * 12, 2)));
+    for backend in backends() {
+        let (q, k) = (backend.upload(&values(9 * 24, 1)), backend.upload(&values(9 * 12, 2)));
         let v = values(9 * 12, 3);
-        let (mut out, mut lse) = (cpu.zeros(9 * 24), cpu.zeros(9 * heads));
-        cpu.attention(&mut out, &mut lse, &q, &k, &cpu.upload(&v), &layout, shape);
-        let mut pattern = cpu.zeros(heads * 81);
-        cpu.attention_pattern(&mut pattern, &q, &k, &layout, shape);
-        let pattern = cpu.download(&pattern);
+        let (mut out, mut lse) = (backend.zeros(9 * 24), backend.zeros(9 * heads));
+        backend.attention(&mut out, &mut lse, &q, &k, &backend.upload(&v), &layout, shape);
+        let mut pattern = backend.zeros(heads * 81);
+        backend.attention_pattern(&mut pattern, &q, &k, &layout, shape);
+        let pattern = backend.download(&pattern);
         let apply = |pattern: &[f32], v: &[f32]| {
-            made(&cpu, 9 * 24, |out| cpu.apply_pattern(out, &cpu.upload(pattern), &cpu.upload(v), queries, shape))
+            made(backend, 9 * 24, |out| {
+                backend.apply_pattern(out, &backend.upload(pattern), &backend.upload(v), queries, shape)
+            })
         };
-        assert_close(&apply(&pattern, &v), &doubles(&cpu.download(&out)), 1e-6, "attention");
+        assert_close(&apply(&pattern, &v), &doubles(&backend.download(&out)), 1e-6, "attention");
         let back = |dy: &[f32], of_pattern: bool, d: &mut Vec<f32>| {
-            let (dy, p, v) = (cpu.upload(dy), cpu.upload(&pattern), cpu.upload(&v));
-            added(&cpu, d, |to| match of_pattern {
-                true => cpu.apply_pattern_backward(Some(to), None, &dy, &p, &v, queries, shape),
-                false => cpu.apply_pattern_backward(None, Some(to), &dy, &p, &v, queries, shape),
+            let (dy, p, v) = (backend.upload(dy), backend.upload(&pattern), backend.upload(&v));
+            added(backend, d, |to| match of_pattern {
+                true => backend.apply_pattern_backward(Some(to), None, &dy, &p, &v, queries, shape),
+                false => backend.apply_pattern_backward(None, Some(to), &dy, &p, &v, queries, shape),
             });
         };
         gradient::check(&pattern, "pattern", |p| apply(p, &v), |dy, d| back(dy, true, d));

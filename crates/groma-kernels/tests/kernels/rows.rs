@@ -1,46 +1,46 @@
 //! Kernels that move or rotate rows and columns, and edits: values and gradients.
 use super::common::{assert_close, assert_same, backends, on_threads, values};
 use super::gradient;
-use groma_kernels::{Backend, Cpu, Edit, RotaryShape, RotaryStyle};
+use groma_kernels::{Backend, Edit, RotaryShape, RotaryStyle};
 
 #[test]
 fn embedding_and_gathering() {
-    for cpu in backends() {
+    for backend in backends() {
         let (width, ids) = (70, [3u32, 0, 3, 9, 1]);
         let table = values(10 * width, 1);
         let embed = |table: &[f32]| {
-            let mut out = cpu.scratch(ids.len() * width);
-            cpu.embed(&mut out, &cpu.upload(table), &ids, width);
-            cpu.download(&out)
+            let mut out = backend.scratch(ids.len() * width);
+            backend.embed(&mut out, &backend.upload(table), &ids, width);
+            backend.download(&out)
         };
         assert_eq!(embed(&table)[2 * width..3 * width], table[3 * width..4 * width]);
         gradient::check(&table, "embed", embed, |dy, d| {
-            let mut to = cpu.upload(d);
-            cpu.embed_backward(&mut to, &cpu.upload(dy), &ids, width);
-            *d = cpu.download(&to);
+            let mut to = backend.upload(d);
+            backend.embed_backward(&mut to, &backend.upload(dy), &ids, width);
+            *d = backend.download(&to);
         });
         let gather = |x: &[f32]| {
-            let mut y = cpu.scratch(ids.len() * width);
-            cpu.gather_rows(&mut y, &cpu.upload(x), &ids, width);
-            cpu.download(&y)
+            let mut y = backend.scratch(ids.len() * width);
+            backend.gather_rows(&mut y, &backend.upload(x), &ids, width);
+            backend.download(&y)
         };
         gradient::check(&table, "gather", gather, |dy, d| {
-            let mut to = cpu.upload(d);
-            cpu.gather_rows_backward(&mut to, &cpu.upload(dy), &ids, width);
-            *d = cpu.download(&to);
+            let mut to = backend.upload(d);
+            backend.gather_rows_backward(&mut to, &backend.upload(dy), &ids, width);
+            *d = backend.download(&to);
         });
     }
 }
 
 #[test]
 fn sums_over_rows_do_not_depend_on_threads() {
-    for cpu in backends() {
+    for backend in backends() {
         let (rows, width) = (3000, 130);
         let dy = values(rows * width, 1);
         let run = || {
-            let mut db = cpu.upload(&vec![1.0; width]);
-            cpu.sum_rows(&mut db, &cpu.upload(&dy), rows, width);
-            cpu.download(&db)
+            let mut db = backend.upload(&vec![1.0; width]);
+            backend.sum_rows(&mut db, &backend.upload(&dy), rows, width);
+            backend.download(&db)
         };
         let want: Vec<f64> =
             (0..width).map(|j| 1.0 + dy.iter().skip(j).step_by(width).map(|&x| f64::from(x)).sum::<f64>()).collect();
@@ -54,33 +54,33 @@ fn sums_over_rows_do_not_depend_on_threads() {
 fn columns_of_fused_projections() {
     // 5 rows of 3 heads of (query 4, key 4, value 4): the keys.
     let (rows, width, start, stride, groups, run) = (5, 36, 4, 12, 3, 4);
-    for cpu in backends() {
+    for backend in backends() {
         let x = values(rows * width, 1);
         let take = |x: &[f32]| {
-            let mut y = cpu.scratch(rows * groups * run);
-            cpu.columns(&mut y, &cpu.upload(x), rows, width, start, stride, groups, run);
-            cpu.download(&y)
+            let mut y = backend.scratch(rows * groups * run);
+            backend.columns(&mut y, &backend.upload(x), rows, width, start, stride, groups, run);
+            backend.download(&y)
         };
         assert_eq!(take(&x)[groups * run + 4..][..4], x[width + start + stride..][..4]);
         gradient::check(&x, "columns", take, |dy, d| {
-            let mut to = cpu.upload(d);
-            cpu.columns_backward(&mut to, &cpu.upload(dy), rows, width, start, stride, groups, run);
-            *d = cpu.download(&to);
+            let mut to = backend.upload(d);
+            backend.columns_backward(&mut to, &backend.upload(dy), rows, width, start, stride, groups, run);
+            *d = backend.download(&to);
         });
     }
 }
 
-fn rotary(cpu: &Cpu, x: &[f32], table: &[f32], positions: &[u32], shape: RotaryShape) -> Vec<f32> {
-    let mut y = cpu.scratch(x.len());
-    cpu.rotary(&mut y, &cpu.upload(x), &cpu.upload(table), positions, shape);
-    cpu.download(&y)
+fn rotary(backend: &dyn Backend, x: &[f32], table: &[f32], positions: &[u32], shape: RotaryShape) -> Vec<f32> {
+    let mut y = backend.scratch(x.len());
+    backend.rotary(&mut y, &backend.upload(x), &backend.upload(table), positions, shape);
+    backend.download(&y)
 }
 
 #[test]
 fn rotations() {
     let positions = [0u32, 4, 2, 4];
-    for (cpu, style) in
-        backends().iter().flat_map(|cpu| [RotaryStyle::Halves, RotaryStyle::Interleaved].map(|style| (cpu, style)))
+    for (backend, style) in
+        backends().flat_map(|backend| [RotaryStyle::Halves, RotaryStyle::Interleaved].map(|style| (backend, style)))
     {
         let shape = RotaryShape { rows: 4, heads: 3, head_dim: 10, rotated: 6, style };
         let angle = |position: usize, pair: usize| position as f64 * 0.7f64.powi(pair as i32 + 1);
@@ -91,7 +91,7 @@ fn rotations() {
             })
             .collect();
         let x = values(120, 1);
-        let y = rotary(cpu, &x, &table, &positions, shape);
+        let y = rotary(backend, &x, &table, &positions, shape);
         // Row 1, head 2, pair 1 at position 4.
         let base = 30 + 20;
         let (first, second) = if style == RotaryStyle::Halves { (base + 1, base + 4) } else { (base + 2, base + 3) };
@@ -102,11 +102,11 @@ fn rotations() {
         gradient::check(
             &x,
             "rotary",
-            |x| rotary(cpu, x, &table, &positions, shape),
+            |x| rotary(backend, x, &table, &positions, shape),
             |dy, d| {
-                let mut to = cpu.upload(d);
-                cpu.rotary_backward(&mut to, &cpu.upload(dy), &cpu.upload(&table), &positions, shape);
-                *d = cpu.download(&to);
+                let mut to = backend.upload(d);
+                backend.rotary_backward(&mut to, &backend.upload(dy), &backend.upload(&table), &positions, shape);
+                *d = backend.download(&to);
             },
         );
     }
@@ -124,11 +124,11 @@ fn edits() {
         Edit::Scale { factor: 0.3 },
         Edit::Clamp { low: -0.503, high: 0.25 },
     ];
-    for (cpu, edit) in backends().iter().flat_map(|cpu| edits.iter().map(move |edit| (cpu, edit))) {
+    for (backend, edit) in backends().flat_map(|backend| edits.iter().map(move |edit| (backend, edit))) {
         let apply = |x: &[f32]| {
-            let mut y = cpu.upload(x);
-            cpu.edit(&mut y, &rows, width + 7, 3..3 + width, edit);
-            cpu.download(&y)
+            let mut y = backend.upload(x);
+            backend.edit(&mut y, &rows, width + 7, 3..3 + width, edit);
+            backend.download(&y)
         };
         let y = apply(&x);
         let part = |x: &[f32], row: usize| x[row * (width + 7)..][3..3 + width].to_vec();
@@ -137,18 +137,19 @@ fn edits() {
         assert!(same >= x.len() - 2 * width, "what is not listed stays");
         assert_same(&y[..width + 7], &x[..width + 7], "a row that is not listed");
         gradient::check(&x, &format!("{edit:?}"), apply, |dy, d| {
-            let mut through = cpu.upload(dy);
-            cpu.edit_backward(&mut through, &cpu.upload(&x), &rows, width + 7, 3..3 + width, edit);
-            d.iter_mut().zip(through.host()).for_each(|(d, through)| *d += through);
+            let mut through = backend.upload(dy);
+            backend.edit_backward(&mut through, &backend.upload(&x), &rows, width + 7, 3..3 + width, edit);
+            d.iter_mut().zip(&*backend.read(&through)).for_each(|(d, through)| *d += through);
         });
     }
 }
 
 #[test]
 fn a_direction_projected_out_is_gone() {
-    let cpu = Cpu::new();
-    let (mut x, direction) = (cpu.upload(&values(50, 1)), values(50, 2));
-    cpu.edit(&mut x, &[0], 50, 0..50, &Edit::ProjectOut { direction: direction.clone(), strength: 1.0 });
-    let left: f32 = x.host().iter().zip(&direction).map(|(x, d)| x * d).sum();
-    assert!(left.abs() < 1e-5, "{left}");
+    for backend in backends() {
+        let (mut x, direction) = (backend.upload(&values(50, 1)), values(50, 2));
+        backend.edit(&mut x, &[0], 50, 0..50, &Edit::ProjectOut { direction: direction.clone(), strength: 1.0 });
+        let left: f32 = backend.read(&x).iter().zip(&direction).map(|(x, d)| x * d).sum();
+        assert!(left.abs() < 1e-5, "{left}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groma_kernels::Cpu;
+use groma_kernels::{Backend, Cpu};
 use groma_model::spec::*;
 use groma_model::{Tensor, Transformer, Weights, parameters};
 use groma_run::Seed;
@@ -100,9 +100,13 @@ pub(crate) fn weights(spec: &Spec) -> Weights {
 }
 
 pub(crate) fn model(kind: usize) -> Transformer {
+    model_on(kind, Arc::new(Cpu::new()))
+}
+
+pub(crate) fn model_on(kind: usize, backend: Arc<dyn Backend>) -> Transformer {
     let spec = spec(kind);
     let weights = weights(&spec);
-    Transformer::new(spec, &weights, Arc::new(Cpu::new())).unwrap()
+    Transformer::new(spec, &weights, backend).unwrap()
 }
 
 pub(crate) fn tokens(seed: u64, len: usize) -> Vec<u32> {

@@ -1,4 +1,4 @@
-//! Declarative edits of rows, and the gradient through them.
+//! Declarative edits of rows in host memory, and the gradient through them.
 use crate::Edit;
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ fn replacement(values: &[f32], index: usize, width: usize) -> &[f32] {
 }
 
 /// Edits `columns` of the listed rows of `x`.
-pub(crate) fn edit(x: &mut [f32], rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
+pub(crate) fn apply(x: &mut [f32], rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
     for (index, &row) in rows.iter().enumerate() {
         let row = &mut x[row as usize * width..][..width][columns.clone()];
         match edit {
@@ -34,14 +34,7 @@ pub(crate) fn edit(x: &mut [f32], rows: &[u32], width: usize, columns: Range<usi
 }
 
 /// Turns the gradient after the edit into the one before it.
-pub(crate) fn edit_backward(
-    dx: &mut [f32],
-    before: &[f32],
-    rows: &[u32],
-    width: usize,
-    columns: Range<usize>,
-    edit: &Edit,
-) {
+pub(crate) fn backward(dx: &mut [f32], before: &[f32], rows: &[u32], width: usize, columns: Range<usize>, edit: &Edit) {
     for &row in rows {
         let start = row as usize * width + columns.start;
         let dx = &mut dx[start..][..columns.len()];
