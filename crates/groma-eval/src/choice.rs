@@ -2,8 +2,9 @@
 
 use crate::item::{Item, Key, Scores, scores};
 use crate::request::{Answer, Failure, Request};
-use crate::statistics::below;
-use crate::task::{Metric, Over, Tools};
+use crate::task::{Metric, Tools};
+use groma_stats::formulas::MEAN;
+use groma_stats::{MEAN_OF_GROUPS, below};
 use std::sync::Arc;
 
 /// How tasks ask that take worked examples; the number of these is added where a result is told.
@@ -111,11 +112,10 @@ pub(crate) const ACC_NORM: Metric =
     Metric::share("acc_norm", "the same by log-likelihood a character").with_chance("chance");
 pub(crate) const ACC_BYTES: Metric =
     Metric::share("acc_bytes", "the same by log-likelihood a byte").with_chance("chance");
-pub(crate) const ACC_SUBJECTS: Metric = Metric {
-    score: "acc",
-    over: Over::Clusters,
-    ..Metric::share("acc_subjects", "mean over subjects of the subject's acc").with_chance("chance")
-};
+pub(crate) const ACC_SUBJECTS: Metric = Metric::share("acc_subjects", "mean over subjects of the subject's acc")
+    .of(&["acc"], &MEAN)
+    .across(&MEAN_OF_GROUPS)
+    .with_chance("chance");
 pub(crate) const RANDOM_CHOICE: Metric =
     Metric::share("random_choice", "null control: a seeded guess instead of the model").with_chance("chance").control();
 

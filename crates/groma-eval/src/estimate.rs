@@ -1,9 +1,8 @@
 //! From the scores of items to a metric with its uncertainty.
 
-use crate::statistics::{Bootstrap, Interval, Mean, clustered_interval, mean_interval, sum_by_cluster, sums, wilson};
-use crate::task::{Metric, Over};
-use groma_run::{Item, Seed};
-use std::collections::BTreeSet;
+use crate::task::Metric;
+use groma_run::{Item, Random, Seed};
+use groma_stats::{Estimate, Interval, LEVEL, Mean, Observation, RESAMPLES, Resampling};
 
 /// How intervals are made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,148 +17,65 @@ pub struct EstimateOptions {
 
 impl Default for EstimateOptions {
     fn default() -> Self {
-        EstimateOptions { level: 0.95, resamples: 2000, seed: 0 }
+        EstimateOptions { level: LEVEL, resamples: RESAMPLES, seed: 0 }
     }
 }
 
 impl EstimateOptions {
-    /// The bootstrap of the named metric.
-    pub(crate) fn bootstrap(&self, metric: &str) -> Bootstrap {
-        let seed = Seed::new(self.seed).named("bootstrap").named(metric);
-        Bootstrap { resamples: self.resamples, level: self.level, seed }
+    /// Calls `statistics` with random numbers that belong to the named metric.
+    pub(crate) fn resampling<T>(&self, metric: &str, statistics: impl FnOnce(&Resampling<Random>) -> T) -> T {
+        let draw = |purpose: &str, index| Seed::new(self.seed).draw(purpose, metric, index);
+        statistics(&Resampling { level: self.level, resamples: self.resamples, draw: &draw })
     }
 }
 
-/// A metric's value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The number.
-    pub value: f64,
-    /// Its interval; `None` where the items do not tell (a single one).
-    pub interval: Option<Interval>,
-    /// Items, or clusters of them, that it rests on.
-    pub n: usize,
-    /// The chance level, where the metric has one.
-    pub chance: Option<f64>,
-}
-
-/// The metric over the items that have its score; `None` where none has.
+/// The metric over the items that have its scores; `None` where it does not exist: no item has them, or it is 0/0.
 pub fn estimate(metric: &Metric, items: &[Item], options: &EstimateOptions) -> Option<Estimate> {
-    let columns = Columns::of(metric, items);
-    if columns.rows.is_empty() {
-        return None;
-    }
-    let chances: Vec<f64> = metric
-        .chance
-        .map(|score| items.iter().filter_map(|item| item.scores.get(score)).copied().collect())
-        .unwrap_or_default();
-    Some(Estimate {
-        value: metric.over.of(sums(&columns.rows)),
-        interval: columns.interval(metric, options),
-        n: columns.rows.len(),
-        chance: (!chances.is_empty()).then(|| Mean::of(&chances).mean),
-    })
+    let used = items.iter().filter_map(|item| Some(observation(item, metric.scores_of(item)?)));
+    let used: Vec<Observation> = used.collect();
+    options.resampling(metric.id, |how| metric.statistic.estimate(&used, how))
 }
 
-/// What a metric is made of: one row `[numerator, denominator]` an item, and the items' clusters where they have some.
-pub(crate) struct Columns {
-    pub(crate) rows: Vec<[f64; 2]>,
-    pub(crate) clusters: Option<Vec<String>>,
-}
-
-impl Columns {
-    pub(crate) fn of(metric: &Metric, items: &[Item]) -> Self {
-        let used: Vec<(&Item, [f64; 2])> = items.iter().filter_map(|item| Some((item, metric.row(item)?))).collect();
-        let keys = cluster_keys(&used.iter().map(|(item, _)| *item).collect::<Vec<_>>());
-        let rows: Vec<[f64; 2]> = used.into_iter().map(|(_, row)| row).collect();
-        match keys {
-            Some(keys) if metric.over == Over::Clusters => {
-                Columns { rows: cluster_means(&rows, &keys), clusters: None }
-            }
-            clusters => Columns { rows, clusters },
-        }
-    }
-
-    fn interval(&self, metric: &Metric, options: &EstimateOptions) -> Option<Interval> {
-        let values: Vec<f64> = self.rows.iter().map(|row| row[0]).collect();
-        match metric.over {
-            Over::Trials => {
-                let clustered = self.clustered(&values, options.level).map(|interval| Interval {
-                    low: interval.low.max(0.0),
-                    high: interval.high.min(1.0),
-                    ..interval
-                });
-                let successes = values.iter().filter(|value| **value > 0.5).count();
-                clustered.or_else(|| wilson(successes, values.len(), options.level))
-            }
-            Over::Items | Over::Clusters => {
-                self.clustered(&values, options.level).or_else(|| mean_interval(&values, options.level))
-            }
-            Over::Sum(_) | Over::ExpSum(_) => {
-                let units = match &self.clusters {
-                    Some(keys) => sum_by_cluster(&self.rows, keys),
-                    None => self.rows.clone(),
-                };
-                options.bootstrap(metric.id).percentile(&units, |sums| metric.over.of(*sums))
-            }
-        }
-    }
-
-    /// The clustered interval, unless all values are equal and it would collapse.
-    fn clustered(&self, values: &[f64], level: f64) -> Option<Interval> {
-        let keys = self.clusters.as_ref()?;
-        let varies = values.iter().any(|value| *value != values[0]);
-        varies
-            .then(|| clustered_interval(values, keys, level))
-            .flatten()
-            .filter(|interval| interval.low < interval.high)
-    }
-}
-
-/// The mean row of each cluster.
-pub(crate) fn cluster_means<const K: usize>(rows: &[[f64; K]], keys: &[String]) -> Vec<[f64; K]> {
-    let counts = sum_by_cluster(&vec![[1.0]; rows.len()], keys);
-    let sums = sum_by_cluster(rows, keys);
-    sums.into_iter().zip(counts).map(|(sums, [count])| sums.map(|sum| sum / count)).collect()
-}
-
-/// The items' clusters, an item without one being its own; `None` unless two clusters or more bind items together.
-pub(crate) fn cluster_keys(items: &[&Item]) -> Option<Vec<String>> {
-    let own = |item: &&Item| match &item.cluster {
-        Some(cluster) => format!("c{cluster}"),
-        None => format!("i{}", item.id),
-    };
-    let keys: Vec<String> = items.iter().map(own).collect();
-    let distinct = keys.iter().collect::<BTreeSet<_>>().len();
-    (distinct > 1 && distinct < keys.len()).then_some(keys)
+/// The mean of the score that gives the level of chance, where the metric has one.
+pub(crate) fn chance(metric: &Metric, items: &[Item]) -> Option<f64> {
+    let score = metric.chance?;
+    let chances: Vec<f64> = items.iter().filter_map(|item| item.scores.get(score)).copied().collect();
+    Mean::of(&chances).map(|mean| mean.mean)
 }
 
 impl Metric {
-    /// Numerator and denominator of one item.
-    pub(crate) fn row(&self, item: &Item) -> Option<[f64; 2]> {
-        let numerator = *item.scores.get(self.score)?;
-        let denominator = match self.over {
-            Over::Trials | Over::Items | Over::Clusters => 1.0,
-            Over::Sum(score) | Over::ExpSum(score) => *item.scores.get(score)?,
-        };
-        Some([numerator, denominator])
+    /// The scores of an item that it adds up; `None` unless the item has all of them.
+    pub(crate) fn scores_of(&self, item: &Item) -> Option<Vec<f64>> {
+        item.scores_of(self.scores())
+    }
+
+    /// Its statistic, as records have it.
+    pub fn record(&self) -> groma_run::Statistic {
+        groma_run::Statistic {
+            formula: self.statistic.formula.id.to_owned(),
+            scores: self.scores().into_iter().map(str::to_owned).collect(),
+            across: self.statistic.across.map(|across| across.id.to_owned()),
+        }
     }
 }
 
-impl Over {
-    /// The metric's value from the sums of numerators and denominators.
-    pub fn of(self, [numerator, denominator]: [f64; 2]) -> f64 {
-        let quotient = numerator / denominator;
-        if matches!(self, Over::ExpSum(_)) { quotient.exp() } else { quotient }
-    }
+/// An item with the scores that a metric adds up.
+pub(crate) fn observation(item: &Item, scores: Vec<f64>) -> Observation<'_> {
+    Observation { id: &item.id, cluster: item.cluster.as_deref(), group: item.group.as_deref(), scores }
+}
+
+/// An interval as records have it.
+pub(crate) fn recorded(Interval { low, high, level, method }: Interval) -> groma_run::Interval {
+    groma_run::Interval { low, high, level, method: method.name().to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::item::scores;
-    use crate::statistics::Method;
     use groma_run::Unit;
+    use groma_stats::Method;
+    use groma_stats::formulas::RATIO;
 
     fn items(values: &[f64], cluster: impl Fn(usize) -> Option<String>) -> Vec<Item> {
         let item = |(index, value): (usize, &f64)| Item {
@@ -178,7 +94,8 @@ mod tests {
         let values: Vec<f64> = (0..50).map(|i| f64::from(u8::from(i < 7))).collect();
         let options = EstimateOptions::default();
         let found = estimate(&ACC, &items(&values, |_| None), &options).unwrap();
-        assert_eq!((found.value, found.n, found.chance), (0.14, 50, Some(0.25)));
+        assert_eq!((found.value, found.n), (0.14, 50));
+        assert_eq!(chance(&ACC, &items(&values, |_| None)), Some(0.25));
         assert!((found.interval.unwrap().low - 0.0695).abs() < 1e-4);
         let mean = Metric::mean("acc", "", Unit::Plain);
         assert_eq!(
@@ -187,7 +104,7 @@ mod tests {
         );
         let clustered = estimate(&ACC, &items(&values, |i| Some((i % 5).to_string())), &options).unwrap();
         assert_eq!(clustered.interval.unwrap().method, Method::ClusteredT);
-        let ratio = Metric { over: Over::Sum("bytes"), ..ACC };
+        let ratio = ACC.of(&["acc", "bytes"], &RATIO);
         let found = estimate(&ratio, &items(&values, |_| None), &options).unwrap();
         assert_eq!((found.value, found.interval.unwrap().method), (0.07, Method::Bootstrap));
     }

@@ -1,16 +1,17 @@
 //! Puts a task to a subject.
 
 use groma_run::{Digest, Group, Hasher, Measurement, Sample, Seed, Side};
+use groma_stats::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::Error;
-use crate::estimate::{Estimate, EstimateOptions, estimate};
+use crate::estimate::{EstimateOptions, chance, estimate, recorded};
 use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Control, Failure, Kind, Request, Subject};
-use crate::task::{Metric, Over, Task, Tools};
+use crate::task::{Metric, Task, Tools};
 
 /// What came of a task.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ fn mode(task: &Task, shots: usize, subject: &dyn Subject) -> String {
 }
 
 impl Evaluation {
-    fn note(&self, items: &Items) -> Option<String> {
+    fn note(&self, items: &Items, undefined: &[&str]) -> Option<String> {
         let mut parts: Vec<String> =
             self.failures.iter().map(|(reason, count)| format!("{count} failed: {reason}")).collect();
         if self.cut > 0 {
@@ -109,6 +110,9 @@ impl Evaluation {
         }
         if items.bad_rows > 0 {
             parts.push(format!("{} rows of the file could not be used", items.bad_rows));
+        }
+        if !undefined.is_empty() {
+            parts.push(format!("no number exists for {}: it is 0/0", undefined.join(", ")));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -118,6 +122,7 @@ impl Evaluation {
         let mut record = groma_run::Item {
             id: id.clone(),
             cluster: item.cluster.clone(),
+            group: item.group.clone(),
             digest: Some(digest(item).short()),
             ..Default::default()
         };
@@ -171,52 +176,62 @@ impl Evaluation {
             let reason = self.items.first().and_then(|item| item.error.clone()).unwrap_or_default();
             return Err(Error::NothingScored { task: self.task.id, items: items.items.len(), reason });
         }
-        let note = self.note(items);
+        let mut undefined = Vec::new();
         for metric in self.task.metrics {
-            if let Some(found) = estimate(metric, &self.items, options) {
-                let measurement = self.measurement(metric, metric.id.to_owned(), found, options);
-                self.measurements.push(Measurement {
-                    seconds,
-                    tokens: tokens as u64,
-                    note: note.clone(),
-                    ..measurement
-                });
+            match estimate(metric, &self.items, options) {
+                Some(found) => {
+                    let measurement = self.measurement(metric, metric.id.to_owned(), found, &self.items, options);
+                    let statistic = Some(metric.record());
+                    self.measurements.push(Measurement { seconds, tokens: tokens as u64, statistic, ..measurement });
+                }
+                None if self.items.iter().any(|item| metric.scores_of(item).is_some()) => undefined.push(metric.id),
+                None => {}
             }
         }
+        if self.measurements.is_empty() && !undefined.is_empty() {
+            let reason = format!("no number exists for {}: it is 0/0", undefined.join(", "));
+            return Err(Error::NothingScored { task: self.task.id, items: items.items.len(), reason });
+        }
+        let note = self.note(items, &undefined);
+        self.measurements.iter_mut().for_each(|measurement| measurement.note.clone_from(&note));
         for (label, ids) in by_label(&items.items) {
             let chosen: Vec<groma_run::Item> =
-                self.items.iter().filter(|item| ids.contains(item.id.as_str())).cloned().map(own_cluster).collect();
-            let of_items = |metric: &&Metric| !metric.is_control && metric.over != Over::Clusters;
+                self.items.iter().filter(|item| ids.contains(item.id.as_str())).cloned().collect();
+            let of_items = |metric: &&Metric| !metric.is_control && metric.statistic.across.is_none();
             for metric in self.task.metrics.iter().filter(of_items) {
                 if let Some(found) = estimate(metric, &chosen, options) {
-                    let measurement = self.measurement(metric, format!("{}[{label}]", metric.id), found, options);
+                    let name = format!("{}[{label}]", metric.id);
+                    let measurement = self.measurement(metric, name, found, &chosen, options);
                     let failed = chosen.iter().filter(|item| item.error.is_some()).count() as u64;
-                    self.breakdown.push(Measurement { failed, ..measurement });
+                    let factors = label.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    self.breakdown.push(Measurement { failed, factors: factors.into_iter().collect(), ..measurement });
                 }
             }
         }
         Ok(())
     }
 
-    fn measurement(&self, metric: &Metric, name: String, found: Estimate, options: &EstimateOptions) -> Measurement {
+    fn measurement(
+        &self,
+        metric: &Metric,
+        name: String,
+        found: Estimate,
+        items: &[groma_run::Item],
+        options: &EstimateOptions,
+    ) -> Measurement {
         let by_chance = metric.is_control || found.interval.is_some_and(|interval| interval.method.is_seeded());
         Measurement {
-            interval: found.interval.map(Into::into),
+            interval: found.interval.map(recorded),
             mode: self.mode.clone(),
             seed: by_chance.then_some(options.seed),
             higher_is_better: metric.higher_is_better,
             group: if metric.is_control { Group::Control } else { self.task.group },
             unit: metric.unit,
-            chance: found.chance,
+            chance: chance(metric, items),
             failed: self.failures.values().sum(),
             ..Measurement::new(&self.subject, self.task.id, &name, found.value, found.n as u64)
         }
     }
-}
-
-/// Within one label, items of one cluster are what there is.
-fn own_cluster(item: groma_run::Item) -> groma_run::Item {
-    groma_run::Item { cluster: None, ..item }
 }
 
 fn by_label(items: &[Item]) -> BTreeMap<&str, BTreeSet<&str>> {

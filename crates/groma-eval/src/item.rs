@@ -21,8 +21,10 @@ pub struct Item {
     pub requests: Vec<Request>,
     /// The truth.
     pub key: Key,
-    /// The group of items that it is not independent of.
+    /// The items that it is not independent of: those of the same name here.
     pub cluster: Option<String>,
+    /// The group that it is one of, for metrics that go across groups.
+    pub group: Option<String>,
     /// Properties by which results are broken down, such as `type=homonyms`.
     pub labels: Vec<String>,
     /// What would have been right, for a reader.

@@ -1,4 +1,4 @@
-//! Tasks, metrics and statistics.
+//! Tasks, metrics and comparisons.
 //!
 //! A [`Task`] is a record: what it reads, what it asks, how it scores and what its metrics mean; [`TASKS`] lists them.
 //! [`read_items`] turns a file's rows into items, [`evaluate`] puts them to a [`Subject`] (a local model, or anything that
@@ -19,7 +19,6 @@ mod prompts;
 mod read;
 pub mod refusal;
 mod request;
-pub mod statistics;
 mod task;
 mod tasks;
 
@@ -27,7 +26,7 @@ pub use choice::{ChoicePrediction, predict};
 pub use compare::{Measured, compare, holm_adjusted};
 pub use encoding::{RollingWindow, cut_to_fit, encode_pair, rolling_windows};
 pub use error::Error;
-pub use estimate::{Estimate, EstimateOptions, estimate};
+pub use estimate::{EstimateOptions, estimate};
 pub use evaluate::{Evaluation, Said, evaluate, side_by_side};
 pub use examples::{ItemSource, items_at};
 pub use item::{Item, Judge, Key, Scores};
@@ -35,5 +34,5 @@ pub use local::{LocalOptions, LocalSubject};
 pub use prompts::prompt_item;
 pub use read::{Items, pair_item, read_items, text_item};
 pub use request::{Answer, Control, Failure, Kind, Request, Scored, Subject};
-pub use task::{Form, HubData, Input, Metric, Over, Score, Task, Tools};
+pub use task::{Form, HubData, Input, Metric, Score, Task, Tools};
 pub use tasks::{TASKS, find};

@@ -4,6 +4,8 @@ use crate::item::{Item, Scores};
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Failure, Kind};
 use groma_run::{Group, Seed, Unit};
+use groma_stats::formulas::{MEAN, SHARE};
+use groma_stats::{Across, Formula, Statistic};
 use serde_json::{Map, Value};
 
 /// A task.
@@ -83,10 +85,10 @@ pub struct Metric {
     pub id: &'static str,
     /// One line about what it says.
     pub title: &'static str,
-    /// The score that is added up.
-    pub score: &'static str,
-    /// What the sum is divided by.
-    pub over: Over,
+    /// The scores that its formula adds up, in that order; the one of its own name where none is given.
+    pub scores: &'static [&'static str],
+    /// From the sums over items, or over the items of each group, to the number.
+    pub statistic: Statistic,
     /// Which way is good; `None` where neither is.
     pub higher_is_better: Option<bool>,
     /// How to write it.
@@ -95,21 +97,6 @@ pub struct Metric {
     pub chance: Option<&'static str>,
     /// Whether it is a null control, which must come out at chance.
     pub is_control: bool,
-}
-
-/// What a sum of scores is divided by, and what becomes of the quotient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// The number of items that have the score; each score is 0 or 1.
-    Trials,
-    /// The number of items that have the score.
-    Items,
-    /// The number of clusters; a cluster's score is the mean of its items'.
-    Clusters,
-    /// The sum of another score.
-    Sum(&'static str),
-    /// `exp(sum / sum of another score)`.
-    ExpSum(&'static str),
 }
 
 /// What scoring may need beside the answers.
@@ -127,8 +114,8 @@ impl Metric {
         Metric {
             id,
             title,
-            score: id,
-            over: Over::Trials,
+            scores: &[],
+            statistic: Statistic { formula: &SHARE, across: None },
             higher_is_better: Some(true),
             unit: Unit::Share,
             chance: None,
@@ -138,7 +125,17 @@ impl Metric {
 
     /// A mean over items, neither way being good.
     pub const fn mean(id: &'static str, title: &'static str, unit: Unit) -> Self {
-        Metric { over: Over::Items, higher_is_better: None, unit, ..Metric::share(id, title) }
+        Metric { higher_is_better: None, unit, ..Metric::share(id, title) }.of(&[], &MEAN)
+    }
+
+    /// The same, as another formula of these scores.
+    pub const fn of(self, scores: &'static [&'static str], formula: &'static Formula) -> Self {
+        Metric { scores, statistic: Statistic { formula, ..self.statistic }, ..self }
+    }
+
+    /// The same, of each group of items, and then across groups.
+    pub const fn across(self, across: &'static Across) -> Self {
+        Metric { statistic: Statistic { across: Some(across), ..self.statistic }, ..self }
     }
 
     /// The same, lower being better.
@@ -154,6 +151,11 @@ impl Metric {
     /// A null control: neither way is good.
     pub const fn control(self) -> Self {
         Metric { is_control: true, higher_is_better: None, ..self }
+    }
+
+    /// The names of the scores that its formula adds up.
+    pub fn scores(&self) -> Vec<&'static str> {
+        if self.scores.is_empty() { vec![self.id] } else { self.scores.to_vec() }
     }
 }
 

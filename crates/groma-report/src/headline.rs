@@ -1,6 +1,6 @@
 //! The table that a run is for: each measure on two sides, the difference, and what may be said about it.
 
-use crate::statistics::{self, Difference};
+use crate::differences::{Unpaired, paired, unpaired};
 use crate::{Error, reading};
 use groma_run::{Comparison, Group, Interval, Item, Measurement, RunRecords, Unit, number};
 use serde::Serialize;
@@ -321,38 +321,23 @@ fn change_of(row: &Comparison) -> Change {
 
 /// The difference from the items' scores where both sides have them, else from the two intervals.
 fn compare_items(first: &RunRecords, before: &Measurement, second: &RunRecords, after: &Measurement) -> Compared {
-    let unpaired = |warning: Option<String>| {
-        let side = |row: &Measurement| (row.value, row.interval.clone(), row.n);
-        let ((a, a_interval, a_n), (b, b_interval, b_n)) = (side(before), side(after));
-        let found = statistics::unpaired((a, a_interval.as_ref(), a_n), (b, b_interval.as_ref(), b_n));
-        Compared { change: change_from(found, false), warning }
+    let apart = |why: Option<&str>| {
+        let warning = why.map(|why| format!("{why}, so the sides are not compared item by item."));
+        Compared { change: unpaired(before, after), warning }
     };
-    let (Some(before_file), Some(after_file)) = (&before.samples, &after.samples) else { return unpaired(None) };
+    let (Some(before_file), Some(after_file)) = (&before.samples, &after.samples) else { return apart(None) };
     let (Ok(before_items), Ok(after_items)) = (read_items(first, before_file), read_items(second, after_file)) else {
-        return unpaired(Some("the items' scores cannot be read, so the sides are not compared item by item.".into()));
+        return apart(Some("the items' scores cannot be read"));
     };
-    match statistics::paired(&before_items, &after_items, &before.metric) {
-        Ok(Some(found)) => {
-            let (pairs, most) = (found.n, before.n.max(after.n));
+    match paired(before, &before_items, &after_items, first.manifest.seed) {
+        Ok(change) => {
+            let (pairs, most) = (change.n, before.n.max(after.n));
             let partly = (pairs < most).then(|| format!("the difference is over the {pairs} items that both have."));
-            Compared { change: change_from(found, true), warning: partly }
+            Compared { change, warning: partly }
         }
-        Ok(None) => unpaired(Some("the sides share no items, so they are not compared item by item.".into())),
-        Err(statistics::DifferentItems) => {
-            unpaired(Some("the items are not the same, so the sides are not compared item by item.".into()))
-        }
-    }
-}
-
-fn change_from(found: Difference, paired: bool) -> Change {
-    Change {
-        difference: found.value,
-        interval: found.interval,
-        p_value: found.p_value,
-        n: found.n,
-        method: found.method,
-        paired,
-        detectable: found.detectable,
+        Err(Unpaired::NothingShared) => apart(Some("the sides share no items")),
+        Err(Unpaired::DifferentItems) => apart(Some("the items are not the same")),
+        Err(Unpaired::UnknownFormula) => apart(Some("this version does not know the formula of the number")),
     }
 }
 

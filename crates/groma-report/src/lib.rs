@@ -3,12 +3,12 @@
 //! All of it is made from the records of a run directory; no model is needed. [`write_report`] leaves `report.html`;
 //! [`Headline`] is the table of one run or of two, as text ([`Headline::to_text`]) and as JSON (it serialises).
 
+mod differences;
 mod error;
 mod format;
 mod headline;
 mod page;
 mod reading;
-mod statistics;
 mod table;
 mod text;
 

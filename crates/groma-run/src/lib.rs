@@ -62,16 +62,17 @@ pub use journal::{Journal, Row, Rows, SyncPolicy, current_rows, read_journal};
 pub use lock::Holder;
 pub use machine::{Machine, available_memory_bytes, free_disk_bytes, memory_bytes};
 pub use manifest::{FORMAT, Input, Manifest, StageEntry, Status};
-pub use measurement::{Comparison, Group, Interval, Measurement, Unit};
+pub use measurement::{Comparison, Group, Interval, Measurement, Statistic, Unit};
 pub use number::Number;
 pub use progress::{Advance, Level, Meter, Progress, Silent};
 pub use read::{read_bytes, read_json};
 pub use recorder::{LostEvents, Recorder};
 pub use run_records::RunRecords;
 pub use sample::{
-    Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, side_by_side_file, training_samples_file,
+    DifferentItems, Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, side_by_side_file,
+    training_samples_file,
 };
-pub use seed::Seed;
+pub use seed::{Random, Seed};
 pub use stage::{Finished, Output, StageKey, StageRecord};
 pub use storage::{Disk, Files, Storage, StoredFile};
 

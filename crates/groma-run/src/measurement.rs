@@ -2,6 +2,7 @@
 
 use crate::{Row, number};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One number about one subject.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,13 @@ pub struct Measurement {
     /// How it was scored, where there is more than one way: `log-likelihood`, `greedy`, `0-shot` ...
     #[serde(default)]
     pub mode: String,
+    /// What else it depends on, as far as a reader would compare by it: method, seed, attack, defence, layer, budget,
+    /// language ... by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<String, String>,
+    /// How it comes from the scores of the items in `samples`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistic: Option<Statistic>,
     /// The seed, where chance had a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -62,6 +70,18 @@ pub struct Measurement {
     /// What else a reader must know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// How a number comes from the scores of items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistic {
+    /// Name of a formula from sums of scores to a number: `share`, `mean`, `ratio` ...
+    pub formula: String,
+    /// The scores that it adds up, in its order.
+    pub scores: Vec<String>,
+    /// Where it is formed for each group of items: how the groups' numbers become one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub across: Option<String>,
 }
 
 /// What a measurement stands for.
@@ -166,7 +186,7 @@ impl Row for Measurement {
     }
 
     fn key(&self) -> String {
-        format!("{:?}", (&self.subject, &self.task, &self.metric, &self.mode))
+        format!("{:?}", (&self.subject, &self.task, &self.metric, &self.mode, &self.factors))
     }
 }
 
@@ -197,6 +217,8 @@ impl Measurement {
             interval: None,
             n,
             mode: String::new(),
+            factors: BTreeMap::new(),
+            statistic: None,
             seed: None,
             higher_is_better: None,
             group: Group::Other,

@@ -61,9 +61,12 @@ pub struct Item {
     /// Scores by the metric's name.
     #[serde(with = "number::map")]
     pub scores: BTreeMap<String, f64>,
-    /// The group of items that it is not independent of, where there are such.
+    /// The items that it is not independent of, where there are such: those of the same name here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// The group that it is one of, for metrics that go across groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Short digest of what was asked, so that equal ids of different data are told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -73,6 +76,34 @@ pub struct Item {
     /// Why it has no score, if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// Two sets of items in which one id stands for different content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DifferentItems {
+    /// The first such id.
+    pub id: String,
+}
+
+impl Item {
+    /// The scores of these names; `None` unless it has all of them, and they are numbers.
+    pub fn scores_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<Vec<f64>> {
+        names.into_iter().map(|name| self.scores.get(name).copied().filter(|score| score.is_finite())).collect()
+    }
+
+    /// The items that are in both sets, in the order of the first.
+    pub fn pairs<'a>(before: &'a [Item], after: &'a [Item]) -> Result<Vec<(&'a Item, &'a Item)>, DifferentItems> {
+        let others: BTreeMap<&str, &Item> = after.iter().map(|item| (item.id.as_str(), item)).collect();
+        let mut pairs = Vec::new();
+        for item in before {
+            let Some(other) = others.get(item.id.as_str()) else { continue };
+            if item.digest.is_some() && other.digest.is_some() && item.digest != other.digest {
+                return Err(DifferentItems { id: item.id.clone() });
+            }
+            pairs.push((item, *other));
+        }
+        Ok(pairs)
+    }
 }
 
 /// What a model in training answered to one prompt.

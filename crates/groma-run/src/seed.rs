@@ -6,6 +6,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
+/// The generator that a seed gives.
+pub type Random = ChaCha8Rng;
+
 /// A point in the tree of seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
@@ -26,12 +29,18 @@ impl Seed {
         self.child(b"index", &index.to_le_bytes())
     }
 
+    /// The random numbers of a purpose about a named thing, and of one of its numbered draws.
+    pub fn draw(self, purpose: &str, name: &str, index: Option<u64>) -> Random {
+        let seed = self.named(purpose).named(name);
+        index.map_or(seed, |index| seed.index(index)).rng()
+    }
+
     fn child(self, kind: &[u8], value: &[u8]) -> Self {
         Seed(*blake3::Hasher::new_keyed(&self.0).update(kind).update(value).finalize().as_bytes())
     }
 
     /// The generator of this seed, at its start.
-    pub fn rng(self) -> ChaCha8Rng {
+    pub fn rng(self) -> Random {
         ChaCha8Rng::from_seed(self.0)
     }
 

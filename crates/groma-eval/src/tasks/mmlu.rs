@@ -57,6 +57,7 @@ fn item(fields: &Fields, choices: [&str; 4]) -> Result<Item, String> {
     let mut item = Item {
         preamble: format!("The following are multiple choice questions (with answers) about {about}.\n\n"),
         cluster: Some(subject.to_owned()),
+        group: Some(subject.to_owned()),
         labels: vec![format!("subject={subject}")],
         ..choice_item(question, LETTERS.map(str::to_owned).to_vec(), gold)
     };

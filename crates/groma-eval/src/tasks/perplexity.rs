@@ -2,8 +2,9 @@
 
 use crate::item::{Item, Key, Scores, scores};
 use crate::request::{Answer, Failure, Kind};
-use crate::task::{Input, Metric, Over, Task, Tools};
+use crate::task::{Input, Metric, Task, Tools};
 use groma_run::{Group, Unit};
+use groma_stats::formulas::{EXP_RATIO, RATIO};
 
 /// Perplexity by rolling windows, as lm-evaluation-harness measures wikitext.
 pub(crate) static TASK: Task = Task {
@@ -20,31 +21,22 @@ pub(crate) static TASK: Task = Task {
     input: Input::Texts,
     score: score_windows,
     metrics: &[
-        Metric {
-            score: "nats",
-            over: Over::ExpSum("words"),
-            ..Metric::mean("word_perplexity", "exp(-log-likelihood / words)", Unit::Plain).lower_is_better()
-        },
-        Metric {
-            score: "bits",
-            over: Over::Sum("bytes"),
-            ..Metric::mean("bits_per_byte", "-log2-likelihood / UTF-8 bytes", Unit::Bits).lower_is_better()
-        },
-        Metric {
-            score: "nats",
-            over: Over::ExpSum("bytes"),
-            ..Metric::mean("byte_perplexity", "exp(-log-likelihood / UTF-8 bytes)", Unit::Plain).lower_is_better()
-        },
-        Metric {
-            score: "nats",
-            over: Over::ExpSum("tokens"),
-            ..Metric::mean(
-                "token_perplexity",
-                "exp(-log-likelihood / tokens); compares only models of one tokenizer",
-                Unit::Plain,
-            )
-            .lower_is_better()
-        },
+        Metric::mean("word_perplexity", "exp(-log-likelihood / words)", Unit::Plain)
+            .of(&["nats", "words"], &EXP_RATIO)
+            .lower_is_better(),
+        Metric::mean("bits_per_byte", "-log2-likelihood / UTF-8 bytes", Unit::Bits)
+            .of(&["bits", "bytes"], &RATIO)
+            .lower_is_better(),
+        Metric::mean("byte_perplexity", "exp(-log-likelihood / UTF-8 bytes)", Unit::Plain)
+            .of(&["nats", "bytes"], &EXP_RATIO)
+            .lower_is_better(),
+        Metric::mean(
+            "token_perplexity",
+            "exp(-log-likelihood / tokens); compares only models of one tokenizer",
+            Unit::Plain,
+        )
+        .of(&["nats", "tokens"], &EXP_RATIO)
+        .lower_is_better(),
     ],
 };
 

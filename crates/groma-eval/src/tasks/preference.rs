@@ -2,9 +2,9 @@
 
 use crate::item::{Item, Scores, scores};
 use crate::request::{Answer, Failure, Kind};
-use crate::statistics::below;
 use crate::task::{Input, Metric, Task, Tools};
 use groma_run::{Group, Unit};
+use groma_stats::below;
 
 /// Preference accuracy by the log-probability of the answers.
 pub(crate) static TASK: Task = Task {

@@ -22,6 +22,8 @@ pub enum Method {
     BiasCorrectedBootstrap,
     /// Agresti and Min's interval for the difference of paired proportions.
     AgrestiMin,
+    /// Newcombe's combination of the intervals of two independent numbers.
+    Newcombe,
 }
 
 impl Method {
@@ -36,6 +38,7 @@ impl Method {
             Method::Bootstrap => "bootstrap",
             Method::BiasCorrectedBootstrap => "bias-corrected bootstrap",
             Method::AgrestiMin => "agresti-min",
+            Method::Newcombe => "unpaired, from both intervals",
         }
     }
 
@@ -72,12 +75,5 @@ impl Interval {
     /// `centre` plus and minus `half_width`.
     pub fn around(centre: f64, half_width: f64, level: f64, method: Method) -> Self {
         Interval { low: centre - half_width, high: centre + half_width, level, method }
-    }
-}
-
-impl From<Interval> for groma_run::Interval {
-    fn from(interval: Interval) -> Self {
-        let Interval { low, high, level, method } = interval;
-        groma_run::Interval { low, high, level, method: method.name().to_owned() }
     }
 }

@@ -1,34 +1,33 @@
 //! The bootstrap over items (Efron 1979), for statistics that are functions of sums.
 
-use super::interval::{Interval, Method};
-use super::special::{normal_cdf, normal_quantile};
-use groma_run::Seed;
+use crate::interval::{Interval, Method};
+use crate::special::{normal_cdf, normal_quantile};
 use rand_core::Rng;
 
 /// Share of resamples whose statistic may be undefined (0/0) before no interval is given.
 const UNDEFINED_SHARE: f64 = 0.05;
 
-/// How to resample.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bootstrap {
+/// How to resample. `Draw` gives the random numbers of a resample from its index, so that a caller's seeds decide.
+#[derive(Clone, Copy, Debug)]
+pub struct Bootstrap<Draw> {
     /// Resamples drawn.
     pub resamples: usize,
     /// Confidence, e.g. 0.95.
     pub level: f64,
-    /// Resample `r` is drawn from `seed.index(r)`.
-    pub seed: Seed,
+    /// The random numbers of each resample.
+    pub draw: Draw,
 }
 
-impl Bootstrap {
+impl<Random: Rng, Draw: Fn(u64) -> Random> Bootstrap<Draw> {
     /// The statistic of each resample of `rows`, ascending; undefined ones are left out.
-    pub fn distribution<const K: usize>(&self, rows: &[[f64; K]], statistic: impl Fn(&[f64; K]) -> f64) -> Vec<f64> {
-        self.sorted(|seed| statistic(&resampled_sums(rows, seed)))
+    pub fn distribution(&self, rows: &[impl AsRef<[f64]>], statistic: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+        self.sorted(|random| statistic(&resampled_sums(rows, random)))
     }
 
-    /// What `resample` finds with each of the seeds, ascending; undefined values are left out.
-    fn sorted(&self, resample: impl Fn(Seed) -> f64) -> Vec<f64> {
+    /// What `resample` finds with each of the draws, ascending; undefined values are left out.
+    fn sorted(&self, resample: impl Fn(&mut Random) -> f64) -> Vec<f64> {
         let mut found: Vec<f64> = (0..self.resamples as u64)
-            .map(|index| resample(self.seed.index(index)))
+            .map(|index| resample(&mut (self.draw)(index)))
             .filter(|value| value.is_finite())
             .collect();
         found.sort_by(f64::total_cmp);
@@ -36,16 +35,12 @@ impl Bootstrap {
     }
 
     /// The percentile interval; `None` of fewer than two rows, or where the statistic is often undefined.
-    pub fn percentile<const K: usize>(
-        &self,
-        rows: &[[f64; K]],
-        statistic: impl Fn(&[f64; K]) -> f64,
-    ) -> Option<Interval> {
-        self.percentile_of(rows.len(), |seed| statistic(&resampled_sums(rows, seed)))
+    pub fn percentile(&self, rows: &[impl AsRef<[f64]>], statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
+        self.percentile_of(rows.len(), |random| statistic(&resampled_sums(rows, random)))
     }
 
-    /// The percentile interval of what `resample` finds, each time with another seed, in samples of `n` items.
-    pub(crate) fn percentile_of(&self, n: usize, resample: impl Fn(Seed) -> f64) -> Option<Interval> {
+    /// The percentile interval of what `resample` finds, each time with other random numbers, in samples of `n` items.
+    pub(crate) fn percentile_of(&self, n: usize, resample: impl Fn(&mut Random) -> f64) -> Option<Interval> {
         let sorted = self.enough(n, self.sorted(resample))?;
         let tail = (1.0 - self.level) / 2.0;
         let (low, high) = (quantile(&sorted, tail), quantile(&sorted, 1.0 - tail));
@@ -53,11 +48,7 @@ impl Bootstrap {
     }
 
     /// The bias-corrected and accelerated interval (Efron 1987); `None` as for [`Self::percentile`].
-    pub fn bias_corrected<const K: usize>(
-        &self,
-        rows: &[[f64; K]],
-        statistic: impl Fn(&[f64; K]) -> f64,
-    ) -> Option<Interval> {
+    pub fn bias_corrected(&self, rows: &[impl AsRef<[f64]>], statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
         let sorted = self.enough(rows.len(), self.distribution(rows, &statistic))?;
         let found = statistic(&sums(rows));
         let below = sorted.iter().filter(|value| **value < found).count() as f64;
@@ -82,32 +73,33 @@ impl Bootstrap {
 }
 
 /// The statistic without each row in turn.
-pub fn jackknife<const K: usize>(rows: &[[f64; K]], statistic: impl Fn(&[f64; K]) -> f64) -> Vec<f64> {
+pub fn jackknife(rows: &[impl AsRef<[f64]>], statistic: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let all = sums(rows);
-    rows.iter().map(|row| statistic(&std::array::from_fn(|column| all[column] - row[column]))).collect()
+    let without = |row: &[f64]| all.iter().zip(row).map(|(sum, value)| sum - value).collect::<Vec<_>>();
+    rows.iter().map(|row| statistic(&without(row.as_ref()))).collect()
 }
 
-/// Column sums, in the order of the rows.
-pub(crate) fn sums<const K: usize>(rows: &[[f64; K]]) -> [f64; K] {
-    let mut sums = [0.0; K];
-    for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-    }
+/// Column sums, in the order of the rows; empty of no rows.
+pub(crate) fn sums(rows: &[impl AsRef<[f64]>]) -> Vec<f64> {
+    let mut sums = vec![0.0; rows.first().map_or(0, |row| row.as_ref().len())];
+    rows.iter().for_each(|row| add(&mut sums, row.as_ref()));
     sums
 }
 
-fn resampled_sums<const K: usize>(rows: &[[f64; K]], seed: Seed) -> [f64; K] {
-    let mut random = seed.rng();
-    let mut sums = [0.0; K];
+pub(crate) fn add(sums: &mut [f64], row: &[f64]) {
+    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+}
+
+fn resampled_sums(rows: &[impl AsRef<[f64]>], random: &mut impl Rng) -> Vec<f64> {
+    let mut sums = vec![0.0; rows.first().map_or(0, |row| row.as_ref().len())];
     for _ in rows {
-        let row = &rows[below(rows.len(), &mut random)];
-        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        add(&mut sums, rows[below(rows.len(), random)].as_ref());
     }
     sums
 }
 
 /// A number below `n`, by the multiply-shift of 64 random bits (its bias is below n / 2^64).
-pub(crate) fn below(n: usize, random: &mut impl Rng) -> usize {
+pub fn below(n: usize, random: &mut impl Rng) -> usize {
     ((u128::from(random.next_u64()) * n as u128) >> 64) as usize
 }
 
@@ -131,12 +123,13 @@ fn acceleration(left_out: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use groma_run::{Random, Seed};
 
-    fn bootstrap() -> Bootstrap {
-        Bootstrap { resamples: 4000, level: 0.95, seed: Seed::new(1) }
+    fn bootstrap() -> Bootstrap<impl Fn(u64) -> Random> {
+        Bootstrap { resamples: 4000, level: 0.95, draw: |index| Seed::new(1).index(index).rng() }
     }
 
-    fn mean(sums: &[f64; 2]) -> f64 {
+    fn mean(sums: &[f64]) -> f64 {
         sums[0] / sums[1]
     }
 

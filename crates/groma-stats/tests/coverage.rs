@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use groma_eval::statistics::{
+use groma_run::Seed;
+use groma_stats::{
     BinaryPairs, Bootstrap, Interval, clustered_interval, jeffreys, mean_interval, normal_quantile, wilson,
 };
-use groma_run::Seed;
 use rand_core::Rng;
 
 const EVALUATIONS: u64 = 2000;
@@ -32,8 +32,8 @@ fn covers(name: &str, truth: f64, simulate: impl Fn(Seed) -> Option<Interval>) {
     assert!((0.93..=0.97).contains(&share), "{name} covers {share}");
 }
 
-fn bootstrap(seed: Seed) -> Bootstrap {
-    Bootstrap { resamples: 1000, level: LEVEL, seed: seed.named("resample") }
+fn bootstrap(seed: Seed) -> Bootstrap<impl Fn(u64) -> groma_run::Random> {
+    Bootstrap { resamples: 1000, level: LEVEL, draw: move |index| seed.named("resample").index(index).rng() }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Agreement of two raters on nominal classes.
 
-use super::bootstrap::{Bootstrap, below, sums};
-use super::interval::Interval;
-use super::proportion::wilson;
+use crate::bootstrap::{Bootstrap, below, sums};
+use crate::interval::Interval;
+use crate::proportion::wilson;
+use rand_core::Rng;
 
 /// Counts of `[first rater][second rater]` over `C` classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct ConfusionTable<const C: usize>(pub [[usize; C]; C]);
 pub struct Agreement<const C: usize> {
     /// Items.
     pub n: usize,
-    /// Share of items with the same class.
-    pub accuracy: f64,
+    /// Share of items with the same class; `None` of no items.
+    pub accuracy: Option<f64>,
     /// Wilson interval of it.
     pub accuracy_interval: Option<Interval>,
     /// Cohen's kappa; `None` where both raters use one and the same class throughout.
@@ -52,14 +53,14 @@ impl<const C: usize> ConfusionTable<C> {
     }
 
     /// All figures, with intervals.
-    pub fn agreement(&self, bootstrap: &Bootstrap) -> Agreement<C> {
+    pub fn agreement<R: Rng>(&self, bootstrap: &Bootstrap<impl Fn(u64) -> R>) -> Agreement<C> {
         let agreed = (0..C).map(|class| self.0[class][class]).sum::<usize>();
         let first = |class: usize| self.0[class].iter().sum::<usize>();
         let second = |class: usize| self.0.iter().map(|row| row[class]).sum::<usize>();
         let share = |class: usize, of: usize| (of > 0).then(|| self.0[class][class] as f64 / of as f64);
         Agreement {
             n: self.n(),
-            accuracy: agreed as f64 / self.n() as f64,
+            accuracy: (self.n() > 0).then(|| agreed as f64 / self.n() as f64),
             accuracy_interval: wilson(agreed, self.n(), bootstrap.level),
             kappa: self.kappa(),
             kappa_interval: self.kappa_interval(bootstrap),
@@ -68,16 +69,15 @@ impl<const C: usize> ConfusionTable<C> {
         }
     }
 
-    fn kappa_interval(&self, bootstrap: &Bootstrap) -> Option<Interval> {
+    fn kappa_interval<R: Rng>(&self, bootstrap: &Bootstrap<impl Fn(u64) -> R>) -> Option<Interval> {
         let items: Vec<(usize, usize)> = (0..C * C)
             .map(|cell| (cell / C, cell % C))
             .flat_map(|(first, second)| std::iter::repeat_n((first, second), self.0[first][second]))
             .collect();
-        bootstrap.percentile_of(items.len(), |seed| {
-            let mut random = seed.rng();
+        bootstrap.percentile_of(items.len(), |random| {
             let mut counts = [[0.0; C]; C];
             for _ in &items {
-                let (first, second) = items[below(items.len(), &mut random)];
+                let (first, second) = items[below(items.len(), random)];
                 counts[first][second] += 1.0;
             }
             kappa(&counts)
@@ -87,7 +87,7 @@ impl<const C: usize> ConfusionTable<C> {
 
 fn kappa<const C: usize>(counts: &[[f64; C]; C]) -> f64 {
     let n: f64 = counts.iter().flatten().sum();
-    let columns = sums(counts);
+    let columns: Vec<f64> = sums(counts);
     let observed = (0..C).map(|class| counts[class][class]).sum::<f64>() / n;
     let expected = (0..C).map(|class| counts[class].iter().sum::<f64>() * columns[class]).sum::<f64>() / (n * n);
     (observed - expected) / (1.0 - expected)
@@ -98,8 +98,8 @@ mod tests {
     use super::*;
     use groma_run::Seed;
 
-    fn bootstrap() -> Bootstrap {
-        Bootstrap { resamples: 2000, level: 0.95, seed: Seed::new(0) }
+    fn bootstrap() -> Bootstrap<impl Fn(u64) -> groma_run::Random> {
+        Bootstrap { resamples: 2000, level: 0.95, draw: |index| Seed::new(0).index(index).rng() }
     }
 
     /// The golden case `cohen_kappa`; its large-sample standard error is 0.1264.
@@ -108,7 +108,7 @@ mod tests {
         let table = ConfusionTable([[20, 5], [10, 15]]);
         assert!((table.kappa().unwrap() - 0.4).abs() < 1e-12);
         let found = table.agreement(&bootstrap());
-        assert_eq!((found.n, found.accuracy), (50, 0.7));
+        assert_eq!((found.n, found.accuracy), (50, Some(0.7)));
         assert_eq!((found.recall, found.precision), ([Some(0.8), Some(0.6)], [Some(20.0 / 30.0), Some(0.75)]));
         let interval = found.kappa_interval.unwrap();
         assert!((interval.low - 0.15).abs() < 0.04 && (interval.high - 0.64).abs() < 0.04, "{interval:?}");

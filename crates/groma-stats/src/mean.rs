@@ -1,12 +1,12 @@
 //! The mean of independent items.
 
-use super::interval::{Interval, Method};
-use super::special::student_t_quantile;
+use crate::interval::{Interval, Method};
+use crate::special::student_t_quantile;
 
 /// A mean with what its standard error is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// The mean; NaN of nothing.
+    /// The mean.
     pub mean: f64,
     /// Sample standard deviation (divisor n - 1); `None` of fewer than two.
     pub standard_deviation: Option<f64>,
@@ -15,12 +15,15 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Of `values`, summed in their order.
-    pub fn of(values: &[f64]) -> Self {
+    /// Of `values`, summed in their order; `None` of nothing.
+    pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
+        if n == 0 {
+            return None;
+        }
         let mean = values.iter().sum::<f64>() / n as f64;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Mean { mean, standard_deviation: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()), n }
+        Some(Mean { mean, standard_deviation: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()), n })
     }
 
     /// Standard deviation over the root of n.
@@ -31,7 +34,7 @@ impl Mean {
 
 /// Student's t interval of a mean; `None` of fewer than two values.
 pub fn mean_interval(values: &[f64], level: f64) -> Option<Interval> {
-    let mean = Mean::of(values);
+    let mean = Mean::of(values)?;
     let error = mean.standard_error()?;
     let quantile = student_t_quantile(0.5 + level / 2.0, mean.n as f64 - 1.0);
     Some(Interval::around(mean.mean, quantile * error, level, Method::StudentT))
@@ -44,7 +47,7 @@ mod tests {
     #[test]
     fn mean_error_and_interval() {
         let values = [1.0, 2.0, 3.0, 4.0, 10.0];
-        let mean = Mean::of(&values);
+        let mean = Mean::of(&values).unwrap();
         assert_eq!(mean.mean, 4.0);
         assert!((mean.standard_error().unwrap() - 1.5811388300841898).abs() < 1e-12);
         let interval = mean_interval(&values, 0.95).unwrap();
@@ -59,6 +62,6 @@ mod tests {
     fn too_few_have_no_error() {
         assert_eq!(mean_interval(&[1.0], 0.95), None);
         assert_eq!(mean_interval(&[], 0.95), None);
-        assert!(Mean::of(&[]).mean.is_nan());
+        assert_eq!(Mean::of(&[]), None);
     }
 }

@@ -1,9 +1,8 @@
 //! Before and after on the same items.
 
-use super::interval::{Interval, Method};
-use super::mean::Mean;
-use super::special::{beta_cdf, normal_quantile, student_t_cdf};
-use groma_run::Seed;
+use crate::interval::{Interval, Method};
+use crate::mean::Mean;
+use crate::special::{beta_cdf, normal_quantile, student_t_cdf};
 use rand_core::Rng;
 
 /// Up to so many non-zero differences, [`sign_flip_test`] goes through all sign patterns.
@@ -42,9 +41,9 @@ impl BinaryPairs {
         self.both + self.gained + self.lost + self.neither
     }
 
-    /// Rate after less rate before.
-    pub fn difference(&self) -> f64 {
-        (self.gained as f64 - self.lost as f64) / self.n() as f64
+    /// Rate after less rate before; `None` of no items.
+    pub fn difference(&self) -> Option<f64> {
+        (self.n() > 0).then(|| (self.gained as f64 - self.lost as f64) / self.n() as f64)
     }
 
     /// McNemar's exact two-sided test: the discordant items are fair coins if nothing changed. 1 where none is discordant.
@@ -74,14 +73,14 @@ impl BinaryPairs {
 
 /// Two-sided p-value of the paired t test; `None` of fewer than two differences or where all are equal.
 pub fn paired_t_test(differences: &[f64]) -> Option<f64> {
-    let mean = Mean::of(differences);
+    let mean = Mean::of(differences)?;
     let error = mean.standard_error().filter(|error| *error > 0.0)?;
     Some(2.0 * student_t_cdf(-(mean.mean / error).abs(), mean.n as f64 - 1.0))
 }
 
 /// Two-sided p-value of the sign-flip permutation test of a mean difference of zero: exact for up to 14 non-zero
 /// differences, else from `draws` random sign patterns as `(hits + 1) / (draws + 1)`. 1 of no differences.
-pub fn sign_flip_test(differences: &[f64], draws: usize, seed: Seed) -> f64 {
+pub fn sign_flip_test(differences: &[f64], draws: usize, random: &mut impl Rng) -> f64 {
     let moved: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
     let found = moved.iter().sum::<f64>().abs() * (1.0 - 1e-12);
     if moved.len() <= EXACT_FLIPS {
@@ -90,7 +89,6 @@ pub fn sign_flip_test(differences: &[f64], draws: usize, seed: Seed) -> f64 {
             (0..patterns).filter(|pattern| flipped_sum(&moved, |i| pattern >> i & 1 == 1).abs() >= found).count();
         return hits as f64 / patterns as f64;
     }
-    let mut random = seed.rng();
     let mut hits = 0usize;
     for _ in 0..draws {
         let mut bits = 0;
@@ -117,13 +115,14 @@ pub fn minimum_detectable_effect(standard_error: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use groma_run::Seed;
 
     /// scipy.stats.binomtest(k, n).pvalue and a hand calculation of Agresti and Min's formula.
     #[test]
     fn mcnemar_and_interval() {
         let pairs = BinaryPairs { both: 50, gained: 15, lost: 5, neither: 30 };
         assert!((pairs.mcnemar_exact() - 0.04138946533203125).abs() < 1e-12);
-        assert!((pairs.difference() - 0.1).abs() < 1e-12);
+        assert!((pairs.difference().unwrap() - 0.1).abs() < 1e-12);
         let interval = pairs.agresti_min(0.95).unwrap();
         let error = (21.0f64 - 100.0 / 102.0).sqrt() / 102.0;
         assert!((interval.low - (10.0 / 102.0 - 1.959964 * error)).abs() < 1e-6);
@@ -141,10 +140,10 @@ mod tests {
 
     #[test]
     fn sign_flips() {
-        assert_eq!(sign_flip_test(&[1.0, 1.0, 1.0, 0.0], 10, Seed::new(0)), 0.25);
-        assert_eq!(sign_flip_test(&[], 10, Seed::new(0)), 1.0);
+        assert_eq!(sign_flip_test(&[1.0, 1.0, 1.0, 0.0], 10, &mut Seed::new(0).rng()), 0.25);
+        assert_eq!(sign_flip_test(&[], 10, &mut Seed::new(0).rng()), 1.0);
         let shifted: Vec<f64> = (0..60).map(|i| f64::from(i % 7) - 2.0).collect();
-        let (flips, t) = (sign_flip_test(&shifted, 20_000, Seed::new(5)), paired_t_test(&shifted).unwrap());
+        let (flips, t) = (sign_flip_test(&shifted, 20_000, &mut Seed::new(5).rng()), paired_t_test(&shifted).unwrap());
         assert!((flips - t).abs() < 0.003, "{flips} {t}");
         assert_eq!(paired_t_test(&[1.0, 1.0]), None);
         assert!((minimum_detectable_effect(0.01) - 0.0280158).abs() < 1e-6);

@@ -1,7 +1,7 @@
 //! Intervals of a proportion: `successes` out of `n` independent trials.
 
-use super::interval::{Interval, Method};
-use super::special::{beta_quantile, normal_quantile};
+use crate::interval::{Interval, Method};
+use crate::special::{beta_quantile, normal_quantile};
 
 /// Wilson's score interval (Wilson 1927); `None` for no trials.
 pub fn wilson(successes: usize, n: usize, level: f64) -> Option<Interval> {

@@ -1,18 +1,19 @@
 //! Items that come in clusters (variants of one template, questions on one passage) are not independent.
 
-use super::interval::{Interval, Method};
-use super::mean::Mean;
-use super::special::student_t_quantile;
+use crate::bootstrap::add;
+use crate::interval::{Interval, Method};
+use crate::mean::Mean;
+use crate::special::student_t_quantile;
 use std::collections::BTreeMap;
 
 /// Clustered standard error of a mean (Miller 2024, arXiv 2411.00640, with the small-sample factor C / (C - 1)):
 /// `sqrt(C / (C - 1) * sum over clusters of (sum of deviations)^2) / n`. `None` of fewer than two clusters.
 pub fn clustered_standard_error<Key: Ord>(values: &[f64], clusters: &[Key]) -> Option<f64> {
-    let mean = Mean::of(values).mean;
+    let mean = Mean::of(values)?.mean;
     let deviations: Vec<[f64; 1]> = values.iter().map(|value| [value - mean]).collect();
     let sums = sum_by_cluster(&deviations, clusters);
     let count = sums.len() as f64;
-    let squares: f64 = sums.iter().map(|[sum]| sum * sum).sum();
+    let squares: f64 = sums.iter().map(|sum| sum[0] * sum[0]).sum();
     (sums.len() > 1).then(|| (count / (count - 1.0) * squares).sqrt() / values.len() as f64)
 }
 
@@ -21,15 +22,15 @@ pub fn clustered_interval<Key: Ord>(values: &[f64], clusters: &[Key], level: f64
     let error = clustered_standard_error(values, clusters)?;
     let count = clusters.iter().collect::<std::collections::BTreeSet<_>>().len();
     let quantile = student_t_quantile(0.5 + level / 2.0, count as f64 - 1.0);
-    Some(Interval::around(Mean::of(values).mean, quantile * error, level, Method::ClusteredT))
+    Some(Interval::around(Mean::of(values)?.mean, quantile * error, level, Method::ClusteredT))
 }
 
 /// Rows added up by cluster, in the order of the keys.
-pub fn sum_by_cluster<Key: Ord, const K: usize>(rows: &[[f64; K]], clusters: &[Key]) -> Vec<[f64; K]> {
-    let mut sums: BTreeMap<&Key, [f64; K]> = BTreeMap::new();
+pub fn sum_by_cluster<Key: Ord>(rows: &[impl AsRef<[f64]>], clusters: &[Key]) -> Vec<Vec<f64>> {
+    let mut sums: BTreeMap<&Key, Vec<f64>> = BTreeMap::new();
     for (row, key) in rows.iter().zip(clusters) {
-        let sum = sums.entry(key).or_insert([0.0; K]);
-        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        let row = row.as_ref();
+        add(sums.entry(key).or_insert_with(|| vec![0.0; row.len()]), row);
     }
     sums.into_values().collect()
 }
@@ -42,7 +43,7 @@ mod tests {
     fn singletons_give_the_plain_error() {
         let values = [0.0, 1.0, 1.0, 0.0, 1.0];
         let clustered = clustered_standard_error(&values, &[0, 1, 2, 3, 4]).unwrap();
-        assert!((clustered - Mean::of(&values).standard_error().unwrap()).abs() < 1e-12);
+        assert!((clustered - Mean::of(&values).unwrap().standard_error().unwrap()).abs() < 1e-12);
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! Differences of two measurements, from the scores of their items or else from their intervals.
+
+use groma_run::{DifferentItems, Interval, Item, Measurement, Seed};
+use groma_stats::formulas::{MEAN, SHARE};
+use groma_stats::{Across, Formula, LEVEL, Method, Observation, RESAMPLES, Resampling, Statistic, newcombe};
+
+use crate::headline::Change;
+
+/// Why two measurements are not compared item by item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpaired {
+    /// One id stands for different prompts.
+    DifferentItems,
+    /// No item has the scores on both sides, or the number does not exist.
+    NothingShared,
+    /// The record names a formula that this version does not know.
+    UnknownFormula,
+}
+
+/// The difference of a measurement between two sets of items, as the comparing stage of a run finds it.
+pub(crate) fn paired(about: &Measurement, before: &[Item], after: &[Item], seed: u64) -> Result<Change, Unpaired> {
+    let pairs = Item::pairs(before, after).map_err(|DifferentItems { .. }| Unpaired::DifferentItems)?;
+    let names: Vec<&str> = match &about.statistic {
+        Some(statistic) => statistic.scores.iter().map(String::as_str).collect(),
+        None => vec![&about.metric],
+    };
+    let used = pairs.into_iter().filter_map(|(before, after)| {
+        let scores = |item: &Item| item.scores_of(names.iter().copied());
+        Some(Observation {
+            id: &before.id,
+            cluster: before.cluster.as_deref(),
+            group: before.group.as_deref(),
+            scores: [scores(before)?, scores(after)?].concat(),
+        })
+    });
+    let used: Vec<Observation> = used.collect();
+    let statistic = statistic(about, &used).ok_or(Unpaired::UnknownFormula)?;
+    let draw = |purpose: &str, index| Seed::new(seed).draw(purpose, &about.metric, index);
+    let how = Resampling { level: LEVEL, resamples: RESAMPLES, draw: &draw };
+    let found = statistic.compare(&used, &how).ok_or(Unpaired::NothingShared)?;
+    Ok(Change {
+        difference: found.difference,
+        interval: found.interval.map(recorded),
+        p_value: found.p_value,
+        n: found.n as u64,
+        method: found.method.to_owned(),
+        paired: true,
+        detectable: found.detectable,
+    })
+}
+
+/// How the measurement comes from scores; of records that do not say, a share of zeros and ones, or else a mean.
+fn statistic(about: &Measurement, items: &[Observation]) -> Option<Statistic> {
+    let Some(record) = &about.statistic else {
+        let binary = items.iter().flat_map(|item| &item.scores).all(|score| *score == 0.0 || *score == 1.0);
+        return Some(Statistic { formula: if binary { &SHARE } else { &MEAN }, across: None });
+    };
+    let across = match &record.across {
+        Some(id) => Some(Across::find(id)?),
+        None => None,
+    };
+    let formula = Formula::find(&record.formula).filter(|formula| formula.sums == record.scores.len())?;
+    Some(Statistic { formula, across })
+}
+
+/// The difference of two numbers that were measured on different items, from their intervals.
+pub(crate) fn unpaired(before: &Measurement, after: &Measurement) -> Change {
+    let both = before.interval.as_ref().zip(after.interval.as_ref()).filter(|(a, b)| a.level == b.level);
+    let interval = both.map(|(a, b)| {
+        let own = |interval: &Interval| groma_stats::Interval {
+            low: interval.low,
+            high: interval.high,
+            level: interval.level,
+            method: Method::Newcombe,
+        };
+        recorded(newcombe((before.value, own(a)), (after.value, own(b))))
+    });
+    Change {
+        difference: after.value - before.value,
+        interval,
+        p_value: None,
+        n: before.n.min(after.n),
+        method: Method::Newcombe.name().to_owned(),
+        paired: false,
+        detectable: None,
+    }
+}
+
+fn recorded(groma_stats::Interval { low, high, level, method }: groma_stats::Interval) -> Interval {
+    Interval { low, high, level, method: method.name().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(scores: &[f64]) -> Vec<Item> {
+        let item = |(id, score): (usize, &f64)| Item {
+            id: id.to_string(),
+            scores: [("m".to_owned(), *score)].into(),
+            ..Item::default()
+        };
+        scores.iter().enumerate().map(item).collect()
+    }
+
+    fn about(statistic: Option<groma_run::Statistic>) -> Measurement {
+        Measurement { statistic, ..Measurement::new("s", "t", "m", 0.0, 1) }
+    }
+
+    #[test]
+    fn what_cannot_be_paired() {
+        let mut after = items(&[1.0, f64::NAN, 3.0]);
+        let mut before = items(&[1.0, 1.0]);
+        assert_eq!(paired(&about(None), &before, &after, 0).unwrap().n, 1);
+        let other = Measurement { metric: "other".into(), ..about(None) };
+        assert_eq!(paired(&other, &before, &after, 0), Err(Unpaired::NothingShared));
+        let unknown = |formula: &str, scores: &[&str]| groma_run::Statistic {
+            formula: formula.into(),
+            scores: scores.iter().map(|score| (*score).to_owned()).collect(),
+            across: None,
+        };
+        for statistic in [unknown("later", &["m"]), unknown("ratio", &["m"])] {
+            assert_eq!(paired(&about(Some(statistic)), &before, &after, 0), Err(Unpaired::UnknownFormula));
+        }
+        after[0].digest = Some("a".into());
+        before[0].digest = Some("b".into());
+        assert_eq!(paired(&about(None), &before, &after, 0), Err(Unpaired::DifferentItems));
+    }
+
+    #[test]
+    fn zeros_and_ones_are_shares() {
+        let found = paired(&about(None), &items(&[0.0, 1.0, 1.0]), &items(&[1.0, 1.0, 0.0]), 0).unwrap();
+        assert_eq!((found.method.as_str(), found.p_value), ("exact McNemar", Some(1.0)));
+        let found = paired(&about(None), &items(&[0.0, 1.5]), &items(&[1.0, 2.5]), 0).unwrap();
+        assert_eq!((found.method.as_str(), found.difference), ("sign-flip permutation", 1.0));
+    }
+}

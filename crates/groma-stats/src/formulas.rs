@@ -1,0 +1,56 @@
+//! The registry of formulas. To add one: a file here, a line in [`FORMULAS`].
+
+mod all_right;
+mod icat;
+mod mean;
+mod ratio;
+
+pub use all_right::ALL_RIGHT;
+pub use icat::ICAT;
+pub use mean::{MEAN, SHARE};
+pub use ratio::{EXP_RATIO, RATIO};
+
+use crate::Formula;
+
+/// All formulas.
+pub static FORMULAS: &[&Formula] = &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT];
+
+impl Formula {
+    /// The formula of this name.
+    pub fn find(id: &str) -> Option<&'static Formula> {
+        FORMULAS.iter().copied().find(|formula| formula.id == id)
+    }
+}
+
+/// A quotient that exists.
+fn over(numerator: f64, denominator: f64) -> Option<f64> {
+    (denominator != 0.0).then(|| numerator / denominator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sums;
+
+    #[test]
+    fn names_are_unique_and_nothing_is_not_a_number() {
+        for (place, formula) in FORMULAS.iter().enumerate() {
+            assert!(FORMULAS[..place].iter().all(|other| other.id != formula.id), "{}", formula.id);
+            assert_eq!(Formula::find(formula.id), Some(*formula));
+            let zeros = vec![0.0; formula.sums];
+            assert_eq!((formula.of)(&Sums { of: &zeros, n: 0.0 }), None, "{}", formula.id);
+        }
+    }
+
+    #[test]
+    fn values() {
+        let of = |formula: &Formula, of: &[f64], n| (formula.of)(&Sums { of, n }).unwrap();
+        assert_eq!(of(&SHARE, &[3.0], 4.0), 0.75);
+        assert_eq!(of(&RATIO, &[3.0, 2.0], 9.0), 1.5);
+        assert_eq!(of(&EXP_RATIO, &[0.0, 2.0], 9.0), 1.0);
+        assert_eq!((of(&ALL_RIGHT, &[4.0], 4.0), of(&ALL_RIGHT, &[3.0], 4.0)), (1.0, 0.0));
+        // The paper's own corners: an ideal model, a fully stereotyped one, and one that guesses.
+        assert_eq!((of(&ICAT, &[10.0, 5.0], 10.0), of(&ICAT, &[10.0, 10.0], 10.0)), (1.0, 0.0));
+        assert_eq!(of(&ICAT, &[5.0, 5.0], 10.0), 0.5);
+    }
+}

@@ -1,0 +1,128 @@
+//! From items to the rows that are added up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bootstrap::sums;
+use crate::formulas::MEAN;
+use crate::{Statistic, Sums, sum_by_cluster};
+
+/// What a number is made of: the scores of one item, or of one item twice.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    /// The item.
+    pub id: &'a str,
+    /// The items that it is not independent of.
+    pub cluster: Option<&'a str>,
+    /// The group that it is one of, where the statistic goes across groups; an item without one is its own.
+    pub group: Option<&'a str>,
+    /// The scores that the formula adds up; of a pair those before, and then those after.
+    pub scores: Vec<f64>,
+}
+
+/// Rows whose sums make a statistic. A row is an item, or a group where groups are a sample.
+///
+/// A row has the scores of each side and then the number of items, and all that once for each group where groups are fixed.
+pub(crate) struct Sample {
+    statistic: Statistic,
+    sides: usize,
+    pub(crate) rows: Vec<Vec<f64>>,
+    /// The rows' clusters, where these bind rows together.
+    pub(crate) clusters: Option<Vec<String>>,
+}
+
+impl Sample {
+    /// Of items with the scores of so many sides.
+    pub(crate) fn new(statistic: Statistic, items: &[Observation], sides: usize) -> Self {
+        let groups: BTreeSet<&str> = items.iter().map(group).collect();
+        match statistic.across {
+            Some(across) if !across.sampled => Self::fixed_groups(statistic, items, sides, &groups),
+            Some(_) if groups.len() > 1 => Self::sampled_groups(statistic, items, sides),
+            _ => Self::plain(Statistic { across: None, ..statistic }, items, sides),
+        }
+    }
+
+    fn plain(statistic: Statistic, items: &[Observation], sides: usize) -> Self {
+        let rows = items.iter().map(row).collect();
+        Sample { statistic, sides, rows, clusters: clusters(items) }
+    }
+
+    fn fixed_groups(statistic: Statistic, items: &[Observation], sides: usize, groups: &BTreeSet<&str>) -> Self {
+        let place: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+        let rows = items.iter().map(|item| {
+            let row = row(item);
+            let mut wide = vec![0.0; row.len() * groups.len()];
+            let start = place[group(item)] * row.len();
+            wide[start..start + row.len()].copy_from_slice(&row);
+            wide
+        });
+        Sample { statistic, sides, rows: rows.collect(), clusters: clusters(items) }
+    }
+
+    /// One row a group: its numbers. A group whose number does not exist on some side has no part.
+    fn sampled_groups(statistic: Statistic, items: &[Observation], sides: usize) -> Self {
+        let mut members: BTreeMap<&str, Vec<&Observation>> = BTreeMap::new();
+        items.iter().for_each(|item| members.entry(group(item)).or_default().push(item));
+        let inner = Sample { statistic: Statistic { across: None, ..statistic }, sides, rows: vec![], clusters: None };
+        let numbers = members.into_iter().filter_map(|(id, members)| {
+            let rows: Vec<Vec<f64>> = members.iter().map(|item| row(item)).collect();
+            let of_group = sums(&rows);
+            let scores = (0..sides).map(|side| inner.value(&of_group, side)).collect::<Option<Vec<f64>>>()?;
+            let first = members.first()?.cluster;
+            let cluster = first.filter(|_| members.iter().all(|item| item.cluster == first));
+            Some(Observation { id, cluster, group: None, scores })
+        });
+        let numbers: Vec<Observation> = numbers.collect();
+        Self::plain(Statistic { formula: &MEAN, across: None }, &numbers, sides)
+    }
+
+    /// How the sample's own statistic finds its uncertainty.
+    pub(crate) fn uncertainty(&self) -> crate::Uncertainty {
+        match self.statistic.across {
+            Some(_) => crate::Uncertainty::Resampled,
+            None => self.statistic.formula.uncertainty,
+        }
+    }
+
+    /// The statistic of one side from sums of rows.
+    pub(crate) fn value(&self, sums: &[f64], side: usize) -> Option<f64> {
+        let k = self.statistic.formula.sums;
+        let of_group = |row: &[f64]| {
+            let of = row.get(side * k..(side + 1) * k)?;
+            (self.statistic.formula.of)(&Sums { of, n: *row.last()? })
+        };
+        match self.statistic.across {
+            None => of_group(sums),
+            Some(across) => {
+                let groups = sums.chunks(self.sides * k + 1).map(of_group);
+                (across.of)(&groups.collect::<Option<Vec<f64>>>()?)
+            }
+        }
+    }
+
+    /// The rows, or their sums by cluster: what is independent of one another.
+    pub(crate) fn units(&self) -> Vec<Vec<f64>> {
+        match &self.clusters {
+            Some(keys) => sum_by_cluster(&self.rows, keys),
+            None => self.rows.clone(),
+        }
+    }
+}
+
+fn group<'a>(item: &Observation<'a>) -> &'a str {
+    item.group.unwrap_or(item.id)
+}
+
+fn row(item: &Observation) -> Vec<f64> {
+    [item.scores.as_slice(), &[1.0]].concat()
+}
+
+/// The items' clusters, an item without one being its own; `None` unless two clusters or more bind items together.
+fn clusters(items: &[Observation]) -> Option<Vec<String>> {
+    let own = |item: &Observation| match item.cluster {
+        Some(cluster) => format!("c{cluster}"),
+        None => format!("i{}", item.id),
+    };
+    let keys: Vec<String> = items.iter().map(own).collect();
+    let distinct = keys.iter().collect::<BTreeSet<_>>().len();
+    (distinct > 1 && distinct < keys.len()).then_some(keys)
+}
