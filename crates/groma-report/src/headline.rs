@@ -4,7 +4,7 @@ use crate::differences::{Unpaired, paired, unpaired};
 use crate::{Error, reading};
 use groma_run::{Comparison, Group, Interval, Item, Measurement, RunRecords, Unit, number};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two subjects, measure by measure. Serialises to the JSON that `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,6 +33,9 @@ pub struct HeadlineRow {
     pub metric: String,
     /// How it was scored.
     pub mode: String,
+    /// Its factors, where the subject has several numbers of this task, metric and mode.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<String, String>,
     /// What it stands for.
     pub group: Group,
     /// How it is written.
@@ -53,10 +56,15 @@ pub struct HeadlineRow {
 }
 
 impl HeadlineRow {
-    /// Task and metric, once where they say the same.
+    /// Task and metric, once where they say the same, and the factors.
     pub(crate) fn name(&self) -> String {
         let said = self.task.replace('-', "_") == self.metric;
-        if said { self.task.clone() } else { format!("{} {}", self.task, self.metric) }
+        let name = if said { self.task.clone() } else { format!("{} {}", self.task, self.metric) };
+        if self.factors.is_empty() { name } else { format!("{name} ({})", self.factors_in_words()) }
+    }
+
+    pub(crate) fn factors_in_words(&self) -> String {
+        self.factors.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -123,13 +131,13 @@ impl Headline {
     pub fn of_run(records: &RunRecords) -> Self {
         let (left, right) = subjects(&records.measurements);
         let pick = |subject: &str| of_subject(&records.measurements, subject);
-        let compared: BTreeMap<Key, &Comparison> = records
+        let compared: BTreeMap<(&str, &str, &str), &Comparison> = records
             .comparisons
             .iter()
             .filter(|row| row.before_subject == left && row.after_subject == right)
-            .map(|row| ((row.task.clone(), row.metric.clone(), row.mode.clone()), row))
+            .map(|row| ((row.task.as_str(), row.metric.as_str(), row.mode.as_str()), row))
             .collect();
-        let difference = |before: &Measurement, after: &Measurement| match compared.get(&key(before)) {
+        let difference = |before: &Measurement, after: &Measurement| match compared.get(&measure(before)) {
             Some(comparison) => Compared { change: change_of(comparison), warning: None },
             None => compare_items(records, before, records, after),
         };
@@ -155,8 +163,9 @@ impl Headline {
         let left = headline_of(&first.measurements, left?);
         let right = headline_of(&second.measurements, right?);
         let common = |rows: &[&Measurement], other: &[&Measurement]| -> Vec<Measurement> {
-            let both = |row: &&&Measurement| other.iter().any(|o| key(o) == key(row));
-            rows.iter().filter(both).map(|row| (**row).clone()).collect()
+            let others: BTreeSet<Key> = keys(other).into_iter().collect();
+            let both = rows.iter().zip(keys(rows)).filter(|(_, key)| others.contains(key));
+            both.map(|(row, _)| (**row).clone()).collect()
         };
         let (in_left, in_right) = (common(&left, &right), common(&right, &left));
         let names = [first, second].map(|records| records.manifest.name.clone());
@@ -183,17 +192,20 @@ impl Headline {
     ) -> Self {
         let mut notes = Vec::new();
         let mut rows: Vec<HeadlineRow> = Vec::new();
-        let of = |rows: &[&Measurement], wanted: &Key| rows.iter().copied().find(|row| key(row) == *wanted).cloned();
-        let mut keys: Vec<Key> = Vec::new();
-        for row in before.iter().chain(after) {
-            let key = key(row);
-            if !keys.contains(&key) {
-                keys.push(key);
+        let (in_before, in_after) = (keys(before), keys(after));
+        let of = |rows: &[&Measurement], keys: &[Key], wanted: &Key| {
+            keys.iter().position(|key| key == wanted).map(|place| rows[place].clone())
+        };
+        let mut all: Vec<&Key> = Vec::new();
+        for key in in_before.iter().chain(&in_after) {
+            if !all.contains(&key) {
+                all.push(key);
             }
         }
-        for key in keys {
-            let (before, after) = (of(before, &key), of(after, &key));
-            rows.extend(row(before.as_ref(), after.as_ref(), (left, right), &difference, &mut notes));
+        for key in all {
+            let (before, after) = (of(before, &in_before, key), of(after, &in_after, key));
+            let row = row(before.as_ref(), after.as_ref(), (left, right), &difference, &mut notes);
+            rows.extend(row.map(|row| HeadlineRow { factors: key.3.clone(), ..row }));
         }
         rows.sort_by_key(|row| row.group); // stable: within a group as they were measured
         let verdict = reading::verdict(&rows, left, right);
@@ -201,10 +213,22 @@ impl Headline {
     }
 }
 
-type Key = (String, String, String);
+/// Task, metric and mode; and the factors, where a subject has several numbers of these.
+type Key = (String, String, String, BTreeMap<String, String>);
 
-fn key(row: &Measurement) -> Key {
-    (row.task.clone(), row.metric.clone(), row.mode.clone())
+fn measure(row: &Measurement) -> (&str, &str, &str) {
+    (&row.task, &row.metric, &row.mode)
+}
+
+/// What tells the rows of one subject apart, in their order.
+fn keys(rows: &[&Measurement]) -> Vec<Key> {
+    let mut counts: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+    rows.iter().for_each(|row| *counts.entry(measure(row)).or_default() += 1);
+    let key = |row: &&Measurement| {
+        let factors = if counts[&measure(row)] > 1 { row.factors.clone() } else { BTreeMap::new() };
+        (row.task.clone(), row.metric.clone(), row.mode.clone(), factors)
+    };
+    rows.iter().map(key).collect()
 }
 
 fn of_subject<'a>(rows: &'a [Measurement], subject: &str) -> Vec<&'a Measurement> {
@@ -279,6 +303,7 @@ fn row(
         task: about.task.clone(),
         metric: about.metric.clone(),
         mode: about.mode.clone(),
+        factors: BTreeMap::new(),
         group: about.group,
         unit: about.unit,
         higher_is_better: about.higher_is_better,

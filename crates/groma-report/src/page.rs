@@ -6,7 +6,9 @@
 
 mod answers;
 mod axis;
+mod bands;
 mod curves;
+mod factors;
 mod forest;
 mod plane;
 mod samples;
@@ -46,6 +48,7 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     let content = html! {
         (pictures(headline))
         (section("numbers", "Before and after", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        (section("factors", "By factor", factors::factors(&records.measurements)))
         (section("checks", "Controls and gates", sections::checks(&records.events)))
         @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
             (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))

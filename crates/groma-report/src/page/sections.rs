@@ -63,6 +63,7 @@ fn table_row(row: &HeadlineRow, headline: &Headline) -> Markup {
             th scope="row" {
                 (for_page(&row.task)) " "
                 span.metric { (for_page(&row.metric)) " " span title=(direction) { (good_direction(row)) } }
+                @if !row.factors.is_empty() { span.mode { (for_page(&row.factors_in_words())) } }
                 @if !row.mode.is_empty() { span.mode { (for_page(&row.mode)) } }
                 @if let Some(chance) = row.chance { span.mode { "chance " (format::value(chance, row.unit)) } }
             }
