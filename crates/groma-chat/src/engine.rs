@@ -1,6 +1,6 @@
 //! Compiles and runs a rewritten template in minijinja.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::{Environment, Error, ErrorKind, Value};
@@ -36,6 +36,13 @@ impl Engine {
         environment.set_formatter(guards::format);
         environment.add_template_owned(NAME, rewritten.source.clone()).map_err(|error| typed(error, 0))?;
         Ok(Self { environment })
+    }
+
+    /// The names that the template looks up outside itself, guarded functions aside.
+    pub(super) fn variables(&self) -> BTreeSet<String> {
+        let template = self.environment.get_template(NAME);
+        let names = template.map(|template| template.undeclared_variables(false)).unwrap_or_default();
+        names.into_iter().filter(|name| !is_reserved(name) && !guards::is_function(name)).collect()
     }
 
     /// Renders.

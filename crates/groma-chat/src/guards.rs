@@ -69,6 +69,11 @@ const FUNCTIONS: [(&str, Function); 19] = [
     ("strftime_now", Function::Strftime),
 ];
 
+/// Whether a template finds a function of this name.
+pub(super) fn is_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|(function, _)| *function == name)
+}
+
 /// A function with the context of its rendering.
 #[derive(Debug)]
 struct Guard {

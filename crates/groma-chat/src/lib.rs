@@ -9,6 +9,7 @@
 //! where it has none by rendering the conversation up to each answer. [`Template::prompt_and_completion`] splits preference
 //! data. [`BUILT_IN`] has templates for checkpoints that bring none.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -158,6 +159,11 @@ impl Template {
     /// Whether answers are marked with `{% generation %}`.
     pub fn has_generation_marks(&self) -> bool {
         self.rewritten.has_marks
+    }
+
+    /// The names of the variables that the template reads.
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.engine.variables()
     }
 
     /// Renders a conversation; `assistant` has what `{% generation %}` marks, and nothing where the template has no marks.

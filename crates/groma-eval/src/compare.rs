@@ -29,13 +29,13 @@ pub fn compare(
     mode: &str,
     options: &EstimateOptions,
 ) -> Result<Vec<Comparison>, Error> {
-    let different = |DifferentItems { id }| Error::DifferentItems { task: task.id.to_owned(), id };
+    let different = |DifferentItems { id }| Error::DifferentItems { task: task.id.clone(), id };
     let pairs = Item::pairs(before.items, after.items).map_err(different)?;
     let metrics = task.metrics.iter().filter(|metric| !metric.is_control);
     let comparisons: Vec<Comparison> =
         metrics.filter_map(|metric| metric.compared(task, (before, after), &pairs, mode, options)).collect();
     if comparisons.is_empty() {
-        return Err(Error::NothingInCommon { task: task.id.to_owned() });
+        return Err(Error::NothingInCommon { task: task.id.clone() });
     }
     Ok(comparisons)
 }
@@ -64,7 +64,7 @@ impl Metric {
         Some(Comparison {
             stage: String::new(),
             stage_key: String::new(),
-            task: task.id.to_owned(),
+            task: task.id.clone(),
             metric: self.id.to_owned(),
             mode: mode.to_owned(),
             before_subject: first.subject.to_owned(),

@@ -14,6 +14,14 @@ pub enum Error {
         /// The closest known one.
         suggestion: Option<String>,
     },
+    /// A task's file is not one.
+    #[error("{place}: {problem}")]
+    TaskFile {
+        /// The file, and the line where there is one.
+        place: String,
+        /// What is wrong, and what was probably meant.
+        problem: String,
+    },
     /// A row has none of the forms that the task reads.
     #[error("{place}: task `{task}` cannot use this row: {reason}; it reads rows with {expected}")]
     Row {

@@ -11,7 +11,8 @@ use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Control, Failure, Kind, Request, Subject};
-use crate::task::{Metric, Task, Tools};
+use crate::scorers::Tools;
+use crate::task::{Metric, Task};
 
 /// What came of a task.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, Error> {
     let started = Instant::now();
     let refusals = RefusalReader::built_in()?;
-    let tools = Tools { refusals: &refusals, seed: Seed::new(options.seed).named("null control").named(task.id) };
+    let tools = Tools { refusals: &refusals, seed: Seed::new(options.seed).named("null control").named(&task.id) };
     let requests: Vec<Request> = items.items.iter().flat_map(|item| item.requests.clone()).collect();
     let mut evaluation = Evaluation {
         task,
@@ -87,7 +88,7 @@ pub fn evaluate(
         // All answers of the item are taken before a failure among them is looked at, so that the next item gets its own.
         let of_item: Vec<Result<Answer, Failure>> = answers.by_ref().take(item.requests.len()).collect();
         let of_item: Result<Vec<Answer>, Failure> = of_item.into_iter().collect();
-        let scored = of_item.and_then(|answers| Ok(((task.score)(item, &answers, &tools)?, answers)));
+        let scored = of_item.and_then(|answers| Ok(((task.scorer.score)(item, &answers, &tools)?, answers)));
         evaluation.record(item, scored);
     }
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
@@ -95,10 +96,10 @@ pub fn evaluate(
 }
 
 fn mode(task: &Task, shots: usize, subject: &dyn Subject) -> String {
-    let shots = if task.takes_shots() { format!(", {shots}-shot") } else { String::new() };
-    let of_subject = subject.mode(task.kind);
+    let shots = if task.fewshot.is_some() { format!(", {shots}-shot") } else { String::new() };
+    let of_subject = subject.mode(task.kind());
     let of_subject = if of_subject.is_empty() { of_subject } else { format!("; {of_subject}") };
-    [task.mode, &shots, &of_subject].concat()
+    format!("{}{shots}{of_subject}", task.mode)
 }
 
 impl Evaluation {
@@ -146,7 +147,7 @@ impl Evaluation {
     }
 
     fn say(&mut self, item: &Item, id: &str, answer: Option<&Answer>, scores: Option<&Scores>, error: Option<String>) {
-        if self.task.kind != Kind::Generate {
+        if self.task.kind() != Kind::Generate {
             return;
         }
         let mut side = Side { error, ..Side::default() };
@@ -174,10 +175,10 @@ impl Evaluation {
     fn measure(&mut self, items: &Items, options: &EstimateOptions, seconds: f64, tokens: usize) -> Result<(), Error> {
         if self.items.iter().all(|item| item.error.is_some()) {
             let reason = self.items.first().and_then(|item| item.error.clone()).unwrap_or_default();
-            return Err(Error::NothingScored { task: self.task.id, items: items.items.len(), reason });
+            return Err(Error::NothingScored { task: &self.task.id, items: items.items.len(), reason });
         }
         let mut undefined = Vec::new();
-        for metric in self.task.metrics {
+        for metric in &self.task.metrics {
             match estimate(metric, &self.items, options) {
                 Some(found) => {
                     let measurement = self.measurement(metric, metric.id.to_owned(), found, &self.items, options);
@@ -190,7 +191,7 @@ impl Evaluation {
         }
         if self.measurements.is_empty() && !undefined.is_empty() {
             let reason = format!("no number exists for {}: it is 0/0", undefined.join(", "));
-            return Err(Error::NothingScored { task: self.task.id, items: items.items.len(), reason });
+            return Err(Error::NothingScored { task: &self.task.id, items: items.items.len(), reason });
         }
         let note = self.note(items, &undefined);
         self.measurements.iter_mut().for_each(|measurement| measurement.note.clone_from(&note));
@@ -229,7 +230,7 @@ impl Evaluation {
             unit: metric.unit,
             chance: chance(metric, items),
             failed: self.failures.values().sum(),
-            ..Measurement::new(&self.subject, self.task.id, &name, found.value, found.n as u64)
+            ..Measurement::new(&self.subject, &self.task.id, &name, found.value, found.n as u64)
         }
     }
 }
@@ -268,9 +269,9 @@ fn digest(item: &Item) -> Digest {
 /// What two subjects said to the same items, in the first one's order; an item that only one of them has has one side.
 pub fn side_by_side(before: &Evaluation, after: &Evaluation) -> Vec<Sample> {
     let mut others: BTreeMap<&str, &Said> = after.said.iter().map(|said| (said.id.as_str(), said)).collect();
-    let task = before.task.id;
+    let task = &before.task.id;
     let sample = |said: &Said, before: Option<&Said>, after: Option<&Said>| Sample {
-        task: task.to_owned(),
+        task: task.clone(),
         id: said.id.clone(),
         prompt: said.prompt.clone(),
         before: before.map(|said| said.side.clone()),
@@ -333,7 +334,7 @@ mod tests {
     }
 
     fn question(choices: [&str; 2], gold: usize) -> Item {
-        crate::choice::choice_item("Q:".to_owned(), choices.map(str::to_owned).to_vec(), gold)
+        crate::scorers::choice::choice_item("Q:".to_owned(), choices.map(str::to_owned).to_vec(), gold, " ")
     }
 
     #[test]

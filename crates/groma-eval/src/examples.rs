@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::choice::{ask, worked};
 use crate::item::Item;
 use crate::read::{Items, read_items};
-use crate::task::{Input, Task};
+use crate::task::{Reader, Task};
 
 /// Endings of files that are read from a directory, before an ending of compression.
 const ENDINGS: [&str; 5] = [".csv", ".tsv", ".json", ".jsonl", ".parquet"];
-/// Directories of the questions and of the worked examples, in a directory with both.
+/// Directory of the questions, in a directory with both them and worked examples.
 const QUESTIONS: &str = "test";
-const EXAMPLES: &str = "dev";
 
 /// Where the items of a task come from.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +22,7 @@ pub struct ItemSource<'a> {
     /// How many worked examples stand before each question: the first ones of its subject, as
     /// lm-evaluation-harness's sampler `first_n` takes them.
     pub num_fewshot: usize,
-    /// File or directory of the worked examples; unless it is given, the directory `dev` in or beside that of the questions.
+    /// File or directory of the worked examples; unless it is given, the directory of the task's split in or beside that of the questions.
     pub examples: Option<&'a Path>,
     /// The subjects to take; all if empty.
     pub subjects: &'a [String],
@@ -40,15 +38,18 @@ pub fn items_at(task: &'static Task, source: &ItemSource<'_>) -> Result<Items, E
     if source.num_fewshot == 0 {
         return Ok(items);
     }
-    let problem = |problem: String| Error::Examples { task: task.id, problem };
-    if !task.takes_shots() {
+    let problem = |problem: String| Error::Examples { task: &task.id, problem };
+    let Some(fewshot) = &task.fewshot else {
         return Err(problem("its questions take no worked examples".to_owned()));
-    }
+    };
     let path = match source.examples {
         Some(path) => path.to_owned(),
-        None => beside(source.path).ok_or_else(|| {
+        None => beside(source.path, &fewshot.split).ok_or_else(|| {
             let place = source.path.display();
-            problem(format!("there is no directory `{EXAMPLES}` in or beside {place}, and no other place was named"))
+            problem(format!(
+                "there is no directory `{}` in or beside {place}, and no other place was named",
+                fewshot.split
+            ))
         })?,
     };
     if is_same(&path, source.path) {
@@ -56,7 +57,7 @@ pub fn items_at(task: &'static Task, source: &ItemSource<'_>) -> Result<Items, E
     }
     let mut of_subject: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
     for item in read_all(task, &path, source.subjects)?.items {
-        of_subject.entry(item.cluster.clone()).or_default().push(worked(&item));
+        of_subject.entry(item.cluster.clone()).or_default().push(item.worked() + &fewshot.separator);
     }
     for item in &mut items.items {
         let there = of_subject.get(&item.cluster).map_or(&[][..], Vec::as_slice);
@@ -64,15 +65,15 @@ pub fn items_at(task: &'static Task, source: &ItemSource<'_>) -> Result<Items, E
             let subject = item.cluster.as_ref().map_or(String::new(), |subject| format!(" for {subject}"));
             problem(format!("{} holds {} of them{subject}, not {}", path.display(), there.len(), source.num_fewshot))
         })?;
-        ask(item, &taken.concat());
+        item.insert(item.preamble.len(), &taken.concat());
     }
     items.shots = source.num_fewshot;
     Ok(items)
 }
 
 fn read_all(task: &'static Task, path: &Path, subjects: &[String]) -> Result<Items, Error> {
-    let files = match task.input {
-        Input::Subjects(_) if path.is_dir() => files_in(path, subjects)?,
+    let files = match task.reader {
+        Reader::Subjects if path.is_dir() => files_in(path, subjects)?,
         _ => vec![path.to_owned()],
     };
     let mut all = Items { items: Vec::new(), bad_rows: 0, shots: 0 };
@@ -86,7 +87,7 @@ fn read_all(task: &'static Task, path: &Path, subjects: &[String]) -> Result<Ite
             let id = item.id.clone().unwrap_or_default();
             if let Some(first) = seen.insert(id.clone(), file.clone()).filter(|first| *first != file) {
                 let (first, second) = (first.display().to_string(), file.display().to_string());
-                return Err(Error::DuplicateId { task: task.id, id, first, second });
+                return Err(Error::DuplicateId { task: &task.id, id, first, second });
             }
             all.items.push(item);
         }
@@ -134,10 +135,10 @@ pub(crate) fn subject_of(file: &Path) -> String {
 }
 
 /// The directory of worked examples that goes with a file or directory of questions.
-fn beside(path: &Path) -> Option<PathBuf> {
-    let inside = path.is_dir().then(|| path.join(EXAMPLES));
+fn beside(path: &Path, split: &str) -> Option<PathBuf> {
+    let inside = path.is_dir().then(|| path.join(split));
     let folder = if path.is_dir() { path } else { path.parent()? };
-    let beside = folder.file_name().filter(|name| *name == QUESTIONS).map(|_| folder.with_file_name(EXAMPLES));
+    let beside = folder.file_name().filter(|name| *name == QUESTIONS).map(|_| folder.with_file_name(split));
     inside.into_iter().chain(beside).find(|folder| folder.is_dir())
 }
 

@@ -1,6 +1,8 @@
 //! One item of a task.
 
+use crate::reading::Reading;
 use crate::request::Request;
+use groma_data::Content;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ pub struct Item {
     pub prompt: String,
     /// What is said before the worked examples and the question.
     pub preamble: String,
+    /// What follows the question where the item is itself a worked example: delimiter and right answer.
+    pub answer: String,
     /// What the subject is asked.
     pub requests: Vec<Request>,
     /// The truth.
@@ -43,6 +47,10 @@ pub enum Key {
         choices: Vec<String>,
         /// Index of the right one.
         gold: usize,
+        /// What each choice stands for, where that is scored.
+        roles: Vec<String>,
+        /// The condition under which roles are scored.
+        condition: Option<String>,
     },
     /// Some of the choices are true.
     Truths(
@@ -68,6 +76,13 @@ pub enum Key {
         /// Wrong ones.
         wrong: Vec<String>,
     },
+    /// Texts of which an answer, as it is read, must be one.
+    Answer {
+        /// The accepted ones.
+        accepted: Vec<String>,
+        /// How answers are read.
+        reading: Arc<Reading>,
+    },
     /// A judge that came with the item.
     Judged(Judge),
 }
@@ -86,6 +101,45 @@ impl PartialEq for Judge {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
+
+impl Item {
+    /// Puts a text into all that is asked, so many bytes from the beginning.
+    pub(crate) fn insert(&mut self, at: usize, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        // Requests about one question go on holding one copy of it.
+        let mut last: Option<(Arc<str>, Arc<str>)> = None;
+        for request in &mut self.requests {
+            match request {
+                Request::Continuation { context, .. } => {
+                    let with = match &last {
+                        Some((before, with)) if Arc::ptr_eq(before, context) => with.clone(),
+                        _ => inserted(context, at, text).into(),
+                    };
+                    last = Some((std::mem::replace(context, with.clone()), with));
+                }
+                Request::Generate { prompt: Content::Text(prompt) } => *prompt = inserted(prompt, at, text),
+                Request::Generate { prompt: Content::Messages(turns) } => {
+                    if let Some(turn) = turns.last_mut() {
+                        turn.content = inserted(&turn.content, at, text);
+                    }
+                }
+                Request::Reply { .. } | Request::Rolling { .. } => {}
+            }
+        }
+    }
+
+    /// The item as a worked example.
+    pub(crate) fn worked(&self) -> String {
+        [self.prompt.as_str(), &self.answer].concat()
+    }
+}
+
+fn inserted(context: &str, at: usize, text: &str) -> String {
+    let (before, after) = context.split_at_checked(at).unwrap_or((context, ""));
+    [before, text, after].concat()
 }
 
 /// Scores from names and values.

@@ -1,11 +1,11 @@
 //! Tasks, metrics and comparisons.
 //!
-//! A [`Task`] is a record: what it reads, what it asks, how it scores and what its metrics mean; [`TASKS`] lists them.
+//! A [`Task`] is a file: what it reads, what it asks, how it scores and what its metrics mean; [`Tasks`] holds groma's own
+//! and a user's.
 //! [`read_items`] turns a file's rows into items, [`evaluate`] puts them to a [`Subject`] (a local model, or anything that
 //! answers [`Request`]s), and [`compare`] pairs two results item by item. Each number comes with its interval, its n, how it
 //! was scored and how many items failed.
 
-mod choice;
 mod columns;
 mod compare;
 mod encoding;
@@ -13,26 +13,37 @@ mod error;
 mod estimate;
 mod evaluate;
 mod examples;
+mod file;
+mod filters;
+mod form;
 mod item;
 mod local;
+mod metrics;
+mod parts;
 mod prompts;
 mod read;
+mod reading;
 pub mod refusal;
 mod request;
+mod scorers;
+mod suggest;
 mod task;
 mod tasks;
+mod template;
 
-pub use choice::{ChoicePrediction, predict};
 pub use compare::{Measured, compare, holm_adjusted};
 pub use encoding::{RollingWindow, cut_to_fit, encode_pair, rolling_windows};
 pub use error::Error;
 pub use estimate::{EstimateOptions, estimate};
 pub use evaluate::{Evaluation, Said, evaluate, side_by_side};
 pub use examples::{ItemSource, items_at};
+pub use form::Form;
 pub use item::{Item, Judge, Key, Scores};
 pub use local::{LocalOptions, LocalSubject};
 pub use prompts::prompt_item;
 pub use read::{Items, pair_item, read_items, text_item};
 pub use request::{Answer, Control, Failure, Kind, Request, Scored, Subject};
-pub use task::{Form, HubData, Input, Metric, Score, Task, Tools};
-pub use tasks::{TASKS, find};
+pub use scorers::choice::{ChoicePrediction, predict};
+pub use scorers::{SCORERS, Scorer};
+pub use task::{Data, FewShot, Metric, Reader, Task};
+pub use tasks::{Tasks, find};

@@ -1,81 +1,105 @@
-//! A task is data: one record that says what it reads, what it asks, how it scores and what the numbers mean.
+//! A task is data: one record that says what it reads, what it asks, how it scores and what the numbers mean. It is written
+//! as a file; see [`crate::Tasks`].
 
-use crate::item::{Item, Scores};
-use crate::refusal::RefusalReader;
-use crate::request::{Answer, Failure, Kind};
-use groma_run::{Group, Seed, Unit};
+use groma_run::{Group, Unit};
 use groma_stats::formulas::{MEAN, SHARE};
 use groma_stats::{Across, Formula, Statistic};
-use serde_json::{Map, Value};
+
+use crate::form::Form;
+use crate::request::Kind;
+use crate::scorers::Scorer;
 
 /// A task.
 #[derive(Debug)]
 pub struct Task {
     /// Its name on the command line and in results.
-    pub id: &'static str,
+    pub id: String,
     /// Other names that find it.
-    pub aliases: &'static [&'static str],
+    pub aliases: Vec<String>,
     /// One line about what it measures.
-    pub title: &'static str,
+    pub title: String,
     /// Where it was published.
-    pub paper: &'static str,
-    /// Where the data come from and under which licence.
-    pub source: &'static str,
-    /// The dataset on the hub, where there is one.
-    pub hub: Option<HubData>,
+    pub paper: String,
+    /// Where the data come from.
+    pub source: String,
+    /// Their licence; empty where a user's own rows are read.
+    pub licence: String,
+    /// The section of Shen et al. 2023 (arXiv 2309.15025) that it belongs to; empty where it belongs to none.
+    pub section: String,
     /// What it stands for.
     pub group: Group,
     /// Raised whenever a change here changes numbers.
     pub version: u32,
-    /// How it asks: kind of requests, prompt form, shots.
-    pub mode: &'static str,
-    /// The kind of its requests.
-    pub kind: Kind,
-    /// What it reads.
-    pub input: Input,
-    /// From an item's answers to its scores; several of them where an item has parts (windows of a text).
-    pub score: Score,
+    /// How it asks; the number of worked examples is added where a result is told.
+    pub mode: String,
+    /// Where its data are.
+    pub data: Data,
+    /// What reads them.
+    pub reader: Reader,
+    /// The forms of its rows; a row is of the first whose columns it has.
+    pub forms: Vec<Form>,
+    /// How worked examples stand before its questions; `None` where it takes none.
+    pub fewshot: Option<FewShot>,
+    /// How it asks and scores.
+    pub scorer: &'static Scorer,
     /// What is reported; the first is the headline.
-    pub metrics: &'static [Metric],
+    pub metrics: Vec<Metric>,
 }
 
-/// Scores an item's answers, which come in the order of its requests.
-pub type Score = fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>;
-
-/// A dataset on the Hugging Face hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HubData {
-    /// Its id, e.g. `allenai/ai2_arc`.
-    pub id: &'static str,
+/// Where a task's data are. All of it may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The dataset on the Hugging Face hub, e.g. `allenai/ai2_arc`.
+    pub hub: Option<String>,
     /// Its configuration, where it has several.
-    pub config: Option<&'static str>,
+    pub config: Option<String>,
     /// The split that is measured on.
-    pub split: &'static str,
+    pub split: Option<String>,
+    /// The commit that is measured on.
+    pub revision: Option<String>,
+    /// A file: on the hub where `hub` is given, or else beside the task's own file.
+    pub file: Option<String>,
 }
 
-/// What a task reads.
-#[derive(Clone, Copy, Debug)]
-pub enum Input {
-    /// Rows with named columns; a row is read by the first form whose columns it has.
-    Rows(&'static [Form]),
+impl Data {
+    /// The file, as `groma eval` takes it: a path, or `owner/name[@revision]:file` on the hub; `None` where none is said.
+    pub fn location(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let revision = self.revision.as_ref().map_or(String::new(), |revision| format!("@{revision}"));
+        Some(self.hub.as_ref().map_or_else(|| file.clone(), |hub| format!("{hub}{revision}:{file}")))
+    }
+}
+
+/// What reads a task's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Rows with named columns.
+    Rows,
     /// The same, of several subjects: rows say theirs in a column `subject`, or else it is the file's name without `_test`,
     /// `_dev` and the like.
-    Subjects(&'static [Form]),
+    Subjects,
     /// Preference pairs, in any of `groma-data`'s shapes.
     Preferences,
     /// Plain text, or rows with a text column.
     Texts,
 }
 
-/// One form that rows may have.
-#[derive(Clone, Copy, Debug)]
-pub struct Form {
-    /// Where rows of this form are found.
-    pub name: &'static str,
-    /// The columns that make a row one of this form.
-    pub columns: &'static [&'static str],
-    /// Reads a row.
-    pub read: fn(&Map<String, Value>) -> Result<Item, String>,
+/// How worked examples stand before a question.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FewShot {
+    /// The split that they are from; a directory of this name in or beside that of the questions is found without being
+    /// named.
+    pub split: String,
+    /// Behind each example.
+    pub separator: String,
+}
+
+impl Default for FewShot {
+    fn default() -> Self {
+        FewShot { split: "dev".to_owned(), separator: "\n\n".to_owned() }
+    }
 }
 
 /// How a metric comes from scores, and what it is called.
@@ -97,15 +121,6 @@ pub struct Metric {
     pub chance: Option<&'static str>,
     /// Whether it is a null control, which must come out at chance.
     pub is_control: bool,
-}
-
-/// What scoring may need beside the answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Tools<'a> {
-    /// Reads refusals.
-    pub refusals: &'a RefusalReader,
-    /// For null controls; each item draws from the seed named after it.
-    pub seed: Seed,
 }
 
 impl Metric {
@@ -161,24 +176,24 @@ impl Metric {
 
 impl Task {
     /// The metric of this name.
-    pub fn metric(&self, id: &str) -> Option<&'static Metric> {
+    pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)
     }
 
-    /// Whether worked examples can stand before its questions. Tasks with examples of their own take none.
-    pub fn takes_shots(&self) -> bool {
-        self.kind == Kind::Continuation && self.mode == crate::choice::MODE
+    /// The kind of its requests.
+    pub fn kind(&self) -> Kind {
+        self.scorer.kind
     }
 
     /// The columns of the rows that it reads, for messages and lists.
     pub fn expected(&self) -> String {
-        match self.input {
-            Input::Rows(forms) | Input::Subjects(forms) => {
-                let form = |form: &Form| format!("{} ({})", form.columns.join(", "), form.name);
-                forms.iter().map(form).collect::<Vec<_>>().join(", or ")
+        match self.reader {
+            Reader::Rows | Reader::Subjects => {
+                let form = |form: &Form| format!("{} ({})", form.required().join(", "), form.name);
+                self.forms.iter().map(form).collect::<Vec<_>>().join(", or ")
             }
-            Input::Preferences => "chosen, rejected and, unless they begin alike, prompt".to_owned(),
-            Input::Texts => "text".to_owned(),
+            Reader::Preferences => "chosen, rejected and, unless they begin alike, prompt".to_owned(),
+            Reader::Texts => "text".to_owned(),
         }
     }
 }

@@ -181,14 +181,17 @@ pub(crate) struct Train {
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// List the tasks and stop.
+    /// List the tasks and stop; with --task NAME, say all about it.
     #[arg(long)]
     pub(crate) list: bool,
+    /// A directory with tasks of your own, one TOML file each.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) task_dir: Option<PathBuf>,
     /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID", required_unless_present = "list")]
     pub(crate) model: Option<String>,
-    /// A task and the file that it reads. May be repeated.
-    #[arg(long = "task", value_name = "TASK=FILE", required_unless_present = "list")]
+    /// A task (its name, or its own TOML file) and the file that it reads, unless the task says which. May be repeated.
+    #[arg(long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
     /// Worked examples before each question of a multiple-choice task.
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -31,7 +31,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
         let mut outputs = Vec::new();
         for config in &common {
             compare_task(runner, recorder, stage, config)?;
-            if find(&config.task)?.kind == Kind::Generate {
+            if find(&config.task)?.kind() == Kind::Generate {
                 outputs.push(side_by_side(runner, recorder, stage, task_name(config))?);
             }
         }
@@ -48,7 +48,7 @@ fn compare_task(runner: &Runner, recorder: &Recorder, stage: &Compare, config: &
     let first = Measured { subject: &stage.before, items: &before };
     let second = Measured { subject: &stage.after, items: &after };
     // How the first subject was scored; what it was scored with is part of that.
-    let mode = runner.record(&stage.before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(task.mode);
+    let mode = runner.record(&stage.before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(&task.mode);
     for mut comparison in compare(task, first, second, mode, &options)? {
         comparison.task = name.to_owned();
         recorder.compare(comparison)?;

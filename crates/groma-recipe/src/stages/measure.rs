@@ -55,7 +55,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         for (task, config, data) in &planned {
             runner.work.cancel.check()?;
             let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
-            let made = match (config.data.split_once(':'), task.id) {
+            let made = match (config.data.split_once(':'), task.id.as_str()) {
                 (Some(("village", _)), _) if village::judges(task) => Some(village::items(task, &data.path)?),
                 (Some(("preferences", _)), "refusal" | "over-refusal") => {
                     Some(replies::items(task.id == "refusal", &data.path)?)
@@ -128,7 +128,7 @@ fn record(
     if let Value::Object(modes) = &mut finished.result {
         modes.insert(name.to_owned(), Value::from(evaluation.mode.clone()));
     }
-    if evaluation.task.kind == Kind::Generate {
+    if evaluation.task.kind() == Kind::Generate {
         let said = said_file(&evaluation.subject, name);
         let path = runner.directory.inside(&said)?;
         let mut writer = RowWriter::<Sample>::create(runner.directory.files(), &path)?;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_eval::{
-    Control, EstimateOptions, Evaluation, ItemSource, LocalOptions, LocalSubject, TASKS, evaluate, find, items_at,
+    Control, EstimateOptions, Evaluation, ItemSource, LocalOptions, LocalSubject, Task, Tasks, evaluate, items_at,
 };
 use groma_model::sampling::SamplingParameters;
 use groma_run::Seed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::resolve;
 use crate::cli::Eval;
@@ -18,17 +18,20 @@ use crate::terminal::{Context, print, print_json};
 
 pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     if flags.list {
-        return list(context);
+        return list(&flags.known()?, flags.tasks.as_slice(), context);
     }
+    let tasks = flags.known()?;
     let mut wanted = Vec::new();
     for pair in &flags.tasks {
-        let (task, file) = resolve::task_and_file(pair)?;
-        wanted.push((find(task)?, resolve::data(file, &*context.work.progress)?.0));
+        let (name, file) = resolve::task_and_file(pair)?;
+        let task = tasks.find(name)?;
+        wanted.push((task, resolve::data(&resolve::task_data(task, file)?, &*context.work.progress)?.0));
     }
     let mut examples = BTreeMap::new();
     for pair in &flags.fewshot_data {
-        let (task, file) = resolve::task_and_file(pair)?;
-        examples.insert(find(task)?.id, resolve::data(file, &*context.work.progress)?.0);
+        let (name, file) = resolve::task_and_file(pair)?;
+        let task = tasks.find(name)?;
+        examples.insert(&task.id, resolve::data(&resolve::task_data(task, file)?, &*context.work.progress)?.0);
     }
     let mut model = resolve::open(flags.model.as_deref().unwrap_or_default(), &flags.chat_template, context)?;
     model.freeze();
@@ -38,10 +41,10 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     let subject = LocalSubject::new(&model, asked);
     let mut documents = Vec::new();
     for (task, path) in wanted {
-        let seed = Seed::new(flags.seed).named("items").named(task.id);
-        let items = items_at(task, &flags.source(&path, examples.get(task.id)))?.limited(flags.limit, seed);
+        let seed = Seed::new(flags.seed).named("items").named(&task.id);
+        let items = items_at(task, &flags.source(&path, examples.get(&task.id)))?.limited(flags.limit, seed);
         let progress = &*context.work.progress;
-        progress.begin(task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
+        progress.begin(&task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
         let control = Control { progress, cancel: &context.work.cancel };
         let evaluation = evaluate(task, &items, &subject, "model", &options, control)?;
         progress.finish("measured");
@@ -61,6 +64,15 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
 }
 
 impl Eval {
+    /// groma's own tasks, and those of the user's directory.
+    fn known(&self) -> Result<Tasks> {
+        let tasks = Tasks::built_in()?;
+        Ok(match &self.task_dir {
+            Some(directory) => tasks.with_directory(directory)?,
+            None => tasks,
+        })
+    }
+
     fn source<'a>(&'a self, path: &'a Path, examples: Option<&'a PathBuf>) -> ItemSource<'a> {
         ItemSource {
             path,
@@ -84,23 +96,50 @@ fn table(evaluation: &Evaluation) -> String {
     text
 }
 
-fn list(context: &Context) -> Result<ExitCode> {
+/// All tasks, or all about those that are named.
+fn list(tasks: &Tasks, named: &[String], context: &Context) -> Result<ExitCode> {
+    let chosen: Vec<&Task> = match named {
+        [] => tasks.iter().collect(),
+        named => named.iter().map(|name| tasks.find(name)).collect::<std::result::Result<_, _>>()?,
+    };
     if context.json {
-        let rows: Vec<_> = TASKS
-            .iter()
-            .map(|task| {
-                let metrics: Vec<&str> = task.metrics.iter().map(|metric| metric.id).collect();
-                json!({
-                    "task": task.id, "title": task.title, "paper": task.paper, "source": task.source,
-                    "mode": task.mode, "reads": task.expected(), "metrics": metrics,
-                })
-            })
-            .collect();
-        print_json(&rows)?;
-    } else {
-        for task in TASKS {
+        print_json(&chosen.into_iter().map(record).collect::<Vec<_>>())?;
+    } else if named.is_empty() {
+        for task in chosen {
             print(&format!("{}\n    {}\n    reads {}\n", task.id, task.title, task.expected()));
         }
+    } else {
+        chosen.into_iter().for_each(|task| print(&described(task)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn record(task: &Task) -> Value {
+    let metrics: Vec<&str> = task.metrics.iter().map(|metric| metric.id).collect();
+    json!({
+        "task": task.id, "title": task.title, "paper": task.paper, "source": task.source, "licence": task.licence,
+        "section": task.section, "version": task.version, "mode": task.mode, "reads": task.expected(), "metrics": metrics,
+        "data": task.data,
+    })
+}
+
+fn described(task: &Task) -> String {
+    let mut text = format!("{}\n    {}\n", task.id, task.title);
+    let hub = task.data.hub.clone().unwrap_or_default();
+    let lines = [
+        ("paper", &task.paper),
+        ("data", &task.source),
+        ("on the hub", &hub),
+        ("licence", &task.licence),
+        ("section", &task.section),
+        ("asks", &task.mode),
+        ("reads", &task.expected()),
+    ];
+    for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+        text.push_str(&format!("    {name}: {value}\n"));
+    }
+    for metric in &task.metrics {
+        text.push_str(&format!("    {:<22} {}\n", metric.id, metric.title));
+    }
+    text
 }

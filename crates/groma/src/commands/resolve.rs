@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use groma_eval::Task;
 use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
 use groma_model::{LocalModel, TemplateChoice};
@@ -70,11 +71,22 @@ pub(crate) fn template_choice(name: &str) -> TemplateChoice {
     if name == "auto" { TemplateChoice::Auto } else { TemplateChoice::BuiltIn(name.to_owned()) }
 }
 
-/// `TASK=FILE`, taken apart.
-pub(crate) fn task_and_file(pair: &str) -> Result<(&str, &str)> {
-    let parts = pair.split_once('=').filter(|(task, file)| !task.is_empty() && !file.is_empty());
-    parts.ok_or_else(|| {
-        Failure::usage(format!("`{pair}` is not of the form TASK=FILE"), "`groma eval --list` shows the tasks")
+/// `TASK=FILE` or `TASK`, taken apart.
+pub(crate) fn task_and_file(pair: &str) -> Result<(&str, Option<&str>)> {
+    match pair.split_once('=') {
+        Some((task, file)) if !task.is_empty() && !file.is_empty() => Ok((task, Some(file))),
+        None if !pair.is_empty() => Ok((pair, None)),
+        _ => {
+            Err(Failure::usage(format!("`{pair}` is not of the form TASK=FILE"), "`groma eval --list` shows the tasks"))
+        }
+    }
+}
+
+/// The file that was named, or else the task's own.
+pub(crate) fn task_data(task: &Task, file: Option<&str>) -> Result<String> {
+    file.map(str::to_owned).or_else(|| task.data.location()).ok_or_else(|| {
+        let task = &task.id;
+        Failure::usage(format!("the task `{task}` does not say where its data are"), format!("name them: {task}=FILE"))
     })
 }
 

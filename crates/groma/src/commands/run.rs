@@ -97,8 +97,8 @@ fn short_name(model: &str) -> String {
 fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
     for pair in tasks {
         let (task, file) = resolve::task_and_file(pair)?;
-        groma_eval::find(task)?;
-        let config = TaskConfig { task: task.into(), name: None, data: file.into(), limit: None, max_new_tokens: 64 };
+        let data = resolve::task_data(groma_eval::find(task)?, file)?;
+        let config = TaskConfig { task: task.into(), name: None, data, limit: None, max_new_tokens: 64 };
         let measure =
             recipe.stages.iter_mut().find_map(|stage| if let Stage::Measure(m) = stage { Some(m) } else { None });
         let Some(measure) = measure else {

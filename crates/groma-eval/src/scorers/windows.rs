@@ -1,24 +1,20 @@
-//! How well a model predicts a text.
+//! How well a text is predicted, window by window.
 
+use super::{Scorer, Tools, no_rows};
 use crate::item::{Item, Key, Scores, scores};
 use crate::request::{Answer, Failure, Kind};
-use crate::task::{Input, Metric, Task, Tools};
-use groma_run::{Group, Unit};
+use crate::task::Metric;
+use groma_run::Unit;
 use groma_stats::formulas::{EXP_RATIO, RATIO};
 
-/// Perplexity by rolling windows, as lm-evaluation-harness measures wikitext.
-pub(crate) static TASK: Task = Task {
-    id: "perplexity",
-    aliases: &["ppl", "bits-per-byte"],
-    title: "how well plain text is predicted",
-    paper: "Jelinek et al. 1977; windows as in lm-evaluation-harness (loglikelihood_rolling)",
-    source: "any text file, one document or several, or rows with a column `text`",
-    hub: None,
-    group: Group::Capability,
-    version: 1,
+/// Rolling windows, as lm-evaluation-harness measures wikitext.
+pub(crate) static SCORER: Scorer = Scorer {
+    id: "windows",
     mode: "rolling windows, disjoint targets",
     kind: Kind::Rolling,
-    input: Input::Texts,
+    needs: &[],
+    reads: &[],
+    item: no_rows,
     score: score_windows,
     metrics: &[
         Metric::mean("word_perplexity", "exp(-log-likelihood / words)", Unit::Plain)
@@ -66,22 +62,18 @@ fn score_windows(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<S
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{likelihood, scored};
     use super::*;
-    use crate::refusal::RefusalReader;
-    use crate::request::Scored;
-    use groma_run::Seed;
 
     #[test]
     fn sums_are_exact_whatever_the_windows() {
         let item = Item { key: Key::Text { bytes: 70, words: 14 }, ..Item::default() };
-        let reader = RefusalReader::built_in().unwrap();
-        let tools = Tools { refusals: &reader, seed: Seed::new(0) };
-        let window = |logp, tokens| Scored { logp, tokens, is_greedy: false, was_cut: false };
-        let parts = score_windows(&item, &[Answer::Windows(vec![window(-8.0, 5), window(-3.0, 2)])], &tools).unwrap();
+        let windows = vec![likelihood(-8.0, 5), likelihood(-3.0, 2)];
+        let parts = scored(&SCORER, &item, &[Answer::Windows(windows)]).unwrap();
         let sum = |name: &str| parts.iter().map(|part| part[name]).sum::<f64>();
         assert_eq!((sum("nats"), sum("bytes"), sum("words"), sum("tokens")), (11.0, 70.0, 14.0, 7.0));
-        let broken = score_windows(&item, &[Answer::Windows(vec![window(f64::NEG_INFINITY, 5)])], &tools);
+        let broken = scored(&SCORER, &item, &[Answer::Windows(vec![likelihood(f64::NEG_INFINITY, 5)])]);
         assert_eq!(broken, Err(Failure::NotFinite));
-        assert_eq!(score_windows(&item, &[Answer::Windows(vec![])], &tools), Err(Failure::NothingToScore));
+        assert_eq!(scored(&SCORER, &item, &[Answer::Windows(vec![])]), Err(Failure::NothingToScore));
     }
 }

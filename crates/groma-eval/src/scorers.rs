@@ -1,0 +1,125 @@
+//! Scorers, one file each: what a subject is asked about a row, and what its answers are worth.
+//!
+//! A new scorer is a new file with one record, and a line in [`SCORERS`].
+
+mod answer;
+pub(crate) mod choice;
+mod likelier;
+mod pair;
+mod phrases;
+mod refusal;
+mod target;
+mod truths;
+mod windows;
+
+use groma_run::Seed;
+use std::sync::Arc;
+
+use crate::columns::Fields;
+use crate::form::Form;
+use crate::item::{Item, Scores};
+use crate::refusal::RefusalReader;
+use crate::request::{Answer, Failure, Kind, Request};
+use crate::task::Metric;
+
+/// A way to ask and to score.
+#[derive(Debug)]
+pub struct Scorer {
+    /// Its name in task files.
+    pub id: &'static str,
+    /// How it asks, for results; tasks may say it in other words.
+    pub mode: &'static str,
+    /// The kind of its requests.
+    pub kind: Kind,
+    /// Parts of a form without which it cannot ask.
+    pub(crate) needs: &'static [&'static str],
+    /// Parts that it reads where they are there.
+    pub(crate) reads: &'static [&'static str],
+    /// An item without id, labels and what else any item has.
+    pub(crate) item: fn(&Form, &Fields) -> Result<Item, String>,
+    /// From an item's answers, which come in the order of its requests, to its scores; several of them where an item has
+    /// parts (windows of a text).
+    pub(crate) score: fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>,
+    /// Metrics of its scores.
+    pub(crate) metrics: &'static [Metric],
+}
+
+/// What scoring may need beside the answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tools<'a> {
+    /// Reads refusals.
+    pub(crate) refusals: &'a RefusalReader,
+    /// For null controls; each item draws from the seed named after it.
+    pub(crate) seed: Seed,
+}
+
+/// All scorers.
+pub static SCORERS: &[&Scorer] = &[
+    &choice::SCORER,
+    &truths::SCORER,
+    &likelier::SCORER,
+    &target::SCORER,
+    &windows::SCORER,
+    &pair::SCORER,
+    &refusal::SCORER,
+    &phrases::SCORER,
+    &answer::SCORER,
+];
+
+/// Between a question and its answer: a space, unless the form says otherwise.
+fn delimiter(form: &Form, row: &Fields) -> Result<String, String> {
+    Ok(form.optional_text("delimiter", row)?.unwrap_or_else(|| " ".to_owned()))
+}
+
+/// Requests for continuations of one context, of which they hold one copy.
+fn after_one(context: &str, continuations: impl IntoIterator<Item = String>) -> Vec<Request> {
+    let context: Arc<str> = context.into();
+    let request = |continuation| Request::Continuation { context: context.clone(), continuation };
+    continuations.into_iter().map(request).collect()
+}
+
+fn log_likelihoods(answers: &[Answer]) -> Result<Vec<f64>, Failure> {
+    answers.iter().map(|answer| Ok(answer.scored()?.logp)).collect()
+}
+
+/// The only answer, which is a text.
+fn only_text(answers: &[Answer]) -> Result<&str, Failure> {
+    match answers {
+        [answer] => answer.text(),
+        _ => Err(Failure::WrongKind),
+    }
+}
+
+/// One where something holds, else zero.
+fn share(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+/// Rows are read by another reader than `rows`; see [`crate::task::Reader`].
+fn no_rows(_: &Form, _: &Fields) -> Result<Item, String> {
+    Err("its scorer makes no items of rows".to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::request::Scored;
+    use std::sync::OnceLock;
+
+    /// Scores of an item that got these answers.
+    pub(crate) fn scored(scorer: &Scorer, item: &Item, answers: &[Answer]) -> Result<Vec<Scores>, Failure> {
+        static REFUSALS: OnceLock<RefusalReader> = OnceLock::new();
+        let refusals = REFUSALS.get_or_init(|| RefusalReader::built_in().unwrap());
+        (scorer.score)(item, answers, &Tools { refusals, seed: Seed::new(0) })
+    }
+
+    /// The score of so many tokens.
+    pub(crate) fn likelihood(logp: f64, tokens: usize) -> Scored {
+        Scored { logp, tokens, is_greedy: false, was_cut: false }
+    }
+
+    /// What was said.
+    pub(crate) fn said(text: &str) -> Answer {
+        Answer::Text { text: text.to_owned(), truncated: false, tokens: 1 }
+    }
+}
