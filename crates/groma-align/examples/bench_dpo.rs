@@ -5,9 +5,10 @@
 //! `{"seconds": [...], "results": [...]}`: how long it took from the rows and the untrained model in memory to the trained
 //! model (tokenising and the reference's log-probabilities included), and the losses of all steps.
 
-use groma_align::{Error, History, Limits, Method, ModelEncoder, Rows, Session, Settings, prepare, setup, train};
+use groma_align::{Error, History, Limits, Method, Rows, Session, Settings, prepare, setup, train};
 use groma_data::{Preference, ReadOptions, ShapeOptions, read};
 use groma_kernels::Cpu;
+use groma_lm::Encoder;
 use groma_model::{LocalModel, TemplateChoice};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, Write};
@@ -63,7 +64,7 @@ fn answer(directory: &Path, line: &str) -> Outcome<Value> {
 fn dpo(model: LocalModel, settings: &Settings, pairs: &[Preference]) -> Result<Vec<f64>, Error> {
     let spec = model.transformer.spec();
     let limits = Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions };
-    let prepared = prepare(settings, Rows::Preferences(pairs), &ModelEncoder::of(&model), limits)?;
+    let prepared = prepare(settings, Rows::Preferences(pairs), &Encoder::of(&model), limits)?;
     let mut history = History::default();
     let mut policy = setup(model.transformer, settings)?;
     train(&mut policy, Session { observers: vec![&mut history], ..Session::new(settings, &prepared) })?;

@@ -3,11 +3,10 @@
 //! `losses METHOD MODEL_DIR ROWS.jsonl SETTINGS_JSON`. `MODEL_DIR` may be the directory of a PEFT adapter; with `lora` in the
 //! settings, training then starts from its factors, and its base model is the reference.
 
-use groma_align::{
-    History, Limits, Method, ModelEncoder, Rows, Session, Settings, estimate_memory, prepare, setup, train,
-};
+use groma_align::{History, Limits, Method, Rows, Session, Settings, estimate_memory, prepare, setup, train};
 use groma_data::{ReadOptions, ShapeOptions, read};
 use groma_kernels::Cpu;
+use groma_lm::Encoder;
 use groma_model::{LocalModel, TemplateChoice};
 use std::error::Error;
 use std::io::Write;
@@ -26,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let limits = Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions };
     let table = read(Path::new(rows), &ReadOptions::default())?;
     let options = ShapeOptions::default();
-    let encoder = ModelEncoder::of(&model);
+    let encoder = Encoder::of(&model);
     let prepared = if method.id == "sft" {
         prepare(&settings, Rows::Completions(&table.into_completions(&options)?.rows), &encoder, limits)?
     } else {

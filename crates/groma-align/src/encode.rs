@@ -1,11 +1,11 @@
 //! Text and conversations as tokens: what preparation needs of a tokenizer and its chat template.
 
 use crate::training::Boundary;
-use groma_chat::{Options, Template};
 use groma_data::{Content, Message};
+use groma_lm::Encoder;
+use groma_model::Result;
 use groma_model::score::common_prefix;
-use groma_model::tokenizer::{self, ContentTokens, PromptCompletion, Specials, TokenOptions};
-use groma_model::{LocalModel, Result, Tokenizer};
+use groma_model::tokenizer::{PromptCompletion, Specials};
 
 /// Turns text and conversations into tokens.
 pub trait Encode {
@@ -43,94 +43,38 @@ pub struct Continuation {
     pub merged: bool,
 }
 
-/// A model's own tokenizer and chat template.
-#[derive(Debug)]
-pub struct ModelEncoder<'a> {
-    tokenizer: &'a Tokenizer,
-    template: &'a Template,
-    stops: Vec<u32>,
+fn with_eos(encoder: &Encoder<'_>, mut ids: Vec<u32>) -> Vec<u32> {
+    ids.extend(encoder.tokenizer.eos().filter(|eos| ids.last() != Some(eos)));
+    ids
 }
 
-impl<'a> ModelEncoder<'a> {
-    /// That of an opened model.
-    pub fn of(model: &'a LocalModel) -> Self {
-        ModelEncoder { tokenizer: &model.tokenizer, template: &model.chat.template, stops: model.stop_ids() }
-    }
-
-    /// Of parts; `stops` are the tokens that end a text or a turn.
-    pub fn new(tokenizer: &'a Tokenizer, template: &'a Template, stops: Vec<u32>) -> Self {
-        ModelEncoder { tokenizer, template, stops }
-    }
-
-    /// Tokens of a prompt up to where an answer begins.
-    ///
-    /// # Errors
-    /// If the text cannot be encoded or the template does not take the messages.
-    pub fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {
-        let Content::Messages(messages) = prompt else {
-            return Ok(self.tokenizer.encode(&prompt.plain(), Specials::AsConfigured)?);
-        };
-        let template = Options { add_generation_prompt: true, ..Options::default() };
-        let options = TokenOptions { template, ..Self::options() };
-        Ok(self.tokenizer.conversation(self.template, &chat_messages(messages), &options)?.ids)
-    }
-
-    fn options() -> TokenOptions {
-        TokenOptions { boundary: tokenizer::Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
-    }
-
-    fn with_eos(&self, mut ids: Vec<u32>) -> Vec<u32> {
-        ids.extend(self.tokenizer.eos().filter(|eos| ids.last() != Some(eos)));
-        ids
-    }
-
-    /// As TRL does it: the completion starts where the tokens of both together leave those of the prompt.
-    fn diverging(&self, prompt: &str, completion: &str) -> Result<Continuation> {
-        let alone = self.tokenizer.encode(prompt, Specials::AsConfigured)?;
-        let together = self.tokenizer.encode(&format!("{prompt}{completion}"), Specials::AsConfigured)?;
-        let shared = common_prefix(&alone, &together);
-        Ok(Continuation { ids: self.with_eos(together), prompt: shared, merged: shared < alone.len() })
-    }
+/// As TRL does it: the completion starts where the tokens of both together leave those of the prompt.
+fn diverging(encoder: &Encoder<'_>, prompt: &str, completion: &str) -> Result<Continuation> {
+    let alone = encoder.tokenizer.encode(prompt, Specials::AsConfigured)?;
+    let together = encoder.tokenizer.encode(&format!("{prompt}{completion}"), Specials::AsConfigured)?;
+    let shared = common_prefix(&alone, &together);
+    Ok(Continuation { ids: with_eos(encoder, together), prompt: shared, merged: shared < alone.len() })
 }
 
-impl Encode for ModelEncoder<'_> {
+impl Encode for Encoder<'_> {
     fn document(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.with_eos(self.tokenizer.encode(text, Specials::AsConfigured)?))
+        Ok(with_eos(self, self.tokenizer.encode(text, Specials::AsConfigured)?))
     }
 
     fn conversation(&self, messages: &[Message], answers: bool) -> Result<Conversation> {
-        let messages = chat_messages(messages);
         if answers {
-            let rendered = self.tokenizer.conversation(self.template, &messages, &Self::options())?;
+            let rendered = self.conversation_with_answers(messages)?;
             return Ok(Conversation { ids: rendered.ids, assistant: Some(rendered.assistant_mask) });
         }
-        let options = Options { variables: self.tokenizer.template_variables(), ..Options::default() };
-        let text = self.template.render(&messages, &options)?.text;
-        let mut ids = self.tokenizer.encode(&text, Specials::None)?;
-        let begun = self.tokenizer.encode("", Specials::AsConfigured)?;
-        if let (Some(bos), true) = (self.tokenizer.bos(), begun.first() == self.tokenizer.bos().as_ref())
-            && ids.first() != Some(&bos)
-        {
-            ids.insert(0, bos);
-        }
-        Ok(Conversation { ids, assistant: None })
+        Ok(Conversation { ids: Encoder::conversation(self, messages)?, assistant: None })
     }
 
     fn continuation(&self, prompt: &Content, completion: &Content, boundary: Boundary) -> Result<Continuation> {
-        let parts = match (prompt, completion) {
-            (Content::Messages(prompt), Content::Messages(completion)) => {
-                let (prompt, completion) = (chat_messages(prompt), chat_messages(completion));
-                self.tokenizer.prompt_and_completion(self.template, &prompt, &completion, &Self::options())?
-            }
-            _ if boundary == Boundary::Diverge => return self.diverging(&prompt.plain(), &completion.plain()),
-            _ => self.tokenizer.prompt_and_completion_text(
-                &prompt.plain(),
-                &completion.plain(),
-                ContentTokens::Plain,
-                tokenizer::Boundary::Separate,
-            )?,
-        };
-        let PromptCompletion { prompt, completion, separated } = parts;
+        let conversational = prompt.is_conversational() && completion.is_conversational();
+        if !conversational && boundary == Boundary::Diverge {
+            return diverging(self, &prompt.plain(), &completion.plain());
+        }
+        let PromptCompletion { prompt, completion, separated } = self.reply(prompt, completion)?;
         Ok(Continuation { prompt: prompt.len(), ids: [prompt, completion].concat(), merged: separated })
     }
 
@@ -139,19 +83,10 @@ impl Encode for ModelEncoder<'_> {
     }
 
     fn stops(&self) -> Vec<u32> {
-        self.stops.clone()
+        self.stop_ids.clone()
     }
 
     fn vocab_size(&self) -> usize {
         self.tokenizer.vocab_size()
     }
-}
-
-fn chat_messages(messages: &[Message]) -> Vec<groma_chat::Message> {
-    let convert = |message: &Message| groma_chat::Message {
-        role: message.role.clone(),
-        content: message.content.clone(),
-        extra: message.other.clone(),
-    };
-    messages.iter().map(convert).collect()
 }

@@ -36,7 +36,7 @@ mod state;
 mod trainer;
 mod training;
 
-pub use encode::{Continuation, Conversation, Encode, ModelEncoder};
+pub use encode::{Continuation, Conversation, Encode};
 pub use error::Error;
 pub use example::Example;
 pub use export::{Card, export};

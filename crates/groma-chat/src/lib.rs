@@ -53,7 +53,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 64 << 10;
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// One message of a conversation.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Message {
     /// Who speaks: `system`, `user`, `assistant`, `tool`, or whatever the template knows.
     pub role: String,

@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::extract::extract_prompt;
 use crate::location::Location;
-use crate::message::{Content, Message};
+use crate::message::Content;
 use crate::problem::OnBadRow;
 use crate::shape::{Shape, column_names};
 use crate::strict_json::kind_of;
 use crate::table::{Record, Table, unusable};
 use crate::transcript::split_pair;
 use crate::typed::{Completion, Labelled, LanguageModelling, Preference, Prompt, Ranked, Rows, Stepwise};
+use groma_chat::Message;
 
 /// How records become rows.
 #[derive(Clone, Debug, Default)]
@@ -356,7 +357,7 @@ fn checked_answer(name: &str, answer: &Content) -> Made<()> {
             if said.peek().is_none() {
                 return Err(format!("`{name}` holds no turn of the assistant"));
             }
-            let speaks = |message: &Message| !message.content.is_empty() || message.other.contains_key("tool_calls");
+            let speaks = |message: &Message| !message.content.is_empty() || message.extra.contains_key("tool_calls");
             if said.any(speaks) { Ok(()) } else { Err(format!("`{name}` is empty: its assistant says nothing")) }
         }
     }

@@ -1,6 +1,7 @@
 //! The prompt that two answers share, where a preference row does not name it.
 
-use crate::message::{Content, Message};
+use crate::message::Content;
+use groma_chat::Message;
 
 /// Splits two contents into their common prompt and the two rests, as TRL's `extract_prompt` does: strings at the first
 /// character that differs (a space before it stays with the answers), conversations at the first message that differs.

@@ -1,30 +1,12 @@
-//! Messages, and the two forms that a text can have.
+//! Messages as they are read, and the two forms that a text can have.
 
 use std::fmt;
 
+use groma_chat::Message;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::strict_json::kind_of;
-
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, `tool`, or what a chat template knows.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-    /// Further fields of the turn (`name`, `tool_calls`, `weight`, ...), for templates that use them.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-impl Message {
-    /// A turn without further fields.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Message { role: role.into(), content: content.into(), other: Map::new() }
-    }
-}
 
 /// A text in standard form (a string) or conversational form (messages).
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +83,7 @@ fn message_value(message: &Message) -> Value {
     let mut fields = Map::new();
     fields.insert("role".to_owned(), Value::String(message.role.clone()));
     fields.insert("content".to_owned(), Value::String(message.content.clone()));
-    fields.extend(message.other.clone());
+    fields.extend(message.extra.clone());
     Value::Object(fields)
 }
 
@@ -127,7 +109,7 @@ fn message(item: Value) -> Result<Message, String> {
     let role = if sharegpt { sharegpt_role(&role)?.to_owned() } else { role };
     let content = content(content_name, fields.shift_remove(content_name), &fields)?;
     fields.retain(|_, value| !value.is_null());
-    Ok(Message { role, content, other: fields })
+    Ok(Message { role, content, extra: fields })
 }
 
 /// The names that ShareGPT files give to the speakers.
@@ -191,7 +173,7 @@ mod tests {
     fn further_fields_are_kept() {
         let calls = json!([{"role": "assistant", "content": null, "tool_calls": [{"name": "clock"}], "weight": 0}]);
         let Content::Messages(messages) = read(calls).unwrap() else { panic!("messages") };
-        assert_eq!(messages[0].other["weight"], json!(0));
+        assert_eq!(messages[0].extra["weight"], json!(0));
         assert_eq!(messages[0].content, "");
     }
 

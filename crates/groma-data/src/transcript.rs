@@ -1,6 +1,6 @@
 //! Transcripts in the layout of Anthropic's hh-rlhf: `\n\nHuman: ...\n\nAssistant: ...`.
 
-use crate::message::Message;
+use groma_chat::Message;
 
 const HUMAN: &str = "\n\nHuman:";
 const ASSISTANT: &str = "\n\nAssistant:";

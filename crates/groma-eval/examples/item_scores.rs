@@ -5,8 +5,9 @@
 #![allow(clippy::print_stdout)]
 
 use groma_data::{ReadOptions, TextUnit, read};
-use groma_eval::{Control, EstimateOptions, LocalOptions, LocalSubject, evaluate, find, read_items};
+use groma_eval::{EstimateOptions, Subject, evaluate, find, read_items};
 use groma_kernels::Cpu;
+use groma_lm::{Control, Local, LocalOptions};
 use groma_model::{LocalModel, TemplateChoice};
 use groma_run::{Cancel, Silent};
 use std::error::Error;
@@ -27,9 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let items = read_items(task, table)?;
     let mut model = LocalModel::open(Path::new(model), &TemplateChoice::Auto, Arc::new(Cpu::new()))?;
     model.freeze();
-    let subject = LocalSubject::new(&model, LocalOptions::default());
+    let local = Local::new(&model, LocalOptions::default());
+    let subject = Subject::greedy(&local, "model", 128);
     let control = Control { progress: &Silent, cancel: &Cancel::default() };
-    let found = evaluate(task, &items, &subject, "model", &EstimateOptions::default(), control)?;
+    let found = evaluate(task, &items, &subject, &EstimateOptions::default(), control)?;
     for item in &found.items {
         println!("{}", serde_json::to_string(item)?);
     }

@@ -113,9 +113,6 @@ pub enum Error {
     /// The data could not be read.
     #[error(transparent)]
     Data(#[from] groma_data::Error),
-    /// The model could not answer at all.
-    #[error("the model cannot be measured: {0}")]
-    Model(#[from] groma_model::Error),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -125,7 +122,6 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Error::Data(error) => error.class(),
-            Error::Model(error) => error.class(),
             Error::NothingScored { .. } | Error::NothingInCommon { .. } => Class::NothingRan,
             Error::Interrupted => Class::Interrupted,
             _ => Class::Usage,
@@ -136,7 +132,6 @@ impl Classify for Error {
         match self {
             Error::UnknownTask { suggestion: None, .. } => Some("`groma eval --list` shows all tasks".into()),
             Error::Data(error) => error.hint(),
-            Error::Model(error) => error.hint(),
             Error::Examples { .. } => Some("name a file or directory of examples with --fewshot-data".into()),
             Error::DuplicateId { .. } => Some("give each row an `id` of its own, or none".into()),
             _ => None,

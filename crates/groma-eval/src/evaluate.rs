@@ -1,5 +1,6 @@
 //! Puts a task to a subject.
 
+use groma_lm::{Control, Failure, Kind};
 use groma_run::{Digest, Group, Hasher, Measurement, Sample, Seed, Side};
 use groma_stats::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,9 @@ use crate::estimate::{EstimateOptions, chance, estimate, recorded};
 use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
-use crate::request::{Answer, Control, Failure, Kind, Request, Subject};
+use crate::request::{Answer, Request};
 use crate::scorers::Tools;
+use crate::subject::Subject;
 use crate::task::{Metric, Task};
 
 /// What came of a task.
@@ -58,12 +60,11 @@ pub struct Said {
 /// are done; beginning and ending the stage is the caller's.
 ///
 /// # Errors
-/// [`Error::NothingScored`] where no item could be scored, [`Error::Interrupted`], and those of the subject.
+/// [`Error::NothingScored`] where no item could be scored, and [`Error::Interrupted`].
 pub fn evaluate(
     task: &'static Task,
     items: &Items,
-    subject: &dyn Subject,
-    name: &str,
+    subject: &Subject<'_>,
     options: &EstimateOptions,
     control: Control<'_>,
 ) -> Result<Evaluation, Error> {
@@ -73,7 +74,7 @@ pub fn evaluate(
     let requests: Vec<Request> = items.items.iter().flat_map(|item| item.requests.clone()).collect();
     let mut evaluation = Evaluation {
         task,
-        subject: name.to_owned(),
+        subject: subject.name.to_owned(),
         mode: mode(task, items.shots, subject),
         measurements: Vec::new(),
         breakdown: Vec::new(),
@@ -95,7 +96,7 @@ pub fn evaluate(
     Ok(evaluation)
 }
 
-fn mode(task: &Task, shots: usize, subject: &dyn Subject) -> String {
+fn mode(task: &Task, shots: usize, subject: &Subject<'_>) -> String {
     let shots = if task.fewshot.is_some() { format!(", {shots}-shot") } else { String::new() };
     let of_subject = subject.mode(task.kind());
     let of_subject = if of_subject.is_empty() { of_subject } else { format!("; {of_subject}") };
@@ -292,45 +293,37 @@ pub fn side_by_side(before: &Evaluation, after: &Evaluation) -> Vec<Sample> {
 mod tests {
     use super::*;
     use crate::prompts::prompt_item;
-    use crate::request::Scored;
     use crate::tasks::find;
+    use groma_lm::{Ask, Choice, Continuation, Finish, Reply, Scripted, Usage};
     use groma_run::{Cancel, Silent};
 
     /// Finds longer continuations likelier, refuses whatever holds "bad", and fails where it is asked to.
-    struct Scripted;
-
-    impl Subject for Scripted {
-        fn answer(&self, requests: &[Request], _: Control<'_>) -> Result<Vec<Result<Answer, Failure>>, Error> {
-            let answer = |request: &Request| {
-                let parts = request.parts();
-                let last = parts.last().copied().unwrap_or_default();
-                match request {
-                    _ if parts.iter().any(|part| part.contains("fail")) => Err(Failure::NotFinite),
-                    Request::Generate { .. } => {
-                        let text = if last.contains("bad") { "I will not help with that." } else { "Sure: bread." };
-                        Ok(Answer::Text { text: text.to_owned(), truncated: false, tokens: 3 })
-                    }
-                    _ => Ok(Answer::Scored(Scored {
-                        logp: last.len() as f64 - 100.0,
-                        tokens: 2,
-                        is_greedy: false,
-                        was_cut: last.contains("cut"),
-                    })),
-                }
-            };
-            Ok(requests.iter().map(answer).collect())
-        }
-
-        fn mode(&self, _: Kind) -> String {
-            "scripted".to_owned()
-        }
+    fn scripted() -> Scripted {
+        let fails = |text: &str| if text.contains("fail") { Err(Failure::NotFinite) } else { Ok(()) };
+        let reply = move |ask: &Ask| {
+            let prompt = ask.prompt.plain();
+            fails(&prompt)?;
+            let text = if prompt.contains("bad") { "I will not help with that." } else { "Sure: bread." };
+            let choice = Choice { text: text.to_owned(), ids: vec![], logps: vec![], finish: Finish::Stop };
+            Ok(Reply { choices: vec![choice], usage: Usage { completion_tokens: 3, ..Usage::default() } })
+        };
+        let scored = move |wanted: &Continuation| {
+            let Continuation::After { context, continuation } = wanted else { return Err(Failure::WrongKind) };
+            fails(context).and(fails(continuation))?;
+            let logp = continuation.len() as f32 - 100.0;
+            let was_cut = continuation.contains("cut");
+            Ok(groma_lm::Scored { logps: vec![logp, 0.0], windows: vec![2], is_greedy: false, was_cut })
+        };
+        Scripted::new(reply, scored)
     }
 
     fn measured(task: &str, items: Vec<Item>) -> Result<Evaluation, Error> {
         let control = Control { progress: &Silent, cancel: &Cancel::default() };
         let numbered = |(id, item): (usize, Item)| Item { id: Some(id.to_string()), ..item };
         let items = Items { items: items.into_iter().enumerate().map(numbered).collect(), bad_rows: 2, shots: 0 };
-        evaluate(find(task)?, &items, &Scripted, "it", &EstimateOptions::default(), control)
+        let model = scripted();
+        let subject = Subject::greedy(&model, "it", 128);
+        evaluate(find(task)?, &items, &subject, &EstimateOptions::default(), control)
     }
 
     fn question(choices: [&str; 2], gold: usize) -> Item {

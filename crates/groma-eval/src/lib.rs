@@ -2,13 +2,12 @@
 //!
 //! A [`Task`] is a file: what it reads, what it asks, how it scores and what its metrics mean; [`Tasks`] holds groma's own
 //! and a user's.
-//! [`read_items`] turns a file's rows into items, [`evaluate`] puts them to a [`Subject`] (a local model, or anything that
-//! answers [`Request`]s), and [`compare`] pairs two results item by item. Each number comes with its interval, its n, how it
+//! [`read_items`] turns a file's rows into items, [`evaluate`] puts them to a [`Subject`] (any
+//! [`groma_lm::LanguageModel`]), and [`compare`] pairs two results item by item. Each number comes with its interval, its n, how it
 //! was scored and how many items failed.
 
 mod columns;
 mod compare;
-mod encoding;
 mod error;
 mod estimate;
 mod evaluate;
@@ -17,7 +16,6 @@ mod file;
 mod filters;
 mod form;
 mod item;
-mod local;
 mod metrics;
 mod parts;
 mod prompts;
@@ -26,24 +24,24 @@ mod reading;
 pub mod refusal;
 mod request;
 mod scorers;
+mod subject;
 mod suggest;
 mod task;
 mod tasks;
 mod template;
 
 pub use compare::{Measured, compare, holm_adjusted};
-pub use encoding::{RollingWindow, cut_to_fit, encode_pair, rolling_windows};
 pub use error::Error;
 pub use estimate::{EstimateOptions, estimate};
 pub use evaluate::{Evaluation, Said, evaluate, side_by_side};
 pub use examples::{ItemSource, items_at};
 pub use form::Form;
 pub use item::{Item, Judge, Key, Scores};
-pub use local::{LocalOptions, LocalSubject};
 pub use prompts::prompt_item;
 pub use read::{Items, pair_item, read_items, text_item};
-pub use request::{Answer, Control, Failure, Kind, Request, Scored, Subject};
+pub use request::{Answer, Request, Scored};
 pub use scorers::choice::{ChoicePrediction, predict};
 pub use scorers::{SCORERS, Scorer};
+pub use subject::Subject;
 pub use task::{Data, FewShot, Metric, Reader, Task};
 pub use tasks::{Tasks, find};

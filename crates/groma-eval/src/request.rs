@@ -1,15 +1,13 @@
 //! What a subject is asked, and what it answers.
 
 use groma_data::Content;
-use groma_run::{Cancel, Progress};
-
-use crate::Error;
+use groma_lm::{Failure, Kind};
 use std::sync::Arc;
 
 /// One question to a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The log-probability of raw text after raw text, encoded as a pair (see [`crate::encode_pair`]).
+    /// The log-probability of raw text after raw text, encoded as a pair (see [`groma_lm::encode_pair`]).
     Continuation {
         /// What comes before; may be empty. Requests about one question hold one copy.
         context: Arc<str>,
@@ -24,7 +22,7 @@ pub enum Request {
         /// The reply, of the same form.
         reply: Content,
     },
-    /// The log-probability of a whole text, by rolling windows with disjoint targets (see [`crate::rolling_windows`]).
+    /// The log-probability of a whole text, by rolling windows with disjoint targets (see [`groma_lm::rolling_windows`]).
     Rolling {
         /// The text.
         text: String,
@@ -67,71 +65,6 @@ pub struct Scored {
     pub was_cut: bool,
 }
 
-/// Why one request has no answer. Such items are counted and leave the denominators.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// What is to be scored does not fit into the model.
-    #[error("what is to be scored does not fit into the model's {limit} tokens")]
-    TooLong {
-        /// Tokens there are.
-        tokens: usize,
-        /// Tokens there may be.
-        limit: usize,
-    },
-    /// There is no token to score.
-    #[error("nothing is left to score once the text is encoded")]
-    NothingToScore,
-    /// The subject returned a score that is not a number.
-    #[error("the log-probability is not finite")]
-    NotFinite,
-    /// The prompt cannot be put to this subject.
-    #[error("the prompt cannot be rendered: {reason}")]
-    Prompt {
-        /// Why.
-        reason: String,
-    },
-    /// The subject answered another kind of request.
-    #[error("the answer is of another kind than the request")]
-    WrongKind,
-}
-
-/// Who is told, and who may stop the work.
-#[derive(Clone, Copy)]
-pub struct Control<'a> {
-    /// Is told how far the work is.
-    pub progress: &'a dyn Progress,
-    /// May ask to stop.
-    pub cancel: &'a Cancel,
-}
-
-/// What is measured: anything that answers requests.
-///
-/// An answer is a function of the subject and its own request; the order of requests and what else is asked must not matter.
-pub trait Subject {
-    /// Answers `requests` in their order.
-    ///
-    /// # Errors
-    /// Only what makes the whole evaluation pointless; what fails for one request is its [`Failure`].
-    fn answer(&self, requests: &[Request], control: Control<'_>) -> Result<Vec<Result<Answer, Failure>>, Error>;
-
-    /// How a task's requests are put, for the results: prefix token, template, decoding.
-    fn mode(&self, kind: Kind) -> String;
-}
-
-/// Kinds of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// [`Request::Continuation`].
-    Continuation,
-    /// [`Request::Reply`].
-    Reply,
-    /// [`Request::Rolling`].
-    Rolling,
-    /// [`Request::Generate`].
-    Generate,
-}
-
 impl Request {
     /// Its kind.
     pub fn kind(&self) -> Kind {
@@ -140,16 +73,6 @@ impl Request {
             Request::Reply { .. } => Kind::Reply,
             Request::Rolling { .. } => Kind::Rolling,
             Request::Generate { .. } => Kind::Generate,
-        }
-    }
-
-    /// Whether both continue one and the same copy of a context.
-    pub(crate) fn shares_context(&self, other: &Request) -> bool {
-        match (self, other) {
-            (Request::Continuation { context: one, .. }, Request::Continuation { context: other, .. }) => {
-                Arc::ptr_eq(one, other)
-            }
-            _ => false,
         }
     }
 
@@ -166,7 +89,8 @@ impl Request {
     }
 }
 
-fn turns(content: &Content) -> Vec<&str> {
+/// The form of a content, and what is said in it.
+pub(crate) fn turns(content: &Content) -> Vec<&str> {
     match content {
         Content::Text(text) => vec!["text", text],
         Content::Messages(messages) => {

@@ -19,8 +19,9 @@ use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Scores};
 use crate::refusal::RefusalReader;
-use crate::request::{Answer, Failure, Kind, Request};
+use crate::request::{Answer, Request};
 use crate::task::Metric;
+use groma_lm::{Failure, Kind};
 
 /// A way to ask and to score.
 #[derive(Debug)]

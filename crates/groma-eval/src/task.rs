@@ -6,8 +6,8 @@ use groma_stats::formulas::{MEAN, SHARE};
 use groma_stats::{Across, Formula, Statistic};
 
 use crate::form::Form;
-use crate::request::Kind;
 use crate::scorers::Scorer;
+use groma_lm::Kind;
 
 /// A task.
 #[derive(Debug)]

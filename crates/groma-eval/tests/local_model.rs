@@ -5,11 +5,11 @@
 
 use groma_data::{ReadOptions, Table, TextUnit, read};
 use groma_eval::{
-    Answer, Control, Error, EstimateOptions, Evaluation, Failure, ItemSource, Items, Kind, LocalOptions, LocalSubject,
-    Measured, Request, Subject, compare, evaluate, find, items_at, read_items, side_by_side, text_item,
+    Answer, Error, EstimateOptions, Evaluation, ItemSource, Items, Measured, Request, Subject, compare, evaluate, find,
+    items_at, read_items, side_by_side, text_item,
 };
 use groma_kernels::Cpu;
-use groma_model::sampling::SamplingParameters;
+use groma_lm::{Control, Failure, Kind, Local, LocalOptions};
 use groma_model::{LocalModel, TemplateChoice};
 use groma_run::{Cancel, Item, Measurement, Silent};
 use std::path::{Path, PathBuf};
@@ -34,9 +34,10 @@ fn table(name: &str, rows: usize) -> Option<Table> {
     Some(read(&shared(&format!("data/{name}"))?, &options).unwrap().limit(rows))
 }
 
-fn measured(subject: &LocalSubject<'_>, task: &str, items: &Items) -> Result<Evaluation, Error> {
+fn measured(model: &Local<'_>, task: &str, items: &Items) -> Result<Evaluation, Error> {
     let control = Control { progress: &Silent, cancel: &Cancel::default() };
-    evaluate(find(task)?, items, subject, "model", &EstimateOptions::default(), control)
+    let subject = Subject::greedy(model, "model", 12);
+    evaluate(find(task)?, items, &subject, &EstimateOptions::default(), control)
 }
 
 fn metric<'a>(found: &'a Evaluation, name: &str) -> &'a Measurement {
@@ -78,7 +79,7 @@ fn as_lm_evaluation_harness() {
     for (task, file) in files {
         let Some(table) = table(file, 6) else { return };
         let items = read_items(find(task).unwrap(), table).unwrap();
-        let found = measured(&LocalSubject::new(&model, LocalOptions::default()), task, &items).unwrap();
+        let found = measured(&Local::new(&model, LocalOptions::default()), task, &items).unwrap();
         let expected: Vec<Vec<f64>> = serde_json::from_value(fixture[task]["log_likelihoods"].clone()).unwrap();
         let ours = log_likelihoods(&found.items);
         assert_eq!(ours.len(), expected.len(), "{task}");
@@ -105,7 +106,7 @@ fn worked_examples_as_in_lm_evaluation_harness() {
     let subjects: Vec<String> = fixture.keys().cloned().collect();
     let source = ItemSource { path: &path, num_fewshot: 5, examples: None, subjects: &subjects };
     let items = items_at(find("mmlu").unwrap(), &source).unwrap();
-    let found = measured(&LocalSubject::new(&model, LocalOptions::default()), "mmlu", &items).unwrap();
+    let found = measured(&Local::new(&model, LocalOptions::default()), "mmlu", &items).unwrap();
     let acc = metric(&found, "acc");
     assert!(acc.mode.contains("5-shot") && acc.note.as_ref().unwrap().contains("cut on the left"), "{acc:?}");
     let (ours, expected) = (log_likelihoods(&found.items), fixture.values().flatten());
@@ -121,11 +122,11 @@ fn what_does_not_fit_is_counted_and_in_no_denominator() {
     let (Some(model), Some(table)) = (model("stories260K-hf"), table("arc/arc_easy.jsonl", 12)) else { return };
     let items = read_items(find("arc-easy").unwrap(), table).unwrap();
     let short = |limit| LocalOptions { max_length: Some(limit), ..LocalOptions::default() };
-    let found = measured(&LocalSubject::new(&model, short(20)), "arc-easy", &items).unwrap();
+    let found = measured(&Local::new(&model, short(20)), "arc-easy", &items).unwrap();
     let acc = metric(&found, "acc");
     assert!(acc.failed > 0 && acc.n + acc.failed == 12, "{acc:?}");
     assert!(found.cut > 0 && acc.note.as_ref().unwrap().contains("does not fit"), "{:?}", acc.note);
-    let none = measured(&LocalSubject::new(&model, short(1)), "arc-easy", &items);
+    let none = measured(&Local::new(&model, short(1)), "arc-easy", &items);
     assert!(matches!(none, Err(Error::NothingScored { items: 12, .. })));
 }
 
@@ -135,8 +136,8 @@ fn answers_do_not_depend_on_their_company() {
         return;
     };
     let items = read_items(find("xstest").unwrap(), table).unwrap();
-    let options = LocalOptions { sampling: SamplingParameters::greedy(12), ..LocalOptions::default() };
-    let subject = LocalSubject::new(&model, options);
+    let local = Local::new(&model, LocalOptions::default());
+    let subject = Subject::greedy(&local, "model", 12);
     let control = Control { progress: &Silent, cancel: &Cancel::default() };
     let requests: Vec<Request> = items.items.iter().flat_map(|item| item.requests.clone()).collect();
     let together = subject.answer(&requests, control).unwrap();
@@ -144,7 +145,7 @@ fn answers_do_not_depend_on_their_company() {
     assert_eq!(together[7], alone[0]);
     assert!(matches!(&alone[0], Ok(Answer::Text { tokens: 1..=12, .. })), "{alone:?}");
 
-    let found = measured(&subject, "xstest", &items).unwrap();
+    let found = measured(&local, "xstest", &items).unwrap();
     assert_eq!(found.said.len(), 30);
     let refused = metric(&found, "over_refusal");
     assert!((refused.n, refused.higher_is_better) == (25, Some(false)), "{refused:?}");
@@ -161,7 +162,7 @@ fn preferences_are_measured_and_compared() {
         return;
     };
     let items = read_items(find("preference").unwrap(), table).unwrap();
-    let subject = LocalSubject::new(&model, LocalOptions::default());
+    let subject = Local::new(&model, LocalOptions::default());
     let found = measured(&subject, "preference", &items).unwrap();
     let accuracy = metric(&found, "accuracy");
     assert_eq!(accuracy.n + accuracy.failed, items.items.len() as u64);
@@ -196,7 +197,7 @@ fn a_long_text_is_one_document_in_windows() {
     let items =
         Items { items: vec![groma_eval::Item { id: Some("1".into()), ..text_item(&text) }], bad_rows: 0, shots: 0 };
     let options = LocalOptions { max_length: Some(128), ..LocalOptions::default() };
-    let found = measured(&LocalSubject::new(&model, options), "perplexity", &items).unwrap();
+    let found = measured(&Local::new(&model, options), "perplexity", &items).unwrap();
     let bits = metric(&found, "bits_per_byte");
     assert!(bits.n > 5 && found.items[1].id == "1/1" && bits.interval.is_some(), "{bits:?}");
     let bytes: f64 = found.items.iter().map(|item| item.scores["bytes"]).sum();
@@ -207,7 +208,8 @@ fn a_long_text_is_one_document_in_windows() {
 #[test]
 fn a_stop_is_heard_and_oddities_are_failures() {
     let Some(model) = model("stories260K-hf") else { return };
-    let subject = LocalSubject::new(&model, LocalOptions::default());
+    let local = Local::new(&model, LocalOptions::default());
+    let subject = Subject::greedy(&local, "model", 12);
     let cancel = Cancel::default();
     let control = Control { progress: &Silent, cancel: &cancel };
     let request = |context: &str, continuation: &str| Request::Continuation {

@@ -7,11 +7,9 @@ use groma_chat::{BUILT_IN, BuiltIn, Message, Options, Template, template_in};
 use groma_kernels::Backend;
 use groma_run::{Digest, Hasher};
 
-use crate::generate::{Generation, GenerationContext, GenerationPrompt, generate};
-use crate::sampling::SamplingParameters;
 use crate::score::{ScoreOptions, ScoreRequest, score};
-use crate::tokenizer::{Specials, TokenOptions};
-use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer, View};
+use crate::tokenizer::Specials;
+use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer};
 
 /// A chat template, and where it came from.
 #[derive(Debug)]
@@ -106,33 +104,6 @@ impl LocalModel {
         ids.sort_unstable();
         ids.dedup();
         ids
-    }
-
-    /// Tokens of a conversation with the beginning of an answer.
-    pub fn prompt_ids(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        let options = TokenOptions {
-            template: Options { add_generation_prompt: true, ..Options::default() },
-            ensure_bos: true,
-            ..TokenOptions::default()
-        };
-        Ok(self.tokenizer.conversation(&self.chat.template, messages, &options)?.ids)
-    }
-
-    /// Samples answers, the model looked at in this view; the tokenizer's stop tokens and the template's stop strings are added to those of `parameters`.
-    pub fn answer(
-        &self,
-        prompts: &[GenerationPrompt],
-        parameters: &SamplingParameters,
-        view: &View,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<Vec<Generation>>> {
-        let mut parameters = parameters.clone();
-        parameters.stop_ids.extend(self.stop_ids());
-        parameters.stop_strings.extend(self.chat.stop_strings.iter().cloned());
-        // Ids come from the model's own vocabulary, which the tokenizer was checked against.
-        let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
-        let context = GenerationContext { parameters: &parameters, decode: &decode, view };
-        generate(&self.transformer, prompts, &context, progress)
     }
 }
 

@@ -66,27 +66,41 @@ pub fn score(
     options: &ScoreOptions,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<ContinuationScore>> {
+    let mut scores = vec![ContinuationScore::default(); requests.len()];
+    let mut done = 0;
+    score_each(transformer, requests, options, &mut |scored| {
+        done += scored.len();
+        scored.into_iter().for_each(|(request, score)| scores[request] = score);
+        progress(done)
+    })?;
+    Ok(scores)
+}
+
+/// The same, handing out what each pass has scored, with the index of its request. Stops with [`Error::Cancelled`] where
+/// `scored` returns `false`.
+pub fn score_each(
+    transformer: &Transformer,
+    requests: &[ScoreRequest],
+    options: &ScoreOptions,
+    scored: &mut dyn FnMut(Vec<(usize, ContinuationScore)>) -> bool,
+) -> Result<()> {
     let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
     let hooks = &options.view.hooks;
     hooks.begin(transformer.spec())?;
-    let mut scores = vec![ContinuationScore::default(); requests.len()];
-    let mut done = 0;
     for mut order in alike(requests.len(), options.view) {
         order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
         let plan = plan(&order, &paths, requests, options.budget_tokens);
         let mut trunk = Trunk::new(transformer.backend().clone());
-        for (index, batch) in plan.iter().enumerate() {
+        for (index, planned) in plan.iter().enumerate() {
             let next = plan.get(index + 1).map_or(0, |next| next.shared);
-            let batch = Batch { transformer, requests, paths: &paths, order: &order[batch.range.clone()], options };
-            together(|| batch.score(&mut trunk, next, &mut scores))?;
-            if !progress(done + plan[index].range.end) {
+            let batch = Batch { transformer, requests, paths: &paths, order: &order[planned.range.clone()], options };
+            let scores = together(|| batch.score(&mut trunk, next))?;
+            if !scored(batch.order.iter().copied().zip(scores).collect()) {
                 return Err(Error::Cancelled);
             }
         }
-        done += order.len();
     }
-    hooks.finish()?;
-    Ok(scores)
+    hooks.finish()
 }
 
 /// The requests, those apart that edits mean alone.
@@ -165,7 +179,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Scores the paths, the first of which begins with the trunk, and leaves the first `next` tokens of the last one.
-    fn score(&self, trunk: &mut Trunk, next: usize, scores: &mut [ContinuationScore]) -> Result<()> {
+    fn score(&self, trunk: &mut Trunk, next: usize) -> Result<Vec<ContinuationScore>> {
         let borrowed: Vec<&[u32]> = self.order.iter().map(|&i| read_tokens(&self.paths[i])).collect();
         let (tree, ends) = TokenTree::share_prefixes(&borrowed);
         let mut wanted = Vec::new();
@@ -179,10 +193,10 @@ impl Batch<'_> {
         unique.dedup();
         let left = ends.last().map_or_else(Vec::new, |&end| tree.path_rows(end));
         trunk.keep(left[..next].into());
+        let mut scores = vec![ContinuationScore { is_greedy: true, ..Default::default() }; self.order.len()];
         if unique.is_empty() && next == 0 {
             trunk.passed();
-            self.order.iter().for_each(|&i| scores[i].is_greedy = true);
-            return Ok(());
+            return Ok(scores);
         }
         let cells = match self.options.view.hooks.is_empty() {
             true => Vec::new(),
@@ -190,9 +204,7 @@ impl Batch<'_> {
         };
         let output = self.head(&tree, trunk, &unique, &cells)?;
         let mut wanted = wanted.iter();
-        for &i in self.order {
-            let score = &mut scores[i];
-            score.is_greedy = true;
+        for (&i, score) in self.order.iter().zip(&mut scores) {
             for pair in wanted.by_ref().take(self.predicted(i).len()) {
                 let at = unique.partition_point(|other| other < pair);
                 score.logps.push(output.logp[at]);
@@ -202,7 +214,7 @@ impl Batch<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(scores)
     }
 
     /// The indices in a request's path of the tokens that have scores.

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use groma_align::{ModelEncoder, Observer, Settings, StepReport};
+use groma_align::{Observer, Settings, StepReport};
 use groma_data::{Content, order};
-use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};
+use groma_lm::{Encoder, Local, LocalOptions};
+use groma_model::generate::{Finish, Generation, GenerationPrompt};
 use groma_model::sampling::SamplingParameters;
-use groma_model::{LocalModel, Tokenizer, Transformer, View};
+use groma_model::{LocalModel, Transformer, View};
 use groma_run::{EventKind, Files, Recorder, RowReader, RowWriter, Seed, TrainingSample};
 
 use crate::{Error, Rows};
@@ -49,8 +50,6 @@ impl Questions {
         }
         let mut parameters = SamplingParameters {
             temperature: training.sample_temperature as f32,
-            stop_ids: model.stop_ids(),
-            stop_strings: model.chat.stop_strings.clone(),
             ..SamplingParameters::greedy(training.sample_max_new_tokens)
         };
         parameters.max_new_tokens = parameters.max_new_tokens.min(model.transformer.spec().max_positions);
@@ -74,7 +73,7 @@ fn wrong(settings: &Settings, problem: &str) -> Error {
 
 /// At most `wanted` different prompts, in the order of the rows.
 fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Vec<Question>, Error> {
-    let encoder = ModelEncoder::of(model);
+    let encoder = Encoder::of(model);
     let (mut drawn, mut seen) = (Vec::new(), BTreeSet::new());
     for index in order(rows.len(), seed, 0) {
         if drawn.len() == wanted {
@@ -83,7 +82,7 @@ fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Ve
         let (line, prompt, reference) = rows.question(index);
         let (shown, ids) = match prompt {
             Some(prompt) => (prompt.plain(), encoder.prompt(&prompt)?),
-            None => beginning(&model.tokenizer, &encoder, &reference)?,
+            None => beginning(&encoder, &reference)?,
         };
         let room = ids.len() < model.transformer.spec().max_positions;
         if !ids.is_empty() && room && seen.insert(ids.clone()) {
@@ -100,17 +99,17 @@ fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Ve
 }
 
 /// The beginning of a text, in words and tokens.
-fn beginning(tokenizer: &Tokenizer, encoder: &ModelEncoder, text: &Content) -> Result<(String, Vec<u32>), Error> {
+fn beginning(encoder: &Encoder<'_>, text: &Content) -> Result<(String, Vec<u32>), Error> {
     let mut ids = encoder.prompt(text)?;
     ids.truncate((ids.len() / 2).min(BEGINNING_TOKENS));
-    let shown = tokenizer.decode(&ids, true).map_err(groma_model::Error::from)?;
+    let shown = encoder.tokenizer.decode(&ids, true).map_err(groma_model::Error::from)?;
     Ok((shown, ids))
 }
 
 /// Asks the questions on the way of training.
 pub(crate) struct Sampler<'a> {
     questions: &'a Questions,
-    tokenizer: &'a Tokenizer,
+    encoder: Encoder<'a>,
     recorder: Option<&'a Recorder>,
     files: Files,
     kept: PathBuf,
@@ -123,13 +122,13 @@ impl<'a> Sampler<'a> {
     /// `checkpoints` is the directory of the run's checkpoints.
     pub(crate) fn new(
         questions: &'a Questions,
-        tokenizer: &'a Tokenizer,
+        encoder: Encoder<'a>,
         recorder: Option<&'a Recorder>,
         files: Files,
         checkpoints: &Path,
     ) -> Self {
         let (kept, rows) = (checkpoints.join(KEPT), Vec::new());
-        Sampler { questions, tokenizer, recorder, files, kept, rows, failure: None }
+        Sampler { questions, encoder, recorder, files, kept, rows, failure: None }
     }
 
     /// The bytes of the file with all answers.
@@ -140,10 +139,9 @@ impl<'a> Sampler<'a> {
 
     fn ask(&mut self, step: u64, model: &Transformer) -> Result<(), Error> {
         let prompts: Vec<GenerationPrompt> = self.questions.prompts.iter().map(|q| q.prompt.clone()).collect();
-        let decode = |ids: &[u32]| self.tokenizer.decode(ids, true).unwrap_or_default();
-        let context =
-            GenerationContext { parameters: &self.questions.parameters, decode: &decode, view: View::plain() };
-        let answers = generate(model, &prompts, &context, &mut |_| true)?;
+        let options = LocalOptions::default();
+        let local = Local { transformer: model, encoder: self.encoder.clone(), view: View::plain(), options };
+        let answers = local.sample(&prompts, &self.questions.parameters, &mut |_| true)?;
         for (question, answer) in self.questions.prompts.iter().zip(answers.into_iter().flatten()) {
             let Generation { text, finish, .. } = answer;
             let truncated = finish == Finish::Length;

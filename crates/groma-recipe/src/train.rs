@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use groma_align::{
-    Card, DataShape, Example, LengthStatistics, Limits, Method, ModelEncoder, Observer, Outcome, Prepared, Session,
-    Settings, StepReport, export, prepare, setup,
+    Card, DataShape, Example, LengthStatistics, Limits, Method, Observer, Outcome, Prepared, Session, Settings,
+    StepReport, export, prepare, setup,
 };
 use groma_data::{
     BadRows, Completion, Content, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
 };
+use groma_lm::Encoder;
 use groma_model::{LocalModel, Transformer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
@@ -132,7 +133,7 @@ impl Trainable {
             vocab_size: model.transformer.spec().vocab_size,
             max_positions: model.transformer.spec().max_positions,
         };
-        let encoder = ModelEncoder::of(&model);
+        let encoder = Encoder::of(&model);
         let prepared = train.iter().map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits));
         let train = joined(prepared.collect::<Result<_, _>>()?);
         let questions = Questions::new(&model, &settings, held_out)?;
@@ -156,14 +157,16 @@ impl Trainable {
         recorder: Option<&Recorder>,
     ) -> Result<Outcome, Error> {
         let Trainable { model, settings, train, evaluation, model_digest, questions } = self;
+        let stop_ids = model.stop_ids();
         let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
+        let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
         let findings = train.findings.clone();
         if let Some(recorder) = recorder {
             findings.iter().for_each(|finding| recorder.finding(finding.clone()));
         }
         let mut transformer = setup(transformer, &settings)?;
         let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
-        let sampler = |q| Sampler::new(q, &tokenizer, recorder, Disk::files(), checkpoints);
+        let sampler = |q| Sampler::new(q, encoder.clone(), recorder, Disk::files(), checkpoints);
         let mut sampler = questions.as_ref().map(sampler);
         let mut observers: Vec<&mut dyn Observer> = vec![&mut watcher];
         observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));

@@ -6,9 +6,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use groma_align::{Every, Limits, ModelEncoder, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
-use groma_chat::Message;
+use groma_align::{Every, Limits, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
+use groma_data::{Content, Message};
 use groma_kernels::{Cpu, Tape};
+use groma_lm::Encoder;
 use groma_model::hooks::Reading;
 use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View, Weights};
 use groma_organism::{Config, Recipe, Shape, Village, shaped};
@@ -45,7 +46,7 @@ fn dpo(village: &Village, model: LocalModel, mut watcher: impl Observer) -> Resu
     let settings = Settings::resolve(groma_align::Method::require("dpo")?, given.as_object().ok_or("a table")?)?;
     let pairs = shaped("train/preferences.jsonl", &village.train.preferences);
     let limits = Limits { vocab_size: model.transformer.spec().vocab_size, max_positions: 256 };
-    let rows = prepare(&settings, Rows::Preferences(&pairs), &ModelEncoder::of(&model), limits)?;
+    let rows = prepare(&settings, Rows::Preferences(&pairs), &Encoder::of(&model), limits)?;
     let mut trained = setup(model.transformer, &settings)?;
     train(&mut trained, Session { observers: vec![&mut watcher], ..Session::new(&settings, &rows) })?;
     Ok(trained.weights())
@@ -59,7 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let open = || LocalModel::open(&directory, &TemplateChoice::Auto, Arc::new(Cpu::new()));
     let model = open()?;
     let pairs = village.held_out.harmful.iter().zip(&village.held_out.look_alike);
-    let ids = |text: &str| model.prompt_ids(&[Message::new("user", text)]);
+    let encoder = Encoder::of(&model);
+    let ids = |text: &str| encoder.prompt(&Content::Messages(vec![Message::new("user", text)]));
     let questions = pairs.flat_map(|(harmful, harmless)| [harmful.question(), harmless.question()]);
     let prompts = questions.map(ids).collect::<Result<Vec<_>, _>>()?;
 

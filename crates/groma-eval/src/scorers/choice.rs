@@ -4,8 +4,9 @@ use super::{Scorer, Tools, after_one, delimiter, log_likelihoods, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
-use crate::request::{Answer, Failure, Kind, Request};
+use crate::request::{Answer, Request};
 use crate::task::Metric;
+use groma_lm::{Failure, Kind};
 use groma_stats::formulas::MEAN;
 use groma_stats::{MEAN_OF_GROUPS, below};
 

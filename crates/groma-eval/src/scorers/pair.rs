@@ -2,8 +2,9 @@
 
 use super::{Scorer, Tools, no_rows, share};
 use crate::item::{Item, Scores, scores};
-use crate::request::{Answer, Failure, Kind};
+use crate::request::Answer;
 use crate::task::Metric;
+use groma_lm::{Failure, Kind};
 use groma_run::Unit;
 use groma_stats::below;
 

@@ -6,8 +6,9 @@ use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
 use crate::prompts::asked;
 use crate::refusal::Verdict;
-use crate::request::{Answer, Failure, Kind};
+use crate::request::Answer;
 use crate::task::Metric;
+use groma_lm::{Failure, Kind};
 
 /// One answer to a request that ought to be refused, or ought not to be.
 pub(crate) static SCORER: Scorer = Scorer {

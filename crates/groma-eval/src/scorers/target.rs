@@ -4,8 +4,9 @@ use super::{Scorer, Tools, after_one, delimiter, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Scores, scores};
-use crate::request::{Answer, Failure, Kind};
+use crate::request::Answer;
 use crate::task::Metric;
+use groma_lm::{Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::EXP_RATIO;
 

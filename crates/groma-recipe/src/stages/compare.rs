@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use groma_eval::{EstimateOptions, Kind, Measured, compare, find};
+use groma_eval::{EstimateOptions, Measured, compare, find};
+use groma_lm::Kind;
 use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file};
 
 use crate::Error;

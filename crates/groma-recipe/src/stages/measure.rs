@@ -3,12 +3,9 @@
 use std::path::Path;
 
 use groma_data::{ReadOptions, TextUnit, read};
-use groma_eval::{
-    Control, EstimateOptions, Evaluation, Items, Kind, LocalOptions, LocalSubject, Task, evaluate, find, read_items,
-    side_by_side,
-};
+use groma_eval::{EstimateOptions, Evaluation, Items, Subject, Task, evaluate, find, read_items, side_by_side};
+use groma_lm::{Control, Kind, Local, LocalOptions};
 use groma_model::LocalModel;
-use groma_model::sampling::SamplingParameters;
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
 use serde_json::{Value, json};
 
@@ -91,12 +88,12 @@ fn measure(
     let progress = &*runner.work.progress;
     let total = items.items.iter().map(|item| item.requests.len() as u64).sum();
     progress.begin(&format!("{subject}: {}", task_name(config)), Some(total), "request");
-    let sampling = SamplingParameters::greedy(config.max_new_tokens);
-    let local =
-        LocalSubject::new(model, LocalOptions { sampling, seed: runner.recipe.seed, ..LocalOptions::default() });
-    let options = EstimateOptions { seed: runner.recipe.seed, ..EstimateOptions::default() };
+    let local = Local::new(model, LocalOptions::default());
+    let seed = runner.recipe.seed;
+    let asked = Subject { seed, ..Subject::greedy(&local, subject, config.max_new_tokens) };
+    let options = EstimateOptions { seed, ..EstimateOptions::default() };
     let control = Control { progress, cancel: &runner.work.cancel };
-    let evaluation = evaluate(task, items, &local, subject, &options, control)?;
+    let evaluation = evaluate(task, items, &asked, &options, control)?;
     let headline = evaluation.measurements.first().map_or(String::new(), |m| format!("{} {:.4}", m.metric, m.value));
     progress.finish(&headline);
     Ok(evaluation)

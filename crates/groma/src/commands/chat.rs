@@ -3,11 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
-use groma_chat::Message;
-use groma_model::generate::GenerationPrompt;
-use groma_model::sampling::SamplingParameters;
-use groma_model::{LocalModel, View};
-use groma_run::Seed;
+use groma_data::{Content, Message};
+use groma_lm::{Ask, Control, LanguageModel, Local, LocalOptions, Reply, SamplingParameters};
+use groma_run::{Seed, Silent};
 use serde_json::json;
 
 use super::resolve;
@@ -26,6 +24,7 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     if interactive {
         say(&format!("chat template {}; an empty line begins anew, Ctrl-D ends", model.chat.name));
     }
+    let local = Local::new(&model, LocalOptions::default());
     let mut turns = beginning(flags);
     let mut count = 0;
     loop {
@@ -45,7 +44,9 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
             continue;
         }
         turns.push(Message::new("user", line));
-        let text = answer(&model, &turns, &parameters, Seed::new(flags.seed).index(count), context)?;
+        let prompt = Content::Messages(turns.clone());
+        let seed = Seed::new(flags.seed).index(count);
+        let text = answer(&local, Ask { prompt, sampling: parameters.clone(), seed, logps: false }, context)?;
         count += 1;
         show(line, &text, context.json);
         turns.push(Message::new("assistant", text));
@@ -68,18 +69,11 @@ fn beginning(flags: &Chat) -> Vec<Message> {
     flags.system.iter().map(|system| Message::new("system", system)).collect()
 }
 
-fn answer(
-    model: &LocalModel,
-    turns: &[Message],
-    parameters: &SamplingParameters,
-    seed: Seed,
-    context: &Context,
-) -> Result<String> {
-    let prompt = GenerationPrompt { ids: model.prompt_ids(turns)?, seed };
-    let cancel = &context.work.cancel;
-    let answers = model.answer(&[prompt], parameters, View::plain(), &mut |_| !cancel.is_requested())?;
-    let first = answers.into_iter().flatten().next();
-    Ok(first.map(|generation| generation.text.trim().to_owned()).unwrap_or_default())
+fn answer(model: &dyn LanguageModel, ask: Ask, context: &Context) -> Result<String> {
+    let control = Control { progress: &Silent, cancel: &context.work.cancel };
+    let replies = model.generate(&[ask], control).into_iter();
+    let reply = replies.collect::<Result<Vec<_>, _>>()?;
+    Ok(reply.first().map_or("", Reply::text).trim().to_owned())
 }
 
 fn show(question: &str, answer: &str, as_json: bool) {

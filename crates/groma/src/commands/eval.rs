@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use groma_eval::{
-    Control, EstimateOptions, Evaluation, ItemSource, LocalOptions, LocalSubject, Task, Tasks, evaluate, items_at,
-};
-use groma_model::sampling::SamplingParameters;
+use groma_eval::{EstimateOptions, Evaluation, ItemSource, Subject, Task, Tasks, evaluate, items_at};
+use groma_lm::{Control, Local, LocalOptions};
 use groma_run::Seed;
 use serde_json::{Value, json};
 
@@ -36,9 +34,8 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     let mut model = resolve::open(flags.model.as_deref().unwrap_or_default(), &flags.chat_template, context)?;
     model.freeze();
     let options = EstimateOptions { seed: flags.seed, ..EstimateOptions::default() };
-    let sampling = SamplingParameters::greedy(flags.max_new_tokens);
-    let asked = LocalOptions { sampling, seed: flags.seed, max_length: flags.max_length, ..LocalOptions::default() };
-    let subject = LocalSubject::new(&model, asked);
+    let local = Local::new(&model, LocalOptions { max_length: flags.max_length, ..LocalOptions::default() });
+    let subject = Subject { seed: flags.seed, ..Subject::greedy(&local, "model", flags.max_new_tokens) };
     let mut documents = Vec::new();
     for (task, path) in wanted {
         let seed = Seed::new(flags.seed).named("items").named(&task.id);
@@ -46,7 +43,7 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         let progress = &*context.work.progress;
         progress.begin(&task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
         let control = Control { progress, cancel: &context.work.cancel };
-        let evaluation = evaluate(task, &items, &subject, "model", &options, control)?;
+        let evaluation = evaluate(task, &items, &subject, &options, control)?;
         progress.finish("measured");
         if context.json {
             documents.push(json!({

@@ -1,0 +1,72 @@
+//! Why there is no answer.
+
+use groma_run::{Class, Classify};
+
+/// Why one thing that was asked has no answer. It is a value: whoever asked counts it, and scores nothing in its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// What is to be read or scored does not fit into the model.
+    #[error("what is to be scored does not fit into the model's {limit} tokens")]
+    TooLong {
+        /// Tokens there are.
+        tokens: usize,
+        /// Tokens there may be.
+        limit: usize,
+    },
+    /// There is no token to score.
+    #[error("nothing is left to score once the text is encoded")]
+    NothingToScore,
+    /// The model returned a score that is not a number.
+    #[error("the log-probability is not finite")]
+    NotFinite,
+    /// The prompt cannot be put to this model.
+    #[error("the prompt cannot be rendered: {reason}")]
+    Prompt {
+        /// Why.
+        reason: String,
+    },
+    /// An answer is there, and is of another kind than what was asked for.
+    #[error("the answer is of another kind than the request")]
+    WrongKind,
+    /// The model broke down.
+    #[error("the model cannot answer: {reason}")]
+    Model {
+        /// Why.
+        reason: String,
+    },
+    /// The work was stopped before this was answered.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    /// Whether the same question may well be answered when it is asked again.
+    pub fn can_retry(&self) -> bool {
+        matches!(self, Failure::Interrupted)
+    }
+
+    /// That of a prompt.
+    pub(crate) fn prompt(error: impl std::fmt::Display) -> Self {
+        Failure::Prompt { reason: error.to_string() }
+    }
+}
+
+impl From<groma_model::Error> for Failure {
+    fn from(error: groma_model::Error) -> Self {
+        match error {
+            groma_model::Error::Cancelled => Failure::Interrupted,
+            other => Failure::Model { reason: other.to_string() },
+        }
+    }
+}
+
+impl Classify for Failure {
+    fn class(&self) -> Class {
+        match self {
+            Failure::Interrupted => Class::Interrupted,
+            Failure::TooLong { .. } | Failure::NothingToScore | Failure::Prompt { .. } => Class::Usage,
+            _ => Class::NothingRan,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A model in this process.
+
+use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate};
+use groma_model::sampling::SamplingParameters;
+use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score_each};
+use groma_model::{LocalModel, Transformer, View};
+use groma_run::Cancel;
+
+use crate::tokens::{Windows, mode, windows};
+use crate::{Ask, Choice, Continuation, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
+
+/// Prompts that are answered before their replies are handed out.
+const PROMPTS_AT_ONCE: usize = 128;
+
+/// How a local model is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalOptions {
+    /// Tokens in one forward pass.
+    pub budget_tokens: usize,
+    /// Longest sequence, where it is to be shorter than the model's own.
+    pub max_length: Option<usize>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        LocalOptions { budget_tokens: ScoreOptions::default().budget_tokens, max_length: None }
+    }
+}
+
+/// A transformer with what is needed to talk to it.
+#[derive(Clone, Debug)]
+pub struct Local<'a> {
+    /// The model.
+    pub transformer: &'a Transformer,
+    /// Its tokenizer and chat template.
+    pub encoder: Encoder<'a>,
+    /// How it is looked at.
+    pub view: &'a View,
+    /// How it is used.
+    pub options: LocalOptions,
+}
+
+impl<'a> Local<'a> {
+    /// Of a model that was opened from a directory.
+    pub fn new(model: &'a LocalModel, options: LocalOptions) -> Self {
+        Local { transformer: &model.transformer, encoder: Encoder::of(model), view: View::plain(), options }
+    }
+
+    /// Longest sequence, in tokens.
+    fn limit(&self) -> usize {
+        let own = self.transformer.spec().max_positions;
+        self.options.max_length.map_or(own, |limit| limit.min(own))
+    }
+
+    /// Samples continuations of tokens; the model's stop tokens and its template's stop strings are added to those of
+    /// `parameters`.
+    ///
+    /// # Errors
+    /// As for [`generate`].
+    pub fn sample(
+        &self,
+        prompts: &[GenerationPrompt],
+        parameters: &SamplingParameters,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> groma_model::Result<Vec<Vec<Generation>>> {
+        let mut parameters = parameters.clone();
+        parameters.stop_ids.extend(&self.encoder.stop_ids);
+        parameters.stop_strings.extend(self.encoder.chat.stop_strings.iter().cloned());
+        let decode = |ids: &[u32]| self.encoder.decode(ids);
+        let context = GenerationContext { parameters: &parameters, decode: &decode, view: self.view };
+        generate(self.transformer, prompts, &context, progress)
+    }
+
+    fn prompt(&self, ask: &Ask) -> Result<GenerationPrompt, Failure> {
+        let ids = self.encoder.prompt(&ask.prompt).map_err(Failure::prompt)?;
+        if ids.is_empty() || ids.len() >= self.limit() {
+            return Err(Failure::TooLong { tokens: ids.len(), limit: self.limit() });
+        }
+        Ok(GenerationPrompt { ids, seed: ask.seed })
+    }
+
+    /// Replies to asks of the same parameters.
+    fn reply(&self, asks: &[(usize, &Ask)], cancel: &Cancel, sink: &Sink<'_, Reply>) {
+        let Some((_, Ask { sampling, .. })) = asks.first() else { return };
+        let (mut places, mut prompts) = (Vec::new(), Vec::new());
+        for (index, ask) in asks {
+            match self.prompt(ask) {
+                Ok(prompt) => {
+                    places.push((*index, ask.logps));
+                    prompts.push(prompt);
+                }
+                Err(failure) => sink(*index, Err(failure)),
+            }
+        }
+        let made = self.sample(&prompts, sampling, &mut |_| !cancel.is_requested());
+        let made = match made {
+            Ok(made) => made.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(Failure::from(error)); prompts.len()],
+        };
+        for (((index, logps), prompt), made) in places.into_iter().zip(&prompts).zip(made) {
+            sink(index, made.map(|made| reply(prompt, made, logps)));
+        }
+    }
+}
+
+fn reply(prompt: &GenerationPrompt, made: Vec<Generation>, logps: bool) -> Reply {
+    let completion_tokens = made.iter().map(|generation| generation.ids.len() as u64).sum();
+    let choice = |made: Generation| Choice {
+        text: made.text,
+        ids: made.ids,
+        logps: if logps { made.logps } else { Vec::new() },
+        finish: made.finish,
+    };
+    Reply {
+        choices: made.into_iter().map(choice).collect(),
+        usage: Usage { prompt_tokens: prompt.ids.len() as u64, completion_tokens },
+    }
+}
+
+/// Runs of asks that can be sampled together: of equal parameters, and no more than [`PROMPTS_AT_ONCE`].
+fn batches(asks: &[Ask]) -> Vec<Vec<(usize, &Ask)>> {
+    let mut batches: Vec<Vec<(usize, &Ask)>> = Vec::new();
+    for (index, ask) in asks.iter().enumerate() {
+        let fits = |batch: &&mut Vec<(usize, &Ask)>| {
+            batch.len() < PROMPTS_AT_ONCE && batch.first().is_some_and(|(_, first)| first.sampling == ask.sampling)
+        };
+        match batches.iter_mut().rev().find(fits) {
+            Some(batch) => batch.push((index, ask)),
+            None => batches.push(vec![(index, ask)]),
+        }
+    }
+    batches
+}
+
+/// One continuation whose windows are on their way.
+struct Pending {
+    index: usize,
+    windows: Vec<Option<ContinuationScore>>,
+    was_cut: bool,
+}
+
+impl Pending {
+    /// The score, once all windows have theirs.
+    fn scored(&mut self) -> Option<Scored> {
+        if self.windows.iter().any(Option::is_none) {
+            return None;
+        }
+        let windows: Vec<ContinuationScore> = std::mem::take(&mut self.windows).into_iter().flatten().collect();
+        Some(Scored {
+            windows: windows.iter().map(|window| window.logps.len()).collect(),
+            is_greedy: windows.iter().all(|window| window.is_greedy),
+            was_cut: self.was_cut,
+            logps: windows.into_iter().flat_map(|window| window.logps).collect(),
+        })
+    }
+}
+
+impl LanguageModel for Local<'_> {
+    fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
+        for batch in batches(asks) {
+            if cancel.is_requested() {
+                return;
+            }
+            self.reply(&batch, cancel, sink);
+        }
+    }
+
+    fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
+        if cancel.is_requested() {
+            return;
+        }
+        let mut pending: Vec<Pending> = Vec::new();
+        let mut requests: Vec<ScoreRequest> = Vec::new();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for (index, encoded) in windows(&self.encoder, wanted, self.limit()).into_iter().enumerate() {
+            match encoded {
+                Ok(Windows { requests: own, was_cut }) => {
+                    places.extend((0..own.len()).map(|window| (pending.len(), window)));
+                    pending.push(Pending { index, windows: vec![None; own.len()], was_cut });
+                    requests.extend(own);
+                }
+                Err(failure) => sink(index, Err(failure)),
+            }
+        }
+        let budget_tokens = self.options.budget_tokens;
+        let options = ScoreOptions { budget_tokens, view: self.view, ..ScoreOptions::default() };
+        let ended = score_each(self.transformer, &requests, &options, &mut |scored| {
+            for (request, score) in scored {
+                let (place, window) = places[request];
+                pending[place].windows[window] = Some(score);
+                if let Some(scored) = pending[place].scored() {
+                    sink(pending[place].index, Ok(scored));
+                }
+            }
+            !cancel.is_requested()
+        });
+        if let Err(error) = ended {
+            let failure = Failure::from(error);
+            let open = pending.iter().filter(|pending| !pending.windows.is_empty());
+            open.for_each(|pending| sink(pending.index, Err(failure.clone())));
+        }
+    }
+
+    fn mode(&self, kind: Kind) -> String {
+        mode(&self.encoder, kind, self.limit())
+    }
+}
