@@ -252,7 +252,7 @@ gold = "{{ answer }}"
             ),
             ("{{ question }}", "{{ question", "mine.toml:23:"),
             ("prompt = ", "promt = ", "mine.toml:20: a form has no `promt`; did you mean `prompt`?"),
-            ("prompt = ", "accepted = ", "mine.toml:23: invalid type: string"),
+            ("prompt = ", "accepted = ", "mine.toml:23: form `rows`: the scorer `choice` reads no `accepted`"),
             ("gold = \"{{ answer }}\"", "", "mine.toml:20: form `rows`: the scorer `choice` needs `gold`"),
             ("answer: number", "answer: numer", "mine.toml:22: `numer` is no kind of column; did you mean `number`?"),
             ("gold = \"{{ answer }}\"", "gold = { text = \"x\" }", "either `text` and `among`"),
