@@ -2,8 +2,8 @@
 //! operations, so criterion's `Gelem/s` are GFLOP/s; compare them with `peak`, and with the gemm crate on the same shapes.
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use groma_kernels::{
-    AttentionLayout, AttentionSegment, AttentionShape, Backend, Buffer, Cpu, HeadShape, HeadWants, KeyOrder, NormKind,
-    NormShape,
+    AttentionLayout, AttentionSegment, AttentionShape, Backend, Buffer, Cpu, Divergence, HeadShape, HeadWants,
+    KeyOrder, NormKind, NormShape, Teacher,
 };
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -219,6 +219,35 @@ fn head(criterion: &mut Criterion) {
     });
 }
 
+fn divergence(criterion: &mut Criterion) {
+    let cpu = Cpu::new();
+    let shape = HeadShape { rows: 2048, width: 512, vocab: 8192, softcap: None, temperature: 1.0 };
+    let (hidden, unembed) = (values(&cpu, shape.rows * shape.width), values(&cpu, shape.vocab * shape.width));
+    let (their_hidden, their_unembed) = (values(&cpu, hidden.len()), values(&cpu, unembed.len()));
+    let teacher = Teacher { hidden: &their_hidden, unembed: &their_unembed, width: shape.width, softcap: None };
+    let d_value = vec![1.0; shape.rows];
+    let (mut d_hidden, mut d_unembed) = (cpu.zeros(hidden.len()), cpu.zeros(unembed.len()));
+    let product = (2 * shape.rows * shape.width * shape.vocab) as u64;
+    let mut group = criterion.benchmark_group("divergence 2048x512, vocabulary 8192");
+    for kind in [Divergence::ForwardKl, Divergence::JensenShannon { beta: 0.5 }] {
+        let output = cpu.divergence(&hidden, &unembed, teacher, kind, shape);
+        group.throughput(Throughput::Elements(2 * product));
+        group.bench_function(format!("{kind:?} forward"), |b| {
+            b.iter(|| cpu.divergence(&hidden, &unembed, teacher, kind, shape));
+        });
+        group.throughput(Throughput::Elements(4 * product));
+        group.bench_function(format!("{kind:?} backward"), |b| {
+            b.iter(|| {
+                let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
+                let (h, u) = (&hidden, &unembed);
+                cpu.divergence_backward(to_hidden, to_unembed, h, u, teacher, kind, &output, &d_value, shape);
+            });
+        });
+    }
+    group.throughput(Throughput::Elements(product));
+    group.bench_function("10 top tokens", |b| b.iter(|| cpu.top_tokens(&hidden, &unembed, 10, shape)));
+}
+
 fn rows(criterion: &mut Criterion) {
     let cpu = Cpu::new();
     let (rows, width) = (2048, 512);
@@ -248,6 +277,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = kernels;
     config = short();
-    targets = peak, products, decode, attention, head, rows
+    targets = peak, products, decode, attention, head, divergence, rows
 }
 criterion_main!(kernels);

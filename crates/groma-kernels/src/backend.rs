@@ -209,6 +209,67 @@ pub struct HeadOutput {
     pub argmax: Vec<u32>,
 }
 
+/// The most likely tokens of each row: the largest logits first, the lowest id first among equals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TopTokens {
+    /// `[rows, count]`.
+    pub ids: Vec<u32>,
+    /// Their log-probabilities `[rows, count]`, and the log-sum-exp of each row.
+    pub output: HeadOutput,
+}
+
+/// How the head's distribution `p` differs from a teacher's `q` over the same vocabulary, with the mixture
+/// `m = (1 - beta) p + beta q` (Agarwal et al. 2024, arXiv 2306.13649, equation 1; TRL's GKD).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Divergence {
+    /// `KL(q|p)`: the student covers what the teacher does. TRL's `beta = 0`.
+    ForwardKl,
+    /// `KL(p|q)`: the student keeps to what the teacher does. TRL's `beta = 1`.
+    ReverseKl,
+    /// `beta KL(q|m) + (1 - beta) KL(p|m)`; at 1/2 the Jensen-Shannon divergence.
+    JensenShannon {
+        /// Share of the teacher in the mixture, from 1e-6 to 1 - 1e-6.
+        beta: f32,
+    },
+}
+
+impl Divergence {
+    /// That of TRL's `beta`, between 0 and 1.
+    pub fn of_beta(beta: f32) -> Divergence {
+        match beta {
+            0.0 => Divergence::ForwardKl,
+            1.0 => Divergence::ReverseKl,
+            _ => Divergence::JensenShannon { beta: beta.clamp(1e-6, 1.0 - 1e-6) },
+        }
+    }
+}
+
+/// A teacher: what the head's distributions are compared with, row by row, at the head's temperature.
+#[derive(Clone, Copy, Debug)]
+pub struct Teacher<'a> {
+    /// Its hidden states `[rows, width]`.
+    pub hidden: &'a Buffer,
+    /// Its unembedding `[vocab, width]`.
+    pub unembed: &'a Buffer,
+    /// Width of its hidden states.
+    pub width: usize,
+    /// Its own cap on logits.
+    pub softcap: Option<f32>,
+}
+
+/// Per-row results of [`Backend::divergence`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DivergenceOutput {
+    /// The divergence, in nats.
+    pub value: Vec<f32>,
+    /// Log-sum-exp of the student's logits. This and what follows is for the backward pass.
+    pub log_sum_exp: Vec<f64>,
+    /// Log-sum-exp of the teacher's logits.
+    pub teacher_log_sum_exp: Vec<f64>,
+    /// The mean under `p` of how the divergence changes with `p`; 0 for the forward one, which needs none.
+    pub mean_score: Vec<f32>,
+}
+
 /// One AdamW step (Loshchilov & Hutter 2019, as PyTorch writes it).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -557,7 +618,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         logits: Option<&mut Buffer>,
     ) -> HeadOutput;
     /// Gradient of `sum d_logp[i] * logp[i] + sum d_entropy[i] * entropy[i]` (`d_entropy` empty: none). Logits that the
-    /// forward pass did not keep are computed anew; the result is the same to the bit.
+    /// forward pass did not keep are computed anew; the result is the same to the bit. There may be several targets a row,
+    /// `[rows, count]`, with as many `d_logp`; of `output` only what belongs to rows is read.
     #[allow(clippy::too_many_arguments)]
     fn head_backward(
         &self,
@@ -570,6 +632,34 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         logits: Option<Buffer>,
         d_logp: &[f32],
         d_entropy: &[f32],
+        shape: HeadShape,
+    );
+
+    /// The `count` most likely tokens of each row, 1 to `vocab`; chunks and bits as in [`Backend::head`], whose backward pass
+    /// is theirs too.
+    fn top_tokens(&self, hidden: &Buffer, unembed: &Buffer, count: usize, shape: HeadShape) -> TopTokens;
+
+    /// How each row's distribution differs from the teacher's, in chunks; no buffer of `rows x vocab` ever exists.
+    fn divergence(
+        &self,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        shape: HeadShape,
+    ) -> DivergenceOutput;
+    /// Gradient of `sum d_value[i] * value[i]` with respect to the student; logits are computed anew.
+    #[allow(clippy::too_many_arguments)]
+    fn divergence_backward(
+        &self,
+        d_hidden: Option<&mut Buffer>,
+        d_unembed: Option<&mut Buffer>,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        output: &DivergenceOutput,
+        d_value: &[f32],
         shape: HeadShape,
     );
 

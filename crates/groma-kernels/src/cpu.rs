@@ -31,8 +31,8 @@ use crate::edit;
 use crate::layout::AttentionLayout;
 use crate::pool::{MemoryUse, Pool, Stay};
 use crate::{
-    Activation, AdamW, AttentionShape, Backend, Buffer, Edit, Error, HeadOutput, HeadShape, HeadWants, LinearOutput,
-    NormShape, RotaryShape, ThresholdShape, WeightGradient,
+    Activation, AdamW, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, Error, HeadOutput,
+    HeadShape, HeadWants, LinearOutput, NormShape, RotaryShape, Teacher, ThresholdShape, TopTokens, WeightGradient,
 };
 use arithmetic::Arithmetic;
 pub use level::Level;
@@ -486,6 +486,37 @@ impl Backend for Cpu {
         let given = head::Given { targets, output, d_logp, d_entropy };
         let (d_hidden, d_unembed) = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
         head::backward(self, d_hidden, d_unembed, (hidden.host(), unembed), given, logits, shape);
+    }
+
+    fn top_tokens(&self, hidden: &Buffer, unembed: &Buffer, count: usize, shape: HeadShape) -> TopTokens {
+        head::top_tokens(self, hidden.host(), unembed, count, shape)
+    }
+
+    fn divergence(
+        &self,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        shape: HeadShape,
+    ) -> DivergenceOutput {
+        head::divergence(self, (hidden.host(), unembed), teacher, kind, shape)
+    }
+
+    fn divergence_backward(
+        &self,
+        d_hidden: Option<&mut Buffer>,
+        d_unembed: Option<&mut Buffer>,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        output: &DivergenceOutput,
+        d_value: &[f32],
+        shape: HeadShape,
+    ) {
+        let to = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
+        head::divergence_backward(self, to, (hidden.host(), unembed), teacher, kind, (output, d_value), shape);
     }
 
     fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32> {

@@ -19,5 +19,6 @@ pub use layout::{AttentionLayout, AttentionSegment, KeySpan};
 pub use naive::Naive;
 pub use pool::MemoryUse;
 pub use tape::{
-    Columns, Cotangent, Gradients, HeadVar, NormParameters, ParameterId, RotaryTable, Tape, Var, WatchedGradients,
+    Columns, Cotangent, DivergenceVar, Gradients, HeadVar, NormParameters, ParameterId, RotaryTable, Tape, TeacherVar,
+    Var, WatchedGradients,
 };

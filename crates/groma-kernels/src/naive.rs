@@ -1,6 +1,7 @@
 //! The naive backend: plain loops and sums in f64.
 mod activation;
 mod attention;
+mod divergence;
 mod head;
 mod instruments;
 mod norm;
@@ -11,8 +12,9 @@ use crate::edit;
 use crate::layout::AttentionLayout;
 use crate::mask::Mask;
 use crate::{
-    Activation, AdamW, AttentionShape, Backend, Buffer, Edit, HeadOutput, HeadShape, HeadWants, KEY_PANEL,
-    LinearOutput, NormShape, Precision, RotaryShape, ThresholdShape, WeightGradient,
+    Activation, AdamW, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape,
+    HeadWants, KEY_PANEL, LinearOutput, NormShape, Precision, RotaryShape, Teacher, ThresholdShape, TopTokens,
+    WeightGradient,
 };
 use std::borrow::Cow;
 use std::ops::Range;
@@ -509,6 +511,37 @@ impl Backend for Naive {
     ) {
         let to = [d_hidden.map(values_mut), d_unembed.map(values_mut)];
         head::backward(to, (values(hidden), values(unembed)), targets, (d_logp, d_entropy), shape);
+    }
+
+    fn top_tokens(&self, hidden: &Buffer, unembed: &Buffer, count: usize, shape: HeadShape) -> TopTokens {
+        head::top_tokens(values(hidden), values(unembed), count, shape)
+    }
+
+    fn divergence(
+        &self,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        shape: HeadShape,
+    ) -> DivergenceOutput {
+        divergence::forward((values(hidden), values(unembed)), teacher, kind, shape)
+    }
+
+    fn divergence_backward(
+        &self,
+        d_hidden: Option<&mut Buffer>,
+        d_unembed: Option<&mut Buffer>,
+        hidden: &Buffer,
+        unembed: &Buffer,
+        teacher: Teacher<'_>,
+        kind: Divergence,
+        _output: &DivergenceOutput,
+        d_value: &[f32],
+        shape: HeadShape,
+    ) {
+        let to = [d_hidden.map(values_mut), d_unembed.map(values_mut)];
+        divergence::backward(to, (values(hidden), values(unembed)), teacher, kind, d_value, shape);
     }
 
     fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32> {

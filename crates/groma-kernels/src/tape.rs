@@ -13,15 +13,17 @@ use std::sync::Arc;
 
 use crate::layout::AttentionLayout;
 use crate::{
-    Activation, AttentionShape, Backend, Buffer, Edit, HeadOutput, HeadShape, HeadWants, NormKind, NormShape,
-    RotaryShape, RotaryStyle, ThresholdShape,
+    Activation, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape, NormKind,
+    NormShape, RotaryShape, RotaryStyle, ThresholdShape,
 };
 
 mod backward;
+mod head;
 mod instruments;
 mod linears;
 mod var;
 
+pub use head::{DivergenceVar, HeadVar, TeacherVar};
 use instruments::Gradient;
 use linears::Layer;
 pub use var::Var;
@@ -77,20 +79,6 @@ pub struct RotaryTable {
     pub style: RotaryStyle,
 }
 
-/// The result of the log-probability head, with what its backward pass needs.
-#[derive(Clone, Debug)]
-pub struct HeadVar {
-    output: Arc<HeadOutput>,
-    key: Option<u32>,
-}
-
-impl HeadVar {
-    /// Log-probabilities and what else was asked for.
-    pub fn output(&self) -> &HeadOutput {
-        &self.output
-    }
-}
-
 /// Where a backward pass starts: the gradient of the loss with respect to something on the tape.
 #[derive(Debug)]
 pub enum Cotangent<'a> {
@@ -100,10 +88,17 @@ pub enum Cotangent<'a> {
     Head {
         /// The head's result.
         head: &'a HeadVar,
-        /// One a row.
+        /// One a log-probability.
         d_logp: &'a [f32],
         /// One a row, or empty.
         d_entropy: &'a [f32],
+    },
+    /// Of divergences from a teacher.
+    Divergence {
+        /// What they are those of.
+        divergence: &'a DivergenceVar,
+        /// One a row.
+        d_value: &'a [f32],
     },
 }
 
@@ -294,6 +289,14 @@ enum Op<'m> {
         targets: Arc<[u32]>,
         output: Arc<HeadOutput>,
         logits: Option<Buffer>,
+        shape: HeadShape,
+    },
+    Divergence {
+        hidden: Var,
+        unembed: Var,
+        teacher: TeacherVar,
+        kind: Divergence,
+        output: Arc<DivergenceOutput>,
         shape: HeadShape,
     },
 }
@@ -571,40 +574,6 @@ impl<'m> Tape<'m> {
         self.backend.edit(&mut y, rows, width, columns.clone(), edit);
         let (rows, edit) = (rows.clone(), edit.clone());
         self.push(y, height, width, true, |_| Op::Edit { x, rows, columns, edit })
-    }
-
-    /// Log-probabilities of `targets`, one a hidden row; unembed `[vocab, width]`.
-    pub fn head(
-        &mut self,
-        hidden: &Var,
-        unembed: &Var,
-        targets: &Arc<[u32]>,
-        softcap: Option<f32>,
-        temperature: f32,
-        wants: HeadWants,
-    ) -> HeadVar {
-        assert_eq!(hidden.rows, targets.len(), "each hidden state has a target");
-        assert!(targets.iter().all(|&id| (id as usize) < unembed.rows), "targets are below the vocabulary size");
-        let shape = HeadShape { rows: hidden.rows, width: hidden.width, vocab: unembed.rows, softcap, temperature };
-        let recorded = self.recording && (hidden.key.is_some() || unembed.key.is_some());
-        let keep = recorded && shape.keeps_logits();
-        let mut logits = keep.then(|| self.backend.scratch(shape.rows * shape.vocab));
-        let output = self.backend.head(&hidden.buffer, &unembed.buffer, targets, shape, wants, logits.as_mut());
-        let output = Arc::new(output);
-        let key = recorded.then(|| {
-            let node = self.fresh();
-            let op = Op::Head {
-                hidden: hidden.clone(),
-                unembed: unembed.clone(),
-                targets: targets.clone(),
-                output: output.clone(),
-                logits,
-                shape,
-            };
-            self.ops.push((node, op));
-            node
-        });
-        HeadVar { output, key }
     }
 }
 

@@ -1,4 +1,10 @@
 //! The log-probability head: from hidden states to log-probabilities of targets, in chunks of rows and of the vocabulary.
+mod divergence;
+mod top;
+
+pub(crate) use divergence::{backward as divergence_backward, forward as divergence};
+pub(crate) use top::top_tokens;
+
 use super::linear;
 use super::math::{exp, tanh};
 use super::matmul::{Initial, Right, Size, multiply};
@@ -299,6 +305,7 @@ pub(crate) fn forward(
 /// What the backward pass reads besides hidden states and weights.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given<'a> {
+    /// As many a row as there are in `d_logp`.
     pub(crate) targets: &'a [u32],
     pub(crate) output: &'a HeadOutput,
     pub(crate) d_logp: &'a [f32],
@@ -308,14 +315,20 @@ pub(crate) struct Given<'a> {
 
 /// Turns the raw logits of a part into their gradients.
 fn gradients(cpu: &Cpu, part: &Part, raw: &mut [f32], entropy: &[f32], given: Given<'_>, shape: &HeadShape) {
-    let shared = SharedMut::new(raw);
+    let each = given.targets.len() / shape.rows;
+    let mut hits = vec![0.0; part.rows * each];
+    let (shared, hits) = (SharedMut::new(raw), SharedMut::new(&mut hits));
     for_each(part.rows, part.rows * part.tokens * 8, |offset| {
         let row = part.first_row + offset;
-        // SAFETY: each task has its own row.
-        let logits = unsafe { shared.slice(offset * part.tokens, part.tokens) };
-        let d_logp = given.d_logp[row];
-        let local = (given.targets[row] as usize).wrapping_sub(part.first_token);
-        let hit = (local < part.tokens).then(|| d_logp * slope_at(cpu.level, logits[local], shape));
+        // SAFETY: each task has its own row of both.
+        let (logits, hits) =
+            unsafe { (shared.slice(offset * part.tokens, part.tokens), hits.slice(offset * each, each)) };
+        let (targets, slopes) = (&given.targets[row * each..][..each], &given.d_logp[row * each..][..each]);
+        let local = |target: u32| Some((target as usize).wrapping_sub(part.first_token)).filter(|&at| at < part.tokens);
+        for ((hit, &target), d) in hits.iter_mut().zip(targets).zip(slopes) {
+            *hit = local(target).map_or(0.0, |at| d * slope_at(cpu.level, logits[at], shape));
+        }
+        let d_logp = slopes.iter().sum();
         let gradient = RowGradient {
             log_sum_exp: given.output.log_sum_exp[row],
             entropy: entropy.get(row).copied().unwrap_or(0.0),
@@ -323,8 +336,10 @@ fn gradients(cpu: &Cpu, part: &Part, raw: &mut [f32], entropy: &[f32], given: Gi
             d_entropy: given.d_entropy.get(row).copied().unwrap_or(0.0),
         };
         block_gradient(cpu.level, logits, gradient, shape);
-        if let Some(hit) = hit {
-            logits[local] += hit;
+        for (hit, &target) in hits.iter().zip(targets) {
+            if let Some(at) = local(target) {
+                logits[at] += hit;
+            }
         }
     });
 }
@@ -340,7 +355,8 @@ pub(crate) fn backward(
     shape: HeadShape,
 ) {
     let width = shape.width;
-    assert!(hidden.len() == shape.rows * width && given.d_logp.len() == shape.rows);
+    assert!(hidden.len() == shape.rows * width && given.d_logp.len() == given.targets.len());
+    assert!(given.targets.len().is_multiple_of(shape.rows.max(1)), "each row has as many targets");
     let recomputed = (!given.d_entropy.is_empty() && given.output.entropy.is_empty()).then(|| {
         let wants = HeadWants { entropy: true, ..HeadWants::default() };
         forward(cpu, hidden, unembed, given.targets, shape, wants, None).entropy
@@ -354,22 +370,35 @@ pub(crate) fn backward(
             logits(cpu, &part, hidden, unembed, shape, raw);
         }
         gradients(cpu, &part, raw, entropy, given, &shape);
-        let rows = part.first_row * width..(part.first_row + part.rows) * width;
-        let tokens = part.first_token * width..(part.first_token + part.tokens) * width;
-        if let Some(d_hidden) = d_hidden.as_deref_mut() {
-            let size = Size { m: part.rows, n: width, k: part.tokens };
-            let b = match linear::backward_copy(cpu, unembed, width, shape.vocab) {
-                Some(packed) => Right::Packed { packed, panel: 0, inner: part.first_token },
-                None => Right::Plain(Operand::columns(&unembed.host()[tokens.clone()], width)),
-            };
-            let to = &mut d_hidden[rows.clone()];
-            multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(raw, part.tokens), b, to, Initial::Result);
-        }
-        if let Some(d_unembed) = d_unembed.as_deref_mut() {
-            let size = Size { m: part.tokens, n: width, k: part.rows };
-            let b = Right::Plain(Operand::columns(&hidden[rows], width));
-            let to = &mut d_unembed[tokens];
-            multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(raw, part.tokens), b, to, Initial::Result);
-        }
+        add_products(cpu, &part, raw, (hidden, unembed), (d_hidden.as_deref_mut(), d_unembed.as_deref_mut()), shape);
+    }
+}
+
+/// Adds what the gradient of a part's logits makes of hidden states and unembedding.
+fn add_products(
+    cpu: &Cpu,
+    part: &Part,
+    raw: &[f32],
+    (hidden, unembed): (&[f32], &Buffer),
+    (d_hidden, d_unembed): (Option<&mut [f32]>, Option<&mut [f32]>),
+    shape: HeadShape,
+) {
+    let width = shape.width;
+    let rows = part.first_row * width..(part.first_row + part.rows) * width;
+    let tokens = part.first_token * width..(part.first_token + part.tokens) * width;
+    if let Some(d_hidden) = d_hidden {
+        let size = Size { m: part.rows, n: width, k: part.tokens };
+        let b = match linear::backward_copy(cpu, unembed, width, shape.vocab) {
+            Some(packed) => Right::Packed { packed, panel: 0, inner: part.first_token },
+            None => Right::Plain(Operand::columns(&unembed.host()[tokens.clone()], width)),
+        };
+        let to = &mut d_hidden[rows.clone()];
+        multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(raw, part.tokens), b, to, Initial::Result);
+    }
+    if let Some(d_unembed) = d_unembed {
+        let size = Size { m: part.tokens, n: width, k: part.rows };
+        let b = Right::Plain(Operand::columns(&hidden[rows], width));
+        let to = &mut d_unembed[tokens];
+        multiply(cpu.arithmetic, &cpu.pool, size, Operand::columns(raw, part.tokens), b, to, Initial::Result);
     }
 }

@@ -38,6 +38,33 @@ pub(crate) fn exp<V: Vector>(x: V) -> V {
     x.select_less(V::splat(EXP_LOW), V::zero(), value)
 }
 
+/// The natural logarithm of a share: a number above 2^-32 and up to 1, within 2 units in the last place.
+#[inline(always)]
+pub(crate) fn ln_of_share<V: Vector>(x: V) -> V {
+    let (mut x, mut halvings) = (x, V::zero());
+    // Into 1/2 to 1, and from there into the neighbourhood of 1.
+    let steps: [(f32, f32); 6] = [
+        (1.0 / 65536.0, 16.0),
+        (1.0 / 256.0, 8.0),
+        (1.0 / 16.0, 4.0),
+        (1.0 / 4.0, 2.0),
+        (1.0 / 2.0, 1.0),
+        (std::f32::consts::FRAC_1_SQRT_2, 1.0),
+    ];
+    for (limit, power) in steps {
+        let (limit, power) = (V::splat(limit), V::splat(power));
+        let (larger, more) = (x.mul(power.power_of_two()), halvings.add(power));
+        (x, halvings) = (x.select_less(limit, larger, x), x.select_less(limit, more, halvings));
+    }
+    let s = x.sub(V::splat(1.0)).div(x.add(V::splat(1.0)));
+    let square = s.mul(s);
+    // 2 atanh(s) for s^2 <= 0.0295.
+    let tail = polynomial(square, [2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0]);
+    let near = tail.mul(square).fma(s, s.add(s));
+    let rest = halvings.fma(V::splat(-LN2_LOW), near);
+    halvings.fma(V::splat(-LN2_HIGH), rest)
+}
+
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
 pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
@@ -100,6 +127,10 @@ mod tests {
         map(y, x, tanh::<V>);
     }
 
+    fn ln_with<V: Vector>(y: &mut [f32], x: &[f32]) {
+        map(y, x, ln_of_share::<V>);
+    }
+
     fn normal_with<V: Vector>(y: &mut [f32], x: &[f32]) {
         map(y, x, |x| normal::<V>(x).0);
     }
@@ -107,6 +138,7 @@ mod tests {
     multiversion! {
         fn exp_level(y: &mut [f32], x: &[f32]) = exp_with;
         fn tanh_level(y: &mut [f32], x: &[f32]) = tanh_with;
+        fn ln_level(y: &mut [f32], x: &[f32]) = ln_with;
         fn normal_level(y: &mut [f32], x: &[f32]) = normal_with;
     }
 
@@ -164,6 +196,19 @@ mod tests {
             let mut ends = [0.0; 3];
             tanh_level(level, &mut ends, &[f32::INFINITY, f32::NEG_INFINITY, 1e-30]);
             assert_eq!(ends, [1.0, -1.0, 1e-30]);
+        });
+    }
+
+    #[test]
+    fn ln_of_shares_is_within_two_units() {
+        let mut x = grid(1.0 / 1024.0, 1.0);
+        x.extend((0..4000).map(|i| 2.0f32.powf(-31.9 * i as f32 / 4000.0)));
+        each_level(|level| {
+            let mut y = vec![0.0; x.len()];
+            ln_level(level, &mut y, &x);
+            let error = worst(&x, &y, f64::ln);
+            assert!(error <= 2.0, "{level:?}: {error}");
+            assert_eq!(y[400_002], 0.0, "the logarithm of 1");
         });
     }
 

@@ -1,13 +1,13 @@
 //! The log-probability head, one row at a time.
 use super::dot;
-use crate::{HeadOutput, HeadShape, HeadWants};
+use crate::{HeadOutput, HeadShape, HeadWants, TopTokens};
 
 /// The distribution of one row.
-struct Row {
+pub(super) struct Row {
     /// Finished logits, and the slope of cap and temperature at each.
     logits: Vec<f64>,
-    slopes: Vec<f64>,
-    log_sum_exp: f64,
+    pub(super) slopes: Vec<f64>,
+    pub(super) log_sum_exp: f64,
     /// Of the distribution, in nats.
     entropy: f64,
 }
@@ -19,7 +19,7 @@ pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
 }
 
 impl Row {
-    fn new(hidden: &[f32], unembed: &[f32], shape: HeadShape) -> Self {
+    pub(super) fn new(hidden: &[f32], unembed: &[f32], shape: HeadShape) -> Self {
         let temperature = f64::from(shape.temperature);
         let finished = |w: &[f32]| {
             let raw = dot(hidden.iter().map(|&h| f64::from(h)), w.iter().map(|&w| f64::from(w)));
@@ -37,13 +37,21 @@ impl Row {
         Row { logits, slopes, log_sum_exp, entropy }
     }
 
+    /// Log-probabilities of all tokens.
+    pub(super) fn logs(&self) -> Vec<f64> {
+        self.logits.iter().map(|z| z - self.log_sum_exp).collect()
+    }
+
     /// Gradient of the raw logits, see [`crate::Backend::head_backward`].
-    fn gradient(&self, target: usize, d_logp: f64, d_entropy: f64) -> Vec<f64> {
-        let each = self.logits.iter().zip(&self.slopes).enumerate();
-        each.map(|(id, (z, slope))| {
-            let logp = z - self.log_sum_exp;
-            let (hit, p) = (f64::from(u8::from(id == target)), logp.exp());
-            (d_logp * (hit - p) + d_entropy * (surprise(logp) - p * self.entropy)) * slope
+    fn gradient(&self, targets: &[u32], d_logp: &[f32], d_entropy: f64) -> Vec<f64> {
+        let slope_of = |id: usize, p: f64| {
+            let each = targets.iter().zip(d_logp);
+            each.map(|(&target, &d)| f64::from(d) * (f64::from(u8::from(id == target as usize)) - p)).sum::<f64>()
+        };
+        let each = self.logs().into_iter().zip(&self.slopes).enumerate();
+        each.map(|(id, (logp, slope))| {
+            let p = logp.exp();
+            (slope_of(id, p) + d_entropy * (surprise(logp) - p * self.entropy)) * slope
         })
         .collect()
     }
@@ -81,20 +89,47 @@ pub(super) fn forward(
     output
 }
 
+/// The largest logits, the lowest id first among equals.
+pub(super) fn top_tokens(hidden: &[f32], unembed: &[f32], count: usize, shape: HeadShape) -> TopTokens {
+    let mut top = TopTokens::default();
+    for hidden in hidden.chunks_exact(shape.width) {
+        let row = Row::new(hidden, unembed, shape);
+        let mut ids: Vec<usize> = (0..shape.vocab).collect();
+        ids.sort_by(|&a, &b| row.logits[b].total_cmp(&row.logits[a]));
+        ids.truncate(count);
+        top.ids.extend(ids.iter().map(|&id| id as u32));
+        top.output.logp.extend(ids.iter().map(|&id| (row.logits[id] - row.log_sum_exp) as f32));
+        top.output.log_sum_exp.push(row.log_sum_exp as f32);
+    }
+    top
+}
+
 pub(super) fn backward(
-    [mut d_hidden, d_unembed]: [Option<&mut [f32]>; 2],
+    to: [Option<&mut [f32]>; 2],
     (hidden, unembed): (&[f32], &[f32]),
     targets: &[u32],
     (d_logp, d_entropy): (&[f32], &[f32]),
     shape: HeadShape,
 ) {
+    let each = targets.len() / shape.rows.max(1);
+    products(to, (hidden, unembed), shape, |row, own| {
+        let d_entropy = d_entropy.get(row).copied().unwrap_or(0.0);
+        own.gradient(&targets[row * each..][..each], &d_logp[row * each..][..each], f64::from(d_entropy))
+    });
+}
+
+/// Adds what the gradients of raw logits, made for each row, make of hidden states and unembedding.
+pub(super) fn products(
+    [mut d_hidden, d_unembed]: [Option<&mut [f32]>; 2],
+    (hidden, unembed): (&[f32], &[f32]),
+    shape: HeadShape,
+    gradient: impl Fn(usize, &Row) -> Vec<f64>,
+) {
     let width = shape.width;
     let mut sums = vec![0.0; unembed.len()];
-    for (row, &target) in targets.iter().enumerate() {
+    for row in 0..shape.rows {
         let hidden = &hidden[row * width..][..width];
-        let d_entropy = d_entropy.get(row).copied().unwrap_or(0.0);
-        let gradient =
-            Row::new(hidden, unembed, shape).gradient(target as usize, f64::from(d_logp[row]), f64::from(d_entropy));
+        let gradient = gradient(row, &Row::new(hidden, unembed, shape));
         for j in 0..width {
             for (id, d) in gradient.iter().enumerate() {
                 sums[id * width + j] += d * f64::from(hidden[j]);

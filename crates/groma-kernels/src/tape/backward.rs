@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::head::{self, Slopes};
 use super::{Cotangent, Gradients, Key, Layer, Op, Part, Saved, Tape, Var, WatchedGradients};
 use crate::{Backend, Buffer, WeightGradient};
 
 /// Gradients on their way: those of nodes may be shared until somebody adds to them.
-struct Flow<'a> {
-    backend: Arc<dyn Backend>,
+pub(super) struct Flow<'a> {
+    pub(super) backend: Arc<dyn Backend>,
     nodes: BTreeMap<u32, Arc<Buffer>>,
     parameters: &'a mut Gradients,
 }
@@ -26,13 +27,13 @@ impl Flow<'_> {
     }
 
     /// Hands out the gradient of `key` so far, to be added to and given back; `None` where nobody wants it.
-    fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
+    pub(super) fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
         let held = self.take(key?);
         Some(held.unwrap_or_else(|| self.backend.zeros(len)))
     }
 
     /// Takes a lent gradient back.
-    fn give_back(&mut self, key: Option<Key>, buffer: Option<Buffer>) {
+    pub(super) fn give_back(&mut self, key: Option<Key>, buffer: Option<Buffer>) {
         match (key, buffer) {
             (Some(Key::Parameter(id)), Some(buffer)) => {
                 self.parameters.buffers.insert(id, buffer);
@@ -100,18 +101,20 @@ impl Tape<'_> {
                     flow.add_shared(var.key, &Arc::new(buffer));
                 }
                 Cotangent::Head { head, d_logp, d_entropy } => {
-                    assert_eq!(head.output.logp.len(), d_logp.len(), "one cotangent a log-probability");
-                    if let Some(node) = head.key {
-                        heads.insert(node, (d_logp, d_entropy));
-                    }
+                    assert_eq!(head.output().logp.len(), d_logp.len(), "one cotangent a log-probability");
+                    heads.extend(head.key.map(|node| (node, Slopes::Head { d_logp, d_entropy })));
+                }
+                Cotangent::Divergence { divergence, d_value } => {
+                    assert_eq!(divergence.values().len(), d_value.len(), "one cotangent a divergence");
+                    heads.extend(divergence.key.map(|node| (node, Slopes::Divergence { d_value })));
                 }
             }
         }
         let mut watched = WatchedGradients::default();
         while let Some((node, op)) = self.ops.pop() {
-            if let Op::Head { .. } = op {
-                if let Some(cotangent) = heads.get(&node) {
-                    head(&mut flow, op, *cotangent);
+            if let Op::Head { .. } | Op::Divergence { .. } = op {
+                if let Some(slopes) = heads.get(&node) {
+                    head::backward(&mut flow, op, *slopes);
                 }
                 continue;
             }
@@ -255,20 +258,8 @@ fn step(flow: &mut Flow, op: Op, dy: &Arc<Buffer>) {
             assert_eq!(gradients.len(), inputs.len(), "a closure has a gradient for each input");
             inputs.into_iter().zip(gradients).for_each(|(key, d)| flow.add_shared(key, &Arc::new(d)));
         }
-        Op::Head { .. } | Op::Linears { .. } => {}
+        Op::Head { .. } | Op::Divergence { .. } | Op::Linears { .. } => {}
     }
-}
-
-/// Sends the gradient of log-probabilities and entropies on.
-fn head(flow: &mut Flow, op: Op, (d_logp, d_entropy): (&[f32], &[f32])) {
-    let Op::Head { hidden, unembed, targets, output, logits, shape } = op else { return };
-    let (h, u) = (&hidden.buffer, &unembed.buffer);
-    let mut dh = flow.lend(hidden.key, h.len());
-    let mut du = flow.lend(unembed.key, u.len());
-    let backend = &flow.backend;
-    backend.head_backward(dh.as_mut(), du.as_mut(), h, u, &targets, &output, logits, d_logp, d_entropy, shape);
-    flow.give_back(hidden.key, dh);
-    flow.give_back(unembed.key, du);
 }
 
 /// Runs a part again, on a tape of its own, and that backwards.

@@ -230,3 +230,84 @@ fn log_sum_exp_is_that_of_f64() {
         assert_close(&backend.log_sum_exp(&backend.upload(&x), width), &want, 1e-6, &backend.name());
     }
 }
+
+/// The largest logits of each row in f64, the lowest index first among equals.
+fn best(problem: &Problem, count: usize) -> Vec<Vec<(usize, f64)>> {
+    let (hidden, unembed) = (doubles(&problem.hidden), doubles(&problem.unembed));
+    let of_row = |row: &[f64]| {
+        let logp = |target| reference(row, &unembed, target, problem.shape).0;
+        let mut all: Vec<(usize, f64)> = (0..problem.shape.vocab).map(|target| (target, logp(target))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(count);
+        all
+    };
+    hidden.chunks_exact(problem.shape.width).map(of_row).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn top_tokens_and_their_gradients_are_right(shape in shapes(), share in 0.0f64..1.0) {
+        let problem = Problem::new(shape);
+        let count = 1 + (share * (shape.vocab.min(12) - 1) as f64) as usize;
+        let want = best(&problem, count);
+        let d_logp = values(shape.rows * count, 8);
+        let inputs = [doubles(&problem.hidden), doubles(&problem.unembed)];
+        for cpu in backends() {
+            let (hidden, unembed) = (cpu.upload(&problem.hidden), cpu.upload(&problem.unembed));
+            let top = cpu.top_tokens(&hidden, &unembed, count, shape);
+            let logp: Vec<f64> = want.iter().flatten().map(|(_, logp)| *logp).collect();
+            assert_close(&top.output.logp, &logp, 4e-6, &cpu.name());
+            let (mut d_hidden, mut d_unembed) = (cpu.zeros(hidden.len()), cpu.zeros(unembed.len()));
+            let to = (Some(&mut d_hidden), Some(&mut d_unembed));
+            cpu.head_backward(to.0, to.1, &hidden, &unembed, &top.ids, &top.output, None, &d_logp, &[], shape);
+            let gradients = [cpu.download(&d_hidden), cpu.download(&d_unembed)];
+            let loss = |inputs: &[Vec<f64>; 2]| {
+                let row = |slot: usize| &inputs[0][slot / count * shape.width..][..shape.width];
+                let of = |slot: usize| reference(row(slot), &inputs[1], top.ids[slot] as usize, shape).0;
+                d_logp.iter().enumerate().map(|(slot, &d)| f64::from(d) * of(slot)).sum::<f64>()
+            };
+            for input in 0..2 {
+                let len = inputs[input].len();
+                for element in (0..len).step_by(len.div_ceil(6).max(1)) {
+                    let at = |step: f64| {
+                        let mut moved = inputs.clone();
+                        moved[input][element] += step;
+                        loss(&moved)
+                    };
+                    let want = (at(1e-4) - at(-1e-4)) / 2e-4;
+                    let got = f64::from(gradients[input][element]);
+                    assert!((got - want).abs() < 3e-5 * (1.0 + want.abs()), "{}: {got}, not {want}", cpu.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn top_tokens_agree_with_the_head_to_the_bit() {
+    let shape = HeadShape { rows: 530, width: 8, vocab: 5000, softcap: None, temperature: 0.7 };
+    let problem = Problem::new(shape);
+    for cpu in backends() {
+        let (hidden, unembed) = (cpu.upload(&problem.hidden), cpu.upload(&problem.unembed));
+        let top = on_threads(1, || cpu.top_tokens(&hidden, &unembed, 5, shape));
+        assert_eq!(on_threads(3, || cpu.top_tokens(&hidden, &unembed, 5, shape)), top);
+        let few = cpu.top_tokens(&cpu.upload(&problem.hidden[..7 * 8]), &unembed, 5, HeadShape { rows: 7, ..shape });
+        assert_eq!((&few.ids[..], &few.output.logp[..]), (&top.ids[..35], &top.output.logp[..35]));
+        for place in 0..5 {
+            let ids: Vec<u32> = top.ids.chunks_exact(5).map(|ids| ids[place]).collect();
+            let logp: Vec<f32> = top.output.logp.chunks_exact(5).map(|logp| logp[place]).collect();
+            let head = cpu.head(&hidden, &unembed, &ids, shape, ALL, None);
+            assert_same(&logp, &head.logp, "log-probabilities");
+            assert_same(&top.output.log_sum_exp, &head.log_sum_exp, "log-sum-exps");
+            assert!(place > 0 || head.argmax == ids);
+        }
+    }
+    // Equal logits: the lowest ids, in order.
+    let shape = HeadShape { rows: 1, width: 1, vocab: 2100, softcap: None, temperature: 1.0 };
+    let mut weights = vec![1.0; 2100];
+    (weights[1500], weights[3]) = (2.0, 0.0);
+    for cpu in backends() {
+        assert_eq!(cpu.top_tokens(&cpu.upload(&[1.0]), &cpu.upload(&weights), 5, shape).ids, [1500, 0, 1, 2, 4]);
+    }
+}

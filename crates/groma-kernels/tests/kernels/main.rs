@@ -1,6 +1,7 @@
 //! Every kernel against plain f64 code, every gradient against central differences.
 mod attention;
 mod common;
+mod divergence;
 mod elementwise;
 mod gradient;
 mod head;
