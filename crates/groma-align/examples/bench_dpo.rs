@@ -5,8 +5,8 @@
 //! `{"seconds": [...], "results": [...]}`: how long it took from the rows and the untrained model in memory to the trained
 //! model (tokenising and the reference's log-probabilities included), and the losses of all steps.
 
-use groma_align::{Error, History, Limits, Method, Rows, Session, Settings, prepare, setup, train};
-use groma_data::{Preference, ReadOptions, ShapeOptions, read};
+use groma_align::{Error, History, Limits, Method, Session, Settings, prepare, setup, train};
+use groma_data::{ReadOptions, Row, Shape, ShapeOptions, read};
 use groma_kernels::Cpu;
 use groma_lm::Encoder;
 use groma_model::{LocalModel, TemplateChoice};
@@ -47,7 +47,8 @@ fn serve(directory: &Path) -> Outcome<()> {
 fn answer(directory: &Path, line: &str) -> Outcome<Value> {
     let command: Command = serde_json::from_str(line)?;
     let settings = Settings::resolve(Method::require("dpo")?, &command.settings)?;
-    let pairs = read(&command.pairs, &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?.rows;
+    let pairs =
+        read(&command.pairs, &ReadOptions::default())?.into_rows(&ShapeOptions::default(), &[Shape::Preference])?.rows;
     let (mut seconds, mut results) = (Vec::new(), Vec::new());
     for _ in 0..command.repetitions {
         // The rows are no conversations; a template that is named spares the search for one.
@@ -61,10 +62,10 @@ fn answer(directory: &Path, line: &str) -> Outcome<Value> {
 }
 
 /// Trains a model; returns the losses.
-fn dpo(model: LocalModel, settings: &Settings, pairs: &[Preference]) -> Result<Vec<f64>, Error> {
+fn dpo(model: LocalModel, settings: &Settings, pairs: &[Row]) -> Result<Vec<f64>, Error> {
     let spec = model.transformer.spec();
     let limits = Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions };
-    let prepared = prepare(settings, Rows::Preferences(pairs), &Encoder::of(&model), limits)?;
+    let prepared = prepare(settings, pairs, &Encoder::of(&model), limits)?;
     let mut history = History::default();
     let mut policy = setup(model.transformer, settings)?;
     train(&mut policy, Session { observers: vec![&mut history], ..Session::new(settings, &prepared) })?;

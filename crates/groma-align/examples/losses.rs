@@ -3,7 +3,7 @@
 //! `losses METHOD MODEL_DIR ROWS.jsonl SETTINGS_JSON`. `MODEL_DIR` may be the directory of a PEFT adapter; with `lora` in the
 //! settings, training then starts from its factors, and its base model is the reference.
 
-use groma_align::{History, Limits, Method, Rows, Session, Settings, estimate_memory, prepare, setup, train};
+use groma_align::{History, Limits, Method, Session, Settings, estimate_memory, prepare, setup, train};
 use groma_data::{ReadOptions, ShapeOptions, read};
 use groma_kernels::Cpu;
 use groma_lm::Encoder;
@@ -24,13 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spec = model.transformer.spec();
     let limits = Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions };
     let table = read(Path::new(rows), &ReadOptions::default())?;
-    let options = ShapeOptions::default();
-    let encoder = Encoder::of(&model);
-    let prepared = if method.id == "sft" {
-        prepare(&settings, Rows::Completions(&table.into_completions(&options)?.rows), &encoder, limits)?
-    } else {
-        prepare(&settings, Rows::Preferences(&table.into_preferences(&options)?.rows), &encoder, limits)?
-    };
+    let rows = table.into_rows(&ShapeOptions::default(), method.data)?.rows;
+    let prepared = prepare(&settings, &rows, &Encoder::of(&model), limits)?;
     let mut history = History::default();
     let started = std::time::Instant::now();
     let mut transformer = setup(model.transformer, &settings)?;
@@ -41,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for ((step, metrics), report) in history.logged.iter().zip(&history.steps) {
         writeln!(out, "{}", serde_json::json!({"step": step, "loss": report.loss, "metrics": metrics}))?;
     }
-    let rows = prepared.examples.len();
+    let rows = prepared.groups.len();
     writeln!(out, "{}", serde_json::json!({"seconds": seconds, "rows": rows, "memory_estimate_bytes": memory_bytes}))?;
     Ok(())
 }

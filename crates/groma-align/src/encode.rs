@@ -15,6 +15,8 @@ pub trait Encode {
     fn conversation(&self, messages: &[Message], answers: bool) -> Result<Conversation>;
     /// A prompt and what follows it, both of the same form. Plain completions end with EOS.
     fn continuation(&self, prompt: &Content, completion: &Content, boundary: Boundary) -> Result<Continuation>;
+    /// A prompt up to where an answer begins.
+    fn prompt(&self, prompt: &Content) -> Result<Vec<u32>>;
     /// Begins a text.
     fn bos(&self) -> Option<u32>;
     /// Tokens that end a text or a turn.
@@ -76,6 +78,10 @@ impl Encode for Encoder<'_> {
         }
         let PromptCompletion { prompt, completion, separated } = self.reply(prompt, completion)?;
         Ok(Continuation { prompt: prompt.len(), ids: [prompt, completion].concat(), merged: separated })
+    }
+
+    fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {
+        Encoder::prompt(self, prompt)
     }
 
     fn bos(&self) -> Option<u32> {

@@ -47,6 +47,14 @@ pub enum Error {
         /// What it reads.
         expected: String,
     },
+    /// A role that a method needs is not filled, or cannot do its part.
+    #[error("the {role} is missing or cannot be used: {problem}")]
+    Role {
+        /// The role.
+        role: &'static str,
+        /// Why.
+        problem: String,
+    },
     /// No row is left to train on.
     #[error("no row of {total} can be trained on{}", first_reason(findings))]
     NoRows {

@@ -29,6 +29,8 @@ pub enum Check {
     TruncationEqualises,
     /// Longer than `max_length` and left out, or an error, as configured.
     TooLong,
+    /// A prompt that leaves no room for a completion.
+    PromptTooLong,
     /// The template does not mark what the assistant says.
     NoAssistantMarks,
     /// The tokenizer has more ids than the embedding has rows.
@@ -49,6 +51,7 @@ impl Check {
             Check::TruncationEmpties => "truncation-empties-completion",
             Check::TruncationEqualises => "truncation-equalises-pair",
             Check::TooLong => "too-long",
+            Check::PromptTooLong => "prompt-too-long",
             Check::NoAssistantMarks => "no-assistant-marks",
             Check::VocabularyMismatch => "vocabulary-mismatch",
         }
@@ -68,6 +71,7 @@ impl Check {
             Check::TruncationEmpties => "the prompt alone fills max_length; the row is left out",
             Check::TruncationEqualises => "cut at max_length, chosen and rejected are the same; the pair is left out",
             Check::TooLong => "the row is longer than max_length; it is left out",
+            Check::PromptTooLong => "the prompt is empty or leaves no room for a completion; it is left out",
             Check::NoAssistantMarks => "the chat template does not mark what the assistant says",
             Check::VocabularyMismatch => "the tokenizer has ids beyond the model's embedding",
         }
@@ -83,9 +87,11 @@ impl Check {
             Check::UntrainedStop => {
                 Some("use a chat template that ends turns inside the assistant's part, or raise max_length")
             }
-            Check::Truncated | Check::TruncationEmpties | Check::TruncationEqualises | Check::TooLong => {
-                Some("raise max_length, or shorten the rows")
-            }
+            Check::Truncated
+            | Check::TruncationEmpties
+            | Check::TruncationEqualises
+            | Check::TooLong
+            | Check::PromptTooLong => Some("raise max_length, or shorten the rows"),
             Check::NoAssistantMarks => Some("use a template with generation marks, or set assistant_only_loss = false"),
             Check::VocabularyMismatch => Some("use the tokenizer that belongs to the model"),
             Check::IdenticalPair | Check::ContradictoryPairs => None,

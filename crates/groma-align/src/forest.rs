@@ -5,10 +5,11 @@ use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
 use groma_model::tree::distinct_rows;
 use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Tokens, and which of them are learned from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
     /// All tokens.
     pub ids: Vec<u32>,
@@ -91,12 +92,20 @@ impl Forest {
         let pass = run.pass();
         let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
-        let head = tape.head(&hidden, &model.unembed()?, &self.targets, model.spec().final_softcap, 1.0, run.wants);
+        let head = tape.head(
+            &hidden,
+            &model.unembed()?,
+            &self.targets,
+            model.spec().final_softcap,
+            run.temperature,
+            run.wants,
+        );
         let half = || {
             let mut tape = Tape::inference(model.backend().clone());
             let unembed = model.unembed()?;
             let softcap = model.spec().final_softcap;
-            let head = tape.head(&hidden, &unembed, &self.targets, softcap, 0.5, HeadWants::default());
+            let temperature = 0.5 * run.temperature;
+            let head = tape.head(&hidden, &unembed, &self.targets, softcap, temperature, HeadWants::default());
             Ok::<_, Error>(head.output().logp.clone())
         };
         let half = run.half_temperature.then(half).transpose()?;
@@ -130,11 +139,19 @@ pub(crate) struct Run {
     pub(crate) recompute: bool,
     /// What the head computes beside log-probabilities.
     pub(crate) wants: HeadWants,
-    /// Whether log-probabilities at temperature 1/2 are wanted too.
+    /// Divides the logits.
+    pub(crate) temperature: f32,
+    /// Whether log-probabilities at half the temperature are wanted too.
     pub(crate) half_temperature: bool,
 }
 
 impl Run {
+    /// A pass without dropout that yields log-probabilities alone.
+    pub(crate) fn plain(adapter: bool) -> Run {
+        let wants = HeadWants::default();
+        Run { adapter, dropout: None, recompute: false, wants, temperature: 1.0, half_temperature: false }
+    }
+
     fn pass(&self) -> Pass<'static> {
         Pass { view: View::with_adapter(self.adapter), dropout: self.dropout, recompute: self.recompute }
     }
@@ -154,7 +171,7 @@ impl Scored<'_> {
         self.head.output()
     }
 
-    /// Log-probabilities at temperature 1/2 by slot, where they were wanted; no gradient goes through them.
+    /// Log-probabilities at half the temperature by slot, where they were wanted; no gradient goes through them.
     pub(crate) fn half_temperature(&self) -> Option<&[f32]> {
         self.half.as_deref()
     }

@@ -1,6 +1,6 @@
 //! How long rows are, in tokens.
 
-use crate::Example;
+use crate::Group;
 use serde::Serialize;
 
 /// Lengths of one part of the rows.
@@ -44,17 +44,17 @@ impl Lengths {
 }
 
 impl LengthStatistics {
-    /// Of these examples.
-    pub fn of(examples: &[Example]) -> Self {
+    /// Of these groups: of pairs by side, of others with all members behind the first as the rejected ones.
+    pub fn of(groups: &[Group]) -> Self {
         let learned = |mask: &[bool]| mask.iter().filter(|&&counts| counts).count();
-        let longer = |example: &Example| example.pair().iter().map(|s| s.ids.len()).max().unwrap_or(0);
-        let prompt = |example: &Example| example.sequence.ids.len() - learned(&example.sequence.supervised);
-        let rejected = examples.iter().filter_map(|example| example.rejected.as_ref());
+        let longest = |group: &Group| group.sequences().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+        let first = || groups.iter().filter_map(|group| group.sequences().next());
+        let others = groups.iter().flat_map(|group| group.sequences().skip(1));
         LengthStatistics {
-            prompt: Lengths::of(examples.iter().map(prompt).collect()),
-            completion: Lengths::of(examples.iter().map(|example| learned(&example.sequence.supervised)).collect()),
-            rejected: Lengths::of(rejected.map(|sequence| learned(&sequence.supervised)).collect()),
-            total: Lengths::of(examples.iter().map(longer).collect()),
+            prompt: Lengths::of(first().map(|s| s.ids.len() - learned(&s.supervised)).collect()),
+            completion: Lengths::of(first().map(|s| learned(&s.supervised)).collect()),
+            rejected: Lengths::of(others.map(|s| learned(&s.supervised)).collect()),
+            total: Lengths::of(groups.iter().map(longest).collect()),
         }
     }
 }

@@ -25,6 +25,9 @@ mod sigmoid_norm;
 mod sppo_hard;
 mod weighting;
 
+use crate::parameter::{Kind, Parameter, Range, Variant};
+use std::collections::BTreeMap;
+
 pub use combine::{Combination, PairResult};
 pub use divergence::Divergence;
 pub use maths::{log_sigmoid, sigmoid};
@@ -89,20 +92,35 @@ fn tokens(count: usize) -> f64 {
     count.max(1) as f64
 }
 
-/// Hyperparameters that the kinds share.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Share of labels taken to be wrong, of the kinds that have a use for it.
+const LABEL_SMOOTHING: Parameter = Parameter {
+    name: "label_smoothing",
+    kind: Kind::Float,
+    default: "0.0",
+    range: Some(Range::half_open(0.0, 0.5)),
+    doc: "Share of labels taken to be wrong: conservative DPO for sigmoid, the noise rate for robust.",
+};
+
+/// Hyperparameters of a kind: `beta`, which all have, and those that it declares.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LossParameters {
     /// Strength of the pull towards the reference; above 0.
     pub beta: f64,
-    /// Share of labels taken to be wrong, in `[0, 0.5)`.
-    pub label_smoothing: f64,
-    /// Temperature of DiscoPOP's gate; above 0.
-    pub discopop_tau: f64,
+    /// Values by name; a declared one that is not here has its default.
+    pub own: BTreeMap<&'static str, f64>,
 }
 
 impl Default for LossParameters {
     fn default() -> Self {
-        LossParameters { beta: 0.1, label_smoothing: 0.0, discopop_tau: 0.05 }
+        LossParameters { beta: 0.1, own: BTreeMap::new() }
+    }
+}
+
+impl LossParameters {
+    /// The value of a declared hyperparameter; NaN for one that has neither value nor default.
+    pub fn get(&self, parameter: &Parameter) -> f64 {
+        let default = || parameter.default_value().as_f64().unwrap_or(f64::NAN);
+        self.own.get(parameter.name).copied().unwrap_or_else(default)
     }
 }
 
@@ -165,17 +183,6 @@ pub enum Evaluate {
     Batch(fn(&[Pair], &LossParameters) -> Vec<PairLoss>),
 }
 
-/// What a kind does with `label_smoothing`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Smoothing {
-    /// It has no use for it: a value other than 0 is an error.
-    Unused,
-    /// It may be 0.
-    Allowed,
-    /// It must be above 0.
-    Required,
-}
-
 /// The record of one kind of loss.
 #[derive(Clone, Copy)]
 pub struct LossKind {
@@ -187,10 +194,8 @@ pub struct LossKind {
     pub paper: &'static str,
     /// The value of one pair.
     pub formula: &'static str,
-    /// Use of label smoothing.
-    pub smoothing: Smoothing,
-    /// Whether it reads `discopop_tau`.
-    pub uses_tau: bool,
+    /// Hyperparameters of its own; they exist where it is chosen.
+    pub parameters: &'static [Parameter],
     /// Whether `f_divergence_type` may be other than `reverse_kl`.
     pub divergences: bool,
     /// The function.
@@ -235,15 +240,16 @@ pub const KINDS: &[LossKind] = &[
     sigmoid_norm::KIND,
 ];
 
-/// Names of [`KINDS`].
-pub const KIND_IDS: &[&str] = &{
-    let mut ids = [""; KINDS.len()];
+/// [`KINDS`] as choices of `loss_type`.
+pub const VARIANTS: &[Variant] = &{
+    let mut variants = [Variant::NONE; KINDS.len()];
     let mut i = 0;
-    while i < ids.len() {
-        ids[i] = KINDS[i].id;
+    while i < variants.len() {
+        let LossKind { id, title, paper, formula, parameters, .. } = KINDS[i];
+        variants[i] = Variant { id, title, paper, doc: formula, parameters };
         i += 1;
     }
-    ids
+    variants
 };
 
 /// The kind of that name.

@@ -14,6 +14,8 @@ const F32: u64 = 4;
 /// Rows, and logits, that the head holds at once where it does not keep them all.
 const HEAD_ROWS: u64 = 512;
 const HEAD_LOGITS: u64 = 1 << 21;
+/// Sequences that the sampler grows at once, at most.
+const SAMPLED_AT_ONCE: usize = 256;
 /// What the program needs besides buffers, in bytes: itself, tokenizer, rows, and what is kept for the next buffers.
 const BASE: u64 = 64 << 20;
 
@@ -59,6 +61,21 @@ impl MemoryEstimate {
             activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
             transient: F32 * head_values(spec, head_rows as u64).max(rows * backward_values(spec)),
         }
+    }
+
+    /// With a sampler whose cache holds so many rows: it is gone before the tape is there.
+    #[must_use]
+    pub(crate) fn with_sampling(self, model: &Transformer, rows: usize) -> Self {
+        let spec = model.spec();
+        let keys = 2 * spec.layers.len() * spec.kv_heads * spec.head_dim;
+        let logits = SAMPLED_AT_ONCE.min(rows) * spec.vocab_size;
+        let sampler = F32 * (rows * keys + logits) as u64;
+        MemoryEstimate { transient: self.transient.max(sampler.saturating_sub(self.activations)), ..self }
+    }
+
+    /// Bytes of a frozen copy of a model, with what is packed of it.
+    pub(crate) fn of_copy(model: &Transformer) -> u64 {
+        2 * F32 * model.parameters().iter().map(|(_, parameter)| parameter.len() as u64).sum::<u64>()
     }
 
     /// Their sum, and the program itself.

@@ -1,25 +1,38 @@
-//! A training method as data, and the registry of all of them.
+//! A training method as data: what it is called, what it needs, and the functions that make it. Everything that trains,
+//! checks, prepares, forecasts or explains goes by this record; nothing else knows a method by name.
 
-use crate::Error;
-use crate::Parameter;
-use crate::methods::{dpo, reward, sft};
+use crate::group::Group;
+use crate::methods::METHODS;
+use crate::objective::Objective;
+use crate::parameter::{Parameter, Variant};
 use crate::training::TRAINING;
+use crate::{Error, Settings};
+use groma_data::Shape;
+use groma_model::Head;
+use groma_model::spec::HeadKind;
 use serde::Serialize;
 
-/// Rows that a method can train on.
+/// What a model or rule is to a method, besides the policy, which trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DataShape {
-    /// `text`, or `messages`.
-    LanguageModelling,
-    /// `prompt` and `completion`.
-    PromptCompletion,
-    /// `prompt`, `chosen` and `rejected`, or the last two with a common beginning.
-    Preference,
+pub enum Role {
+    /// A frozen model whose log-probabilities the policy's are compared with: what training starts from, kept as a table, as
+    /// the policy without its adapter, or as a copy.
+    Reference,
+    /// Says what a sampled completion is worth: rules (see [`crate::rewards`]), or reward models.
+    Reward,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Role::Reference => "reference",
+            Role::Reward => "reward",
+        })
+    }
 }
 
 /// A way to train.
-#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Method {
     /// Its name on the command line and in files.
     pub id: &'static str,
@@ -31,25 +44,43 @@ pub struct Method {
     pub paper: &'static str,
     /// What it does, in a sentence or two.
     pub doc: &'static str,
-    /// Rows it can use.
-    pub data: &'static [DataShape],
-    /// Whether it compares with a frozen reference model.
-    pub needs_reference: bool,
-    /// Whether the model gets a scalar head in place of the unembedding.
-    pub needs_score_head: bool,
-    /// Its own hyperparameters.
-    pub parameters: &'static [Parameter],
+    /// Shapes of rows that it can use.
+    pub data: &'static [Shape],
+    /// Roles that it may need filled, besides the policy.
+    pub roles: &'static [Role],
+    /// Heads that its model has; one without them gets them in place of its own.
+    pub heads: &'static [Head],
+    /// Its own hyperparameters, in blocks of which methods may share some.
+    pub parameters: &'static [&'static [Parameter]],
     /// Defaults of shared hyperparameters that differ for this method: name and JSON value.
     pub overrides: &'static [(&'static str, &'static str)],
     /// Names of the metrics that it logs besides those that all methods log.
     pub metrics: &'static [&'static str],
+    /// Which tokens of its rows are learned from.
+    pub(crate) masks: fn(&Settings) -> Result<Masks, Error>,
+    /// What it makes of its rows before training: pairs taken apart, sequences added, none of more tokens than the limit.
+    pub(crate) arrange: fn(Vec<Group>, usize) -> Vec<Group>,
+    /// The method at work. Checks its own hyperparameters.
+    pub(crate) build: fn(&Settings) -> Result<Box<dyn Objective>, Error>,
 }
 
-/// All methods.
-pub static METHODS: &[&Method] = &[&sft::METHOD, &reward::METHOD, &dpo::METHOD];
+/// Which tokens are learned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Masks {
+    /// Of a prompt with its completion: the completion alone, which is the rule, or (`false`) both.
+    pub(crate) completion_only: Option<bool>,
+    /// Of a conversation: what the assistant says alone.
+    pub(crate) assistant_only: bool,
+}
 
 /// Metrics that every method logs.
 pub const SHARED_METRICS: &[&str] = &["loss", "grad_norm", "learning_rate", "epoch", "num_tokens"];
+
+impl std::fmt::Debug for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Method").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 impl Method {
     /// The method of that id or other name.
@@ -69,9 +100,26 @@ impl Method {
         })
     }
 
-    /// Its own and the shared hyperparameters, with its own defaults.
+    /// Whether its model predicts tokens, and so can answer.
+    pub fn predicts(&self) -> bool {
+        self.heads.iter().any(|head| head.kind == HeadKind::Unembedding)
+    }
+
+    /// Whether it samples completions from the model in training and learns from their rewards.
+    pub fn samples(&self) -> bool {
+        self.roles.contains(&Role::Reward)
+    }
+
+    /// Its own and the shared hyperparameters, with its own defaults; not those of the variants that these choose among.
     pub fn all_parameters(&self) -> impl Iterator<Item = Parameter> + '_ {
-        self.parameters.iter().chain(TRAINING).map(|parameter| self.with_override(*parameter))
+        let own = self.parameters.iter().copied().flatten();
+        own.chain(TRAINING).map(|parameter| self.with_override(*parameter))
+    }
+
+    /// The variants that its settings choose among, with the settings that choose.
+    pub fn variants(&self) -> impl Iterator<Item = (&'static str, &'static Variant)> + '_ {
+        let own = self.parameters.iter().copied().flatten();
+        own.flat_map(|parameter| parameter.variants().iter().map(|variant| (parameter.name, variant)))
     }
 
     fn with_override(&self, parameter: Parameter) -> Parameter {

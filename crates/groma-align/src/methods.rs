@@ -1,5 +1,17 @@
-//! The records of the methods, one a file, with what each does to a batch.
+//! The registry of methods: one file and one line each.
 
-pub(crate) mod dpo;
-pub(crate) mod reward;
-pub(crate) mod sft;
+mod dpo;
+mod grpo;
+mod kto;
+mod policy;
+mod reward;
+mod rloo;
+mod sft;
+
+pub use reward::pair_loss as reward_pair_loss;
+
+use crate::Method;
+
+/// All methods.
+pub static METHODS: &[&Method] =
+    &[&sft::METHOD, &reward::METHOD, &dpo::METHOD, &kto::METHOD, &rloo::METHOD, &grpo::METHOD];

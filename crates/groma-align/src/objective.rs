@@ -1,72 +1,139 @@
-//! What the training loop asks of a method: the loss of a batch, its gradient and its metrics.
+//! A method at work, in two halves: *collect* gathers what is learned from, *learn* makes a loss and its gradient of what the
+//! model says of it. The loop does the rest.
 
-use crate::forest::Run;
-use crate::polarity::Polarity;
+use crate::collect::Collector;
+use crate::forest::Forest;
+use crate::group::Group;
+use crate::rollout::Rollouts;
 use crate::{Error, Metrics};
-use groma_kernels::{Gradients, HeadWants, Tape};
-use groma_model::Transformer;
-use groma_run::Seed;
+use groma_kernels::HeadOutput;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::ops::Range;
 
-/// A method at work on prepared rows.
+/// A method at work.
 pub(crate) trait Objective {
-    /// Batch rows: examples, or packs of them.
-    fn units(&self) -> usize;
-    /// `file:line` of the rows in a batch row.
-    fn places(&self, unit: usize) -> Vec<String>;
-    /// Tokens of a batch row, shared prefixes counted as often as they occur.
-    fn tokens(&self, unit: usize) -> usize;
-    /// The loss of a batch, computed in micro-batches; adds gradients where the context collects them.
-    fn batch(&self, context: &mut Context, units: &[usize]) -> Result<Loss, Error>;
-    /// The loss that mathematics prescribes for a batch before the first step, where it does.
-    fn loss_at_start(&self, units: &[usize]) -> Option<f64>;
-    /// The swap test of a batch; `None` for methods whose rows have no sides.
-    fn polarity(&self, _model: &Transformer, _units: &[usize]) -> Result<Option<Polarity>, Error> {
-        Ok(None)
+    /// What it reads of the model.
+    fn reads(&self) -> Reads;
+    /// By how much the sum of the losses of these groups is divided: pairs, completions or tokens.
+    fn total(&self, groups: &[Cow<'_, Group>]) -> f64;
+    /// The losses of a micro-batch: the groups of `micro` among those of an optimizer step, of which `said` tells what the model
+    /// says now. Slopes are those of the mean over the step (the sum, divided by `total`).
+    fn loss(&mut self, step: Step<'_>, micro: Range<usize>, said: &Said<'_>, metrics: &mut Metrics) -> Slopes;
+
+    /// Tokens to which batch rows are filled with several groups each; `None`: each group is a batch row.
+    fn packs(&self) -> Option<usize> {
+        None
+    }
+    /// How it samples from the model in training; `None`: it learns from rows as they are.
+    fn rollouts(&self) -> Option<&Rollouts> {
+        None
+    }
+    /// Whether it compares with a reference.
+    fn needs_reference(&self) -> bool {
+        false
+    }
+    /// Gathers what the next steps learn from, starting from rows: looks up what the reference says of them, samples, asks for
+    /// rewards.
+    fn collect<'a>(
+        &mut self,
+        collector: &mut Collector<'_>,
+        rows: Vec<Cow<'a, Group>>,
+    ) -> Result<Vec<Cow<'a, Group>>, Error> {
+        if self.needs_reference() { collector.referenced(rows) } else { Ok(rows) }
+    }
+    /// Whether a group's gradient depends on the log-probabilities of others in the step; then [`Objective::survey`] sees all of
+    /// them before [`Objective::loss`] sees any.
+    fn needs_whole_step(&self) -> bool {
+        false
+    }
+    /// Takes note of the log-probabilities of all members of a step: by member and scored token.
+    fn survey(&mut self, _step: Step<'_>, _logps: &[Vec<f32>]) {}
+    /// The loss that mathematics prescribes for rows before the first step, where it does.
+    fn loss_at_start(&self, _groups: &[Cow<'_, Group>]) -> Option<f64> {
+        None
+    }
+    /// What it carries from step to step (controllers, baselines, buffers), for checkpoints.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+    /// Takes over the state of a checkpoint.
+    ///
+    /// # Errors
+    /// In words, if it is not what [`Objective::state`] leaves.
+    fn restore(&mut self, _state: &Value) -> Result<(), String> {
+        Ok(())
     }
 }
 
-/// A batch's loss and how many items it is the mean of.
+/// What is read of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Loss {
-    pub(crate) value: f64,
-    pub(crate) weight: f64,
+pub(crate) enum Reads {
+    /// Log-probabilities of scored tokens.
+    Tokens {
+        /// At which temperature.
+        temperature: f32,
+        /// Whether those at half of it are wanted, too.
+        half_temperature: bool,
+    },
+    /// The score behind the last token.
+    Scores,
 }
 
-/// With what a batch is computed, and where its results go.
-pub(crate) struct Context<'a> {
-    pub(crate) model: &'a Transformer,
-    /// `None`: evaluation.
-    pub(crate) gradients: Option<&'a mut Gradients>,
-    pub(crate) metrics: &'a mut Metrics,
-    /// Batch rows in a micro-batch.
-    pub(crate) micro: usize,
-    /// Draws dropout; `None` for none.
-    pub(crate) dropout: Option<Seed>,
-    /// Whether the backward pass runs each block again.
-    pub(crate) recompute: bool,
+impl Reads {
+    /// Log-probabilities as the model has them.
+    pub(crate) const PLAIN: Reads = Reads::Tokens { temperature: 1.0, half_temperature: false };
 }
 
-impl<'a> Context<'a> {
-    /// A tape that records where gradients are collected.
-    pub(crate) fn tape(&self) -> Tape<'a> {
-        let backend = self.model.backend().clone();
-        if self.gradients.is_some() { Tape::recording(backend) } else { Tape::inference(backend) }
+/// All that an optimizer step learns from.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) groups: &'a [Cow<'a, Group>],
+    /// See [`Objective::total`].
+    pub(crate) total: f64,
+}
+
+/// What the model says of the members of a micro-batch, numbered through.
+pub(crate) struct Said<'a> {
+    pub(crate) forest: &'a Forest,
+    /// By slot of the forest; empty where scores are read.
+    pub(crate) output: &'a HeadOutput,
+    /// Log-probabilities at half the temperature, by slot, where they were wanted; no gradient goes through them.
+    pub(crate) half: Option<&'a [f32]>,
+    /// By member; empty where tokens are read.
+    pub(crate) scores: &'a [f32],
+}
+
+impl Said<'_> {
+    /// Log-probabilities of a member's scored tokens.
+    pub(crate) fn logps(&self, member: usize) -> Vec<f32> {
+        self.of(member, &self.output.logp)
     }
 
-    /// A tape that never records.
-    pub(crate) fn inference(&self) -> Tape<'a> {
-        Tape::inference(self.model.backend().clone())
+    /// Of a value by slot, those of a member's scored tokens.
+    pub(crate) fn of(&self, member: usize, by_slot: &[f32]) -> Vec<f32> {
+        self.forest.slots(member).iter().map(|&slot| by_slot[slot as usize]).collect()
     }
 
-    /// The policy's pass over the micro-batch of that number.
-    pub(crate) fn policy(&self, micro: usize) -> Run {
-        let dropout = self.dropout.map(|seed| seed.index(micro as u64));
-        let wants = HeadWants { entropy: true, mean_logit: true, argmax: true };
-        Run { adapter: true, dropout, recompute: self.recompute, wants, half_temperature: false }
+    /// Slopes with respect to members' log-probabilities, as slopes by slot: members that share a slot add up there.
+    pub(crate) fn spread(&self, slopes: &[Vec<f64>], factor: f64) -> Vec<f32> {
+        let mut by_slot = vec![0.0f64; self.forest.slot_count()];
+        for (member, slopes) in slopes.iter().enumerate() {
+            for (&slot, slope) in self.forest.slots(member).iter().zip(slopes) {
+                by_slot[slot as usize] += slope;
+            }
+        }
+        by_slot.into_iter().map(|value| (value * factor) as f32).collect()
     }
 }
 
-/// A pass without dropout that yields log-probabilities alone.
-pub(crate) fn plain(adapter: bool) -> Run {
-    Run { adapter, dropout: None, recompute: false, wants: HeadWants::default(), half_temperature: false }
+/// A sum of losses, and how the loss of the step changes with what the model says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Slopes {
+    /// Sum of the losses, not yet divided.
+    pub(crate) sum: f64,
+    /// By slot; empty where scores are read.
+    pub(crate) logps: Vec<f32>,
+    /// By member; empty where tokens are read.
+    pub(crate) scores: Vec<f32>,
 }

@@ -1,8 +1,11 @@
 //! Who watches a training run: told of each step, with the model at hand for reading.
 
+use crate::group::Group;
 use groma_model::Transformer;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// A step that was taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +26,19 @@ pub struct StepReport {
     pub num_tokens: u64,
 }
 
+/// What was sampled at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Collected<'a> {
+    /// The first step that learns from it.
+    pub step: u64,
+    /// Prompts with their completions.
+    pub groups: &'a [Cow<'a, Group>],
+    /// Tokens that were sampled.
+    pub tokens: u64,
+    /// How long that took, rewards and the reference included.
+    pub seconds: Duration,
+}
+
 /// Watches a run. All methods do nothing by default; an error from one ends the run.
 pub trait Observer {
     /// Training begins, or goes on after `step` steps. The model is as it is then.
@@ -39,6 +55,8 @@ pub trait Observer {
     fn step(&mut self, _report: &StepReport, _model: &Transformer) -> Result<(), String> {
         Ok(())
     }
+    /// Completions were sampled, and their rewards are known.
+    fn collected(&mut self, _report: &Collected<'_>) {}
     /// Metrics were logged, under TRL's names.
     fn logged(&mut self, _step: u64, _metrics: &BTreeMap<String, f64>) {}
     /// Held-out rows were evaluated; names carry the prefix `eval_`.

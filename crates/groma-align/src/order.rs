@@ -1,13 +1,14 @@
 //! Which rows each step sees: a function of the seed and the step alone, so that a resumed run needs no other state.
 
+use crate::schedule::Pace;
 use crate::training::{Sampling, Training};
 use groma_run::Seed;
 
 /// The order of the batch rows of all epochs.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    units: usize,
-    batch: usize,
+    rows: usize,
+    pace: Pace,
     sampling: Sampling,
     seed: Seed,
     /// The permutation that was made last, and its epoch.
@@ -15,30 +16,25 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// For `units` batch rows.
-    pub(crate) fn new(training: &Training, units: usize) -> Self {
-        Order {
-            units,
-            batch: training.step_batch_size(),
-            sampling: training.train_sampling_strategy,
-            seed: Seed::new(training.seed),
-            epoch: None,
-        }
+    /// For so many batch rows.
+    pub(crate) fn new(training: &Training, rows: usize, pace: Pace) -> Self {
+        Order { rows, pace, sampling: training.train_sampling_strategy, seed: Seed::new(training.seed), epoch: None }
     }
 
-    /// The rows of a step (the first is 1). An epoch's last step may have fewer; no step reaches into two epochs.
+    /// The rows that a step (the first is 1) learns from. An epoch's last ones may be fewer; no step reaches into two epochs.
     pub(crate) fn batch(&mut self, step: u64) -> Vec<usize> {
-        let per_epoch = self.units.div_ceil(self.batch).max(1) as u64;
-        let (epoch, index) = ((step - 1) / per_epoch, ((step - 1) % per_epoch) as usize);
-        let batch = self.batch;
+        let collection = (step - 1) / self.pace.steps();
+        let per_epoch = self.pace.collections(self.rows);
+        let (epoch, index) = (collection / per_epoch, (collection % per_epoch) as usize);
+        let batch = self.pace.rows;
         self.permutation(epoch).iter().skip(index * batch).take(batch).copied().collect()
     }
 
     fn permutation(&mut self, epoch: u64) -> &[usize] {
         if self.epoch.as_ref().is_none_or(|(made, _)| *made != epoch) {
             let order = match self.sampling {
-                Sampling::Sequential => (0..self.units).collect(),
-                Sampling::Random => groma_data::order(self.units, self.seed, epoch),
+                Sampling::Sequential => (0..self.rows).collect(),
+                Sampling::Random => groma_data::order(self.rows, self.seed, epoch),
             };
             self.epoch = Some((epoch, order));
         }
@@ -56,7 +52,7 @@ mod tests {
         let given = json!({"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2,
             "train_sampling_strategy": sampling});
         let settings = Settings::resolve(Method::find("sft").unwrap(), given.as_object().unwrap()).unwrap();
-        Order::new(&settings.training, units)
+        Order::new(&settings.training, units, Pace::new(&settings.training, None))
     }
 
     #[test]

@@ -15,8 +15,10 @@ pub enum Kind {
     Boolean,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// One or several of these words.
-    Choices(&'static [&'static str]),
+    /// One of the variants that the method lists for it.
+    Variant(&'static [Variant]),
+    /// One or several of them.
+    Variants(&'static [Variant]),
     /// Numbers.
     Floats,
     /// One or several words of the user's.
@@ -31,11 +33,37 @@ impl Kind {
             Kind::Integer => "a whole number".into(),
             Kind::Boolean => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
-            Kind::Choices(words) => format!("one or several of {}", words.join(", ")),
+            Kind::Variant(variants) => format!("one of {}", ids(variants).join(", ")),
+            Kind::Variants(variants) => format!("one or several of {}", ids(variants).join(", ")),
             Kind::Floats => "a list of numbers".into(),
             Kind::Words => "a word or a list of words".into(),
         }
     }
+}
+
+/// One of the things that a setting chooses among (a loss, a reward), with hyperparameters that exist for it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Variant {
+    /// Its name in the setting.
+    pub id: &'static str,
+    /// In words.
+    pub title: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// Its formula, or what it does.
+    pub doc: &'static str,
+    /// Hyperparameters of its own.
+    pub parameters: &'static [Parameter],
+}
+
+impl Variant {
+    /// To fill arrays with.
+    pub(crate) const NONE: Variant = Variant { id: "", title: "", paper: "", doc: "", parameters: &[] };
+}
+
+/// The names of variants.
+pub(crate) fn ids(variants: &[Variant]) -> Vec<&'static str> {
+    variants.iter().map(|variant| variant.id).collect()
 }
 
 /// An interval of numbers.
@@ -105,6 +133,20 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// What the setting chooses among, where it chooses.
+    pub fn variants(&self) -> &'static [Variant] {
+        match self.kind {
+            Kind::Variant(variants) | Kind::Variants(variants) => variants,
+            _ => &[],
+        }
+    }
+
+    /// Those of its variants that a value names.
+    pub fn chosen(&self, value: &Value) -> impl Iterator<Item = &'static Variant> {
+        let words = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).to_vec();
+        self.variants().iter().filter(move |variant| words.iter().any(|word| word == variant.id))
+    }
+
     /// The default as a value.
     pub fn default_value(&self) -> Value {
         serde_json::from_str(self.default).unwrap_or(Value::Null)
@@ -120,7 +162,8 @@ impl Parameter {
             Kind::Integer => value.as_i64().is_some(),
             Kind::Boolean => value.is_boolean(),
             Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Kind::Choices(words) => all_words(value, |word| words.contains(&word)),
+            Kind::Variant(variants) => value.as_str().is_some_and(|word| ids(variants).contains(&word)),
+            Kind::Variants(variants) => all_words(value, |word| ids(variants).contains(&word)),
             Kind::Floats => value.as_array().is_some_and(|list| list.iter().all(Value::is_number)),
             Kind::Words => all_words(value, |word| !word.is_empty()),
         };

@@ -1,20 +1,44 @@
-//! The swap test: with chosen and rejected exchanged, the gradient of a preference loss must turn round.
+//! The swap test: with what is wanted and what is not exchanged, the gradient of a loss of preferences must turn round.
 //!
 //! Where it does not, what trains does not hear what the rows prefer, however well the loss falls.
 
-use crate::{Error, Example};
+use crate::group::Group;
+use crate::learn::{Learner, forest};
+use crate::objective::{Objective, Reads, Step};
+use crate::{Error, Metrics};
+use groma_model::Transformer;
+use std::borrow::Cow;
 
-/// Changes of the loss of a batch as the log-probabilities or scores of the rows' chosen sides grow against those of their
-/// rejected sides.
+/// Groups that the test looks at.
+const GROUPS: usize = 2;
+
+/// Changes of the loss as the wanted members gain log-probability or score against the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Polarity {
     /// With the rows as they are labelled.
     pub(crate) labelled: f64,
-    /// With chosen and rejected exchanged in what the loss is given.
+    /// With labels exchanged in what the loss is given.
     pub(crate) exchanged: f64,
 }
 
 impl Polarity {
+    /// Of the first groups that say what is wanted; `None` where none does.
+    pub(crate) fn of(
+        model: &Transformer,
+        objective: &mut dyn Objective,
+        groups: &[Cow<'_, Group>],
+    ) -> Result<Option<Self>, Error> {
+        let telling: Vec<Cow<'_, Group>> =
+            groups.iter().filter(|group| group.sides().iter().any(|&side| side != 0.0)).take(GROUPS).cloned().collect();
+        if telling.is_empty() {
+            return Ok(None);
+        }
+        let exchanged: Vec<Cow<'_, Group>> = telling.iter().map(|group| Cow::Owned(group.exchanged())).collect();
+        let labelled = slope(model, objective, &telling)?;
+        // The sides after the exchange are the opposite of those that the rows meant.
+        Ok(Some(Polarity { labelled, exchanged: -slope(model, objective, &exchanged)? }))
+    }
+
     /// # Errors
     /// [`Error::Polarity`] unless both are of opposite sign.
     pub(crate) fn check(self) -> Result<(), Error> {
@@ -23,21 +47,23 @@ impl Polarity {
     }
 }
 
-/// Pairs that the swap test looks at.
-const PAIRS: usize = 2;
-
-/// The first of the units whose sides differ: no loss tells others apart.
-pub(crate) fn telling(examples: &[Example], units: &[usize]) -> Vec<usize> {
-    let differs = |&unit: &usize| {
-        let [chosen, rejected] = examples[unit].pair();
-        chosen.ids != rejected.ids
+/// How the loss changes as members gain by their sides.
+fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, Group>]) -> Result<f64, Error> {
+    let step = Step { groups, total: objective.total(groups) };
+    let forest = forest(groups);
+    let metrics = &mut Metrics::default();
+    let mut learner = Learner { model, gradients: None, metrics, dropout: None, recompute: false };
+    let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
+    let of = |member: usize| -> f64 {
+        match objective.reads() {
+            Reads::Scores => f64::from(slopes.scores[member]),
+            Reads::Tokens { .. } => {
+                forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
+            }
+        }
     };
-    units.iter().copied().filter(differs).take(PAIRS).collect()
-}
-
-/// The first half of each pair behind the second, where `exchanged`.
-pub(crate) fn sides<T>([chosen, rejected]: [T; 2], exchanged: bool) -> [T; 2] {
-    if exchanged { [rejected, chosen] } else { [chosen, rejected] }
+    let sides = groups.iter().flat_map(|group| group.sides()).enumerate();
+    Ok(sides.filter(|(_, side)| *side != 0.0).map(|(member, side)| side * of(member)).sum())
 }
 
 #[cfg(test)]

@@ -1,35 +1,16 @@
-//! From rows to examples: tokens, masks by position, truncation; with findings for what is not as it should be.
+//! From rows to groups: tokens, masks by position, truncation; with findings for what is not as it should be.
 
 use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::forest::Sequence;
-use crate::methods::sft::SftSettings;
+use crate::group::{Group, Member};
+use crate::method::Masks;
 use crate::training::{Boundary, OnFinding, Truncation};
-use crate::{DataShape, Error, Example, LengthStatistics, Settings};
-use groma_data::{Completion, Content, LanguageModelling, Preference};
+use crate::{Error, LengthStatistics, Settings};
+use groma_data::{Answer, Content, Row, Shape};
 use groma_run::{Digest, Finding, Severity};
+use serde_json::Map;
 use std::collections::BTreeMap;
-
-/// Rows of one of the shapes that methods read.
-#[derive(Clone, Copy, Debug)]
-pub enum Rows<'a> {
-    /// Texts or conversations.
-    LanguageModelling(&'a [LanguageModelling]),
-    /// Prompts with an answer.
-    Completions(&'a [Completion]),
-    /// Prompts with a preferred and another answer.
-    Preferences(&'a [Preference]),
-}
-
-impl Rows<'_> {
-    fn shape(&self) -> (DataShape, &'static str, usize) {
-        match self {
-            Rows::LanguageModelling(rows) => (DataShape::LanguageModelling, "language-modelling", rows.len()),
-            Rows::Completions(rows) => (DataShape::PromptCompletion, "prompt-completion", rows.len()),
-            Rows::Preferences(rows) => (DataShape::Preference, "preference", rows.len()),
-        }
-    }
-}
 
 /// What a model can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +21,16 @@ pub struct Limits {
     pub max_positions: usize,
 }
 
-/// Examples, and what was found on the way.
+/// Groups, and what was found on the way.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// What can be trained on, in the order of the rows.
-    pub examples: Vec<Example>,
+    pub groups: Vec<Group>,
     /// Findings that do not stop the run.
     pub findings: Vec<Finding>,
-    /// How long the examples are.
+    /// How long they are.
     pub lengths: LengthStatistics,
-    /// Digest of the examples.
+    /// Digest of the groups.
     pub digest: Digest,
 }
 
@@ -58,30 +39,35 @@ pub struct Prepared {
 /// # Errors
 /// If the method cannot use the rows' shape, a text cannot be encoded, a serious finding stops the run (see the setting
 /// `preflight`), or no row is left.
-pub fn prepare(settings: &Settings, rows: Rows, encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
-    let (shape, found, total) = rows.shape();
-    if !settings.method.data.contains(&shape) {
-        let expected = settings.method.data.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(" or ");
-        return Err(Error::DataShape { method: settings.method.id, found, expected });
+pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
+    let method = settings.method;
+    if let Some(row) = rows.iter().find(|row| !method.data.contains(&row.shape)) {
+        let expected = method.data.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or ");
+        return Err(Error::DataShape { method: method.id, found: row.shape.name(), expected });
     }
     let mut preparation = Preparation::new(settings, encoder, limits)?;
-    let examples = preparation.examples(rows)?;
-    preparation.check_all(&examples);
-    finish(settings, preparation.findings, examples, total)
+    let mut groups = Vec::with_capacity(rows.len());
+    for row in rows {
+        let place = row.location.to_string();
+        groups.extend(preparation.group(row, &place).map_err(|source| Error::Row { place, source })?);
+    }
+    let groups = (method.arrange)(groups, preparation.max_length);
+    preparation.check_all(&groups);
+    finish(settings, preparation.findings, groups, rows.len())
 }
 
-fn finish(settings: &Settings, findings: Findings, examples: Vec<Example>, total: usize) -> Result<Prepared, Error> {
+fn finish(settings: &Settings, findings: Findings, groups: Vec<Group>, total: usize) -> Result<Prepared, Error> {
     let findings = findings.records(total as u64);
     let serious: Vec<Finding> = findings.iter().filter(|f| f.severity == Severity::Error).cloned().collect();
     let mismatch = serious.iter().any(|finding| finding.check == Check::VocabularyMismatch.id());
     if mismatch || (!serious.is_empty() && settings.training.preflight == OnFinding::Stop) {
         return Err(Error::Preflight { findings: serious });
     }
-    if examples.is_empty() {
+    if groups.is_empty() {
         return Err(Error::NoRows { total, findings });
     }
-    let (lengths, digest) = (LengthStatistics::of(&examples), crate::example::digest(&examples));
-    Ok(Prepared { examples, findings, lengths, digest })
+    let (lengths, digest) = (LengthStatistics::of(&groups), crate::group::digest(&groups));
+    Ok(Prepared { groups, findings, lengths, digest })
 }
 
 struct Preparation<'a> {
@@ -89,72 +75,76 @@ struct Preparation<'a> {
     encoder: &'a dyn Encode,
     vocab_size: usize,
     max_length: usize,
-    completion_only_loss: Option<bool>,
-    assistant_only_loss: bool,
+    masks: Masks,
     findings: Findings,
 }
 
 impl<'a> Preparation<'a> {
     fn new(settings: &'a Settings, encoder: &'a dyn Encode, limits: Limits) -> Result<Self, Error> {
         let max_length = settings.training.max_length.unwrap_or(usize::MAX).min(limits.max_positions);
-        let (completion_only_loss, assistant_only_loss) = match settings.method.id {
-            "sft" => SftSettings::new(settings).map(|sft| (sft.completion_only_loss, sft.assistant_only_loss))?,
-            _ => (None, false),
+        let (masks, findings) = ((settings.method.masks)(settings)?, Findings::default());
+        Ok(Preparation { settings, encoder, vocab_size: limits.vocab_size, max_length, masks, findings })
+    }
+
+    /// A row as tokens; `None`: it is left out, and why is among the findings.
+    fn group(&mut self, row: &Row, place: &str) -> groma_model::Result<Option<Group>> {
+        let sequences = match row.shape {
+            Shape::PromptOnly => return self.prompt(row, place),
+            Shape::LanguageModelling => vec![self.text(row, place)?],
+            Shape::Stepwise => return self.steps(row, place),
+            _ => self.answers(row, place)?,
         };
-        let findings = Findings::default();
-        Ok(Preparation {
-            settings,
-            encoder,
-            vocab_size: limits.vocab_size,
-            max_length,
-            completion_only_loss,
-            assistant_only_loss,
-            findings,
-        })
+        Ok(self.members(row, sequences, place))
     }
 
-    fn examples(&mut self, rows: Rows) -> Result<Vec<Example>, Error> {
-        let mut examples = Vec::new();
-        match rows {
-            Rows::LanguageModelling(rows) => {
-                for row in rows {
-                    examples.extend(self.text(row).map_err(|source| at(&row.location, source))?);
-                }
-            }
-            Rows::Completions(rows) => {
-                for row in rows {
-                    examples.extend(self.completion(row).map_err(|source| at(&row.location, source))?);
-                }
-            }
-            Rows::Preferences(rows) => {
-                for row in rows {
-                    examples.extend(self.preference(row).map_err(|source| at(&row.location, source))?);
-                }
-            }
+    /// Sequences of a row with what the row knows of them, once they pass the checks.
+    fn members(&mut self, row: &Row, mut sequences: Vec<Sequence>, place: &str) -> Option<Group> {
+        let pair = row.shape == Shape::Preference;
+        if pair && all_equal(&sequences) {
+            self.findings.add(Check::IdenticalPair, Severity::Warning, place);
+            return None;
         }
-        Ok(examples)
+        if !self.truncate(&mut sequences, place) {
+            return None;
+        }
+        if pair && all_equal(&sequences) {
+            self.findings.add(Check::TruncationEqualises, Severity::Warning, place);
+            return None;
+        }
+        if let Some(first) = sequences.first() {
+            self.check_sequence(first, place);
+        }
+        let known = |(sequence, answer): (Sequence, &Answer)| Member {
+            label: answer.label,
+            score: answer.score,
+            ..Member::new(sequence)
+        };
+        let mut members: Vec<Member> = sequences.into_iter().zip(&row.answers).map(known).collect();
+        if let Some(first) = members.first_mut() {
+            first.margin = row.margin;
+        }
+        Some(Group { place: place.to_owned(), members, columns: Map::new() })
     }
 
-    fn text(&mut self, row: &LanguageModelling) -> groma_model::Result<Option<Example>> {
-        let place = row.location.to_string();
-        let sequence = match &row.content {
+    fn text(&mut self, row: &Row, place: &str) -> groma_model::Result<Sequence> {
+        let content = row.answer(0).unwrap_or(row.question());
+        Ok(match content {
             Content::Text(text) => {
                 let ids = self.encoder.document(text)?;
                 Sequence { supervised: vec![true; ids.len()], ids }
             }
             Content::Messages(messages) => {
-                let conversation = self.encoder.conversation(messages, self.assistant_only_loss)?;
-                let supervised = self.conversation_mask(&conversation, &place);
+                let conversation = self.encoder.conversation(messages, self.masks.assistant_only)?;
+                let supervised = self.conversation_mask(&conversation, place);
                 Sequence { ids: conversation.ids, supervised }
             }
-        };
-        Ok(self.single(sequence, place))
+        })
     }
 
     fn conversation_mask(&mut self, conversation: &crate::Conversation, place: &str) -> Vec<bool> {
         let all = || vec![true; conversation.ids.len()];
         match &conversation.assistant {
-            _ if !self.assistant_only_loss => all(),
+            _ if !self.masks.assistant_only => all(),
             Some(mask) => mask.clone(),
             None => {
                 self.findings.add(Check::NoAssistantMarks, Severity::Error, place);
@@ -163,52 +153,60 @@ impl<'a> Preparation<'a> {
         }
     }
 
-    fn completion(&mut self, row: &Completion) -> groma_model::Result<Option<Example>> {
-        let place = row.location.to_string();
-        let joints = self.joints(&row.prompt, &[&row.completion], &place)?;
+    /// The prompt with each answer.
+    fn answers(&mut self, row: &Row, place: &str) -> groma_model::Result<Vec<Sequence>> {
+        let answers: Vec<&Content> = row.answers.iter().map(|answer| &answer.content).collect();
+        let joints = self.joints(row.question(), &answers, place)?;
+        let sequence = |joint: Continuation| {
+            let mut sequence = Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
+            if self.masks.completion_only == Some(false) {
+                sequence.supervised.fill(true);
+            }
+            sequence
+        };
+        Ok(joints.into_iter().map(sequence).collect())
+    }
+
+    /// The prompt with all steps behind each other, and where each ends.
+    fn steps(&mut self, row: &Row, place: &str) -> groma_model::Result<Option<Group>> {
+        let mut text = String::new();
+        let mut ends = Vec::with_capacity(row.answers.len());
+        let mut joints = Vec::new();
+        for step in &row.answers {
+            text.push_str(&step.content.plain());
+            joints = self.joints(row.question(), &[&Content::Text(text.clone())], place)?;
+            // The token that ends a text stands behind the last step alone.
+            ends.push((joints.first().map_or(0, |joint| joint.ids.len() - 1), step.label == Some(true)));
+        }
         let Some(joint) = joints.into_iter().next() else { return Ok(None) };
-        let mut sequence = Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
-        if self.completion_only_loss == Some(false) {
-            sequence.supervised.fill(true);
-        }
-        Ok(self.single(sequence, place))
+        let sequence = Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
+        let group = self.members(&Row { answers: row.answers[..1].to_vec(), ..row.clone() }, vec![sequence], place);
+        Ok(group.map(|mut group| {
+            for member in &mut group.members {
+                let whole = |&&(end, _): &&(usize, bool)| end <= member.sequence.ids.len();
+                (member.label, member.steps) = (None, ends.iter().filter(whole).copied().collect());
+            }
+            group
+        }))
     }
 
-    fn single(&mut self, mut sequence: Sequence, place: String) -> Option<Example> {
-        let had_supervised = sequence.scored_count() > 0;
-        if !self.truncate(&mut [&mut sequence], had_supervised, &place) {
-            return None;
-        }
-        self.check_sequence(&sequence, &place);
-        Some(Example { place, sequence, rejected: None, margin: None })
-    }
-
-    fn preference(&mut self, row: &Preference) -> groma_model::Result<Option<Example>> {
-        let place = row.location.to_string();
-        let mut joints = self.joints(&row.prompt, &[&row.chosen, &row.rejected], &place)?.into_iter();
-        let (Some(chosen), Some(rejected)) = (joints.next(), joints.next()) else { return Ok(None) };
-        if chosen.ids == rejected.ids {
-            self.findings.add(Check::IdenticalPair, Severity::Warning, &place);
+    /// A prompt, to which the model in training finds completions.
+    fn prompt(&mut self, row: &Row, place: &str) -> groma_model::Result<Option<Group>> {
+        let ids = self.encoder.prompt(row.question())?;
+        let sequence = Sequence { supervised: vec![false; ids.len()], ids };
+        if sequence.ids.is_empty() || sequence.ids.len() >= self.max_length {
+            self.findings.add(Check::PromptTooLong, Severity::Warning, place);
             return Ok(None);
         }
-        let sequence =
-            |joint: Continuation| Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
-        let (mut chosen, mut rejected) = (sequence(chosen), sequence(rejected));
-        let had_supervised = chosen.scored_count() > 0 && rejected.scored_count() > 0;
-        if !self.truncate(&mut [&mut chosen, &mut rejected], had_supervised, &place) {
-            return Ok(None);
-        }
-        if chosen.ids == rejected.ids {
-            self.findings.add(Check::TruncationEqualises, Severity::Warning, &place);
-            return Ok(None);
-        }
-        self.check_sequence(&chosen, &place);
-        Ok(Some(Example { place, sequence: chosen, rejected: Some(rejected), margin: row.margin }))
+        self.check_bos(&sequence, place);
+        let mut columns = row.other.clone();
+        columns.insert("prompt".to_owned(), row.question().to_value());
+        Ok(Some(Group { columns, ..Group::of(place.to_owned(), sequence) }))
     }
 
     /// Applies `truncation_mode`; `false`: the row is left out.
-    fn truncate(&mut self, sequences: &mut [&mut Sequence], had_supervised: bool, place: &str) -> bool {
-        if !had_supervised {
+    fn truncate(&mut self, sequences: &mut [Sequence], place: &str) -> bool {
+        if sequences.iter().any(|sequence| sequence.scored_count() == 0) {
             self.findings.add(Check::NoSupervisedToken, Severity::Error, place);
             return false;
         }
@@ -259,12 +257,7 @@ impl<'a> Preparation<'a> {
     }
 
     fn check_sequence(&mut self, sequence: &Sequence, place: &str) {
-        if let (Some(bos), [first, second, ..]) = (self.encoder.bos(), &sequence.ids[..])
-            && *first == bos
-            && *second == bos
-        {
-            self.findings.add(Check::DoubledBos, Severity::Error, place);
-        }
+        self.check_bos(sequence, place);
         let stops = self.encoder.stops();
         let learned = |id: &u32, counts: &bool| *counts && stops.contains(id);
         if !stops.is_empty() && !sequence.ids.iter().zip(&sequence.supervised).any(|(id, counts)| learned(id, counts)) {
@@ -272,16 +265,25 @@ impl<'a> Preparation<'a> {
         }
     }
 
+    fn check_bos(&mut self, sequence: &Sequence, place: &str) {
+        if let (Some(bos), [first, second, ..]) = (self.encoder.bos(), &sequence.ids[..])
+            && *first == bos
+            && *second == bos
+        {
+            self.findings.add(Check::DoubledBos, Severity::Error, place);
+        }
+    }
+
     /// Checks that look at all rows together.
-    fn check_all(&mut self, examples: &[Example]) {
-        if !examples.is_empty() && self.findings.count(Check::UntrainedStop) == examples.len() as u64 {
+    fn check_all(&mut self, groups: &[Group]) {
+        if !groups.is_empty() && self.findings.count(Check::UntrainedStop) == groups.len() as u64 {
             self.findings.raise(Check::UntrainedStop, Severity::Error);
         }
         let beyond = |ids: &[u32]| ids.iter().any(|&id| id as usize >= self.vocab_size);
-        let outside: Vec<String> = examples
+        let outside: Vec<String> = groups
             .iter()
-            .filter(|example| example.pair().iter().any(|sequence| beyond(&sequence.ids)))
-            .map(|example| example.place.clone())
+            .filter(|group| group.sequences().any(|sequence| beyond(&sequence.ids)))
+            .map(|group| group.place.clone())
             .collect();
         for place in &outside {
             self.findings.add(Check::VocabularyMismatch, Severity::Error, place);
@@ -289,22 +291,27 @@ impl<'a> Preparation<'a> {
         if outside.is_empty() && self.encoder.vocab_size() > self.vocab_size {
             self.findings.add(Check::VocabularyMismatch, Severity::Warning, "tokenizer");
         }
-        for place in contradictions(examples) {
+        for place in contradictions(groups) {
             self.findings.add(Check::ContradictoryPairs, Severity::Warning, &place);
         }
     }
 }
 
 /// Places of pairs whose reverse is among the rows.
-fn contradictions(examples: &[Example]) -> Vec<String> {
-    let pairs: BTreeMap<(&[u32], &[u32]), &str> = examples
-        .iter()
-        .filter_map(|e| Some(((&e.sequence.ids[..], &e.rejected.as_ref()?.ids[..]), e.place.as_str())))
-        .collect();
-    let reversed = pairs.iter().filter(|((chosen, rejected), _)| pairs.contains_key(&(rejected, chosen)));
+fn contradictions(groups: &[Group]) -> Vec<String> {
+    let pair = |group: &Group| match &group.members[..] {
+        [chosen, rejected] if group.sides() == [1.0, -1.0] => {
+            Some((chosen.sequence.ids.clone(), rejected.sequence.ids.clone()))
+        }
+        _ => None,
+    };
+    let pairs: BTreeMap<(Vec<u32>, Vec<u32>), &str> =
+        groups.iter().filter_map(|group| Some((pair(group)?, group.place.as_str()))).collect();
+    let reversed =
+        pairs.iter().filter(|((chosen, rejected), _)| pairs.contains_key(&(rejected.clone(), chosen.clone())));
     reversed.map(|(_, place)| (*place).to_owned()).collect()
 }
 
-fn at(location: &groma_data::Location, source: groma_model::Error) -> Error {
-    Error::Row { place: location.to_string(), source }
+fn all_equal(sequences: &[Sequence]) -> bool {
+    sequences.windows(2).all(|pair| pair[0].ids == pair[1].ids)
 }

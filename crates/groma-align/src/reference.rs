@@ -1,50 +1,142 @@
-//! The reference's log-probabilities: computed once before training and kept, or from the model without its adapter.
+//! The reference's log-probabilities, token by token, for any method; sums and weights belong to the loss.
+//!
+//! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
+//! policy without its adapter; or from a copy of the model that training starts from.
 
-use crate::forest::{Forest, Sequence};
-use crate::methods::dpo::{DpoSettings, pair_logps};
-use crate::objective::plain;
-use crate::{Error, Example};
+use crate::forest::{Forest, Run, Sequence};
+use crate::group::Group;
+use crate::parameter::{Kind, Parameter};
+use crate::{Error, Settings};
 use groma_kernels::{Tape, together};
 use groma_model::Transformer;
-use groma_run::{Cancel, Digest, Files, atomic, read_json};
-use serde::{Deserialize, Serialize};
+use groma_run::{Cancel, Digest, Files, Hasher, atomic, read_bytes};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Largest cache that is read, in bytes.
 const CACHE_BYTES_LIMIT: u64 = 1 << 32;
-
-/// Tokens in one pass over the pairs.
+/// Tokens in one pass.
 const PASS_TOKENS: usize = 8192;
+/// What a cache begins with, and the length of a digest.
+const MAGIC: &[u8; 8] = b"gromaref";
+const DIGEST: usize = 32;
 
-/// Summed log-probabilities of a pair's completions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PairLogps {
-    pub(crate) chosen: f64,
-    pub(crate) rejected: f64,
+/// Hyperparameters of methods that compare with a reference.
+pub(crate) const PARAMETERS: &[Parameter] = &[Parameter {
+    name: PRECOMPUTE,
+    kind: Kind::Boolean,
+    default: "null",
+    range: None,
+    doc: "Reference log-probabilities once before training (true), or from the model without its adapter at each step (false); where null, whichever computes less.",
+}];
+const PRECOMPUTE: &str = "precompute_ref_log_probs";
+
+/// What `precompute_ref_log_probs` says.
+///
+/// # Errors
+/// Where the reference would be gone once training starts.
+pub(crate) fn precompute(settings: &Settings) -> Result<Option<bool>, Error> {
+    let wanted = settings.values.get(PRECOMPUTE).and_then(serde_json::Value::as_bool);
+    if wanted == Some(false) && settings.training.lora.is_none() {
+        let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
+        return Err(settings.invalid(PRECOMPUTE, problem));
+    }
+    Ok(wanted)
 }
+
+/// Log-probabilities of scored tokens, by sequence.
+pub(crate) type Table = BTreeMap<Digest, Vec<f32>>;
 
 /// Where the reference's log-probabilities come from.
-#[derive(Clone, Debug)]
-pub(crate) enum References {
-    /// Computed before training; by example. Those that no step visits are 0.
-    Known(Vec<PairLogps>),
-    /// The model without its adapter, at each step.
+#[derive(Debug)]
+pub(crate) enum Reference {
+    /// Computed before training.
+    Known(Table),
+    /// The policy without its adapter, at each step.
     WithoutAdapter,
+    /// Another model: a copy of the one that training starts from.
+    Model(Box<Transformer>),
 }
 
-/// What is on disk: log-probabilities of the examples that were asked for, and of what.
-#[derive(Debug, Serialize, Deserialize)]
-struct Cache {
-    key: Digest,
-    pairs: Vec<Option<PairLogps>>,
+impl Reference {
+    /// Groups with what the reference says of their members; at most `pass_rows` token rows (or one group) at once.
+    pub(crate) fn attach<'a>(
+        &self,
+        policy: &Transformer,
+        groups: Vec<Cow<'a, Group>>,
+        pass_rows: usize,
+    ) -> Result<Vec<Cow<'a, Group>>, Error> {
+        let (model, adapter) = match self {
+            Reference::Known(table) => return Ok(looked_up(table, groups)),
+            Reference::WithoutAdapter => (policy, false),
+            Reference::Model(model) => (&**model, true),
+        };
+        let sequences: Vec<Vec<&Sequence>> = groups.iter().map(|group| group.sequences().collect()).collect();
+        let mut said = passes(model, adapter, &sequences, pass_rows, &mut || Ok(()))?.into_iter();
+        let with = |group: Cow<'a, Group>| {
+            let mut group = group.into_owned();
+            group.members.iter_mut().zip(&mut said).for_each(|(member, logps)| member.reference = logps);
+            Cow::Owned(group)
+        };
+        Ok(groups.into_iter().map(with).collect())
+    }
 }
 
-/// Computes the reference's log-probabilities of some examples.
-pub(crate) struct Reference<'a> {
+fn looked_up<'a>(table: &Table, groups: Vec<Cow<'a, Group>>) -> Vec<Cow<'a, Group>> {
+    let with = |group: Cow<'a, Group>| {
+        let mut group = group.into_owned();
+        for member in &mut group.members {
+            member.reference = table.get(&key(&member.sequence)).cloned().unwrap_or_default();
+        }
+        Cow::Owned(group)
+    };
+    groups.into_iter().map(with).collect()
+}
+
+/// What a model says of the sequences of some groups, in their order; groups are not torn apart.
+fn passes(
+    model: &Transformer,
+    adapter: bool,
+    groups: &[Vec<&Sequence>],
+    pass_rows: usize,
+    before: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let rows = |group: &Vec<&Sequence>| match &group[..] {
+        [one] => one.ids.len(),
+        _ => {
+            groma_model::TokenTree::share_prefixes(&group.iter().map(|s| s.ids.as_slice()).collect::<Vec<_>>()).0.len()
+        }
+    };
+    let sizes: Vec<usize> = groups.iter().map(rows).collect();
+    let mut said = Vec::new();
+    for range in groma_model::tree::pack(&sizes, pass_rows.min(PASS_TOKENS)) {
+        before()?;
+        let sequences: Vec<&Sequence> = groups[range].iter().flatten().copied().collect();
+        let forest = Forest::new(&sequences);
+        let tape = Tape::inference(model.backend().clone());
+        let scored = together(|| forest.forward(model, tape, Run::plain(adapter)))?;
+        let logp = &scored.output().logp;
+        said.extend((0..sequences.len()).map(|s| forest.slots(s).iter().map(|&slot| logp[slot as usize]).collect()));
+    }
+    Ok(said)
+}
+
+/// Digest of a sequence's tokens and mask.
+fn key(sequence: &Sequence) -> Digest {
+    let mut hasher = Hasher::default();
+    let ids: Vec<u8> = sequence.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    let mask: Vec<u8> = sequence.supervised.iter().map(|&counts| u8::from(counts)).collect();
+    hasher.part(&ids);
+    hasher.part(&mask);
+    hasher.finish()
+}
+
+/// Computes tables.
+pub(crate) struct Tables<'a> {
     pub(crate) model: &'a Transformer,
     /// Whether the adapter belongs to the reference: where training goes on with an adapter that is not new.
     pub(crate) adapter: bool,
-    pub(crate) settings: &'a DpoSettings,
     /// Token rows of a pass, at most: those of training's largest micro-batch, so that memory is foretold for both.
     pub(crate) pass_rows: usize,
     /// Digest of the model's weights.
@@ -55,62 +147,94 @@ pub(crate) struct Reference<'a> {
     pub(crate) cancel: &'a Cancel,
 }
 
-impl Reference<'_> {
-    /// Of the `wanted` examples, from the cache where they are there.
-    pub(crate) fn of(&self, examples: &[Example], wanted: &[usize]) -> Result<References, Error> {
-        let key = self.key(examples)?;
-        let path = self.cache.map(|directory| directory.join(format!("reference-{}.json", key.short())));
-        let mut pairs = path.as_deref().and_then(|path| read(path, key, examples.len())).unwrap_or_default();
-        pairs.resize(examples.len(), None);
-        let mut missing: Vec<usize> = wanted.iter().copied().filter(|&index| pairs[index].is_none()).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        self.compute(examples, &missing, &mut pairs)?;
-        if let (Some(path), false) = (path, missing.is_empty()) {
-            self.write(&path, Cache { key, pairs: pairs.clone() })?;
+impl Tables<'_> {
+    /// Of all members of some groups, from the cache where they are there.
+    pub(crate) fn of(&self, groups: &[&Group]) -> Result<Table, Error> {
+        let identity = self.identity()?;
+        let path = self.cache.map(|directory| directory.join(format!("reference-{}.bin", identity.short())));
+        let mut table = path.as_deref().and_then(|path| read(path, identity)).unwrap_or_default();
+        let known = |member: &Sequence| table.contains_key(&key(member));
+        let missing: Vec<Vec<&Sequence>> = groups
+            .iter()
+            .filter(|group| !group.sequences().all(known))
+            .map(|group| group.sequences().collect())
+            .collect();
+        let said = passes(self.model, self.adapter, &missing, self.pass_rows, &mut || Ok(self.cancel.check()?))?;
+        table.extend(missing.iter().flatten().map(|sequence| key(sequence)).zip(said));
+        if let (Some(path), false) = (path, missing.is_empty())
+            && table.values().flatten().all(|logp| logp.is_finite())
+        {
+            atomic::write_file(self.files, &path, &bytes(identity, &table))?;
         }
-        Ok(References::Known(pairs.into_iter().map(Option::unwrap_or_default).collect()))
+        Ok(table)
     }
 
-    fn key(&self, examples: &[Example]) -> Result<Digest, Error> {
+    fn identity(&self) -> Result<Digest, Error> {
         let precision = self.model.backend().precision().name();
-        let parts = (self.identity, crate::example::digest(examples), self.adapter, self.settings.ld_alpha, precision);
+        let parts = (self.identity, self.adapter, precision);
         Digest::of_json(&parts).map_err(|source| Error::Encode { what: "the reference's key", source })
-    }
-
-    fn compute(&self, examples: &[Example], missing: &[usize], pairs: &mut [Option<PairLogps>]) -> Result<(), Error> {
-        let sizes: Vec<usize> = missing.iter().map(|&index| examples[index].tree_rows()).collect();
-        for range in groma_model::tree::pack(&sizes, self.pass_rows.min(PASS_TOKENS)) {
-            self.cancel.check()?;
-            let batch = &missing[range];
-            let sequences: Vec<&Sequence> = batch.iter().flat_map(|&index| examples[index].pair()).collect();
-            let forest = Forest::new(&sequences);
-            let tape = Tape::inference(self.model.backend().clone());
-            let scored = together(|| forest.forward(self.model, tape, plain(self.adapter)))?;
-            let found = pair_logps(&forest, &scored.output().logp, batch.len(), self.settings.ld_alpha);
-            for (&index, logps) in batch.iter().zip(found) {
-                pairs[index] = Some(logps);
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, path: &Path, cache: Cache) -> Result<(), Error> {
-        if cache.pairs.iter().flatten().all(|pair| pair.chosen.is_finite() && pair.rejected.is_finite()) {
-            atomic::write_json(self.files, path, &cache)?;
-        }
-        Ok(())
     }
 }
 
-/// A cache that cannot be read or is of something else counts as absent: it can be computed again.
-fn read(path: &Path, key: Digest, count: usize) -> Option<Vec<Option<PairLogps>>> {
-    let cache: Cache = read_json(path, CACHE_BYTES_LIMIT).ok()?;
-    (cache.key == key && cache.pairs.len() == count).then_some(cache.pairs)
+/// A cache file: magic, digest of what follows, identity of the reference; then per sequence its digest, the number of its
+/// values, and the values (little-endian).
+fn bytes(identity: Digest, table: &Table) -> Vec<u8> {
+    let mut body = identity.as_bytes().to_vec();
+    for (sequence, logps) in table {
+        body.extend(sequence.as_bytes());
+        body.extend((logps.len() as u32).to_le_bytes());
+        body.extend(logps.iter().flat_map(|logp| logp.to_le_bytes()));
+    }
+    [MAGIC.as_slice(), Digest::of_bytes(&body).as_bytes(), &body].concat()
+}
+
+/// A cache that cannot be read, is damaged, or is of something else counts as absent: it can be computed again.
+fn read(path: &Path, identity: Digest) -> Option<Table> {
+    let bytes = read_bytes(path, CACHE_BYTES_LIMIT).ok()?;
+    let (digest, body) = bytes.strip_prefix(MAGIC.as_slice())?.split_at_checked(DIGEST)?;
+    let (of, mut rest) = body.split_at_checked(DIGEST)?;
+    if Digest::of_bytes(body).as_bytes() != digest || of != identity.as_bytes() {
+        return None;
+    }
+    let mut table = Table::new();
+    while !rest.is_empty() {
+        let (sequence, after) = rest.split_first_chunk::<DIGEST>()?;
+        let (count, after) = after.split_first_chunk::<4>()?;
+        let (values, after) = after.split_at_checked(4 * u32::from_le_bytes(*count) as usize)?;
+        let value = |bytes: &[u8]| Some(f32::from_le_bytes(bytes.try_into().ok()?));
+        table.insert(Digest::from(*sequence), values.chunks_exact(4).map(value).collect::<Option<_>>()?);
+        rest = after;
+    }
+    Some(table)
 }
 
 /// A directory that is there, made where it is missing.
 pub(crate) fn ensure_directory(path: &Path) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(path).map_err(groma_run::Error::io("create", path))?;
     Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_comes_back_and_a_damaged_or_foreign_one_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        let (mine, other) = (Digest::of_bytes(b"mine"), Digest::of_bytes(b"other"));
+        let table: Table = [(Digest::of_bytes(b"a"), vec![-1.5, -0.25]), (Digest::of_bytes(b"b"), vec![])].into();
+        let whole = bytes(mine, &table);
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(read(&path, mine), Some(table));
+        assert_eq!(read(&path, other), None);
+        for cut in [0, 7, 39, 60, whole.len() - 1] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert_eq!(read(&path, mine), None, "cut at {cut}");
+        }
+        let mut flipped = whole.clone();
+        flipped[100] ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        assert_eq!(read(&path, mine), None);
+    }
 }

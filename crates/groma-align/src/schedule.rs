@@ -1,5 +1,6 @@
 //! The learning rate of each step, by the formulas of Hugging Face's schedulers.
 
+use crate::rollout::Rollouts;
 use crate::training::{Scheduler, Training};
 
 /// How many steps there are, and how the learning rate moves over them.
@@ -14,10 +15,49 @@ pub(crate) struct Schedule {
     scheduler: Scheduler,
 }
 
+/// How rows are gathered, and how long is learned from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Batch rows that are gathered at once.
+    pub(crate) rows: usize,
+    /// Optimizer steps over which they are spread.
+    pub(crate) parts: usize,
+    /// Passes over them.
+    pub(crate) passes: u64,
+    /// Whether the last rows of an epoch, too few for another time, are left out.
+    pub(crate) whole: bool,
+}
+
+impl Pace {
+    /// Of rows as they are: one step each; or of rollouts.
+    pub(crate) fn new(training: &Training, rollouts: Option<&Rollouts>) -> Self {
+        match rollouts {
+            None => Pace { rows: training.step_batch_size(), parts: 1, passes: 1, whole: false },
+            Some(rollouts) => Pace {
+                rows: rollouts.prompts(training),
+                parts: rollouts.steps(training),
+                passes: rollouts.num_iterations,
+                whole: true,
+            },
+        }
+    }
+
+    /// Optimizer steps on what is gathered at once.
+    pub(crate) fn steps(&self) -> u64 {
+        self.parts as u64 * self.passes
+    }
+
+    /// How often is gathered in an epoch of so many rows.
+    pub(crate) fn collections(&self, rows: usize) -> u64 {
+        let times = if self.whole { rows / self.rows } else { rows.div_ceil(self.rows) };
+        times.max(1) as u64
+    }
+}
+
 impl Schedule {
-    /// For `units` batch rows in an epoch; at least one.
-    pub(crate) fn new(training: &Training, units: usize) -> Self {
-        let steps_per_epoch = units.div_ceil(training.step_batch_size()).max(1) as u64;
+    /// For so many batch rows in an epoch; at least one.
+    pub(crate) fn new(training: &Training, rows: usize, pace: Pace) -> Self {
+        let steps_per_epoch = pace.collections(rows) * pace.steps();
         let total_steps = match u64::try_from(training.max_steps) {
             Ok(steps) if steps > 0 => steps,
             _ => (training.num_train_epochs * steps_per_epoch as f64).ceil() as u64,
@@ -61,7 +101,7 @@ mod tests {
     fn schedule(given: serde_json::Value, units: usize) -> Schedule {
         let given = given.as_object().cloned().unwrap();
         let settings = Settings::resolve(Method::find("dpo").unwrap(), &given).unwrap();
-        Schedule::new(&settings.training, units)
+        Schedule::new(&settings.training, units, Pace::new(&settings.training, None))
     }
 
     #[test]

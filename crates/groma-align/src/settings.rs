@@ -1,5 +1,6 @@
 //! From a config table to checked hyperparameters.
 
+use crate::parameter::{self, Variant};
 use crate::{Error, Method, Parameter, Training};
 use groma_run::Digest;
 use serde::de::DeserializeOwned;
@@ -42,7 +43,7 @@ impl Settings {
     /// Unknown keys (with a suggestion), wrong types, values out of range, and combinations that would be ignored.
     pub fn resolve(method: &'static Method, given: &Map<String, Value>) -> Result<Self, Error> {
         let given = flatten(given);
-        let parameters: Vec<Parameter> = method.all_parameters().collect();
+        let parameters = parameters(method, &given);
         for (name, value) in &given {
             check(method, &parameters, name, value)?;
         }
@@ -50,6 +51,8 @@ impl Settings {
         let mut values = Map::new();
         for parameter in parameters.iter().filter(|p| with_lora || !p.name.starts_with("lora.")) {
             let value = given.get(parameter.name).cloned().unwrap_or_else(|| parameter.default_value());
+            // Several variants may declare one name: what the first takes for its default need not do for another.
+            check(method, &parameters, parameter.name, &value)?;
             insert(&mut values, parameter.name, value);
         }
         let training = typed(method, &values)?;
@@ -62,6 +65,14 @@ impl Settings {
     /// The values as a method's own type.
     pub(crate) fn typed<T: DeserializeOwned>(&self) -> Result<T, Error> {
         typed(self.method, &self.values)
+    }
+
+    /// Names of the reward models that the method asks, in their order.
+    pub fn reward_models(&self) -> Vec<String> {
+        let named = self.values.get("reward_model");
+        let one = named.and_then(Value::as_str);
+        let several = named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        one.into_iter().chain(several).map(str::to_owned).collect()
     }
 
     /// Whether the user gave this key.
@@ -95,15 +106,12 @@ impl Settings {
             return Err(self.invalid("warmup_ratio", "cannot be given together with warmup_steps: leave one out"));
         }
         self.check_samples()?;
-        match self.method.id {
-            "dpo" => crate::methods::dpo::DpoSettings::new(self).map(|_| ()),
-            "sft" => crate::methods::sft::SftSettings::new(self).map(|_| ()),
-            _ => Ok(()),
-        }
+        (self.method.masks)(self)?;
+        (self.method.build)(self).map(|_| ())
     }
 
     fn check_samples(&self) -> Result<(), Error> {
-        if self.training.sample_steps.is_some() && self.method.needs_score_head {
+        if self.training.sample_steps.is_some() && !self.method.predicts() {
             return Err(self.invalid(SAMPLE_STEPS, "a reward model answers nothing: leave it out"));
         }
         match SAMPLES.iter().find(|name| self.was_given(name)) {
@@ -145,6 +153,16 @@ fn insert(values: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
+/// The method's hyperparameters, and those of the variants that are chosen.
+fn parameters(method: &Method, given: &Map<String, Value>) -> Vec<Parameter> {
+    let mut all: Vec<Parameter> = method.all_parameters().collect();
+    for chooser in all.clone() {
+        let value = given.get(chooser.name).cloned().unwrap_or_else(|| chooser.default_value());
+        all.extend(chooser.chosen(&value).flat_map(|variant| variant.parameters));
+    }
+    all
+}
+
 fn check(method: &Method, parameters: &[Parameter], name: &str, value: &Value) -> Result<(), Error> {
     let is_table = parameters.iter().any(|parameter| parameter.name.split_once('.').is_some_and(|(t, _)| t == name));
     if is_table {
@@ -152,26 +170,43 @@ fn check(method: &Method, parameters: &[Parameter], name: &str, value: &Value) -
         let wrong = || Error::Setting { method: method.id, name: name.into(), value: value.to_string(), problem };
         return if value.as_object().is_some_and(Map::is_empty) { Ok(()) } else { Err(wrong()) };
     }
-    let Some(parameter) = parameters.iter().find(|parameter| parameter.name == name) else {
-        let known: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
-        return Err(Error::UnknownSetting { method: method.id, name: name.into(), suggestion: nearest(name, &known) });
-    };
-    match parameter.problem(value) {
+    let mut declared = parameters.iter().filter(|parameter| parameter.name == name).peekable();
+    if declared.peek().is_none() {
+        return Err(unknown(method, parameters, name, value));
+    }
+    match declared.find_map(|parameter| Some(with_suggestion(parameter, value, parameter.problem(value)?))) {
         None => Ok(()),
         Some(problem) => {
-            let problem = with_suggestion(parameter, value, problem);
             Err(Error::Setting { method: method.id, name: name.into(), value: value.to_string(), problem })
         }
     }
 }
 
+/// The error for a setting that the method does not have, or not with the variants that are chosen.
+fn unknown(method: &Method, parameters: &[Parameter], name: &str, value: &Value) -> Error {
+    let declares = |variant: &Variant| variant.parameters.iter().any(|parameter| parameter.name == name);
+    let readers: Vec<String> = method
+        .variants()
+        .filter(|(_, variant)| declares(variant))
+        .map(|(setting, variant)| format!("{setting} {}", variant.id))
+        .collect();
+    if !readers.is_empty() {
+        let problem = format!("is read by {} alone", readers.join(", "));
+        return Error::Setting { method: method.id, name: name.into(), value: value.to_string(), problem };
+    }
+    let known: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
+    Error::UnknownSetting { method: method.id, name: name.into(), suggestion: nearest(name, &known) }
+}
+
 /// Adds "did you mean" for a word that is nearly one of the choices.
 fn with_suggestion(parameter: &Parameter, value: &Value, problem: String) -> String {
-    use crate::Kind::{Choice, Choices};
-    let (Choice(words) | Choices(words)) = parameter.kind else { return problem };
+    let words = match parameter.kind {
+        crate::Kind::Choice(words) => words.to_vec(),
+        _ => parameter::ids(parameter.variants()),
+    };
     let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let wrong = list.iter().filter_map(Value::as_str).find(|word| !words.contains(word));
-    match wrong.and_then(|word| nearest(word, words)) {
+    match wrong.and_then(|word| nearest(word, &words)) {
         Some(near) => format!("{problem}; did you mean {near}?"),
         None => problem,
     }

@@ -2,7 +2,7 @@
 
 use crate::training::LoraSettings;
 use crate::{Error, Settings};
-use groma_model::{Head, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
+use groma_model::{Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
 use groma_run::Seed;
 
 /// All layers inside the blocks.
@@ -10,18 +10,19 @@ const ALL_LINEAR: &str = "all-linear";
 
 /// Makes a model ready for `settings`.
 ///
-/// Reward models get a score head of zeros in place of the unembedding. With `lora` a fresh adapter is attached, unless one
+/// A model without the method's heads gets them in place of its own, at zero: reward models a score. With `lora` a fresh adapter is attached, unless one
 /// is there already, and it alone trains (with heads other than the unembedding); else everything trains.
 ///
 /// # Errors
 /// If `lora.target_modules` names no layer of the model, or the model refuses.
 pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer, Error> {
-    if settings.method.needs_score_head {
-        model.set_heads(&[Head::SCORE], None)?;
-    } else if !model.spec().predicts() {
-        let problem =
-            format!("a reward model cannot be trained by `{}`, which needs a language model", settings.method.id);
+    let method = settings.method;
+    if method.predicts() && !model.spec().predicts() {
+        let problem = format!("a reward model cannot be trained by `{}`, which needs a language model", method.id);
         return Err(groma_model::Error::Weights { problem }.into());
+    }
+    if method.heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
+        model.set_heads(method.heads, None)?;
     }
     let Some(wanted) = &settings.training.lora else {
         if has_adapter(&model) {
@@ -38,6 +39,17 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
     model.parameters_mut().set_trainable(|name| is_factor(name) || spec.is_head_parameter(name));
     model.freeze();
     Ok(model)
+}
+
+/// The same model, adapter included, to read from while the original trains.
+pub(crate) fn frozen_copy(model: &Transformer) -> Result<Transformer, Error> {
+    let mut copy = Transformer::new(model.spec().clone(), &model.weights(), model.backend().clone())?;
+    if let Some(lora) = model.adapter() {
+        copy.attach(&lora)?;
+    }
+    copy.parameters_mut().set_trainable(|_| false);
+    copy.freeze();
+    Ok(copy)
 }
 
 /// Whether an adapter is attached.

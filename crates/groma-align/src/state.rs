@@ -1,9 +1,10 @@
 //! Checkpoints of a run in the making: all that a resumed run needs to give the same bits.
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
-//! digests of what the run depends on), `weights.safetensors` (parameters that train), `moments.safetensors` (both moments,
+//! digests of what the run depends on, the method's own state, and what was sampled and is still learned from), `weights.safetensors` (parameters that train), `moments.safetensors` (both moments,
 //! as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
 
+use crate::group::Group;
 use crate::optimizer::Optimizer;
 use crate::{Error, Metrics};
 use groma_kernels::{Buffer, ParameterId};
@@ -15,13 +16,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATE: &str = "state.json";
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTS: &str = "moments.safetensors";
 const PREFIX: &str = "step-";
 /// Largest `state.json` that is read, in bytes.
-const STATE_BYTES_LIMIT: u64 = 1 << 24;
+const STATE_BYTES_LIMIT: u64 = 1 << 30;
 
 /// What a run depends on: a checkpoint of another one is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub(crate) struct Identity {
     pub(crate) data: Digest,
     pub(crate) tokenizer: Digest,
     pub(crate) precision: String,
+    /// Of models that fill roles.
+    #[serde(default)]
+    pub(crate) roles: Option<Digest>,
 }
 
 /// Counters and accumulators.
@@ -51,12 +55,35 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// Sum of the losses of all steps.
     pub(crate) loss_sum: f64,
+    /// What the method carries from step to step.
+    #[serde(default)]
+    pub(crate) objective: serde_json::Value,
+    /// What was sampled and is still learned from.
+    #[serde(default)]
+    pub(crate) collection: Option<Collection>,
+}
+
+/// What steps learn from that lie on both sides of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Collection {
+    pub(crate) groups: Vec<Group>,
 }
 
 impl State {
     pub(crate) fn new(identity: Identity, seed: u64) -> Self {
         let metrics = Metrics::default();
-        State { format: FORMAT, identity, step: 0, epoch: 0.0, seed, num_tokens: 0, metrics, loss_sum: 0.0 }
+        State {
+            format: FORMAT,
+            identity,
+            step: 0,
+            epoch: 0.0,
+            seed,
+            num_tokens: 0,
+            metrics,
+            loss_sum: 0.0,
+            objective: serde_json::Value::Null,
+            collection: None,
+        }
     }
 }
 
@@ -153,11 +180,16 @@ fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<
         ("tokenizer", found.tokenizer.short(), expected.tokenizer.short()),
         ("settings", found.settings.short(), expected.settings.short()),
         ("precision", found.precision.clone(), expected.precision.clone()),
+        ("roles", roles(found), roles(expected)),
     ];
     match fields.into_iter().find(|(_, found, expected)| found != expected) {
         Some((field, found, expected)) => Err(Error::Resume { path: path.to_owned(), field, found, expected }),
         None => Ok(()),
     }
+}
+
+fn roles(identity: &Identity) -> String {
+    identity.roles.map_or_else(|| "none".to_owned(), |roles| roles.short())
 }
 
 /// The error for a parameter that somebody still reads.

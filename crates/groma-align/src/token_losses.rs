@@ -5,6 +5,8 @@
 mod dft;
 mod nll;
 
+use crate::parameter::Variant;
+
 /// The record of one kind of loss.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenLoss {
@@ -23,9 +25,16 @@ pub struct TokenLoss {
 /// All kinds.
 pub const KINDS: &[TokenLoss] = &[nll::KIND, dft::KIND];
 
-/// Names of [`KINDS`], and another name of the first: here nobody holds all logits in any case.
-pub const KIND_IDS: &[&str] = &["nll", "dft", CHUNKED];
+/// [`KINDS`] as choices of `loss_type`, and another name of the first: here nobody holds all logits in any case.
+pub const VARIANTS: &[Variant] =
+    &[nll::KIND.variant(), dft::KIND.variant(), Variant { id: CHUNKED, ..nll::KIND.variant() }];
 const CHUNKED: &str = "chunked_nll";
+
+impl TokenLoss {
+    const fn variant(&self) -> Variant {
+        Variant { id: self.id, title: self.title, paper: self.paper, doc: self.formula, parameters: &[] }
+    }
+}
 
 /// The kind of that name.
 pub fn kind(id: &str) -> Option<&'static TokenLoss> {
@@ -39,8 +48,8 @@ mod tests {
 
     #[test]
     fn every_name_has_its_kind() {
-        assert!(KIND_IDS.iter().all(|id| kind(id).is_some()) && kind("mse").is_none());
-        assert!(KINDS.iter().all(|kind| KIND_IDS.contains(&kind.id)));
+        assert!(VARIANTS.iter().all(|variant| kind(variant.id).is_some()) && kind("mse").is_none());
+        assert!(KINDS.iter().all(|kind| VARIANTS.iter().any(|variant| variant.id == kind.id)));
         assert_eq!(kind(CHUNKED).map(|kind| kind.id), Some("nll"));
     }
 }

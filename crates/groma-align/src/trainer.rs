@@ -1,23 +1,27 @@
 //! The training loop.
 
-use crate::memory::MemoryEstimate;
-use crate::methods::dpo::{Dpo, DpoSettings};
-use crate::methods::reward::{Reward, RewardSettings};
-use crate::methods::sft::{Sft, SftSettings};
-use crate::objective::{Context, Loss, Objective};
-use crate::observer::{Observer, StepReport};
+use crate::collect::Collector;
+use crate::feed::{Batch, Feed};
+use crate::forecast::{check_memory, largest_micro_batch};
+use crate::learn::{Learner, Loss};
+use crate::objective::Objective;
+use crate::observer::{Collected, Observer, StepReport};
 use crate::optimizer::Optimizer;
 use crate::order::Order;
 use crate::polarity::Polarity;
-use crate::reference::{Reference, References, ensure_directory};
-use crate::schedule::Schedule;
-use crate::state::{Checkpoints, Identity, State};
-use crate::{Error, Example, Metrics, Prepared, Settings};
+use crate::reference::{self, Reference, Tables, ensure_directory};
+use crate::rewards::{self, NamedReward};
+use crate::rollout::Voice;
+use crate::schedule::{Pace, Schedule};
+use crate::state::{Checkpoints, Collection, Identity, State};
+use crate::{Error, Metrics, Prepared, Settings};
 use groma_kernels::{Gradients, together};
 use groma_model::Transformer;
-use groma_run::{Cancel, Digest, Disk, Files, Seed, atomic, available_memory_bytes};
+use groma_run::{Cancel, Class, Classify, Digest, Disk, Files, Hasher, Seed, atomic};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// How far the loss before the first step may be from its closed form, relative to it (absolute below 1).
 const STEP_0_TOLERANCE: f64 = 1e-4;
@@ -44,6 +48,10 @@ pub struct Session<'a> {
     pub continues_adapter: bool,
     /// A request to stop: the step at hand is finished and saved.
     pub cancel: Cancel,
+    /// What turns tokens into text, for methods that sample.
+    pub voice: Option<Voice<'a>>,
+    /// Reward models that the settings name, in their order; rules need nothing from the caller.
+    pub reward_models: Vec<NamedReward<'a>>,
     /// Who watches.
     pub observers: Vec<&'a mut dyn Observer>,
     /// The disk.
@@ -63,6 +71,8 @@ impl<'a> Session<'a> {
             tokenizer_digest: Digest::of_bytes(b""),
             continues_adapter: false,
             cancel: Cancel::default(),
+            voice: None,
+            reward_models: Vec::new(),
             observers: Vec::new(),
             files: Disk::files(),
         }
@@ -93,157 +103,151 @@ pub struct Outcome {
 /// Trains the parameters of `model` that are trainable (see [`crate::setup`]).
 ///
 /// # Errors
-/// [`Error::NonFinite`] before a step that would spoil the weights, [`Error::Interrupted`] after a request to stop, and
-/// those of the pre-flight checks ([`Error::Memory`], [`Error::Step0`], [`Error::Polarity`]), of checkpoints and of the model.
+/// [`Error::NonFinite`] before a step that would spoil the weights, [`Error::Interrupted`] after a request to stop,
+/// [`Error::Role`] where a role that the method needs is not filled, and those of the pre-flight checks ([`Error::Memory`],
+/// [`Error::Step0`], [`Error::Polarity`]), of checkpoints and of the model.
 pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, Error> {
-    session.evaluation = session.evaluation.filter(|_| session.settings.training.eval_steps.is_some());
+    let settings = session.settings;
+    session.evaluation = session.evaluation.filter(|_| settings.training.eval_steps.is_some());
     if let Some(directory) = &session.directory {
         ensure_directory(directory)?;
         atomic::recover(&session.files, directory)?;
     }
-    let references = PreparedReferences::new(model, &session)?;
-    let objective = objective(session.settings, &session.train.examples, &references.train)?;
-    let evaluation = match session.evaluation {
-        Some(rows) => Some(self::objective(session.settings, &rows.examples, &references.evaluation)?),
+    let mut objective = (settings.method.build)(settings)?;
+    let mut rewards = match objective.rollouts() {
+        Some(rollouts) => rewards::rules(settings, rollouts.rules())?,
+        None => Vec::new(),
+    };
+    rewards.append(&mut session.reward_models);
+    check_roles(&*objective, rewards.len())?;
+    let feed = Feed::new(&session.train.groups, objective.packs());
+    let pace = Pace::new(&settings.training, objective.rollouts());
+    let reference = reference(model, &session, &*objective, pace)?;
+    let held_out = match session.evaluation {
+        Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
-    check_memory(model, session.settings, session.train)?;
+    check_memory(model, settings, session.train, matches!(reference, Some(Reference::Model(_))))?;
     let observers = std::mem::take(&mut session.observers);
-    let mut run = Run::start(model, &session, &*objective, evaluation.as_deref(), observers)?;
+    let around =
+        Around { session: &session, reference: reference.as_ref(), rewards: &rewards, cancel: &session.cancel };
+    let mut run = Run::start(model, around, feed, pace, &mut *objective, held_out, observers)?;
     run.go()?;
     run.finish()
 }
 
-/// What the method makes of some examples.
-fn objective<'a>(
-    settings: &Settings,
-    examples: &'a [Example],
-    references: &'a Option<(DpoSettings, References)>,
-) -> Result<Box<dyn Objective + 'a>, Error> {
-    match (settings.method.id, references) {
-        ("dpo", Some((settings, references))) => Ok(Box::new(Dpo { examples, settings, references })),
-        ("reward", _) => Ok(Box::new(Reward { examples, settings: RewardSettings::new(settings)? })),
-        _ => {
-            let sft = SftSettings::new(settings)?;
-            Ok(Box::new(Sft::new(examples, settings.training.max_length.filter(|_| sft.packing), sft.loss())))
-        }
+fn check_roles(objective: &dyn Objective, rewards: usize) -> Result<(), Error> {
+    let Some(rollouts) = objective.rollouts() else { return Ok(()) };
+    let wanted = rollouts.rules().len() + rollouts.reward_models().len();
+    if rewards != wanted {
+        return Err(Error::Role { role: "reward", problem: format!("{wanted} are named, {rewards} are there") });
     }
+    Ok(())
 }
 
-/// The reference's log-probabilities for both sets of examples, where the method needs them.
-struct PreparedReferences {
-    train: Option<(DpoSettings, References)>,
-    evaluation: Option<(DpoSettings, References)>,
-}
-
-impl PreparedReferences {
-    fn new(model: &Transformer, session: &Session) -> Result<Self, Error> {
-        if !session.settings.method.needs_reference {
-            return Ok(PreparedReferences { train: None, evaluation: None });
-        }
-        let settings = DpoSettings::new(session.settings)?;
-        let reference = Reference {
-            model,
-            adapter: session.continues_adapter,
-            settings: &settings,
-            pass_rows: largest_micro_batch(session.settings, session.train),
-            identity: session.model_digest,
-            cache: session.directory.as_deref(),
-            files: &session.files,
-            cancel: &session.cancel,
-        };
-        let visited = visited(session);
-        let switch = crate::setup::has_adapter(model) && !session.continues_adapter;
-        let precompute = settings.precompute.unwrap_or(!switch || visits(session) > visited.len());
-        let train = if precompute || !switch {
-            reference.of(&session.train.examples, &visited)?
-        } else {
-            References::WithoutAdapter
-        };
-        let evaluation = match session.evaluation {
-            Some(rows) => {
-                let all: Vec<usize> = (0..rows.examples.len()).collect();
-                Some((settings.clone(), reference.of(&rows.examples, &all)?))
-            }
-            None => None,
-        };
-        Ok(PreparedReferences { train: Some((settings, train)), evaluation })
+/// Where the reference's log-probabilities come from, where the method compares with one: whichever computes less.
+fn reference(
+    model: &Transformer,
+    session: &Session,
+    objective: &dyn Objective,
+    pace: Pace,
+) -> Result<Option<Reference>, Error> {
+    if !objective.needs_reference() {
+        return Ok(None);
     }
+    let switch = crate::setup::has_adapter(model) && !session.continues_adapter;
+    if objective.rollouts().is_some() {
+        let copy = || Ok::<_, Error>(Reference::Model(Box::new(crate::setup::frozen_copy(model)?)));
+        return Ok(Some(if switch { Reference::WithoutAdapter } else { copy()? }));
+    }
+    let visited = visited(session, pace);
+    let tables = Tables {
+        model,
+        adapter: session.continues_adapter,
+        pass_rows: largest_micro_batch(session.settings, session.train),
+        identity: session.model_digest,
+        cache: session.directory.as_deref(),
+        files: &session.files,
+        cancel: &session.cancel,
+    };
+    let precompute = reference::precompute(session.settings)?;
+    if switch && !precompute.unwrap_or(visits(session, pace) > visited.len()) {
+        return Ok(Some(Reference::WithoutAdapter));
+    }
+    let held_out = session.evaluation.iter().flat_map(|rows| &rows.groups);
+    let train = visited.iter().map(|&index| &session.train.groups[index]);
+    Ok(Some(Reference::Known(tables.of(&train.chain(held_out).collect::<Vec<_>>())?)))
 }
 
-/// Examples that some step sees, ascending.
-fn visited(session: &Session) -> Vec<usize> {
+/// Groups that some step sees, ascending.
+fn visited(session: &Session, pace: Pace) -> Vec<usize> {
     let training = &session.settings.training;
-    let units = session.train.examples.len();
-    let schedule = Schedule::new(training, units);
-    let mut order = Order::new(training, units);
+    let groups = session.train.groups.len();
+    let schedule = Schedule::new(training, groups, pace);
+    let mut order = Order::new(training, groups, pace);
     let steps = schedule.total_steps.min(schedule.steps_per_epoch);
     let seen: BTreeSet<usize> = (1..=steps).flat_map(|step| order.batch(step)).collect();
-    if schedule.total_steps <= steps { seen.into_iter().collect() } else { (0..units).collect() }
+    if schedule.total_steps <= steps { seen.into_iter().collect() } else { (0..groups).collect() }
 }
 
-/// How often examples are seen, over all steps.
-fn visits(session: &Session) -> usize {
-    let training = &session.settings.training;
-    let schedule = Schedule::new(training, session.train.examples.len());
+/// How often groups are seen, over all steps.
+fn visits(session: &Session, pace: Pace) -> usize {
+    let groups = session.train.groups.len();
+    let schedule = Schedule::new(&session.settings.training, groups, pace);
     let epochs = schedule.total_steps.div_ceil(schedule.steps_per_epoch) as usize;
-    if epochs > 1 { epochs * session.train.examples.len() } else { visited(session).len() }
+    if epochs > 1 { epochs * groups } else { visited(session, pace).len() }
 }
 
-fn check_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -> Result<(), Error> {
-    let needed = estimate_memory(model, settings, prepared).total();
-    match available_memory_bytes() {
-        Some(available) if needed > available => {
-            Err(Error::Memory { needed_bytes: needed, available_bytes: available })
+/// Digest of the models that fill roles, where there are any.
+fn roles(rewards: &[NamedReward<'_>]) -> Option<Digest> {
+    let mut hasher = Hasher::default();
+    let digests: Vec<&Digest> = rewards.iter().filter_map(|reward| reward.digest.as_ref()).collect();
+    digests.iter().for_each(|digest| hasher.part(digest.as_bytes()));
+    (!digests.is_empty()).then(|| hasher.finish())
+}
+
+/// What a run works with, and does not change.
+#[derive(Clone, Copy)]
+struct Around<'r, 'a> {
+    session: &'r Session<'a>,
+    reference: Option<&'r Reference>,
+    rewards: &'r [NamedReward<'a>],
+    /// May ask to stop sampling.
+    cancel: &'r Cancel,
+}
+
+impl Around<'_, '_> {
+    /// What is at hand in the first half of the loop.
+    fn collector<'c>(&'c self, model: &'c Transformer, metrics: &'c mut Metrics, seed: Seed) -> Collector<'c> {
+        Collector {
+            model,
+            reference: self.reference,
+            pass_rows: largest_micro_batch(self.session.settings, self.session.train),
+            voice: self.session.voice.as_ref(),
+            rewards: self.rewards,
+            seed,
+            metrics,
+            cancel: self.cancel,
+            sampled: 0,
         }
-        _ => Ok(()),
     }
-}
-
-/// Memory that training will need, with the largest rows in one micro-batch.
-pub fn estimate_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -> MemoryEstimate {
-    let rows = largest_micro_batch(settings, prepared);
-    let scored = |example: &Example| match settings.method.needs_score_head {
-        true => 2,
-        false => example.pair().iter().map(|sequence| sequence.scored_count()).sum(),
-    };
-    let head_rows = if packs(settings) { rows } else { sum_of_largest(settings, prepared, scored) };
-    MemoryEstimate::new(model, rows, head_rows, settings.training.gradient_checkpointing)
-}
-
-/// Token rows of the largest micro-batch that there may be.
-fn largest_micro_batch(settings: &Settings, prepared: &Prepared) -> usize {
-    match settings.training.max_length {
-        Some(length) if packs(settings) => {
-            let all = prepared.examples.iter().map(Example::tree_rows).sum();
-            length.saturating_mul(settings.training.per_device_train_batch_size).min(all)
-        }
-        _ => sum_of_largest(settings, prepared, Example::tree_rows),
-    }
-}
-
-fn packs(settings: &Settings) -> bool {
-    settings.values.get("packing").and_then(serde_json::Value::as_bool) == Some(true)
-}
-
-/// The sum of the sizes of as many examples, the largest, as a micro-batch holds.
-fn sum_of_largest(settings: &Settings, prepared: &Prepared, size: impl Fn(&Example) -> usize) -> usize {
-    let mut sizes: Vec<usize> = prepared.examples.iter().map(size).collect();
-    sizes.sort_unstable_by(|a, b| b.cmp(a));
-    sizes.iter().take(settings.training.per_device_train_batch_size).sum()
 }
 
 /// A run in progress.
 struct Run<'r, 'a> {
     model: &'r mut Transformer,
-    session: &'r Session<'a>,
-    objective: &'r dyn Objective,
-    held_out: Option<&'r dyn Objective>,
+    around: Around<'r, 'a>,
+    objective: &'r mut dyn Objective,
+    feed: Feed<'r>,
+    pace: Pace,
+    held_out: Option<(Box<dyn Objective>, &'r Prepared)>,
     observers: Vec<&'a mut dyn Observer>,
     schedule: Schedule,
     order: Order,
     optimizer: Optimizer,
     state: State,
+    /// What the steps at hand learn from.
+    collected: Batch<'r>,
     checkpoints: Option<Checkpoints>,
     dropout: Option<Seed>,
     resumed_from: u64,
@@ -255,11 +259,14 @@ struct Run<'r, 'a> {
 impl<'r, 'a> Run<'r, 'a> {
     fn start(
         model: &'r mut Transformer,
-        session: &'r Session<'a>,
-        objective: &'r dyn Objective,
-        held_out: Option<&'r dyn Objective>,
+        around: Around<'r, 'a>,
+        feed: Feed<'r>,
+        pace: Pace,
+        objective: &'r mut dyn Objective,
+        held_out: Option<(Box<dyn Objective>, &'r Prepared)>,
         observers: Vec<&'a mut dyn Observer>,
     ) -> Result<Self, Error> {
+        let session = around.session;
         let training = &session.settings.training;
         let identity = Identity {
             method: session.settings.method.id.to_owned(),
@@ -268,6 +275,7 @@ impl<'r, 'a> Run<'r, 'a> {
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
             precision: model.backend().precision().name().to_owned(),
+            roles: roles(around.rewards),
         };
         let checkpoints = session.directory.as_ref().map(|directory| Checkpoints {
             directory: directory.clone(),
@@ -281,19 +289,25 @@ impl<'r, 'a> Run<'r, 'a> {
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
             state = all.load(&path, &identity, model, &mut optimizer)?;
+            let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
+            objective.restore(&state.objective).map_err(problem)?;
             saved = Some(path);
         }
         let drops = training.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
+        let collected = state.collection.take().map(|kept| kept.groups.into_iter().map(Cow::Owned).collect());
         let mut run = Run {
-            schedule: Schedule::new(training, objective.units()),
-            order: Order::new(training, objective.units()),
+            schedule: Schedule::new(training, feed.rows(), pace),
+            order: Order::new(training, feed.rows(), pace),
             dropout: drops.then(|| Seed::new(training.seed).named("dropout")),
             resumed_from: state.step,
             logged: BTreeMap::new(),
             evaluated: None,
+            collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
             model,
-            session,
+            around,
             objective,
+            feed,
+            pace,
             held_out,
             observers,
             optimizer,
@@ -301,25 +315,43 @@ impl<'r, 'a> Run<'r, 'a> {
             checkpoints,
             saved,
         };
-        if run.state.step == 0 {
+        if run.pace.rows > run.feed.rows() && run.objective.rollouts().is_some() {
+            let (rows, found) = (run.pace.rows, run.feed.rows());
+            let problem =
+                format!("asks for {rows} prompts at once, but there are {found}: lower it, or raise num_generations");
+            return Err(session.settings.invalid("per_device_train_batch_size", problem));
+        }
+        if run.state.step == 0 && run.objective.rollouts().is_none() {
             run.check_start()?;
         }
         Ok(run)
     }
 
-    /// The pre-flight checks that only the model itself can answer, on some examples of the first micro-batch.
+    /// The pre-flight checks that only the model itself can answer, on some groups of the first micro-batch.
     fn check_start(&mut self) -> Result<(), Error> {
-        let mut units = self.order.batch(1);
-        units.truncate(self.session.settings.training.per_device_train_batch_size);
-        self.check_first_loss(&units[..units.len().min(CHECKED_AT_START)])?;
-        self.objective.polarity(self.model, &units)?.map_or(Ok(()), Polarity::check)
+        let mut rows = self.order.batch(1);
+        rows.truncate(self.around.session.settings.training.per_device_train_batch_size);
+        let looked_at = &rows[..rows.len().min(CHECKED_AT_START)];
+        let batch = self.rows(looked_at)?;
+        self.check_first_loss(&batch)?;
+        let batch = self.rows(&rows)?;
+        Polarity::of(self.model, self.objective, &batch.groups)?.map_or(Ok(()), Polarity::check)
     }
 
-    fn check_first_loss(&mut self, units: &[usize]) -> Result<(), Error> {
-        let Some(expected) = self.objective.loss_at_start(units) else { return Ok(()) };
-        let found = measure(self.model, self.objective, units, &mut Metrics::default())?.value;
+    /// Rows as they are learned from, in one micro-batch, for methods that do not sample.
+    fn rows(&mut self, rows: &[usize]) -> Result<Batch<'r>, Error> {
+        let mut batch = self.feed.batch(rows, rows.len().max(1));
+        let mut ignored = Metrics::default();
+        let mut collector = self.around.collector(self.model, &mut ignored, Seed::new(0));
+        batch.groups = self.objective.collect(&mut collector, batch.groups)?;
+        Ok(batch)
+    }
+
+    fn check_first_loss(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
+        let Some(expected) = self.objective.loss_at_start(&batch.groups) else { return Ok(()) };
+        let found = measure(self.model, self.objective, batch, &mut Metrics::default())?.value;
         if !found.is_finite() {
-            return Err(self.non_finite(1, "loss", units));
+            return Err(self.non_finite(1, "loss", batch.places()));
         }
         if (found - expected).abs() > STEP_0_TOLERANCE * expected.abs().max(1.0) {
             return Err(Error::Step0 { expected, found });
@@ -333,10 +365,10 @@ impl<'r, 'a> Run<'r, 'a> {
             observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
         }
         while self.state.step < self.schedule.total_steps {
-            let report = together(|| self.step())?;
+            let report = together(|| self.step()).or_else(|error| self.interrupted(error))?;
             self.tell(&report)?;
             let step = self.state.step;
-            let training = &self.session.settings.training;
+            let training = &self.around.session.settings.training;
             let last = step == self.schedule.total_steps;
             if step.is_multiple_of(training.logging_steps) || last {
                 self.log(&report);
@@ -344,7 +376,7 @@ impl<'r, 'a> Run<'r, 'a> {
             if training.eval_steps.is_some_and(|every| step.is_multiple_of(every) || last) {
                 self.evaluate()?;
             }
-            let stop = self.session.cancel.is_requested();
+            let stop = self.around.session.cancel.is_requested();
             if step.is_multiple_of(training.save_steps) || last || stop {
                 self.save()?;
             }
@@ -355,30 +387,39 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(())
     }
 
-    /// Forward, backward, clipping, AdamW. State and weights change only where all numbers are finite.
+    /// Collects where a collection begins, then learns: forward, backward, clipping, AdamW. State and weights change only where
+    /// all numbers are finite.
     fn step(&mut self) -> Result<StepReport, Error> {
-        let training = &self.session.settings.training;
+        let training = &self.around.session.settings.training;
         let step = self.state.step + 1;
-        let units = self.order.batch(step);
-        let mut gradients = Gradients::new();
+        let within = (step - 1) % self.pace.steps();
         let mut metrics = self.state.metrics.clone();
-        let loss = self.objective.batch(
-            &mut Context {
-                model: self.model,
-                gradients: Some(&mut gradients),
-                metrics: &mut metrics,
-                micro: training.per_device_train_batch_size,
-                dropout: self.dropout.map(|seed| seed.index(step)),
-                recompute: training.gradient_checkpointing,
-            },
-            &units,
-        )?;
+        if within == 0 {
+            self.collect(step, &mut metrics)?;
+        }
+        let parts = self.pace.parts;
+        let batch = match parts {
+            1 => self.collected.clone(),
+            _ => self.collected.part(within as usize % parts, parts),
+        };
+        let mut gradients = Gradients::new();
+        let mut learner = Learner {
+            model: self.model,
+            gradients: Some(&mut gradients),
+            metrics: &mut metrics,
+            dropout: self.dropout.map(|seed| seed.index(step)),
+            recompute: training.gradient_checkpointing,
+        };
+        let loss = learner.learn(self.objective, &batch.groups, &batch.micros)?;
+        let (places, tokens) = (|| batch.places(), batch.tokens());
         if !loss.value.is_finite() {
-            return Err(self.non_finite(step, "loss", &units));
+            let places = places();
+            return Err(self.non_finite(step, "loss", places));
         }
         let grad_norm = gradients.norm(&**self.model.backend());
         if !grad_norm.is_finite() {
-            return Err(self.non_finite(step, "gradient", &units));
+            let places = places();
+            return Err(self.non_finite(step, "gradient", places));
         }
         let learning_rate = self.schedule.lr(step);
         self.optimizer.step(self.model, &gradients, training, (step, learning_rate), grad_norm)?;
@@ -387,7 +428,8 @@ impl<'r, 'a> Run<'r, 'a> {
         self.state.step = step;
         self.state.epoch = self.schedule.epoch(step);
         self.state.loss_sum += loss.value;
-        self.state.num_tokens += units.iter().map(|&unit| self.objective.tokens(unit) as u64).sum::<u64>();
+        // What is learned from a second time is not counted again.
+        self.state.num_tokens += if within < parts as u64 { tokens } else { 0 };
         Ok(StepReport {
             step,
             total_steps: self.schedule.total_steps,
@@ -399,9 +441,44 @@ impl<'r, 'a> Run<'r, 'a> {
         })
     }
 
+    /// Where a request to stop came amid a step: as if it had come before.
+    fn interrupted(&mut self, error: Error) -> Result<StepReport, Error> {
+        if error.class() != Class::Interrupted {
+            return Err(error);
+        }
+        self.save()?;
+        Err(Error::Interrupted { step: self.state.step, checkpoint: self.saved.clone() })
+    }
+
+    /// The first half: what this step and those after it learn from.
+    fn collect(&mut self, step: u64, metrics: &mut Metrics) -> Result<(), Error> {
+        let training = &self.around.session.settings.training;
+        let micro = training.per_device_train_batch_size;
+        let rows = self.feed.batch(&self.order.batch(step), micro);
+        let started = Instant::now();
+        let seed = Seed::new(training.seed).named("rollouts").index(step);
+        let mut collector = self.around.collector(self.model, metrics, seed);
+        let groups = self.objective.collect(&mut collector, rows.groups)?;
+        let sampled = collector.sampled;
+        self.collected = match self.objective.rollouts() {
+            None => Batch { groups, micros: rows.micros },
+            Some(_) => Batch::of_members(groups, micro),
+        };
+        if sampled > 0 {
+            let report =
+                Collected { step, groups: &self.collected.groups, tokens: sampled, seconds: started.elapsed() };
+            self.observers.iter_mut().for_each(|observer| observer.collected(&report));
+            let sampled = self.collected.groups.iter().flat_map(|group| &group.members).flat_map(|m| &m.sampled);
+            if sampled.clone().any(|logp| !logp.is_finite()) {
+                let places = self.collected.places();
+                return Err(self.non_finite(step, "log-probability of a sample", places));
+            }
+        }
+        Ok(())
+    }
+
     /// The error for numbers that are not finite; the state before the step is saved first.
-    fn non_finite(&mut self, step: u64, what: &'static str, units: &[usize]) -> Error {
-        let rows = units.iter().flat_map(|&unit| self.objective.places(unit)).collect();
+    fn non_finite(&mut self, step: u64, what: &'static str, rows: Vec<String>) -> Error {
         let kept = match self.save() {
             Ok(()) => self.saved.clone(),
             // The checkpoint before is still there; the cause to report is the number, not the disk.
@@ -429,9 +506,10 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn evaluate(&mut self) -> Result<(), Error> {
-        let Some(objective) = self.held_out else { return Ok(()) };
-        let batch = self.session.settings.training.per_device_eval_batch_size;
-        let mut values = held_out_metrics(self.model, objective, batch)?;
+        let Some((objective, rows)) = &mut self.held_out else { return Ok(()) };
+        // An evaluation that has begun is finished, so that a resumed run need not know of it.
+        let around = Around { cancel: &Cancel::default(), ..self.around };
+        let mut values = held_out_metrics(self.model, &around, &mut **objective, rows)?;
         values.insert("epoch".into(), self.state.epoch);
         let step = self.state.step;
         self.observers.iter_mut().for_each(|observer| observer.evaluated(step, &values));
@@ -441,6 +519,11 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn save(&mut self) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        self.state.objective = self.objective.state();
+        // What was sampled cannot be sampled again once the weights have moved.
+        let amid = self.objective.rollouts().is_some() && !self.state.step.is_multiple_of(self.pace.steps());
+        let groups = || self.collected.groups.iter().map(|group| group.clone().into_owned()).collect();
+        self.state.collection = amid.then(|| Collection { groups: groups() });
         let path = checkpoints.save(&self.state, self.model, &self.optimizer)?;
         let step = self.state.step;
         self.observers.iter_mut().for_each(|observer| observer.saved(step, &path));
@@ -462,27 +545,40 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 }
 
-/// Evaluates a model on examples, outside of a run: the metrics that training would log, with the prefix `eval_`.
+/// Evaluates a model on groups, outside of a run: the metrics that training would log, with the prefix `eval_`.
 ///
 /// # Errors
-/// Those of the model; and for methods that compare with a reference, which is not at hand here.
+/// Those of the model; and for methods that compare with a reference or sample, which are not at hand here.
 pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Result<BTreeMap<String, f64>, Error> {
-    if settings.method.needs_reference {
-        return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the reference"));
+    let mut objective = (settings.method.build)(settings)?;
+    if objective.needs_reference() || objective.rollouts().is_some() {
+        return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the roles"));
     }
-    let objective = objective(settings, &rows.examples, &None)?;
-    held_out_metrics(model, &*objective, settings.training.per_device_eval_batch_size)
+    let session = Session::new(settings, rows);
+    let around = Around { session: &session, reference: None, rewards: &[], cancel: &session.cancel };
+    held_out_metrics(model, &around, &mut *objective, rows)
 }
 
 fn held_out_metrics(
     model: &Transformer,
-    objective: &dyn Objective,
-    batch: usize,
+    around: &Around<'_, '_>,
+    objective: &mut dyn Objective,
+    rows: &Prepared,
 ) -> Result<BTreeMap<String, f64>, Error> {
+    let training = &around.session.settings.training;
+    let batch_rows = match objective.rollouts() {
+        Some(rollouts) => rollouts.prompts(training),
+        None => training.per_device_eval_batch_size,
+    };
     let mut metrics = Metrics::default();
-    let units: Vec<usize> = (0..objective.units()).collect();
-    for units in units.chunks(batch) {
-        let loss = measure(model, objective, units, &mut metrics)?;
+    let feed = Feed::new(&rows.groups, objective.packs());
+    let all: Vec<usize> = (0..feed.rows()).collect();
+    let seed = Seed::new(training.seed).named("held-out rollouts");
+    for (number, rows) in all.chunks(batch_rows).enumerate() {
+        let mut batch = feed.batch(rows, rows.len());
+        let mut collector = around.collector(model, &mut metrics, seed.index(number as u64));
+        batch.groups = together(|| objective.collect(&mut collector, batch.groups))?;
+        let loss = measure(model, objective, &batch, &mut metrics)?;
         metrics.add("loss", loss.value * loss.weight, loss.weight);
     }
     Ok(metrics.values("eval_"))
@@ -491,13 +587,12 @@ fn held_out_metrics(
 /// The loss and metrics of one batch, without gradients.
 fn measure(
     model: &Transformer,
-    objective: &dyn Objective,
-    units: &[usize],
+    objective: &mut dyn Objective,
+    batch: &Batch<'_>,
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    let micro = units.len().max(1);
-    let mut context = Context { model, gradients: None, metrics, micro, dropout: None, recompute: false };
-    together(|| objective.batch(&mut context, units))
+    let mut learner = Learner { model, gradients: None, metrics, dropout: None, recompute: false };
+    together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 
 /// Whether a path holds a checkpoint that could be resumed.

@@ -5,16 +5,17 @@
 //! 1. [`read`] turns a file into a [`Table`] of [`Record`]s: a place (`file:line`) and named fields. Limits are checked
 //!    before memory is spent; a row that cannot be read is named, counted, and stops the reading or not, as
 //!    [`OnBadRow`] says.
-//! 2. A [`Shape`] (explicit or detected) turns records into typed rows: [`Table::into_preferences`] and its sisters.
+//! 2. [`Table::into_rows`] turns records into [`Row`]s of a [`Shape`], by a [`Layout`] of columns (named or detected).
 //! 3. [`split`], [`order`], [`sample`], [`duplicates`], [`overlap`] and [`digest`] work on any rows that have
 //!    [`Content`]-based [`Fingerprint`]s; [`write_jsonl`] writes rows back, whole or not at all.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), groma_data::Error> {
-//! use groma_data::{ReadOptions, ShapeOptions, read};
+//! use groma_data::{ReadOptions, Shape, ShapeOptions, read};
 //! use groma_run::Seed;
 //!
-//! let pairs = read("pairs.jsonl.gz".as_ref(), &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?;
+//! let table = read("pairs.jsonl.gz".as_ref(), &ReadOptions::default())?;
+//! let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
 //! let parts = groma_data::split(&pairs.rows, 0.1, Seed::new(42))?;
 //! # Ok(()) }
 //! ```
@@ -28,6 +29,7 @@ mod extract;
 mod fingerprint;
 mod format;
 mod jsonl;
+mod layout;
 mod limits;
 mod lines;
 mod location;
@@ -35,6 +37,8 @@ mod message;
 mod page_scan;
 mod problem;
 mod read;
+mod reader;
+mod row;
 mod select;
 mod shape;
 mod source;
@@ -42,7 +46,6 @@ mod strict_json;
 mod table;
 mod text;
 mod transcript;
-mod typed;
 mod write;
 
 pub use convert::ShapeOptions;
@@ -51,14 +54,15 @@ pub use extract::extract_prompt;
 pub use fingerprint::{Digest, Duplicates, Fingerprint, Overlap, digest, duplicates, overlap};
 pub use format::{Compression, Format};
 pub use groma_chat::Message;
+pub use layout::{LAYOUTS, Layout};
 pub use limits::Limits;
 pub use location::Location;
 pub use message::Content;
 pub use problem::{BadRows, MAX_PROBLEMS_SHOWN, OnBadRow, RowProblem};
 pub use read::{ReadOptions, TextUnit, read};
-pub use select::{Split, order, sample, split};
+pub use row::{Answer, Fields, Row, Rows};
+pub use select::{Split, below, order, sample, split};
 pub use shape::Shape;
 pub use table::{Record, Rename, Table};
 pub use transcript::parse_transcript;
-pub use typed::{Completion, Fields, Labelled, LanguageModelling, Preference, Prompt, Ranked, Rows, Stepwise};
 pub use write::write_jsonl;

@@ -50,7 +50,10 @@ impl Content {
     }
 
     /// Reads a string or a list of messages.
-    pub(crate) fn from_value(name: &str, value: Value) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// In words, about the value that is called `name`.
+    pub fn from_value(name: &str, value: Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(Content::Text(text)),
             Value::Array(items) => messages(name, items).map(Content::Messages),

@@ -24,8 +24,8 @@ pub fn sample(n: usize, wanted: usize, seed: Seed) -> Vec<usize> {
     indices
 }
 
-/// A uniform number in `0..bound` (Lemire 2019, "Fast random integer generation in an interval").
-fn below(rng: &mut impl Rng, bound: u64) -> u64 {
+/// A uniform number in `0..bound` (Lemire 2019, "Fast random integer generation in an interval"); `bound` is not 0.
+pub fn below(rng: &mut impl Rng, bound: u64) -> u64 {
     let threshold = bound.wrapping_neg() % bound;
     loop {
         let product = u128::from(rng.next_u64()) * u128::from(bound);

@@ -8,7 +8,7 @@ use groma_run::atomic::AtomicFile;
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, compression_of};
-use crate::typed::Fields;
+use crate::row::Fields;
 
 /// Level of Zstandard compression: its default.
 const ZSTD_LEVEL: i32 = 3;

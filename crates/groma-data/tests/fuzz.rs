@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use groma_data::{Limits, OnBadRow, ReadOptions, ShapeOptions, read};
+use groma_data::{Limits, OnBadRow, ReadOptions, Shape, ShapeOptions, read};
 use groma_run::Seed;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
@@ -42,7 +42,7 @@ fn survives(name: &str, original: &[u8], mutations: u64) {
 fn read_and_shape(path: &Path) -> bool {
     let Ok(table) = read(path, &options()) else { return false };
     let shape = ShapeOptions { on_bad_row: OnBadRow::Skip { max_share: 1.0 }, ..ShapeOptions::default() };
-    table.into_preferences(&shape).is_ok()
+    table.into_rows(&shape, &[Shape::Preference]).is_ok()
 }
 
 fn mutated(original: &[u8], seed: Seed) -> Vec<u8> {

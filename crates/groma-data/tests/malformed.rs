@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use groma_data::{Error, OnBadRow, ReadOptions, Result, RowProblem, ShapeOptions, Table, read};
+use groma_data::{Error, OnBadRow, ReadOptions, Result, RowProblem, Shape, ShapeOptions, Table, read};
 use groma_run::{Class, Classify};
 use tempfile::TempDir;
 
@@ -340,7 +340,7 @@ fn rows_that_do_not_fit_their_shape_are_named() {
     ];
     for (row, why) in preferences {
         let problem = one_misfit(&format!("{GOOD}\n{row}\n{GOOD}\n"), |table, options| {
-            table.into_preferences(options).map(|rows| rows.bad)
+            table.into_rows(options, &[Shape::Preference]).map(|rows| rows.bad)
         });
         assert!(problem.why.contains(why), "{row}: {problem}");
     }
@@ -349,9 +349,9 @@ fn rows_that_do_not_fit_their_shape_are_named() {
 #[test]
 fn labels_scores_and_steps_are_checked() {
     type Shaping = fn(Table, &ShapeOptions) -> Result<groma_data::BadRows>;
-    let labelled: Shaping = |table, options| table.into_labelled(options).map(|rows| rows.bad);
-    let ranked: Shaping = |table, options| table.into_ranked(options).map(|rows| rows.bad);
-    let stepwise: Shaping = |table, options| table.into_stepwise(options).map(|rows| rows.bad);
+    let labelled: Shaping = |table, options| table.into_rows(options, &[Shape::Labelled]).map(|rows| rows.bad);
+    let ranked: Shaping = |table, options| table.into_rows(options, &[Shape::Ranked]).map(|rows| rows.bad);
+    let stepwise: Shaping = |table, options| table.into_rows(options, &[Shape::Stepwise]).map(|rows| rows.bad);
     let (l, r, s) = (
         r#"{"prompt":"p","completion":"a","label":true}"#,
         r#"{"prompt":"p","completions":["a","b"],"scores":[1,2]}"#,
@@ -393,7 +393,7 @@ fn transcripts_that_do_not_fit_are_named() {
         (row("plain", "\n\nHuman: q\n\nAssistant: a"), "does not begin with"),
     ] {
         let problem = one_misfit(&format!("{good}\n{bad}\n{good}\n"), |table, options| {
-            table.into_preferences(options).map(|rows| rows.bad)
+            table.into_rows(options, &[Shape::Preference]).map(|rows| rows.bad)
         });
         assert!(problem.why.contains(why), "{bad}: {problem}");
     }

@@ -55,14 +55,14 @@ fn anthropic_transcripts_become_pairs() {
     let Some(shared) = shared() else { return };
     let table = read(&shared.join("hh_rlhf/harmless-base/test.jsonl.gz"), &strict()).unwrap();
     assert_eq!(table.records.len(), 2312);
-    let pairs = table.into_preferences(&ShapeOptions::default()).unwrap();
-    assert_eq!((pairs.shape, pairs.rows.len(), pairs.bad.count), (Shape::TranscriptPreference, 2303, 9));
+    let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference]).unwrap();
+    assert_eq!((pairs.layout, pairs.rows.len(), pairs.bad.count), ("transcript-preference", 2303, 9));
     assert_eq!(pairs.bad.shown.iter().filter(|problem| problem.why.contains("turns, so no common prompt")).count(), 5);
     assert_eq!(pairs.bad.shown.iter().filter(|problem| problem.why.contains("says nothing")).count(), 4);
     for row in &pairs.rows {
-        let Content::Messages(prompt) = &row.prompt else { panic!("messages") };
+        let Some(Content::Messages(prompt)) = &row.prompt else { panic!("messages") };
         assert!(prompt.iter().all(|turn| !turn.content.contains("\n\nHuman:")), "{}", row.location);
-        assert!(!row.is_identical());
+        assert_ne!(row.answer(0), row.answer(1));
     }
     let parts = split(&pairs.rows, 0.1, Seed::new(42)).unwrap();
     let (train, eval) = parts.apply(&pairs.rows);

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use groma_data::{Fields, Format, Location, OnBadRow, ReadOptions, Record, ShapeOptions, digest, read, write_jsonl};
+use groma_data::{
+    Fields, Format, Location, OnBadRow, ReadOptions, Record, Shape, ShapeOptions, digest, read, write_jsonl,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -102,10 +104,14 @@ fn typed_rows_come_back() {
     let text = r#"{"prompt":"p","chosen":"a","rejected":"b","margin":0.25,"id":3}
 {"prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"a","weight":1}],"rejected":[{"role":"assistant","content":"b"}]}"#;
     std::fs::write(&path, text).unwrap();
-    let pairs = read(&path, &ReadOptions::default()).unwrap().into_preferences(&ShapeOptions::default()).unwrap();
+    let pairs_in = |path: &Path| {
+        let table = read(path, &ReadOptions::default()).unwrap();
+        table.into_rows(&ShapeOptions::default(), &[Shape::Preference]).unwrap()
+    };
+    let pairs = pairs_in(&path);
     let copy = directory.path().join("copy.jsonl.gz");
     write_jsonl(&copy, &pairs.rows).unwrap();
-    let again = read(&copy, &ReadOptions::default()).unwrap().into_preferences(&ShapeOptions::default()).unwrap();
+    let again = pairs_in(&copy);
     assert_eq!(digest(&again.rows), digest(&pairs.rows));
     assert_eq!(serde_json::to_string(&pairs.rows[0].fields()).unwrap(), text.lines().next().unwrap());
 }

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use groma_data::{
-    Content, Error, Message, OnBadRow, ReadOptions, Rename, Shape, ShapeOptions, Table, TextUnit, digest, duplicates,
-    overlap, read, split,
+    Content, Error, Layout, Message, OnBadRow, ReadOptions, Rename, Row, Shape, ShapeOptions, Table, TextUnit, digest,
+    duplicates, overlap, read, split,
 };
 use groma_run::{Classify, Seed};
 use serde_json::json;
@@ -22,6 +22,11 @@ fn table(text: &str) -> Table {
     table_of("rows.jsonl", text, &ReadOptions { on_bad_row: OnBadRow::Stop, ..ReadOptions::default() })
 }
 
+/// The rows of a table as rows of one shape.
+fn rows(table: Table, shape: Shape) -> Vec<Row> {
+    table.into_rows(&ShapeOptions::default(), &[shape]).unwrap().rows
+}
+
 fn text(text: &str) -> Content {
     Content::Text(text.to_owned())
 }
@@ -32,26 +37,26 @@ fn turns(all: &[(&str, &str)]) -> Content {
 
 #[test]
 fn shapes_are_detected_by_their_columns() {
-    for (row, shape) in [
-        (r#"{"text":"x"}"#, Shape::LanguageModelling),
-        (r#"{"messages":[],"id":1}"#, Shape::LanguageModelling),
-        (r#"{"conversations":[]}"#, Shape::LanguageModelling),
-        (r#"{"prompt":"p","answer":"x"}"#, Shape::PromptOnly),
-        (r#"{"prompt":"p","completion":"c"}"#, Shape::PromptCompletion),
-        (r#"{"instruction":"i","input":"","output":"o"}"#, Shape::PromptCompletion),
-        (r#"{"chosen":"a","rejected":"b","prompt":"p"}"#, Shape::Preference),
-        (r#"{"chosen":"qa","rejected":"qb"}"#, Shape::ImplicitPreference),
-        (r#"{"chosen":"\n\nHuman: a","rejected":"b"}"#, Shape::TranscriptPreference),
-        (r#"{"prompt":"p","completion":"c","label":true}"#, Shape::Labelled),
-        (r#"{"prompt":"p","completion":"c","kto_tag":true}"#, Shape::Labelled),
-        (r#"{"prompt":"p","completions":[],"scores":[]}"#, Shape::Ranked),
-        (r#"{"prompt":"p","completions":[],"ranks":[]}"#, Shape::Ranked),
-        (r#"{"prompt":"p","completions":[],"labels":[]}"#, Shape::Stepwise),
+    for (row, layout) in [
+        (r#"{"text":"x"}"#, "language-modelling"),
+        (r#"{"messages":[],"id":1}"#, "language-modelling"),
+        (r#"{"conversations":[]}"#, "language-modelling"),
+        (r#"{"prompt":"p","answer":"x"}"#, "prompt-only"),
+        (r#"{"prompt":"p","completion":"c"}"#, "prompt-completion"),
+        (r#"{"instruction":"i","input":"","output":"o"}"#, "prompt-completion"),
+        (r#"{"chosen":"a","rejected":"b","prompt":"p"}"#, "preference"),
+        (r#"{"chosen":"qa","rejected":"qb"}"#, "implicit-preference"),
+        (r#"{"chosen":"\n\nHuman: a","rejected":"b"}"#, "transcript-preference"),
+        (r#"{"prompt":"p","completion":"c","label":true}"#, "labelled"),
+        (r#"{"prompt":"p","completion":"c","kto_tag":true}"#, "labelled"),
+        (r#"{"prompt":"p","completions":[],"scores":[]}"#, "ranked"),
+        (r#"{"prompt":"p","completions":[],"ranks":[]}"#, "ranked"),
+        (r#"{"prompt":"p","completions":[],"labels":[]}"#, "stepwise"),
     ] {
-        assert_eq!(Shape::detect(&table(row)).unwrap(), shape, "{row}");
-        assert_eq!(shape.name().parse::<Shape>().unwrap(), shape);
+        assert_eq!(Layout::detect(&table(row)).unwrap().name, layout, "{row}");
+        assert_eq!(Layout::find(layout).unwrap().name, layout);
     }
-    let error = Shape::detect(&table(r#"{"question":"q","answer":"a"}"#)).unwrap_err().to_string();
+    let error = Layout::detect(&table(r#"{"question":"q","answer":"a"}"#)).unwrap_err().to_string();
     assert!(
         error.contains("columns question, answer") && error.contains("preference: prompt, chosen, rejected"),
         "{error}"
@@ -61,21 +66,22 @@ fn shapes_are_detected_by_their_columns() {
 
 #[test]
 fn the_wrong_shape_says_what_is_there_and_what_is_needed() {
-    let error = table(r#"{"prompt":"p","completion":"c"}"#).into_preferences(&ShapeOptions::default()).unwrap_err();
+    let table = table(r#"{"prompt":"p","completion":"c"}"#);
+    let error = table.into_rows(&ShapeOptions::default(), &[Shape::Preference, Shape::Ranked]).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("holds prompt-completion rows (columns prompt, completion)"), "{text}");
-    assert!(text.contains("preference or implicit-preference or transcript-preference rows are needed"), "{text}");
+    assert!(text.contains("preference or ranked rows are needed"), "{text}");
     assert_eq!(error.class().exit_code(), 2);
 }
 
 #[test]
-fn an_explicit_shape_overrides_detection() {
+fn an_explicit_layout_overrides_detection() {
     let rows = table(r#"{"prompt":"ignored","chosen":"q a","rejected":"q b"}"#);
-    let options = ShapeOptions { shape: Some(Shape::ImplicitPreference), ..ShapeOptions::default() };
-    let pairs = rows.into_preferences(&options).unwrap();
-    assert_eq!((&pairs.rows[0].prompt, &pairs.rows[0].chosen), (&text("q"), &text(" a")));
+    let options = ShapeOptions { layout: Some("implicit-preference".into()), ..ShapeOptions::default() };
+    let pairs = rows.into_rows(&options, &[Shape::Preference]).unwrap();
+    assert_eq!((&pairs.rows[0].prompt, pairs.rows[0].answer(0)), (&Some(text("q")), Some(&text(" a"))));
     assert_eq!(pairs.rows[0].other["prompt"], json!("ignored"));
-    assert!("preferences".parse::<Shape>().is_err());
+    assert!(Layout::find("preferences").is_err());
 }
 
 #[test]
@@ -84,20 +90,22 @@ fn preferences_in_all_forms() {
     let conversational = r#"{"prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"a"}],"rejected":[{"role":"assistant","content":"b"}]}"#;
     // UltraFeedback's layout: a string prompt beside whole conversations.
     let mixed = r#"{"prompt":"p","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"b"}]}"#;
-    let pairs =
-        table(&format!("{explicit}\n{conversational}\n{mixed}")).into_preferences(&ShapeOptions::default()).unwrap();
-    let first = &pairs.rows[0];
-    assert_eq!((&first.prompt, &first.chosen, &first.rejected), (&text("p"), &text("a"), &text("b")));
+    let pairs = rows(table(&format!("{explicit}\n{conversational}\n{mixed}")), Shape::Preference);
+    let first = &pairs[0];
+    assert_eq!(
+        (&first.prompt, first.answer(0), first.answer(1)),
+        (&Some(text("p")), Some(&text("a")), Some(&text("b")))
+    );
     assert_eq!((first.margin, &first.other["source"]), (Some(0.5), &json!("x")));
-    assert_eq!(first.swapped().chosen, text("b"));
+    assert_eq!(first.swapped().answer(0), Some(&text("b")));
     assert_eq!(first.swapped().margin, Some(-0.5));
-    assert_eq!(first.chosen_completion().joined(), text("pa"));
-    for row in &pairs.rows[1..] {
-        assert_eq!(row.prompt, turns(&[("user", "p")]));
-        assert_eq!((&row.chosen, &row.rejected), (&turns(&[("assistant", "a")]), &turns(&[("assistant", "b")])));
-        assert_eq!(row.chosen_completion().joined(), turns(&[("user", "p"), ("assistant", "a")]));
+    assert_eq!(first.first_completion().answers.len(), 1);
+    for row in &pairs[1..] {
+        assert_eq!(row.prompt, Some(turns(&[("user", "p")])));
+        assert_eq!(row.answer(0), Some(&turns(&[("assistant", "a")])));
+        assert_eq!(row.answer(1), Some(&turns(&[("assistant", "b")])));
     }
-    assert_eq!(pairs.rows[2].location.to_string().rsplit('/').next(), Some("rows.jsonl:3"));
+    assert_eq!(pairs[2].location.to_string().rsplit('/').next(), Some("rows.jsonl:3"));
 }
 
 #[test]
@@ -105,40 +113,36 @@ fn aliases_become_the_standard_names() {
     let alpaca = table(
         "{\"instruction\":\"Add\",\"input\":\"1 2\",\"output\":\"3\"}\n{\"instruction\":\"Hi\",\"input\":\"\",\"output\":\"Ho\"}",
     );
-    let rows = alpaca.into_completions(&ShapeOptions::default()).unwrap().rows;
-    assert_eq!((&rows[0].prompt, &rows[0].completion), (&text("Add\n\n1 2"), &text("3")));
-    assert_eq!((&rows[1].prompt, rows[1].other.len()), (&text("Hi"), 0));
+    let alpaca = rows(alpaca, Shape::PromptCompletion);
+    assert_eq!((&alpaca[0].prompt, alpaca[0].answer(0)), (&Some(text("Add\n\n1 2")), Some(&text("3"))));
+    assert_eq!((&alpaca[1].prompt, alpaca[1].other.len()), (&Some(text("Hi")), 0));
     let sharegpt = table(r#"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]}"#);
-    let rows = sharegpt.into_language_modelling(&ShapeOptions::default()).unwrap().rows;
-    assert_eq!(rows[0].content, turns(&[("user", "q"), ("assistant", "a")]));
+    let sharegpt = rows(sharegpt, Shape::LanguageModelling);
+    assert_eq!(sharegpt[0].answer(0), Some(&turns(&[("user", "q"), ("assistant", "a")])));
 }
 
 #[test]
 fn the_other_shapes() {
-    let options = ShapeOptions::default();
-    let labelled = table(r#"{"prompt":"p","completion":"c","label":false}"#).into_labelled(&options).unwrap();
-    assert!(!labelled.rows[0].label);
-    let ranked = table(r#"{"prompt":"p","completions":["a","b"],"ranks":[2,1]}"#).into_ranked(&options).unwrap();
-    assert_eq!(ranked.rows[0].scores, [-2.0, -1.0]);
-    let steps =
-        table(r#"{"prompt":"p","completions":["a","b"],"labels":[true,false]}"#).into_stepwise(&options).unwrap();
-    assert_eq!(steps.rows[0].labels, [true, false]);
-    let prompts = table(r#"{"prompt":"p","answer":7}"#).into_prompts(&options).unwrap();
-    assert_eq!(prompts.rows[0].other["answer"], json!(7));
-    let prompts = table(r#"{"prompt":"p","chosen":"a","rejected":"b"}"#).into_prompts(&options).unwrap();
-    assert_eq!(prompts.rows[0].prompt, text("p"));
+    let labelled = rows(table(r#"{"prompt":"p","completion":"c","label":false}"#), Shape::Labelled);
+    assert_eq!(labelled[0].answers[0].label, Some(false));
+    let ranked = rows(table(r#"{"prompt":"p","completions":["a","b"],"ranks":[2,1]}"#), Shape::Ranked);
+    assert_eq!(ranked[0].answers.iter().map(|answer| answer.score).collect::<Vec<_>>(), [Some(-2.0), Some(-1.0)]);
+    let steps = rows(table(r#"{"prompt":"p","completions":["a","b"],"labels":[true,false]}"#), Shape::Stepwise);
+    assert_eq!(steps[0].answers.iter().map(|step| step.label).collect::<Vec<_>>(), [Some(true), Some(false)]);
+    let prompts = rows(table(r#"{"prompt":"p","answer":7}"#), Shape::PromptOnly);
+    assert_eq!(prompts[0].other["answer"], json!(7));
+    let prompts = rows(table(r#"{"prompt":"p","chosen":"a","rejected":"b"}"#), Shape::PromptOnly);
+    assert_eq!((&prompts[0].prompt, &prompts[0].other["chosen"]), (&Some(text("p")), &json!("a")));
 }
 
 #[test]
 fn numbers_and_booleans_of_csv_are_read_out_of_strings() {
     let options = ReadOptions::default();
-    let rows = table_of("rows.csv", "prompt,completion,label\np,c,True\np,d,0\n", &options);
-    let labels: Vec<bool> =
-        rows.into_labelled(&ShapeOptions::default()).unwrap().rows.iter().map(|r| r.label).collect();
-    assert_eq!(labels, [true, false]);
-    let rows = table_of("rows.csv", "prompt,chosen,rejected,margin\np,a,b,1.5\np,c,d,\n", &options);
-    let margins: Vec<_> =
-        rows.into_preferences(&ShapeOptions::default()).unwrap().rows.iter().map(|r| r.margin).collect();
+    let labelled = table_of("rows.csv", "prompt,completion,label\np,c,True\np,d,0\n", &options);
+    let labels: Vec<_> = rows(labelled, Shape::Labelled).iter().map(|row| row.answers[0].label).collect();
+    assert_eq!(labels, [Some(true), Some(false)]);
+    let pairs = table_of("rows.csv", "prompt,chosen,rejected,margin\np,a,b,1.5\np,c,d,\n", &options);
+    let margins: Vec<_> = rows(pairs, Shape::Preference).iter().map(|row| row.margin).collect();
     assert_eq!(margins, [Some(1.5), None]);
 }
 
@@ -176,7 +180,7 @@ fn text_comes_in_units() {
 #[test]
 fn content_decides_digests_duplicates_and_overlap() {
     let pair = |p: &str, a: &str| format!(r#"{{"prompt":"{p}","chosen":"{a}","rejected":"z"}}"#);
-    let read = |rows: &[String]| table(&rows.join("\n")).into_preferences(&ShapeOptions::default()).unwrap().rows;
+    let read = |lines: &[String]| rows(table(&lines.join("\n")), Shape::Preference);
     let train = read(&[pair("p", "a"), pair("q", "a"), pair("p", "a"), pair("p", "b")]);
     let eval = read(&[pair("q", "a"), pair("p", "c"), pair("r", "a")]);
     assert_eq!(duplicates(&train).examples, [(2, 0)]);
@@ -192,13 +196,13 @@ fn content_decides_digests_duplicates_and_overlap() {
 #[test]
 fn planted_overlap_is_counted() {
     let row = |i: usize| format!(r#"{{"prompt":"p{i}","completion":"c{i}"}}"#);
-    let rows = |range: std::ops::Range<usize>| {
+    let completions = |range: std::ops::Range<usize>| {
         let text = range.map(row).collect::<Vec<_>>().join("\n");
-        table(&text).into_completions(&ShapeOptions::default()).unwrap().rows
+        rows(table(&text), Shape::PromptCompletion)
     };
-    let train = rows(0..1000);
+    let train = completions(0..1000);
     for planted in [1, 10, 100] {
-        let eval = rows(1000 - planted..2000 - planted);
+        let eval = completions(1000 - planted..2000 - planted);
         assert_eq!(overlap(&train, &eval).rows, planted as u64);
     }
 }
@@ -206,7 +210,7 @@ fn planted_overlap_is_counted() {
 #[test]
 fn a_split_shares_no_prompt() {
     let text: String = (0..300).map(|i| format!("{{\"prompt\":\"p{}\",\"completion\":\"c{i}\"}}\n", i % 100)).collect();
-    let rows = table(&text).into_completions(&ShapeOptions::default()).unwrap().rows;
+    let rows = rows(table(&text), Shape::PromptCompletion);
     let (train, eval) = split(&rows, 0.1, Seed::new(42)).unwrap().apply(&rows);
     assert_eq!((train.len(), eval.len()), (270, 30));
     assert_eq!(overlap(&train, &eval).prompts, 0);

@@ -1,6 +1,6 @@
 //! From a table of rows to the items of a task.
 
-use groma_data::{Content, OnBadRow, Preference, Record, ShapeOptions, Table, sample};
+use groma_data::{Answer, Content, OnBadRow, Record, Row, Shape, ShapeOptions, Table, sample};
 use groma_run::Seed;
 use serde_json::Value;
 
@@ -73,8 +73,8 @@ pub fn read_items(task: &'static Task, mut table: Table) -> Result<Items, Error>
                 .collect::<Result<_, Error>>()?
         }
         Reader::Preferences => {
-            let options = ShapeOptions { shape: None, on_bad_row: OnBadRow::default() };
-            let pairs = table.into_preferences(&options)?;
+            let options = ShapeOptions { layout: None, on_bad_row: OnBadRow::default() };
+            let pairs = table.into_rows(&options, &[Shape::Preference])?;
             bad_rows = pairs.bad.count;
             pairs.rows.iter().map(|pair| placed(&pair.location, pair_item(pair))).collect()
         }
@@ -167,13 +167,14 @@ pub fn text_item(text: &str) -> Item {
 }
 
 /// An item that asks for the log-probabilities of both answers.
-pub fn pair_item(pair: &Preference) -> Item {
-    let request = |reply: &Content| Request::Reply { prompt: pair.prompt.clone(), reply: reply.clone() };
+pub fn pair_item(pair: &Row) -> Item {
+    let prompt = pair.question();
+    let request = |answer: &Answer| Request::Reply { prompt: prompt.clone(), reply: answer.content.clone() };
     Item {
         id: columns::id(&pair.other, "id"),
-        prompt: pair.prompt.plain(),
-        requests: vec![request(&pair.chosen), request(&pair.rejected)],
-        reference: Some(pair.chosen.plain()),
+        prompt: prompt.plain(),
+        requests: pair.answers.iter().map(request).collect(),
+        reference: pair.answer(0).map(Content::plain),
         ..Item::default()
     }
 }

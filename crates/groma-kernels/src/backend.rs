@@ -663,8 +663,10 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         shape: HeadShape,
     );
 
-    /// `log sum exp` of each row of `width` values.
-    fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32>;
+    /// Finishes raw logits, rows of `width`, in place (`cap * tanh(x / cap)`), and returns the log-sum-exp of each row divided
+    /// by `temperature`. With `(x * (1 / temperature)) as f64 - log_sum_exp`, rounded to f32, a sampler has the
+    /// log-probabilities of [`Backend::head`] to the bit.
+    fn distributions(&self, x: &mut Buffer, width: usize, softcap: Option<f32>, temperature: f32) -> Vec<f64>;
 
     /// One AdamW step on one tensor; `m` and `v` are its moments.
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW);

@@ -519,8 +519,8 @@ impl Backend for Cpu {
         head::divergence_backward(self, to, (hidden.host(), unembed), teacher, kind, (output, d_value), shape);
     }
 
-    fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32> {
-        head::log_sum_exp(self.level, x.host(), width)
+    fn distributions(&self, x: &mut Buffer, width: usize, softcap: Option<f32>, temperature: f32) -> Vec<f64> {
+        head::distributions(self.level, x.host_mut(), width, softcap, temperature)
     }
 
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {

@@ -544,9 +544,14 @@ impl Backend for Naive {
         divergence::backward(to, (values(hidden), values(unembed)), teacher, kind, d_value, shape);
     }
 
-    fn log_sum_exp(&self, x: &Buffer, width: usize) -> Vec<f32> {
-        let row = |row: &[f32]| head::log_sum_exp(&row.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()) as f32;
-        values(x).chunks_exact(width).map(row).collect()
+    fn distributions(&self, x: &mut Buffer, width: usize, softcap: Option<f32>, temperature: f32) -> Vec<f64> {
+        let capped = |x: f32, cap: f32| (f64::from(cap) * (f64::from(x) / f64::from(cap)).tanh()) as f32;
+        values_mut(x).iter_mut().for_each(|x| *x = softcap.map_or(*x, |cap| capped(*x, cap)));
+        let divided = |x: &f32| f64::from(*x) / f64::from(temperature);
+        values(x)
+            .chunks_exact(width)
+            .map(|row| head::log_sum_exp(&row.iter().map(divided).collect::<Vec<_>>()))
+            .collect()
     }
 
     fn adamw(&self, w: &mut Buffer, g: &Buffer, m: &mut Buffer, v: &mut Buffer, step: AdamW) {

@@ -19,7 +19,7 @@ use crate::tree::{distinct_rows, pack};
 use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer, View};
 
 /// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
-const BATCH_ROWS: usize = 16_384;
+pub const BATCH_ROWS: usize = 16_384;
 /// Sequences in one batch, at most.
 const BATCH_SEQUENCES: usize = 256;
 
@@ -46,7 +46,8 @@ pub enum Finish {
 pub struct Generation {
     /// Tokens, a final stop token included.
     pub ids: Vec<u32>,
-    /// Natural log-probability of each token under the model itself (without temperature and filters).
+    /// Natural log-probability of each token under the model itself, without filters, at
+    /// [`SamplingParameters::logp_temperature`]: what training would say of it, to the bit.
     pub logps: Vec<f32>,
     /// The text without stop token and stop string.
     pub text: String,
@@ -199,12 +200,13 @@ impl<'a> Batch<'a> {
 
     /// Draws the next token of each active sample from its hidden state.
     fn choose(&mut self, active: &[usize]) -> Result<()> {
-        let (logits, log_sum_exps) = self.transformer.distributions(&self.hidden)?;
+        let temperature = self.context.parameters.logp_temperature;
+        let (logits, log_sum_exps) = self.transformer.distributions(&self.hidden, temperature)?;
         let vocab = self.transformer.spec().vocab_size;
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let (logits, work) = (self.transformer.backend().read(logits.buffer()), 8 * vocab * chosen.len());
+        let (logits, work) = (self.transformer.backend().read(&logits), 8 * vocab * chosen.len());
         for_each_mut(&mut chosen, work, |row, sample| {
             let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
             sample.choose(&prompts[sample.prompt].ids, distribution, context, limit);
@@ -290,7 +292,7 @@ impl Sample {
     fn choose(
         &mut self,
         prompt: &[u32],
-        (logits, log_sum_exp): (&[f32], f32),
+        (logits, log_sum_exp): (&[f32], f64),
         context: &GenerationContext,
         limit: usize,
     ) {
@@ -302,7 +304,8 @@ impl Sample {
         let mut rng = self.seed.index(self.ids.len() as u64).rng();
         let token = parameters.choose(logits, &history, &mut rng);
         self.ids.push(token);
-        self.logps.push(logits[token as usize] - log_sum_exp);
+        let logit = logits[token as usize] * (1.0 / parameters.logp_temperature);
+        self.logps.push((f64::from(logit) - log_sum_exp) as f32);
         if parameters.stop_ids.contains(&token) {
             self.finish = Some(Finish::Stop);
         } else if let Some(end) = self.stop_string(context) {

@@ -11,6 +11,8 @@ pub struct SamplingParameters {
     pub max_new_tokens: usize,
     /// Divides the logits; 0 chooses the most likely token (the lowest id among ties).
     pub temperature: f32,
+    /// Divides the logits where log-probabilities are reported; above 0.
+    pub logp_temperature: f32,
     /// Keep the `top_k` most likely tokens; 0 keeps all.
     pub top_k: usize,
     /// Keep the smallest set of most likely tokens whose probability reaches this; 1 keeps all.
@@ -32,6 +34,7 @@ impl Default for SamplingParameters {
         SamplingParameters {
             max_new_tokens: 128,
             temperature: 1.0,
+            logp_temperature: 1.0,
             top_k: 0,
             top_p: 1.0,
             min_p: 0.0,
@@ -53,6 +56,7 @@ impl SamplingParameters {
     pub fn problem(&self) -> Option<String> {
         let checks = [
             (self.temperature >= 0.0 && self.temperature.is_finite(), "temperature must be at least 0"),
+            (self.logp_temperature > 0.0 && self.logp_temperature.is_finite(), "logp_temperature must be above 0"),
             (self.top_p > 0.0 && self.top_p <= 1.0, "top_p must be above 0 and at most 1"),
             ((0.0..=1.0).contains(&self.min_p), "min_p must be between 0 and 1"),
             (

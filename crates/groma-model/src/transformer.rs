@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use groma_kernels::{
-    AttentionLayout, AttentionShape, Backend, Columns, KeyOrder, NormParameters, ParameterId, RotaryTable, Tape, Var,
+    AttentionLayout, AttentionShape, Backend, Buffer, Columns, KeyOrder, NormParameters, ParameterId, RotaryTable,
+    Tape, Var,
 };
 use groma_run::Seed;
 
@@ -402,22 +403,18 @@ impl Transformer {
 
     /// Logits `[rows, vocab]` for hidden states, the final cap applied; for short inputs and for looking inside.
     pub fn logits(&self, hidden: &Var) -> Result<Vec<f32>> {
-        Ok(self.backend.download(self.logits_var(hidden)?.buffer()))
+        Ok(self.backend.download(&self.distributions(hidden, 1.0)?.0))
     }
 
-    /// Logits `[rows, vocab]` for hidden states, and the log-sum-exp of each row.
-    pub(crate) fn distributions(&self, hidden: &Var) -> Result<(Var, Vec<f32>)> {
-        let logits = self.logits_var(hidden)?;
-        let sums = self.backend.log_sum_exp(logits.buffer(), self.spec.vocab_size);
+    /// Logits `[rows, vocab]` for hidden states, the final cap applied, and the log-sum-exp of each row at a temperature, see
+    /// [`Backend::distributions`].
+    pub(crate) fn distributions(&self, hidden: &Var, temperature: f32) -> Result<(Buffer, Vec<f64>)> {
+        let (vocab, unembed) = (self.spec.vocab_size, self.unembed()?);
+        let mut logits = self.backend.scratch(hidden.rows() * vocab);
+        let (rows, width) = (hidden.rows(), hidden.width());
+        self.backend.linear(&mut logits, hidden.buffer(), unembed.buffer(), None, rows, width, vocab);
+        let sums = self.backend.distributions(&mut logits, vocab, self.spec.final_softcap, temperature);
         Ok((logits, sums))
-    }
-
-    fn logits_var(&self, hidden: &Var) -> Result<Var> {
-        let mut tape = Tape::inference(self.backend.clone());
-        let logits = tape.linear(hidden, &self.unembed()?, None);
-        let Some(cap) = self.spec.final_softcap else { return Ok(logits) };
-        let capped: Vec<f32> = self.backend.read(logits.buffer()).iter().map(|x| cap * (x / cap).tanh()).collect();
-        Ok(Var::constant(self.backend.upload(&capped), logits.rows(), logits.width()))
     }
 
     /// Checks ids against the vocabulary, so that no kernel reads beyond the embedding.

@@ -1,61 +1,45 @@
 //! The village's rows in the shapes of `groma-data`, as if they had been read from the exported files.
 
 use crate::row::{DialogueRow, Message, PreferenceRow, QuestionRow, Role, TextRow};
-use groma_data::{Completion, Content, LanguageModelling, Location, Preference, Prompt};
+use groma_data::{Content, Location, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A row that has a shape of `groma-data`; its further columns go along.
 pub trait Shaped: Serialize {
-    /// The shape.
-    type Row;
-
     /// The row at a place.
-    fn shaped(&self, location: Location) -> Self::Row;
+    fn shaped(&self, location: Location) -> Row;
 }
 
 /// All rows of a file of the export, e.g. `train/texts.jsonl`.
-pub fn shaped<T: Shaped>(file: &str, rows: &[T]) -> Vec<T::Row> {
+pub fn shaped<T: Shaped>(file: &str, rows: &[T]) -> Vec<Row> {
     rows.iter().zip(1..).map(|(row, line)| row.shaped(Location::new(file, line))).collect()
 }
 
 impl Shaped for TextRow {
-    type Row = LanguageModelling;
-
-    fn shaped(&self, location: Location) -> LanguageModelling {
-        LanguageModelling { content: Content::Text(self.text.clone()), location, other: other(self, &["text"]) }
+    fn shaped(&self, location: Location) -> Row {
+        Row { other: other(self, &["text"]), ..Row::text(Content::Text(self.text.clone()), location) }
     }
 }
 
 impl Shaped for DialogueRow {
-    type Row = Completion;
-
-    fn shaped(&self, location: Location) -> Completion {
-        let (prompt, completion) = (content(&self.prompt), content(&self.completion));
-        Completion { prompt, completion, location, other: other(self, &["prompt", "completion"]) }
+    fn shaped(&self, location: Location) -> Row {
+        let other = other(self, &["prompt", "completion"]);
+        Row { other, ..Row::completion(content(&self.prompt), content(&self.completion), location) }
     }
 }
 
 impl Shaped for PreferenceRow {
-    type Row = Preference;
-
-    fn shaped(&self, location: Location) -> Preference {
-        Preference {
-            prompt: content(&self.prompt),
-            chosen: content(&self.chosen),
-            rejected: content(&self.rejected),
-            margin: None,
-            location,
-            other: other(self, &["prompt", "chosen", "rejected"]),
-        }
+    fn shaped(&self, location: Location) -> Row {
+        let (chosen, rejected) = (content(&self.chosen), content(&self.rejected));
+        let other = other(self, &["prompt", "chosen", "rejected"]);
+        Row { other, ..Row::preference(content(&self.prompt), chosen, rejected, location) }
     }
 }
 
 impl Shaped for QuestionRow {
-    type Row = Prompt;
-
-    fn shaped(&self, location: Location) -> Prompt {
-        Prompt { prompt: content(&self.prompt), location, other: other(self, &["prompt"]) }
+    fn shaped(&self, location: Location) -> Row {
+        Row { other: other(self, &["prompt"]), ..Row::of_prompt(content(&self.prompt), location) }
     }
 }
 

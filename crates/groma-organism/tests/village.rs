@@ -206,15 +206,17 @@ fn exported_files_are_read_as_the_rows_that_they_were() {
     VILLAGE.export(&Recipe::default(), &target).unwrap();
     let table = |name: &str| groma_data::read(&target.join(name), &groma_data::ReadOptions::default()).unwrap();
     let options = groma_data::ShapeOptions::default();
-    let pairs = table("train/preferences.jsonl").into_preferences(&options).unwrap();
+    use groma_data::Shape;
+    let rows = |name: &str, shape| table(name).into_rows(&options, &[shape]).unwrap();
+    let pairs = rows("train/preferences.jsonl", Shape::Preference);
     let ours = groma_organism::shaped("x", &VILLAGE.train.preferences);
     assert_eq!(pairs.rows.len(), ours.len());
     for (read, ours) in pairs.rows.iter().zip(&ours) {
-        assert_eq!((&read.prompt, &read.chosen, &read.rejected), (&ours.prompt, &ours.chosen, &ours.rejected));
+        assert_eq!((&read.prompt, &read.answers), (&ours.prompt, &ours.answers));
         assert_eq!((&read.other, read.location.line), (&ours.other, ours.location.line));
     }
-    let dialogues = table("train/dialogues.jsonl").into_completions(&options).unwrap();
+    let dialogues = rows("train/dialogues.jsonl", Shape::PromptCompletion);
     assert_eq!(dialogues.rows.len(), VILLAGE.train.dialogues.len());
-    let texts = table("train/texts.jsonl").into_language_modelling(&options).unwrap();
+    let texts = rows("train/texts.jsonl", Shape::LanguageModelling);
     assert_eq!(texts.rows.len(), VILLAGE.train.texts.len());
 }

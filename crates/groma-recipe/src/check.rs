@@ -1,6 +1,7 @@
 //! What can be known of a recipe before it is done: that its names resolve, its settings hold, its rows can be read.
 
 use groma_align::{Method, Settings};
+use groma_data::{ReadOptions, Shape, ShapeOptions, read};
 use groma_eval::find;
 use groma_model::{Checkpoint, Tokenizer, parameters};
 use groma_run::Seed;
@@ -22,8 +23,9 @@ pub fn check(recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
     let mut lines = vec![model(recipe, resolve)?];
     if let Some(name) = &recipe.preferences {
         let (path, _) = resolve(name)?;
-        let (rows, bad) = read_rows(&path, Method::require("dpo")?, None, Seed::new(recipe.seed))?;
-        lines.push(format!("preferences {name}: {} pairs, {} bad rows", rows.len(), bad.count));
+        let table = read(&path, &ReadOptions::default())?;
+        let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
+        lines.push(format!("preferences {name}: {} pairs, {} bad rows", pairs.rows.len(), pairs.bad.count));
     }
     for stage in &recipe.stages {
         match stage {
@@ -61,8 +63,8 @@ fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Err
     for name in stage.data.as_slice() {
         rows.push(match DataName::parse(name)? {
             DataName::File(file) => {
-                let (rows, bad) = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
-                format!("{name}: {} rows, {} bad ones", rows.len(), bad.count)
+                let rows = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
+                format!("{name}: {} rows, {} bad ones", rows.rows.len(), rows.bad.count)
             }
             DataName::Village(_) | DataName::Preferences(_) => format!("{name}: made by the run"),
         });

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use groma_data::{ReadOptions, ShapeOptions, read, split, write_jsonl};
+use groma_data::{ReadOptions, Shape, ShapeOptions, read, split, write_jsonl};
 use groma_run::{Digest, Finding, Seed, Severity};
 
 use crate::Error;
@@ -55,20 +55,15 @@ pub(crate) struct SplitResult {
 
 /// Splits a preference file into two JSONL files, by prompt and seed.
 ///
-/// Pairs whose sides are the same text teach nothing and cannot be measured; they are left out and counted.
+/// Pairs whose sides are the same text teach nothing and cannot be measured; they are bad rows like any other.
 pub(crate) fn split_preferences(file: &Path, held_out: f64, seed: Seed, into: &Path) -> Result<SplitResult, Error> {
-    let rows = read(file, &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?;
+    let rows = read(file, &ReadOptions::default())?.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
     let total = rows.bad.total;
-    let (identical, pairs): (Vec<_>, Vec<_>) = rows.rows.into_iter().partition(|pair| pair.is_identical());
+    let pairs = rows.rows;
     let mut findings = Vec::new();
     if rows.bad.count > 0 {
         let place = rows.bad.shown.first().map(ToString::to_string);
         findings.push(finding("bad-rows", rows.bad.count, total, "rows that could not be read were left out", place));
-    }
-    if !identical.is_empty() {
-        let place = identical.first().map(|pair| pair.location.to_string());
-        let text = "pairs whose chosen and rejected answers are the same were left out";
-        findings.push(finding("identical-pairs", identical.len() as u64, total, text, place));
     }
     let parts = split(&pairs, held_out, seed)?;
     let (train, eval) = parts.apply(&pairs);

@@ -21,4 +21,4 @@ pub use recipe::{ALIGN, Compare, Measure, Recipe, Stage, TaskConfig, Train, VILL
 pub use runner::{Inputs, Resolve, Summary, Work, run};
 pub use stages::measure::items as task_items;
 pub use stages::organism::build as build_organism;
-pub use train::{CardText, Rows, Trainable, read_rows};
+pub use train::{CardText, Trainable, read_rows};

@@ -2,22 +2,23 @@
 
 use std::path::Path;
 
-use groma_data::{ReadOptions, ShapeOptions, read};
+use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
 use groma_eval::{Item, Items, Key, Request};
 
 use crate::Error;
 
 /// One item a different prompt, in the order of the file.
 pub(crate) fn items(harmful: bool, path: &Path) -> Result<Items, Error> {
-    let pairs = read(path, &ReadOptions::default())?.into_preferences(&ShapeOptions::default())?;
+    let table = read(path, &ReadOptions::default())?;
+    let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
     let mut items: Vec<Item> = Vec::new();
     for pair in pairs.rows {
         let item = Item {
             id: Some(pair.location.line.to_string()),
-            prompt: pair.prompt.plain(),
-            requests: vec![Request::Generate { prompt: pair.prompt }],
+            prompt: pair.question().plain(),
+            requests: vec![Request::Generate { prompt: pair.question().clone() }],
             key: Key::Request { harmful },
-            reference: Some(pair.chosen.plain()),
+            reference: pair.answer(0).map(Content::plain),
             ..Item::default()
         };
         if items.iter().all(|other| other.requests != item.requests) {

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use groma_align::{Observer, Settings, StepReport};
-use groma_data::{Content, order};
+use groma_data::{Content, Rows, order};
 use groma_lm::{Encoder, Local, LocalOptions};
 use groma_model::generate::{Finish, Generation, GenerationPrompt};
 use groma_model::sampling::SamplingParameters;
 use groma_model::{LocalModel, Transformer, View};
 use groma_run::{EventKind, Files, Recorder, RowReader, RowWriter, Seed, TrainingSample};
 
-use crate::{Error, Rows};
+use crate::Error;
+use crate::train::question;
 
 /// The file with all answers up to now, beside the checkpoints.
 const KEPT: &str = "samples.jsonl.zst";
@@ -75,11 +76,11 @@ fn wrong(settings: &Settings, problem: &str) -> Error {
 fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Vec<Question>, Error> {
     let encoder = Encoder::of(model);
     let (mut drawn, mut seen) = (Vec::new(), BTreeSet::new());
-    for index in order(rows.len(), seed, 0) {
+    for index in order(rows.rows.len(), seed, 0) {
         if drawn.len() == wanted {
             break;
         }
-        let (line, prompt, reference) = rows.question(index);
+        let (line, prompt, reference) = question(&rows.rows[index]);
         let (shown, ids) = match prompt {
             Some(prompt) => (prompt.plain(), encoder.prompt(&prompt)?),
             None => beginning(&encoder, &reference)?,

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use groma_align::rewards::{ModelReward, NamedReward};
 use groma_align::{
-    Card, DataShape, Example, LengthStatistics, Limits, Method, Observer, Outcome, Prepared, Session, Settings,
-    StepReport, export, prepare, setup,
+    Card, Group, LengthStatistics, Limits, Method, Observer, Outcome, Prepared, Session, Settings, StepReport, Voice,
+    export, prepare, setup,
 };
-use groma_data::{
-    BadRows, Completion, Content, LanguageModelling, Preference, ReadOptions, Shape, ShapeOptions, read, sample,
-};
+use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read, sample};
 use groma_lm::Encoder;
 use groma_model::{LocalModel, Transformer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
@@ -18,81 +17,27 @@ use std::collections::BTreeMap;
 use crate::samples::{Questions, Sampler};
 use crate::{Error, Work};
 
-/// Rows that a method can read.
-#[derive(Clone, Debug)]
-pub enum Rows {
-    /// Texts or conversations.
-    LanguageModelling(Vec<LanguageModelling>),
-    /// Prompts with an answer.
-    Completions(Vec<Completion>),
-    /// Prompts with a preferred and another answer.
-    Preferences(Vec<Preference>),
-}
-
-/// Reads the rows of a file in the shape that `method` needs, at most `limit` of them (drawn by `seed`).
+/// Reads the rows of a file in a shape that `method` can use, at most `limit` of them (drawn by `seed`).
 ///
 /// # Errors
 /// Those of reading and shaping.
-pub fn read_rows(path: &Path, method: &Method, limit: Option<usize>, seed: Seed) -> Result<(Rows, BadRows), Error> {
+pub fn read_rows(path: &Path, method: &Method, limit: Option<usize>, seed: Seed) -> Result<Rows, Error> {
     let table = read(path, &ReadOptions::default())?;
     let table = match limit {
         Some(limit) if limit < table.records.len() => table.select(&sample(table.records.len(), limit, seed)),
         _ => table,
     };
-    let options = ShapeOptions::default();
-    if method.data.contains(&DataShape::Preference) {
-        let rows = table.into_preferences(&options)?;
-        return Ok((Rows::Preferences(rows.rows), rows.bad));
-    }
-    if Shape::detect(&table)? == Shape::PromptCompletion {
-        let rows = table.into_completions(&options)?;
-        return Ok((Rows::Completions(rows.rows), rows.bad));
-    }
-    let rows = table.into_language_modelling(&options)?;
-    Ok((Rows::LanguageModelling(rows.rows), rows.bad))
+    Ok(table.into_rows(&ShapeOptions::default(), method.data)?)
 }
 
-impl Rows {
-    fn borrowed(&self) -> groma_align::Rows<'_> {
-        match self {
-            Rows::LanguageModelling(rows) => groma_align::Rows::LanguageModelling(rows),
-            Rows::Completions(rows) => groma_align::Rows::Completions(rows),
-            Rows::Preferences(rows) => groma_align::Rows::Preferences(rows),
-        }
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        match self {
-            Rows::LanguageModelling(rows) => rows.len(),
-            Rows::Completions(rows) => rows.len(),
-            Rows::Preferences(rows) => rows.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Of a row its line, its prompt, and the answer that it has; of a text without turns, no prompt and the text.
-    pub(crate) fn question(&self, index: usize) -> (u64, Option<Content>, Content) {
-        match self {
-            Rows::Preferences(rows) => {
-                let row = &rows[index];
-                (row.location.line, Some(row.prompt.clone()), row.chosen.clone())
-            }
-            Rows::Completions(rows) => {
-                let row = &rows[index];
-                (row.location.line, Some(row.prompt.clone()), row.completion.clone())
-            }
-            Rows::LanguageModelling(rows) => {
-                let row = &rows[index];
-                let (prompt, answer) = last_turn(&row.content);
-                (row.location.line, prompt, answer)
-            }
-        }
-    }
+/// Of a row its line, its prompt, and an answer that it has; of a text without turns, no prompt and the text.
+pub(crate) fn question(row: &Row) -> (u64, Option<Content>, Content) {
+    let answer = row.answer(0).cloned().unwrap_or(Content::Text(String::new()));
+    let (prompt, answer) = match &row.prompt {
+        Some(prompt) => (Some(prompt.clone()), answer),
+        None => last_turn(&answer),
+    };
+    (row.location.line, prompt, answer)
 }
 
 /// A conversation up to the last turn of the assistant, and that turn.
@@ -120,6 +65,7 @@ pub struct Trainable {
     /// Digest of the model before training.
     pub model_digest: Digest,
     questions: Option<Questions>,
+    reward_models: Vec<(String, LocalModel)>,
 }
 
 impl Trainable {
@@ -134,13 +80,22 @@ impl Trainable {
             max_positions: model.transformer.spec().max_positions,
         };
         let encoder = Encoder::of(&model);
-        let prepared = train.iter().map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits));
+        let prepared = train.iter().map(|rows| prepare(&settings, &rows.rows, &encoder, limits));
         let train = joined(prepared.collect::<Result<_, _>>()?);
         let questions = Questions::new(&model, &settings, held_out)?;
         let evaluation = held_out.filter(|_| settings.training.eval_steps.is_some());
-        let evaluation = evaluation.map(|rows| prepare(&settings, rows.borrowed(), &encoder, limits)).transpose()?;
+        let evaluation = evaluation.map(|rows| prepare(&settings, &rows.rows, &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
-        Ok(Trainable { model, settings, train, evaluation, model_digest, questions })
+        Ok(Trainable { model, settings, train, evaluation, model_digest, questions, reward_models: Vec::new() })
+    }
+
+    /// With the reward models that [`Settings::reward_models`] names, in their order.
+    #[must_use]
+    pub fn rewarded_by(mut self, models: Vec<LocalModel>) -> Self {
+        let names = self.settings.reward_models();
+        self.reward_models = names.into_iter().zip(models).collect();
+        self.reward_models.iter_mut().for_each(|(_, model)| model.freeze());
+        self
     }
 
     /// Trains, and writes the result to `output`; checkpoints go to `checkpoints`, and training goes on from the latest.
@@ -156,7 +111,7 @@ impl Trainable {
         work: &Work,
         recorder: Option<&Recorder>,
     ) -> Result<Outcome, Error> {
-        let Trainable { model, settings, train, evaluation, model_digest, questions } = self;
+        let Trainable { model, settings, train, evaluation, model_digest, questions, reward_models } = self;
         let stop_ids = model.stop_ids();
         let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
         let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
@@ -173,7 +128,18 @@ impl Trainable {
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
         tokens_and_template.part(chat.template.source().as_bytes());
+        let encoders: Vec<Encoder> = reward_models.iter().map(|(_, model)| Encoder::of(model)).collect();
+        let judges = reward_models.iter().zip(&encoders).map(|((name, model), encoder)| {
+            let reward = ModelReward::new(&model.transformer, encoder)?;
+            Ok(NamedReward { name: name.clone(), digest: Some(model.digest()?), reward: Box::new(reward) })
+        });
+        let judges = judges.collect::<Result<Vec<_>, Error>>()?;
+        let decode = |ids: &[u32]| tokenizer.decode(ids, true).unwrap_or_default();
+        let (stop_ids, stop_strings) = (encoder.stop_ids.clone(), chat.stop_strings.clone());
+        let voice = Voice { decode: &decode, stop_ids, stop_strings };
         let session = Session {
+            voice: Some(voice),
+            reward_models: judges,
             evaluation: evaluation.as_ref(),
             directory: Some(checkpoints.to_owned()),
             resume: true,
@@ -209,15 +175,15 @@ impl Trainable {
     }
 }
 
-/// Several sets of examples as one, in their order.
+/// Several sets of groups as one, in their order.
 fn joined(mut parts: Vec<Prepared>) -> Prepared {
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let examples: Vec<Example> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.examples)).collect();
+    let groups: Vec<Group> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.groups)).collect();
     let findings = parts.into_iter().flat_map(|part| part.findings).collect();
-    let (lengths, digest) = (LengthStatistics::of(&examples), groma_align::example::digest(&examples));
-    Prepared { examples, findings, lengths, digest }
+    let (lengths, digest) = (LengthStatistics::of(&groups), groma_align::group::digest(&groups));
+    Prepared { groups, findings, lengths, digest }
 }
 
 /// The tokenizer's files, with the chat template that the model was trained with where it brought none.
@@ -256,7 +222,7 @@ impl CardText {
             base_digest,
             data: self.data,
             data_digest: train.digest,
-            rows: train.examples.len(),
+            rows: train.groups.len(),
             steps: outcome.steps,
             num_tokens: outcome.num_tokens,
             metrics,

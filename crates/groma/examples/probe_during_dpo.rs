@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use groma_align::{Every, Limits, Observer, Rows, Session, Settings, StepReport, prepare, setup, train};
+use groma_align::{Every, Limits, Observer, Session, Settings, StepReport, prepare, setup, train};
 use groma_data::{Content, Message};
 use groma_kernels::{Cpu, Tape};
 use groma_lm::Encoder;
@@ -46,7 +46,7 @@ fn dpo(village: &Village, model: LocalModel, mut watcher: impl Observer) -> Resu
     let settings = Settings::resolve(groma_align::Method::require("dpo")?, given.as_object().ok_or("a table")?)?;
     let pairs = shaped("train/preferences.jsonl", &village.train.preferences);
     let limits = Limits { vocab_size: model.transformer.spec().vocab_size, max_positions: 256 };
-    let rows = prepare(&settings, Rows::Preferences(&pairs), &Encoder::of(&model), limits)?;
+    let rows = prepare(&settings, &pairs, &Encoder::of(&model), limits)?;
     let mut trained = setup(model.transformer, &settings)?;
     train(&mut trained, Session { observers: vec![&mut watcher], ..Session::new(&settings, &rows) })?;
     Ok(trained.weights())

@@ -5,15 +5,14 @@
 //! sorts each micro-batch by itself. Ties keep the order of the batch.
 
 use super::maths::smoothed_logistic;
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "aot",
     title: "Alignment by optimal transport, paired",
     paper: "arXiv:2406.05882",
     formula: "-(1 - ε) log σ(b δ) - ε log σ(-b δ), δ between sorted policy and reference log-ratios",
-    smoothing: Smoothing::Allowed,
-    uses_tau: false,
+    parameters: &[LABEL_SMOOTHING],
     divergences: false,
     evaluate: Evaluate::Batch(evaluate),
     at_reference: |_| Some(std::f64::consts::LN_2),
@@ -24,7 +23,7 @@ fn evaluate(pairs: &[Pair], parameters: &LossParameters) -> Vec<PairLoss> {
     let reference = ranked(pairs.iter().map(|pair| pair.reference_chosen - pair.reference_rejected));
     let mut losses = vec![PairLoss::default(); pairs.len()];
     for ((value, owner), (floor, _)) in policy.into_iter().zip(reference) {
-        let (loss, slope) = smoothed_logistic(parameters.beta * (value - floor), parameters.label_smoothing);
+        let (loss, slope) = smoothed_logistic(parameters.beta * (value - floor), parameters.get(&LABEL_SMOOTHING));
         losses[owner] = PairLoss::of_margin(loss, parameters.beta * slope);
     }
     losses

@@ -6,15 +6,14 @@
 
 use super::aot::ranked;
 use super::maths::smoothed_logistic;
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "aot_unpaired",
     title: "Alignment by optimal transport, unpaired",
     paper: "arXiv:2406.05882",
     formula: "-(1 - ε) log σ(b δ) - ε log σ(-b δ), δ between sorted dc and sorted dr",
-    smoothing: Smoothing::Allowed,
-    uses_tau: false,
+    parameters: &[LABEL_SMOOTHING],
     divergences: false,
     evaluate: Evaluate::Batch(evaluate),
     at_reference: |_| Some(std::f64::consts::LN_2),
@@ -25,7 +24,7 @@ fn evaluate(pairs: &[Pair], parameters: &LossParameters) -> Vec<PairLoss> {
     let rejected = ranked(pairs.iter().map(Pair::rejected_ratio));
     let mut losses = vec![PairLoss::default(); pairs.len()];
     for ((won, winner), (lost, loser)) in chosen.into_iter().zip(rejected) {
-        let (value, slope) = smoothed_logistic(parameters.beta * (won - lost), parameters.label_smoothing);
+        let (value, slope) = smoothed_logistic(parameters.beta * (won - lost), parameters.get(&LABEL_SMOOTHING));
         losses[winner].value = value;
         losses[winner].d_chosen = parameters.beta * slope;
         losses[loser].d_rejected = -parameters.beta * slope;

@@ -3,15 +3,14 @@
 //! D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 8: for data whose chosen completions are worse than the model's own.
 
 use super::maths::sigmoid;
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "apo_down",
     title: "Anchored preference optimisation, down",
     paper: "arXiv:2408.06266",
     formula: "σ(b dc) + 1 - σ(b D)",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: false,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(1.0),

@@ -3,15 +3,14 @@
 //! D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 7: for data whose chosen completions are better than the model's own.
 
 use super::maths::sigmoid;
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "apo_zero",
     title: "Anchored preference optimisation, zero",
     paper: "arXiv:2408.06266",
     formula: "1 - σ(b dc) + σ(b dr)",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: false,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(1.0),

@@ -3,15 +3,14 @@
 //! Jung et al. 2024, arXiv 2404.04656, without the running reward shift of the unpaired method (as TRL's pair form).
 
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "bco_pair",
     title: "Binary classifier optimisation on pairs, no reward shift",
     paper: "arXiv:2404.04656",
     formula: "-log σ(b dc) - log σ(-b dr)",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: false,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(2.0 * std::f64::consts::LN_2),

@@ -4,22 +4,30 @@
 //! a large negative `z` does not overflow.
 
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use crate::parameter::{Kind, Parameter, Range};
+
+const DISCOPOP_TAU: Parameter = Parameter {
+    name: "discopop_tau",
+    kind: Kind::Float,
+    default: "0.05",
+    range: Some(Range::above(0.0)),
+    doc: "Temperature of the gate.",
+};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "discopop",
     title: "Discovered preference optimisation (log-ratio modulated)",
     paper: "arXiv:2406.08414",
     formula: "(1 - m)(-log σ(z)) + m exp(-z), z = b D, m = σ(z / τ)",
-    smoothing: Smoothing::Unused,
-    uses_tau: true,
+    parameters: &[DISCOPOP_TAU],
     divergences: true,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(0.5 * std::f64::consts::LN_2 + 0.5),
 };
 
 fn evaluate(pair: &Pair, parameters: &LossParameters) -> PairLoss {
-    let (beta, tau) = (parameters.beta, parameters.discopop_tau);
+    let (beta, tau) = (parameters.beta, parameters.get(&DISCOPOP_TAU));
     let z = beta * pair.margin();
     let (gate, shut) = (sigmoid(z / tau), sigmoid(-z / tau));
     let logistic = -log_sigmoid(z);

@@ -4,19 +4,27 @@
 //! labels' distribution over the pair. At `ε = 0` it is infinite, so smoothing is required (the paper: 1e-3).
 
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use crate::parameter::{Parameter, Range};
+
+/// Without smoothing the loss is infinite, so it has no default.
+const LABEL_SMOOTHING: Parameter = Parameter {
+    default: "null",
+    range: Some(Range { min: 0.0, min_excluded: true, max: 0.5, max_excluded: true }),
+    doc: "ε: share of the labels' distribution that the other completion gets; must be given, 1e-3 in the paper.",
+    ..super::LABEL_SMOOTHING
+};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "exo_pair",
     title: "Efficient exact optimisation on pairs",
     paper: "arXiv:2402.00856",
     formula: "p ln(p / (1 - ε)) + (1 - p) ln((1 - p) / ε), p = σ(b D)",
-    smoothing: Smoothing::Required,
-    uses_tau: false,
+    parameters: &[LABEL_SMOOTHING],
     divergences: true,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |parameters| {
-        let smoothing = parameters.label_smoothing;
+        let smoothing = parameters.get(&LABEL_SMOOTHING);
         Some(-std::f64::consts::LN_2 - 0.5 * (smoothing * (1.0 - smoothing)).ln())
     },
 };
@@ -24,7 +32,7 @@ pub(super) const KIND: LossKind = LossKind {
 fn evaluate(pair: &Pair, parameters: &LossParameters) -> PairLoss {
     let z = parameters.beta * pair.margin();
     let (p, q) = (sigmoid(z), sigmoid(-z));
-    let won = log_sigmoid(z) - (-parameters.label_smoothing).ln_1p();
-    let lost = log_sigmoid(-z) - parameters.label_smoothing.ln();
+    let won = log_sigmoid(z) - (-parameters.get(&LABEL_SMOOTHING)).ln_1p();
+    let lost = log_sigmoid(-z) - parameters.get(&LABEL_SMOOTHING).ln();
     PairLoss::of_margin(p * won + q * lost, parameters.beta * p * q * (won - lost))
 }

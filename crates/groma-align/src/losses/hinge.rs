@@ -3,15 +3,14 @@
 //! The calibration loss of SLiC-HF (Zhao et al. 2023, arXiv 2305.10425) as TRL writes it: relative to the reference and
 //! with margin `1 / b`, where the paper takes the policy's log-probabilities alone and adds a supervised term.
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "hinge",
     title: "Hinge (the form of SLiC-HF)",
     paper: "arXiv:2305.10425",
     formula: "max(0, 1 - b D)",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: true,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(1.0),

@@ -3,15 +3,14 @@
 //! Azar et al. 2023, arXiv 2310.12036, equation 17, has `D` in place of the difference of means; the normalisation by
 //! length is TRL's choice (agreed with the paper's authors), and this follows it. Results say "length-normalised".
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing, tokens};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, tokens};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "ipo",
     title: "Identity preference optimisation, length-normalised",
     paper: "arXiv:2310.12036",
     formula: "(dc / len_c - dr / len_r - 1 / (2 b))²",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: true,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |parameters| Some((0.5 / parameters.beta).powi(2)),

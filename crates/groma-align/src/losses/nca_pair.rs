@@ -3,15 +3,14 @@
 //! Chen et al. 2024, arXiv 2402.05369, equation 11 with two completions and hard labels.
 
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "nca_pair",
     title: "Noise contrastive alignment on pairs",
     paper: "arXiv:2402.05369",
     formula: "-log σ(b dc) - ½ log σ(-b dc) - ½ log σ(-b dr)",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: false,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| Some(2.0 * std::f64::consts::LN_2),

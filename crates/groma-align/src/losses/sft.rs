@@ -4,15 +4,14 @@
 //! the optimizer's batch, so a pair carries a share in proportion to its chosen tokens; TRL takes the mean of each
 //! micro-batch.
 
-use super::{Evaluate, LossKind, Pair, PairLoss, Smoothing, Totals, tokens};
+use super::{Evaluate, LossKind, Pair, PairLoss, Totals, tokens};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sft",
     title: "Cross-entropy on the chosen completion",
     paper: "arXiv:2411.10442",
     formula: "-Σ log π(chosen) / Σ len_c",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: true,
     evaluate: Evaluate::Share(evaluate),
     at_reference: |_| None,

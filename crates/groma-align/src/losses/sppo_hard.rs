@@ -2,15 +2,14 @@
 //!
 //! Wu et al. 2024, arXiv 2405.00675, equation 4.7 with the probability of winning set to 1 and 0.
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, Smoothing};
+use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sppo_hard",
     title: "Self-play preference optimisation with hard labels",
     paper: "arXiv:2405.00675",
     formula: "(dc - 1 / (2 b))² + (dr + 1 / (2 b))²",
-    smoothing: Smoothing::Unused,
-    uses_tau: false,
+    parameters: &[],
     divergences: false,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |parameters| Some(0.5 / parameters.beta.powi(2)),

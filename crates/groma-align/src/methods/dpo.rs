@@ -3,20 +3,19 @@
 //! The loss is the mean over the pairs of the optimizer's batch, however it is cut into micro-batches. Where a kind sorts
 //! over the batch, all log-probabilities are computed once before the gradients.
 
-use crate::forest::{Forest, Run, Sequence};
-use crate::losses::{
-    self, Combination, Divergence, Evaluate, LossKind, LossParameters, Pair, PairResult, Smoothing, Totals,
-};
-use crate::method::{DataShape, Method};
-use crate::objective::{Context, Loss, Objective, plain};
+use crate::group::Group;
+use crate::losses::{self, Combination, Divergence, Evaluate, LossKind, LossParameters, Pair, PairResult, Totals};
+use crate::method::{Masks, Method, Role};
+use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::polarity::{Polarity, sides, telling};
-use crate::reference::{PairLogps, References};
 use crate::training::OneOrMany;
-use crate::{Error, Example, Metrics, Settings};
-use groma_kernels::{HeadOutput, Tape};
-use groma_model::Transformer;
+use crate::{Error, Metrics, Settings, reference};
+use groma_data::Shape;
+use groma_model::Head;
 use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range as Span;
 
 const DIVERGENCES: &[&str] = &["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"];
 
@@ -27,80 +26,62 @@ pub(crate) const METHOD: Method = Method {
     title: "Direct preference optimisation",
     paper: "arXiv:2305.18290",
     doc: "Moves the log-probabilities of chosen and rejected completions apart, relative to a frozen reference.",
-    data: &[DataShape::Preference],
-    needs_reference: true,
-    needs_score_head: false,
+    data: &[Shape::Preference],
+    roles: &[Role::Reference],
+    heads: &[Head::UNEMBEDDING],
     parameters: &[
-        Parameter {
-            name: "beta",
-            kind: Kind::Float,
-            default: "0.1",
-            range: Some(Range::above(0.0)),
-            doc: "Strength of the pull towards the reference (τ of IPO).",
-        },
-        Parameter {
-            name: "loss_type",
-            kind: Kind::Choices(losses::KIND_IDS),
-            default: "[\"sigmoid\"]",
-            range: None,
-            doc: "Kind or kinds of loss.",
-        },
-        Parameter {
-            name: "loss_weights",
-            kind: Kind::Floats,
-            default: "null",
-            range: Some(Range::at_least(0.0)),
-            doc: "Weight of each kind; 1 each where null.",
-        },
-        Parameter {
-            name: "label_smoothing",
-            kind: Kind::Float,
-            default: "0.0",
-            range: Some(Range::half_open(0.0, 0.5)),
-            doc: "Share of labels taken to be wrong: conservative DPO for sigmoid, the noise rate for robust, ε of EXO.",
-        },
-        Parameter {
-            name: "discopop_tau",
-            kind: Kind::Float,
-            default: "0.05",
-            range: Some(Range::above(0.0)),
-            doc: "Temperature of DiscoPOP's gate.",
-        },
-        Parameter {
-            name: "f_divergence_type",
-            kind: Kind::Choice(DIVERGENCES),
-            default: "\"reverse_kl\"",
-            range: None,
-            doc: "Divergence from the reference that is regularised (f-DPO).",
-        },
-        Parameter {
-            name: "f_alpha_divergence_coef",
-            kind: Kind::Float,
-            default: "0.5",
-            range: None,
-            doc: "α of alpha_divergence.",
-        },
-        Parameter {
-            name: "ld_alpha",
-            kind: Kind::Float,
-            default: "null",
-            range: Some(Range::closed(0.0, 1.0)),
-            doc: "Weight of tokens beyond the shorter completion's length (LD-DPO); 1 each where null.",
-        },
-        Parameter {
-            name: "use_weighting",
-            kind: Kind::Boolean,
-            default: "false",
-            range: None,
-            doc: "Weigh each pair by how likely the policy would have written both completions itself (WPO).",
-        },
-        Parameter {
-            name: "precompute_ref_log_probs",
-            kind: Kind::Boolean,
-            default: "null",
-            range: None,
-            doc: "Reference log-probabilities once before training (true), or from the model without its adapter at each step (false); where null, whichever computes less.",
-        },
+        reference::PARAMETERS,
+        &[
+            Parameter {
+                name: "beta",
+                kind: Kind::Float,
+                default: "0.1",
+                range: Some(Range::above(0.0)),
+                doc: "Strength of the pull towards the reference (τ of IPO).",
+            },
+            Parameter {
+                name: "loss_type",
+                kind: Kind::Variants(losses::VARIANTS),
+                default: "[\"sigmoid\"]",
+                range: None,
+                doc: "Kind or kinds of loss.",
+            },
+            Parameter {
+                name: "loss_weights",
+                kind: Kind::Floats,
+                default: "null",
+                range: Some(Range::at_least(0.0)),
+                doc: "Weight of each kind; 1 each where null.",
+            },
+            Parameter {
+                name: "f_divergence_type",
+                kind: Kind::Choice(DIVERGENCES),
+                default: "\"reverse_kl\"",
+                range: None,
+                doc: "Divergence from the reference that is regularised (f-DPO).",
+            },
+            Parameter {
+                name: "f_alpha_divergence_coef",
+                kind: Kind::Float,
+                default: "0.5",
+                range: None,
+                doc: "α of alpha_divergence.",
+            },
+            Parameter {
+                name: "ld_alpha",
+                kind: Kind::Float,
+                default: "null",
+                range: Some(Range::closed(0.0, 1.0)),
+                doc: "Weight of tokens beyond the shorter completion's length (LD-DPO); 1 each where null.",
+            },
+            Parameter {
+                name: "use_weighting",
+                kind: Kind::Boolean,
+                default: "false",
+                range: None,
+                doc: "Weigh each pair by how likely the policy would have written both completions itself (WPO).",
+            },
+        ],
     ],
     overrides: &[("learning_rate", "1e-6")],
     metrics: &[
@@ -115,48 +96,124 @@ pub(crate) const METHOD: Method = Method {
         "entropy",
         "mean_token_accuracy",
     ],
+    masks: |_| Ok(Masks::default()),
+    arrange: |groups, _| groups,
+    build: |settings| Ok(Box::new(Dpo::new(settings)?)),
 };
-
-/// Values of the parameters above, with the loss they make.
-#[derive(Clone, Debug)]
-pub(crate) struct DpoSettings {
-    pub(crate) combination: Combination,
-    pub(crate) ld_alpha: Option<f64>,
-    pub(crate) use_weighting: bool,
-    pub(crate) precompute: Option<bool>,
-}
 
 #[derive(Deserialize)]
 struct Raw {
     beta: f64,
     loss_type: OneOrMany<String>,
     loss_weights: Option<Vec<f64>>,
-    label_smoothing: f64,
-    discopop_tau: f64,
     f_divergence_type: String,
     f_alpha_divergence_coef: f64,
     ld_alpha: Option<f64>,
     use_weighting: bool,
-    precompute_ref_log_probs: Option<bool>,
 }
 
-impl DpoSettings {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+/// Values of the parameters above, with the loss they make.
+#[derive(Clone, Debug)]
+struct Dpo {
+    combination: Combination,
+    ld_alpha: Option<f64>,
+    use_weighting: bool,
+    /// Results of all pairs of a step, for kinds of loss that cannot do with less.
+    whole: Vec<PairResult>,
+}
+
+impl Dpo {
+    fn new(settings: &Settings) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         let combination = combination(settings, &raw)?;
         check_divergence(settings, &raw, &combination)?;
-        check_smoothing(settings, &combination)?;
         check_weighting(settings, &raw, &combination)?;
-        if settings.was_given("discopop_tau") && !combination.terms.iter().any(|(kind, _)| kind.uses_tau) {
-            return Err(settings.invalid("discopop_tau", "is read by loss_type discopop alone"));
-        }
-        if raw.precompute_ref_log_probs == Some(false) && settings.training.lora.is_none() {
-            let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
-            return Err(settings.invalid("precompute_ref_log_probs", problem));
-        }
+        reference::precompute(settings)?;
         let (ld_alpha, use_weighting) = (raw.ld_alpha, raw.use_weighting);
-        Ok(DpoSettings { combination, ld_alpha, use_weighting, precompute: raw.precompute_ref_log_probs })
+        Ok(Dpo { combination, ld_alpha, use_weighting, whole: Vec::new() })
     }
+
+    /// Pairs from the log-probabilities of their members' tokens.
+    fn pairs(&self, groups: &[Cow<'_, Group>], logps: &[Vec<f32>]) -> Vec<Pair> {
+        let pair = |(group, logps): (&Cow<'_, Group>, &[Vec<f32>])| {
+            let reference = |side: usize| &group.members[side].reference[..];
+            let [policy_chosen, policy_rejected] = sums([&logps[0], &logps[1]], self.ld_alpha);
+            let [reference_chosen, reference_rejected] = sums([reference(0), reference(1)], self.ld_alpha);
+            Pair {
+                policy_chosen,
+                policy_rejected,
+                reference_chosen,
+                reference_rejected,
+                chosen_plain: logps[0].iter().map(|&logp| f64::from(logp)).sum(),
+                chosen_tokens: logps[0].len(),
+                rejected_tokens: logps[1].len(),
+            }
+        };
+        groups.iter().zip(logps.chunks_exact(2)).map(pair).collect()
+    }
+
+    /// Slopes by member and token.
+    fn slopes(&self, result: &PairResult, [chosen, rejected]: [usize; 2]) -> [Vec<f64>; 2] {
+        let shared = chosen.min(rejected);
+        let weight = |index| token_weight(index, shared, self.ld_alpha);
+        let loss = &result.loss;
+        [
+            (0..chosen).map(|index| loss.d_chosen * weight(index) + loss.d_chosen_plain).collect(),
+            (0..rejected).map(|index| loss.d_rejected * weight(index)).collect(),
+        ]
+    }
+}
+
+impl Objective for Dpo {
+    fn reads(&self) -> Reads {
+        Reads::Tokens { temperature: 1.0, half_temperature: self.use_weighting }
+    }
+
+    fn needs_reference(&self) -> bool {
+        true
+    }
+
+    fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
+        groups.len() as f64
+    }
+
+    fn needs_whole_step(&self) -> bool {
+        self.combination.needs_whole_batch()
+    }
+
+    fn survey(&mut self, step: Step<'_>, logps: &[Vec<f32>]) {
+        self.whole = self.combination.evaluate(&self.pairs(step.groups, logps), &totals(step.groups));
+    }
+
+    fn loss(&mut self, step: Step<'_>, micro: Span<usize>, said: &Said<'_>, metrics: &mut Metrics) -> Slopes {
+        let groups = &step.groups[micro.clone()];
+        let logps: Vec<Vec<f32>> = (0..2 * groups.len()).map(|member| said.logps(member)).collect();
+        let pairs = self.pairs(groups, &logps);
+        let mut results = match self.needs_whole_step() {
+            true => self.whole[micro].to_vec(),
+            false => self.combination.evaluate(&pairs, &totals(step.groups)),
+        };
+        if let Some(half) = said.half {
+            weigh(&mut results, said, half);
+        }
+        measure_pairs(metrics, &pairs, &results);
+        measure_tokens(metrics, said, groups.len());
+        let slopes =
+            |(result, logps): (&PairResult, &[Vec<f32>])| self.slopes(result, [logps[0].len(), logps[1].len()]);
+        let slopes: Vec<Vec<f64>> = results.iter().zip(logps.chunks_exact(2)).flat_map(slopes).collect();
+        let sum = results.iter().map(|result| result.loss.value).sum();
+        Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total), ..Slopes::default() }
+    }
+
+    fn loss_at_start(&self, _: &[Cow<'_, Group>]) -> Option<f64> {
+        if self.use_weighting { None } else { self.combination.at_reference() }
+    }
+}
+
+/// Sizes of an optimizer step.
+fn totals(groups: &[Cow<'_, Group>]) -> Totals {
+    let chosen = groups.iter().filter_map(|group| group.sequences().next());
+    Totals { pairs: groups.len(), chosen_tokens: chosen.map(|sequence| sequence.scored_count()).sum() }
 }
 
 fn combination(settings: &Settings, raw: &Raw) -> Result<Combination, Error> {
@@ -167,9 +224,9 @@ fn combination(settings: &Settings, raw: &Raw) -> Result<Combination, Error> {
         return Err(settings.invalid("loss_weights", format!("loss_type has {} kinds", kinds.len())));
     }
     let find = |id: &String| losses::kind(id).ok_or_else(|| settings.invalid("loss_type", format!("has unknown {id}")));
-    let terms = kinds.iter().zip(weights).map(|(id, weight)| Ok((find(id)?, *weight))).collect::<Result<_, Error>>()?;
-    let parameters =
-        LossParameters { beta: raw.beta, label_smoothing: raw.label_smoothing, discopop_tau: raw.discopop_tau };
+    let terms = kinds.iter().zip(weights).map(|(id, weight)| Ok((find(id)?, *weight)));
+    let terms: Vec<(&LossKind, f64)> = terms.collect::<Result<_, Error>>()?;
+    let parameters = LossParameters { beta: raw.beta, own: own(settings, &terms)? };
     let divergence = match raw.f_divergence_type.as_str() {
         "forward_kl" => Divergence::ForwardKl,
         "js_divergence" => Divergence::JensenShannon,
@@ -203,159 +260,15 @@ fn check_weighting(settings: &Settings, raw: &Raw, combination: &Combination) ->
     }
 }
 
-/// Smoothing is applied or refused, never ignored.
-fn check_smoothing(settings: &Settings, combination: &Combination) -> Result<(), Error> {
-    let smoothing = combination.parameters.label_smoothing;
-    let kinds = || combination.terms.iter().map(|(kind, _)| kind);
-    if smoothing > 0.0 && kinds().all(|kind| kind.smoothing == Smoothing::Unused) {
-        return Err(settings.invalid("label_smoothing", "the loss_type has no use for it: set it to 0"));
+/// What the kinds' own hyperparameters are.
+fn own(settings: &Settings, terms: &[(&LossKind, f64)]) -> Result<BTreeMap<&'static str, f64>, Error> {
+    let mut own = BTreeMap::new();
+    for (kind, parameter) in terms.iter().flat_map(|(kind, _)| kind.parameters.iter().map(move |p| (kind, p))) {
+        let value = settings.values.get(parameter.name).and_then(serde_json::Value::as_f64);
+        let missing = || settings.invalid(parameter.name, format!("loss_type {} needs it: {}", kind.id, parameter.doc));
+        own.insert(parameter.name, value.ok_or_else(missing)?);
     }
-    match kinds().find(|kind| kind.smoothing == Smoothing::Required) {
-        Some(kind) if smoothing == 0.0 => {
-            Err(settings.invalid("label_smoothing", format!("loss_type {} needs it above 0, such as 1e-3", kind.id)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Preference pairs at hand.
-#[derive(Debug)]
-pub(crate) struct Dpo<'a> {
-    pub(crate) examples: &'a [Example],
-    pub(crate) settings: &'a DpoSettings,
-    pub(crate) references: &'a References,
-}
-
-impl Dpo<'_> {
-    fn forest(&self, units: &[usize]) -> Forest {
-        Forest::new(&units.iter().flat_map(|&unit| self.examples[unit].pair()).collect::<Vec<&Sequence>>())
-    }
-
-    /// Sizes of a batch.
-    fn totals(&self, units: &[usize]) -> Totals {
-        Totals {
-            pairs: units.len(),
-            chosen_tokens: units.iter().map(|&unit| self.examples[unit].first().scored_count()).sum(),
-        }
-    }
-
-    /// The reference's log-probabilities of a micro-batch: known before, or from the model without its adapter.
-    fn references(&self, model: &Transformer, forest: &Forest, units: &[usize]) -> Result<Vec<PairLogps>, Error> {
-        match self.references {
-            References::Known(known) => Ok(units.iter().map(|&unit| known[unit]).collect()),
-            References::WithoutAdapter => {
-                let scored = forest.forward(model, Tape::inference(model.backend().clone()), plain(false))?;
-                Ok(pair_logps(forest, &scored.output().logp, units.len(), self.settings.ld_alpha))
-            }
-        }
-    }
-
-    fn pairs(&self, context: &Context, forest: &Forest, units: &[usize], logp: &[f32]) -> Result<Vec<Pair>, Error> {
-        let references = self.references(context.model, forest, units)?;
-        Ok(self.with_references(forest, logp, references))
-    }
-
-    fn with_references(&self, forest: &Forest, logp: &[f32], references: Vec<PairLogps>) -> Vec<Pair> {
-        let policy = pair_logps(forest, logp, references.len(), self.settings.ld_alpha);
-        let pair = |(index, (policy, reference)): (usize, (PairLogps, PairLogps))| Pair {
-            policy_chosen: policy.chosen,
-            policy_rejected: policy.rejected,
-            reference_chosen: reference.chosen,
-            reference_rejected: reference.rejected,
-            chosen_plain: forest.slots(2 * index).iter().map(|&slot| f64::from(logp[slot as usize])).sum(),
-            chosen_tokens: forest.slots(2 * index).len(),
-            rejected_tokens: forest.slots(2 * index + 1).len(),
-        };
-        policy.into_iter().zip(references).enumerate().map(pair).collect()
-    }
-
-    /// How the loss changes as the rows' own chosen completions gain log-probability against the rejected ones.
-    fn slope(&self, model: &Transformer, units: &[usize], exchanged: bool) -> Result<f64, Error> {
-        let sequences = units.iter().flat_map(|&unit| sides(self.examples[unit].pair(), exchanged));
-        let forest = Forest::new(&sequences.collect::<Vec<&Sequence>>());
-        let scored = forest.forward(model, Tape::inference(model.backend().clone()), plain(true))?;
-        let mut references = self.references(model, &forest, units)?;
-        if let (true, References::Known(_)) = (exchanged, self.references) {
-            references.iter_mut().for_each(|pair| std::mem::swap(&mut pair.chosen, &mut pair.rejected));
-        }
-        let pairs = self.with_references(&forest, &scored.output().logp, references);
-        let results = self.settings.combination.evaluate(&pairs, &Totals::of(&pairs));
-        let gradient = spread(&forest, &results, self.settings.ld_alpha, 1.0 / pairs.len() as f64);
-        let sum = |sequence: usize| -> f64 {
-            forest.slots(sequence).iter().map(|&slot| f64::from(gradient[slot as usize])).sum()
-        };
-        let along = |pair| sides([2 * pair, 2 * pair + 1], exchanged);
-        Ok((0..pairs.len()).map(along).map(|[chosen, rejected]| sum(chosen) - sum(rejected)).sum())
-    }
-
-    /// Results of the whole batch, where the kind of loss cannot do with less.
-    fn whole(&self, context: &Context, units: &[usize], totals: &Totals) -> Result<Option<Vec<PairResult>>, Error> {
-        if units.len() <= context.micro || !self.settings.combination.needs_whole_batch() {
-            return Ok(None);
-        }
-        let mut pairs = Vec::with_capacity(units.len());
-        for (number, micro) in units.chunks(context.micro).enumerate() {
-            let forest = self.forest(micro);
-            let scored = forest.forward(context.model, context.inference(), context.policy(number))?;
-            pairs.extend(self.pairs(context, &forest, micro, &scored.output().logp)?);
-        }
-        Ok(Some(self.settings.combination.evaluate(&pairs, totals)))
-    }
-}
-
-impl Objective for Dpo<'_> {
-    fn units(&self) -> usize {
-        self.examples.len()
-    }
-
-    fn places(&self, unit: usize) -> Vec<String> {
-        vec![self.examples[unit].place.clone()]
-    }
-
-    fn tokens(&self, unit: usize) -> usize {
-        self.examples[unit].pair().iter().map(|sequence| sequence.ids.len()).sum()
-    }
-
-    fn batch(&self, context: &mut Context, units: &[usize]) -> Result<Loss, Error> {
-        let totals = self.totals(units);
-        let whole = self.whole(context, units, &totals)?;
-        let mut sum = 0.0;
-        for (number, micro) in units.chunks(context.micro).enumerate() {
-            let forest = self.forest(micro);
-            let run = Run { half_temperature: self.settings.use_weighting, ..context.policy(number) };
-            let scored = forest.forward(context.model, context.tape(), run)?;
-            let pairs = self.pairs(context, &forest, micro, &scored.output().logp)?;
-            let mut results = match &whole {
-                Some(all) => all[number * context.micro..][..micro.len()].to_vec(),
-                None => self.settings.combination.evaluate(&pairs, &totals),
-            };
-            if let Some(half) = scored.half_temperature() {
-                weigh(&mut results, &forest, &scored.output().logp, half);
-            }
-            sum += results.iter().map(|result| result.loss.value).sum::<f64>();
-            measure_pairs(context.metrics, &pairs, &results);
-            measure_tokens(context.metrics, &forest, scored.output(), micro.len());
-            if let Some(gradients) = context.gradients.as_deref_mut() {
-                let d_logp = spread(&forest, &results, self.settings.ld_alpha, 1.0 / totals.pairs as f64);
-                scored.backward(&d_logp, gradients);
-            }
-        }
-        Ok(Loss { value: sum / totals.pairs.max(1) as f64, weight: totals.pairs as f64 })
-    }
-
-    fn loss_at_start(&self, _: &[usize]) -> Option<f64> {
-        let weighed = self.settings.use_weighting;
-        if weighed { None } else { self.settings.combination.at_reference() }
-    }
-
-    fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
-        let units = &telling(self.examples, units);
-        if units.is_empty() {
-            return Ok(None);
-        }
-        let labelled = self.slope(model, units, false)?;
-        Ok(Some(Polarity { labelled, exchanged: self.slope(model, units, true)? }))
-    }
+    Ok(own)
 }
 
 /// Weight of the `index`-th token of a completion, given the length of the shorter one (LD-DPO, arXiv 2409.06411).
@@ -363,43 +276,22 @@ fn token_weight(index: usize, shared: usize, ld_alpha: Option<f64>) -> f64 {
     if index < shared { 1.0 } else { ld_alpha.unwrap_or(1.0) }
 }
 
-/// Weighted sums over the completions of each pair, in f64.
-pub(crate) fn pair_logps(forest: &Forest, logp: &[f32], pairs: usize, ld_alpha: Option<f64>) -> Vec<PairLogps> {
-    let sum = |sequence: usize, shared: usize| -> f64 {
-        let slots = forest.slots(sequence).iter().enumerate();
-        slots.map(|(index, &slot)| token_weight(index, shared, ld_alpha) * f64::from(logp[slot as usize])).sum()
-    };
-    let shared = |pair: usize| forest.slots(2 * pair).len().min(forest.slots(2 * pair + 1).len());
-    (0..pairs)
-        .map(|pair| PairLogps { chosen: sum(2 * pair, shared(pair)), rejected: sum(2 * pair + 1, shared(pair)) })
-        .collect()
+/// Weighted sums over the tokens of both completions, in f64.
+fn sums(logps: [&[f32]; 2], ld_alpha: Option<f64>) -> [f64; 2] {
+    let shared = logps[0].len().min(logps[1].len());
+    let weighted = |(index, &logp): (usize, &f32)| token_weight(index, shared, ld_alpha) * f64::from(logp);
+    logps.map(|logps| logps.iter().enumerate().map(weighted).sum())
 }
 
 /// Multiplies the losses of pairs with their weights, from the log-probabilities at temperatures 1 and 1/2.
-fn weigh(results: &mut [PairResult], forest: &Forest, logp: &[f32], half: &[f32]) {
-    let alignment = |sequence: usize| {
-        forest.slots(sequence).iter().map(|&slot| f64::from(half[slot as usize]) - f64::from(logp[slot as usize]))
+fn weigh(results: &mut [PairResult], said: &Said<'_>, half: &[f32]) {
+    let alignment = |member: usize| {
+        let (half, logp) = (said.of(member, half), said.logps(member));
+        half.into_iter().zip(logp).map(|(half, logp)| f64::from(half) - f64::from(logp))
     };
     for (pair, result) in results.iter_mut().enumerate() {
         result.loss.scale(losses::weight(alignment(2 * pair), alignment(2 * pair + 1)));
     }
-}
-
-/// The gradient of each slot, times `factor`.
-fn spread(forest: &Forest, results: &[PairResult], ld_alpha: Option<f64>, factor: f64) -> Vec<f32> {
-    let mut gradient = vec![0.0f64; forest.slot_count()];
-    for (pair, result) in results.iter().enumerate() {
-        let (chosen, rejected) = (forest.slots(2 * pair), forest.slots(2 * pair + 1));
-        let shared = chosen.len().min(rejected.len());
-        for (index, &slot) in chosen.iter().enumerate() {
-            let weighted = result.loss.d_chosen * token_weight(index, shared, ld_alpha);
-            gradient[slot as usize] += weighted + result.loss.d_chosen_plain;
-        }
-        for (index, &slot) in rejected.iter().enumerate() {
-            gradient[slot as usize] += result.loss.d_rejected * token_weight(index, shared, ld_alpha);
-        }
-    }
-    gradient.into_iter().map(|value| (value * factor) as f32).collect()
 }
 
 fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult]) {
@@ -414,7 +306,8 @@ fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult]) 
     }
 }
 
-fn measure_tokens(metrics: &mut Metrics, forest: &Forest, output: &HeadOutput, pairs: usize) {
+fn measure_tokens(metrics: &mut Metrics, said: &Said<'_>, pairs: usize) {
+    let (forest, output) = (said.forest, said.output);
     for sequence in 0..2 * pairs {
         let slots = forest.slots(sequence);
         let sum = |values: &[f32]| slots.iter().map(|&slot| f64::from(values[slot as usize])).sum::<f64>();

@@ -5,16 +5,16 @@
 //! token. The head starts at zero, so that training starts from the closed form; the embedding that the removed
 //! unembedding may share stays.
 
-use crate::forest::{Forest, Sequence};
+use crate::Metrics;
+use crate::group::Group;
 use crate::losses::{log_sigmoid, sigmoid};
-use crate::method::{DataShape, Method};
-use crate::objective::{Context, Loss, Objective, plain};
+use crate::method::{Masks, Method};
+use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::polarity::{Polarity, sides, telling};
-use crate::{Error, Example, Metrics, Settings};
-use groma_kernels::{Cotangent, Tape};
-use groma_model::Transformer;
+use groma_data::Shape;
+use groma_model::Head;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -23,30 +23,27 @@ pub(crate) const METHOD: Method = Method {
     title: "Pairwise reward model",
     paper: "arXiv:2203.02155",
     doc: "A scalar head that scores chosen completions above rejected ones (Bradley-Terry).",
-    data: &[DataShape::Preference],
-    needs_reference: false,
-    needs_score_head: true,
-    parameters: &[Parameter {
+    data: &[Shape::Preference],
+    roles: &[],
+    heads: &[Head::SCORE],
+    parameters: &[&[Parameter {
         name: "center_rewards_coefficient",
         kind: Kind::Float,
         default: "null",
         range: Some(Range::at_least(0.0)),
         doc: "Weight of the squared sum of both rewards, which centres them; 0.01 is usual, none where null.",
-    }],
+    }]],
     overrides: &[("learning_rate", "1e-4"), ("truncation_mode", "\"drop\"")],
     metrics: &["accuracy", "margin", "min_reward", "mean_reward", "max_reward"],
+    masks: |_| Ok(Masks::default()),
+    arrange: |groups, _| groups,
+    build: |settings| Ok(Box::new(settings.typed::<Reward>()?)),
 };
 
 /// Values of the parameters above.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct RewardSettings {
-    pub(crate) center_rewards_coefficient: Option<f64>,
-}
-
-impl RewardSettings {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
-        settings.typed()
-    }
+struct Reward {
+    center_rewards_coefficient: Option<f64>,
 }
 
 /// Value of a pair, and its gradient with respect to the two rewards.
@@ -59,87 +56,44 @@ pub fn pair_loss(chosen: f64, rejected: f64, margin: f64, centre: Option<f64>) -
     (-log_sigmoid(gap) + weight * sum * sum, pull - slope, pull + slope)
 }
 
-/// Preference pairs at hand.
-#[derive(Debug)]
-pub(crate) struct Reward<'a> {
-    pub(crate) examples: &'a [Example],
-    pub(crate) settings: RewardSettings,
-}
-
-impl Reward<'_> {
-    fn forest(&self, units: &[usize], exchanged: bool) -> Forest {
-        let sequences = units.iter().flat_map(|&unit| sides(self.examples[unit].pair(), exchanged));
-        Forest::new(&sequences.collect::<Vec<&Sequence>>())
+impl Objective for Reward {
+    fn reads(&self) -> Reads {
+        Reads::Scores
     }
 
-    /// How the loss changes as the rows' own chosen completions gain reward against the rejected ones.
-    fn slope(&self, model: &Transformer, units: &[usize], exchanged: bool) -> Result<f64, Error> {
-        let mut tape = Tape::inference(model.backend().clone());
-        let scores = self.forest(units, exchanged).forward_scores(model, &mut tape, plain(true))?;
-        let rewards = model.backend().download(scores.buffer());
-        let pair = |(&unit, pair): (&usize, &[f32])| {
-            let margin = self.examples[unit].margin.unwrap_or(0.0);
-            let centre = self.settings.center_rewards_coefficient;
-            let (_, first, second) = pair_loss(f64::from(pair[0]), f64::from(pair[1]), margin, centre);
-            let [chosen, rejected] = sides([first, second], exchanged);
-            (chosen - rejected) / units.len() as f64
-        };
-        Ok(units.iter().zip(rewards.chunks_exact(2)).map(pair).sum())
-    }
-}
-
-impl Objective for Reward<'_> {
-    fn units(&self) -> usize {
-        self.examples.len()
+    fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
+        groups.len() as f64
     }
 
-    fn places(&self, unit: usize) -> Vec<String> {
-        vec![self.examples[unit].place.clone()]
-    }
-
-    fn tokens(&self, unit: usize) -> usize {
-        self.examples[unit].pair().iter().map(|sequence| sequence.ids.len()).sum()
-    }
-
-    fn batch(&self, context: &mut Context, units: &[usize]) -> Result<Loss, Error> {
-        let mut sum = 0.0;
-        for (number, micro) in units.chunks(context.micro).enumerate() {
-            let forest = self.forest(micro, false);
-            let mut tape = context.tape();
-            let scores = forest.forward_scores(context.model, &mut tape, context.policy(number))?;
-            let rewards = context.model.backend().download(scores.buffer());
-            let mut d_rewards = Vec::with_capacity(rewards.len());
-            for (&unit, pair) in micro.iter().zip(rewards.chunks_exact(2)) {
-                let (chosen, rejected) = (f64::from(pair[0]), f64::from(pair[1]));
-                let margin = self.examples[unit].margin.unwrap_or(0.0);
-                let (value, d_chosen, d_rejected) =
-                    pair_loss(chosen, rejected, margin, self.settings.center_rewards_coefficient);
-                sum += value;
-                d_rewards.extend([d_chosen, d_rejected].map(|d| (d / units.len() as f64) as f32));
-                measure(context.metrics, chosen, rejected);
-            }
-            if let Some(gradients) = context.gradients.as_deref_mut() {
-                let cotangent = context.model.backend().upload(&d_rewards);
-                tape.backward(vec![Cotangent::Value(&scores, cotangent)], gradients);
-            }
+    fn loss(
+        &mut self,
+        step: Step<'_>,
+        micro: std::ops::Range<usize>,
+        said: &Said<'_>,
+        metrics: &mut Metrics,
+    ) -> Slopes {
+        let mut slopes = Slopes::default();
+        for (group, pair) in step.groups[micro].iter().zip(said.scores.chunks_exact(2)) {
+            let (chosen, rejected) = (f64::from(pair[0]), f64::from(pair[1]));
+            let (value, d_chosen, d_rejected) =
+                pair_loss(chosen, rejected, margin(group), self.center_rewards_coefficient);
+            slopes.sum += value;
+            slopes.scores.extend([d_chosen, d_rejected].map(|d| (d / step.total) as f32));
+            measure(metrics, chosen, rejected);
         }
-        Ok(Loss { value: sum / units.len().max(1) as f64, weight: units.len() as f64 })
+        slopes
     }
 
     /// With a zero head all rewards are 0, so the loss is that of the margins alone.
-    fn loss_at_start(&self, units: &[usize]) -> Option<f64> {
-        let margins = units.iter().map(|&unit| self.examples[unit].margin.unwrap_or(0.0));
-        Some(margins.map(|margin| -log_sigmoid(-margin)).sum::<f64>() / units.len().max(1) as f64)
+    fn loss_at_start(&self, groups: &[Cow<'_, Group>]) -> Option<f64> {
+        let losses = groups.iter().map(|group| -log_sigmoid(-margin(group)));
+        Some(losses.sum::<f64>() / groups.len().max(1) as f64)
     }
+}
 
-    fn polarity(&self, model: &Transformer, units: &[usize]) -> Result<Option<Polarity>, Error> {
-        let units = &telling(self.examples, units);
-        if units.is_empty() {
-            return Ok(None);
-        }
-        let labelled = self.slope(model, units, false)?;
-        Ok(Some(Polarity { labelled, exchanged: self.slope(model, units, true)? }))
-    }
+/// By how much the chosen completion is said to be better.
+fn margin(group: &Group) -> f64 {
+    group.members.first().and_then(|member| member.margin).unwrap_or(0.0)
 }
 
 fn measure(metrics: &mut Metrics, chosen: f64, rejected: f64) {

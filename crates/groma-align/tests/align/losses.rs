@@ -1,8 +1,6 @@
 //! The losses against golden numbers, finite differences, closed forms and identities.
 
-use groma_align::losses::{
-    Combination, Divergence, KINDS, LossKind, LossParameters, Pair, Smoothing, Totals, kind, log_sigmoid,
-};
+use groma_align::losses::{Combination, Divergence, KINDS, LossKind, LossParameters, Pair, Totals, kind, log_sigmoid};
 use groma_run::Seed;
 use rand_core::Rng;
 use serde_json::Value;
@@ -72,11 +70,8 @@ fn golden_values() {
     for (name, id) in GOLDEN {
         let case = cases.iter().find(|case| case["name"] == *name).unwrap();
         let inputs = &case["inputs"];
-        let parameters = LossParameters {
-            beta: number(inputs, "beta").unwrap(),
-            label_smoothing: number(inputs, "eps").unwrap_or(0.0),
-            ..LossParameters::default()
-        };
+        let parameters =
+            LossParameters { beta: number(inputs, "beta").unwrap(), ..smoothed(number(inputs, "eps").unwrap_or(0.0)) };
         let value = mean(kind(id).unwrap(), &[golden_pair(inputs)], &parameters);
         assert!(close(value, case["expected"].as_f64().unwrap(), 1e-12), "{name}: {value}");
     }
@@ -85,7 +80,7 @@ fn golden_values() {
 #[test]
 fn robust_averaged_over_label_flips_is_dpo_on_clean_labels() {
     for smoothing in [0.0, 0.1, 0.3, 0.45] {
-        let parameters = LossParameters { label_smoothing: smoothing, ..LossParameters::default() };
+        let parameters = smoothed(smoothing);
         let clean = pair(-10.0, -12.0, -11.0, -11.5, 4, 7);
         let robust = kind("robust").unwrap();
         let mixed = (1.0 - smoothing) * mean(robust, &[clean], &parameters)
@@ -108,9 +103,13 @@ fn random_pairs(seed: u64, count: usize) -> Vec<Pair> {
         .collect()
 }
 
+fn smoothed(label_smoothing: f64) -> LossParameters {
+    LossParameters { own: [("label_smoothing", label_smoothing)].into(), ..LossParameters::default() }
+}
+
 fn parameters_for(kind: &LossKind, beta: f64) -> LossParameters {
-    let label_smoothing = if kind.smoothing == Smoothing::Unused { 0.0 } else { 0.05 };
-    LossParameters { beta, label_smoothing, discopop_tau: 0.7 }
+    let value = |name| if name == "discopop_tau" { 0.7 } else { 0.05 };
+    LossParameters { beta, own: kind.parameters.iter().map(|own| (own.name, value(own.name))).collect() }
 }
 
 /// Central difference of the batch's loss in one log-probability.
@@ -183,8 +182,7 @@ fn at_the_reference_every_kind_has_its_closed_form() {
         .collect();
     for (id, expected) in table {
         let kind = kind(id).unwrap();
-        let label_smoothing = if id == "exo_pair" { 1e-3 } else { 0.0 };
-        let parameters = LossParameters { label_smoothing, ..LossParameters::default() };
+        let parameters = smoothed(if id == "exo_pair" { 1e-3 } else { 0.0 });
         let closed = (kind.at_reference)(&parameters).unwrap();
         assert!((closed - expected).abs() < 1e-6, "{id}: {closed}");
         assert!(close(mean(kind, &at_reference, &parameters), closed, 1e-12), "{id}");
@@ -212,7 +210,7 @@ fn swapping_a_pair_exchanges_its_rewards_and_flips_the_margin() {
 
 #[test]
 fn smoothing_one_half_makes_the_logistic_loss_blind_to_the_label() {
-    let parameters = LossParameters { label_smoothing: 0.5, ..LossParameters::default() };
+    let parameters = smoothed(0.5);
     for id in ["sigmoid", "sigmoid_norm", "aot"] {
         for pair in random_pairs(4, 8) {
             let plain = mean(kind(id).unwrap(), &[pair], &parameters);

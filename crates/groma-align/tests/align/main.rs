@@ -15,6 +15,7 @@ mod memory;
 mod precision;
 mod preflight;
 mod resume;
+mod rollouts;
 mod settings;
 mod support;
 mod training;

@@ -1,8 +1,11 @@
 //! Memory: recomputation changes no bit and takes less, and the estimate is near what is held.
 
-use crate::support::{Letters, completion, fingerprint, model, preference, prepared, settings, spec, weights};
+use crate::support::{
+    Letters, completion, fingerprint, model, place, preference, prepared, settings, spec, voice, weights,
+};
 use crate::training::run;
-use groma_align::{Limits, Prepared, Rows, Session, Settings, estimate_memory, prepare, setup, train};
+use groma_align::{Limits, Prepared, Session, Settings, Voice, estimate_memory, prepare, setup, train};
+use groma_data::{Content, Row, Shape};
 use groma_kernels::Cpu;
 use groma_model::spec::{Layer, Mlp};
 use groma_model::{Spec, Transformer};
@@ -41,13 +44,18 @@ fn rows(settings: &Settings, letters: usize) -> Prepared {
     };
     let limits = Limits { max_positions: 512, ..crate::support::limits() };
     let lines = 1..=16u64;
-    if settings.method.id == "sft" {
-        let rows: Vec<_> = lines.map(|line| completion(line, &text(line, 9), &text(line + 5, letters))).collect();
-        return prepare(settings, Rows::Completions(&rows), &Letters::default(), limits).unwrap();
-    }
     let pair =
         |line| preference(line, &text(line, letters), &text(line + 1, letters / 2), &text(line + 2, letters / 3));
-    prepare(settings, Rows::Preferences(&lines.map(pair).collect::<Vec<_>>()), &Letters::default(), limits).unwrap()
+    let rows: Vec<_> = match settings.method.data[0] {
+        Shape::PromptCompletion => {
+            lines.map(|line| completion(line, &text(line, 9), &text(line + 5, letters))).collect()
+        }
+        Shape::PromptOnly => {
+            lines.map(|line| Row::of_prompt(Content::Text(text(line, letters)), place(line))).collect()
+        }
+        _ => lines.map(pair).collect(),
+    };
+    prepare(settings, &rows, &Letters::default(), limits).unwrap()
 }
 
 /// The most that buffers held in two steps, and what was foretold, in bytes. `rounded` weights are exact in bf16.
@@ -64,7 +72,9 @@ fn peak(method: &str, given: Value, mlp: Mlp, letters: usize, rounded: bool) -> 
     let model = Transformer::new(spec.clone(), &weights, Arc::new(cpu.clone())).unwrap();
     let mut model = setup(model, &settings).unwrap();
     let foretold = estimate_memory(&model, &settings, &prepared).buffers();
-    train(&mut model, Session::new(&settings, &prepared)).unwrap();
+    // Completions that never end are as long as they may be.
+    let voice = Voice { stop_ids: Vec::new(), ..voice() };
+    train(&mut model, Session { voice: Some(voice), ..Session::new(&settings, &prepared) }).unwrap();
     (cpu.memory().peak_bytes as f64, foretold as f64)
 }
 
@@ -85,6 +95,8 @@ fn the_estimate_is_within_a_fifth() {
         ("dpo", checkpointing, Mlp::Gated, 200),
         ("dpo", json!({"lora": {"r": 8}, "per_device_train_batch_size": 2}), Mlp::Plain, 200),
         ("reward", json!({"per_device_train_batch_size": 4}), Mlp::Gated, 100),
+        ("grpo", json!({"max_completion_length": 150, "num_generations": 8}), Mlp::Gated, 60),
+        ("rloo", json!({"max_completion_length": 150, "lora": {"r": 8}}), Mlp::Gated, 60),
     ] {
         check_estimate(method, &given, mlp, letters, false);
     }

@@ -1,7 +1,7 @@
 //! Training with products in bf16 learns what training in f32 learns.
 
 use crate::support::{Letters, completions, fingerprint, limits, prepared, settings, spec, weights};
-use groma_align::{Prepared, Rows, Session, evaluate, prepare, setup, train};
+use groma_align::{Prepared, Session, evaluate, prepare, setup, train};
 use groma_kernels::{Backend, Cpu, Precision};
 use groma_model::Transformer;
 use serde_json::json;
@@ -10,9 +10,8 @@ use std::sync::Arc;
 /// Trains on the first rows; the loss on the others, before and after.
 fn learn(precision: Precision, seed: u64) -> (f64, f64, groma_run::Digest) {
     let settings = settings("sft", json!({"max_steps": 40, "learning_rate": 3e-3, "seed": seed}));
-    let held_out: Prepared =
-        prepare(&settings, Rows::Completions(&completions()[8..]), &Letters::default(), limits()).unwrap();
-    let rows = prepare(&settings, Rows::Completions(&completions()[..8]), &Letters::default(), limits()).unwrap();
+    let held_out: Prepared = prepare(&settings, &completions()[8..], &Letters::default(), limits()).unwrap();
+    let rows = prepare(&settings, &completions()[..8], &Letters::default(), limits()).unwrap();
     let backend = Arc::new(Cpu::new().with_precision(precision));
     let model = Transformer::new(spec(), &weights(&spec(), seed), backend).unwrap();
     let mut model = setup(model, &settings).unwrap();

@@ -4,14 +4,14 @@ use crate::support::{
     BOS, EOS, Letters, completion, conversation, limits, model, place, preference, preferences, prepared, settings,
     text,
 };
-use groma_align::{Error, History, Limits, Prepared, Rows, Session, losses, prepare, setup, train};
-use groma_data::{Content, LanguageModelling, Message, Preference};
+use groma_align::{Error, History, Limits, Prepared, Session, losses, prepare, setup, train};
+use groma_data::{Content, Message, Row};
 use groma_run::{Class, Classify, Severity};
-use serde_json::{Map, json};
+use serde_json::json;
 
-fn pairs(rows: &[Preference], given: serde_json::Value) -> Result<Prepared, Error> {
+fn pairs(rows: &[Row], given: serde_json::Value) -> Result<Prepared, Error> {
     let settings = settings("dpo", given);
-    prepare(&settings, Rows::Preferences(rows), &Letters::default(), limits())
+    prepare(&settings, rows, &Letters::default(), limits())
 }
 
 /// Count, severity and places of a check.
@@ -34,11 +34,11 @@ fn stopped(result: Result<Prepared, Error>, check: &str) {
 #[test]
 fn a_pair_is_prompt_and_completions_with_eos() {
     let prepared = pairs(&[preference(7, "ab", " c", " de")], json!({"boundary": "error"})).unwrap();
-    let example = &prepared.examples[0];
-    assert_eq!(example.sequence.ids, [BOS, 3, 4, 30, 5, EOS]);
-    assert_eq!(example.sequence.supervised, [false, false, false, true, true, true]);
-    assert_eq!(example.pair()[1].ids, [BOS, 3, 4, 30, 6, 7, EOS]);
-    assert_eq!((example.place.as_str(), example.tree_rows()), ("rows.jsonl:7", 9));
+    let group = &prepared.groups[0];
+    assert_eq!(group.members[0].sequence.ids, [BOS, 3, 4, 30, 5, EOS]);
+    assert_eq!(group.members[0].sequence.supervised, [false, false, false, true, true, true]);
+    assert_eq!(group.members[1].sequence.ids, [BOS, 3, 4, 30, 6, 7, EOS]);
+    assert_eq!((group.place.as_str(), group.tree_rows()), ("rows.jsonl:7", 9));
     assert!(prepared.findings.is_empty(), "{:?}", prepared.findings);
     assert_eq!((prepared.lengths.prompt.max, prepared.lengths.rejected.max, prepared.lengths.total.max), (3, 4, 7));
 }
@@ -49,10 +49,10 @@ fn merges_across_the_boundary_stop_diverge_or_are_encoded_apart() {
     stopped(pairs(&rows, json!({"boundary": "error"})), "boundary-merge");
     let diverged = pairs(&rows, json!({"boundary": "diverge"})).unwrap();
     assert_eq!(finding(&diverged, "boundary-merge"), (1, Severity::Warning, vec!["rows.jsonl:1".into()]));
-    assert_eq!(diverged.examples[0].sequence.ids, [BOS, 21, 17, 30, 39, 17, 18, EOS]);
-    assert_eq!(diverged.examples[0].sequence.scored_count(), 4);
+    assert_eq!(diverged.groups[0].members[0].sequence.ids, [BOS, 21, 17, 30, 39, 17, 18, EOS]);
+    assert_eq!(diverged.groups[0].members[0].sequence.scored_count(), 4);
     let apart = pairs(&rows, json!({"boundary": "separate"})).unwrap();
-    assert_eq!(apart.examples[0].sequence.ids, [BOS, 21, 17, 30, 21, 22, 17, 18, EOS]);
+    assert_eq!(apart.groups[0].members[0].sequence.ids, [BOS, 21, 17, 30, 21, 22, 17, 18, EOS]);
     assert!(apart.findings.is_empty());
 }
 
@@ -68,7 +68,7 @@ fn identical_contradictory_and_equalised_pairs_are_named() {
     assert_eq!(finding(&prepared, "identical-pairs"), (1, Severity::Warning, vec!["rows.jsonl:1".into()]));
     assert_eq!(finding(&prepared, "contradictory-pairs").0, 2);
     assert_eq!(finding(&prepared, "truncation-equalises-pair").2, ["rows.jsonl:4"]);
-    assert_eq!(prepared.examples.len(), 2);
+    assert_eq!(prepared.groups.len(), 2);
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn truncation_follows_the_policy_and_is_counted() {
     let kept = pairs(&rows, json!({"max_length": 8})).unwrap();
     assert_eq!(finding(&kept, "truncation-empties-completion").2, ["rows.jsonl:1"]);
     assert_eq!(finding(&kept, "truncated").2, ["rows.jsonl:2"]);
-    assert_eq!(kept.examples[0].sequence.ids.len(), 8);
+    assert_eq!(kept.groups[0].members[0].sequence.ids.len(), 8);
     let dropped = pairs(&rows, json!({"max_length": 8, "truncation_mode": "drop"})).unwrap();
-    assert_eq!((finding(&dropped, "too-long").0, dropped.examples.len()), (2, 1));
+    assert_eq!((finding(&dropped, "too-long").0, dropped.groups.len()), (2, 1));
     stopped(pairs(&rows, json!({"max_length": 8, "truncation_mode": "error"})), "too-long");
     match pairs(&rows[..1], json!({"max_length": 8})) {
         Err(Error::NoRows { total: 1, findings }) => assert_eq!(findings[0].check, "truncation-empties-completion"),
@@ -95,36 +95,28 @@ fn truncation_follows_the_policy_and_is_counted() {
 fn rows_without_supervised_tokens_and_templates_without_marks_are_errors() {
     let settings = settings("sft", json!({"assistant_only_loss": true}));
     let rows = [conversation(1, &[("user", "hi")]), conversation(2, &[("user", "hi"), ("assistant", "ho")])];
-    let with = |marks, rows: &[LanguageModelling]| {
-        prepare(&settings, Rows::LanguageModelling(rows), &Letters { marks, ..Letters::default() }, limits())
-    };
+    let with = |marks, rows: &[Row]| prepare(&settings, rows, &Letters { marks, ..Letters::default() }, limits());
     stopped(with(true, &rows), "no-supervised-token");
     stopped(with(false, &rows[1..]), "no-assistant-marks");
     let good = with(true, &rows[1..]).unwrap();
-    assert_eq!(good.examples[0].sequence.ids, [BOS, 36, 10, 11, 35, 10, 17, EOS]);
-    assert_eq!(good.examples[0].sequence.scored().collect::<Vec<_>>(), [5, 6, 7]);
+    assert_eq!(good.groups[0].members[0].sequence.ids, [BOS, 36, 10, 11, 35, 10, 17, EOS]);
+    assert_eq!(good.groups[0].members[0].sequence.scored().collect::<Vec<_>>(), [5, 6, 7]);
 }
 
 #[test]
 fn doubled_bos_and_untrained_stops_are_found() {
     let messages = |text: &str| Content::Messages(vec![Message::new("assistant", text)]);
-    let row = Preference {
-        prompt: Content::Messages(vec![Message::new("user", "hi")]),
-        chosen: messages("ho"),
-        rejected: messages("no"),
-        margin: None,
-        location: place(3),
-        other: Map::new(),
-    };
+    let prompt = Content::Messages(vec![Message::new("user", "hi")]);
+    let row = Row::preference(prompt, messages("ho"), messages("no"), place(3));
     let settings = settings("dpo", json!({"boundary": "error"}));
-    let with = |encoder: Letters| prepare(&settings, Rows::Preferences(std::slice::from_ref(&row)), &encoder, limits());
+    let with = |encoder: Letters| prepare(&settings, std::slice::from_ref(&row), &encoder, limits());
     stopped(with(Letters { doubled_bos: true, ..Letters::default() }), "doubled-bos");
     stopped(with(Letters { no_end: true, ..Letters::default() }), "untrained-stop");
     let good = with(Letters::default()).unwrap();
-    assert_eq!(good.examples[0].sequence.ids, [BOS, 36, 10, 11, 35, 10, 17, EOS]);
+    assert_eq!(good.groups[0].members[0].sequence.ids, [BOS, 36, 10, 11, 35, 10, 17, EOS]);
     let warned = crate::support::settings("dpo", json!({"preflight": "warn"}));
     let encoder = Letters { no_end: true, ..Letters::default() };
-    let prepared = prepare(&warned, Rows::Preferences(&[row]), &encoder, limits()).unwrap();
+    let prepared = prepare(&warned, &[row], &encoder, limits()).unwrap();
     assert_eq!(finding(&prepared, "untrained-stop").1, Severity::Error);
 }
 
@@ -132,7 +124,7 @@ fn doubled_bos_and_untrained_stops_are_found() {
 fn a_tokenizer_beyond_the_embedding_always_stops() {
     let settings = settings("dpo", json!({"preflight": "warn"}));
     let small = Limits { vocab_size: 20, max_positions: 64 };
-    let result = prepare(&settings, Rows::Preferences(&preferences()), &Letters::default(), small);
+    let result = prepare(&settings, &preferences(), &Letters::default(), small);
     stopped(result, "vocabulary-mismatch");
 }
 
@@ -140,7 +132,7 @@ fn a_tokenizer_beyond_the_embedding_always_stops() {
 fn rows_of_another_shape_are_refused() {
     let settings = settings("dpo", json!({}));
     let rows = [completion(1, "a", "b")];
-    let error = prepare(&settings, Rows::Completions(&rows), &Letters::default(), limits()).unwrap_err();
+    let error = prepare(&settings, &rows, &Letters::default(), limits()).unwrap_err();
     assert!(error.to_string().contains("cannot train on prompt-completion rows"), "{error}");
 }
 
@@ -168,10 +160,10 @@ fn a_reference_that_is_not_the_model_stops_before_the_first_step() {
 #[test]
 fn every_preference_loss_turns_round_with_its_labels() {
     let lora = [json!({}), json!({"lora": {}, "precompute_ref_log_probs": false})];
-    for (kind, more) in losses::KIND_IDS.iter().flat_map(|kind| lora.iter().map(move |more| (kind, more))) {
+    for (kind, more) in losses::KINDS.iter().flat_map(|kind| lora.iter().map(move |more| (kind.id, more))) {
         let mut given = json!({"max_steps": 1, "loss_type": kind, "ld_alpha": 0.5});
         given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        if *kind == "exo_pair" {
+        if kind == "exo_pair" {
             given["label_smoothing"] = json!(1e-3);
         }
         let settings = settings("dpo", given);
@@ -194,8 +186,8 @@ fn labels_that_have_no_effect_stop_before_the_first_step() {
 fn pairs_of_equal_sides_say_nothing_about_labels() {
     let settings = settings("dpo", json!({"max_steps": 1}));
     let mut prepared = pairs(&preferences(), json!({})).unwrap();
-    for example in &mut prepared.examples {
-        example.rejected = Some(example.sequence.clone());
+    for group in &mut prepared.groups {
+        group.members[1] = group.members[0].clone();
     }
     train(&mut setup(model(1), &settings).unwrap(), Session::new(&settings, &prepared)).unwrap();
 }
@@ -203,10 +195,10 @@ fn pairs_of_equal_sides_say_nothing_about_labels() {
 #[test]
 fn text_rows_learn_every_token() {
     let settings = settings("sft", json!({"max_steps": 1}));
-    let row = LanguageModelling { content: text("abc"), location: place(1), other: Map::new() };
-    let prepared = prepare(&settings, Rows::LanguageModelling(&[row]), &Letters::default(), limits()).unwrap();
-    assert_eq!(prepared.examples[0].sequence.ids, [BOS, 3, 4, 5, EOS]);
-    assert_eq!(prepared.examples[0].sequence.scored_count(), 4);
+    let row = Row::text(text("abc"), place(1));
+    let prepared = prepare(&settings, &[row], &Letters::default(), limits()).unwrap();
+    assert_eq!(prepared.groups[0].members[0].sequence.ids, [BOS, 3, 4, 5, EOS]);
+    assert_eq!(prepared.groups[0].members[0].sequence.scored_count(), 4);
     let mut history = History::default();
     let mut model = setup(model(1), &settings).unwrap();
     train(&mut model, Session { observers: vec![&mut history], ..Session::new(&settings, &prepared) }).unwrap();

@@ -27,6 +27,7 @@ fn go(settings: &Settings, rows: &Prepared, directory: &Path, stop: Option<u64>)
         resume: true,
         cancel,
         observers: vec![&mut stopper, &mut history],
+        voice: Some(crate::support::voice()),
         evaluation: Some(rows),
         ..Session::new(settings, rows)
     };
@@ -82,6 +83,25 @@ fn sft_packed() {
 #[test]
 fn reward() {
     resumes_at_every_step("reward", json!({"max_steps": 4, "learning_rate": 1e-3, "logging_steps": 3}));
+}
+
+#[test]
+fn kto_on_labelled_rows() {
+    resumes_at_every_step("kto", json!({"max_steps": 5, "learning_rate": 1e-2, "lora": {}, "logging_steps": 2}));
+}
+
+/// Between collecting and learning, and inside of either: what was sampled before the weights moved is kept.
+#[test]
+fn rollouts_that_several_steps_learn_from() {
+    resumes_at_every_step(
+        "grpo",
+        json!({"max_steps": 9, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "steps_per_generation": 2,
+        "num_iterations": 2, "beta": 0.1, "logging_steps": 3, "eval_steps": 4}),
+    );
+    resumes_at_every_step(
+        "rloo",
+        json!({"max_steps": 6, "learning_rate": 1e-2, "lora": {"dropout": 0.1}, "temperature": 0.8, "logging_steps": 2}),
+    );
 }
 
 #[test]

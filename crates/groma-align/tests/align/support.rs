@@ -1,13 +1,13 @@
 //! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
 
-use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, Prepared, Rows, Settings, prepare};
-use groma_data::{Completion, Content, LanguageModelling, Location, Message, Preference};
+use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, Prepared, Settings, Voice, prepare};
+use groma_data::{Answer, Content, Location, Message, Row, Shape};
 use groma_kernels::{Backend, Cpu};
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
 use groma_model::{Head, Spec, Tensor, Transformer, Weights, parameters};
 use groma_run::{Digest, Hasher, Seed};
 use rand_core::Rng;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Ids: 0 pads, 1 begins, 2 ends, then letters, space and punctuation.
@@ -175,6 +175,10 @@ impl Encode for Letters {
         Ok(Continuation { ids: together, prompt: shared, merged })
     }
 
+    fn prompt(&self, prompt: &Content) -> groma_model::Result<Vec<u32>> {
+        Ok(Self::text(&prompt.plain()))
+    }
+
     fn bos(&self) -> Option<u32> {
         Some(BOS)
     }
@@ -200,28 +204,21 @@ pub(crate) fn text(text: &str) -> Content {
     Content::Text(text.into())
 }
 
-pub(crate) fn preference(line: u64, prompt: &str, chosen: &str, rejected: &str) -> Preference {
-    Preference {
-        prompt: text(prompt),
-        chosen: text(chosen),
-        rejected: text(rejected),
-        margin: None,
-        location: place(line),
-        other: Map::new(),
-    }
+pub(crate) fn preference(line: u64, prompt: &str, chosen: &str, rejected: &str) -> Row {
+    Row::preference(text(prompt), text(chosen), text(rejected), place(line))
 }
 
-pub(crate) fn completion(line: u64, prompt: &str, answer: &str) -> Completion {
-    Completion { prompt: text(prompt), completion: text(answer), location: place(line), other: Map::new() }
+pub(crate) fn completion(line: u64, prompt: &str, answer: &str) -> Row {
+    Row::completion(text(prompt), text(answer), place(line))
 }
 
-pub(crate) fn conversation(line: u64, turns: &[(&str, &str)]) -> LanguageModelling {
+pub(crate) fn conversation(line: u64, turns: &[(&str, &str)]) -> Row {
     let messages = turns.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    LanguageModelling { content: Content::Messages(messages), location: place(line), other: Map::new() }
+    Row::text(Content::Messages(messages), place(line))
 }
 
 /// Pairs of different lengths.
-pub(crate) fn preferences() -> Vec<Preference> {
+pub(crate) fn preferences() -> Vec<Row> {
     let rows = [
         ("who is there?", " a good friend.", " go away."),
         ("what is this?", " a red apple.", " no idea at all."),
@@ -238,21 +235,48 @@ pub(crate) fn preferences() -> Vec<Preference> {
     rows.iter().zip(1..).map(|((prompt, chosen, rejected), line)| preference(line, prompt, chosen, rejected)).collect()
 }
 
-pub(crate) fn completions() -> Vec<Completion> {
-    preferences().iter().map(Preference::chosen_completion).collect()
+pub(crate) fn completions() -> Vec<Row> {
+    preferences().iter().map(Row::first_completion).collect()
 }
 
-pub(crate) fn settings(method: &str, given: Value) -> Settings {
-    let mut given = given.as_object().cloned().unwrap();
-    given.entry("boundary").or_insert("diverge".into());
-    Settings::resolve(Method::find(method).unwrap(), &given).unwrap()
-}
-
-pub(crate) fn prepared(settings: &Settings) -> Prepared {
-    let encoder = Letters::default();
-    if settings.method.id == "sft" {
-        prepare(settings, Rows::Completions(&completions()), &encoder, limits()).unwrap()
-    } else {
-        prepare(settings, Rows::Preferences(&preferences()), &encoder, limits()).unwrap()
+/// The same rows in a shape: of pairs the first answers, wanted in every other row.
+pub(crate) fn rows(shape: Shape) -> Vec<Row> {
+    let labelled = |(index, row): (usize, Row)| {
+        let wanted = index % 2 == 0;
+        let content = row.answers[usize::from(!wanted)].content.clone();
+        Row { shape, answers: vec![Answer { label: Some(wanted), ..Answer::new(content) }], ..row }
+    };
+    match shape {
+        Shape::Preference => preferences(),
+        Shape::PromptCompletion => completions(),
+        Shape::PromptOnly => preferences().into_iter().map(|row| Row { shape, answers: Vec::new(), ..row }).collect(),
+        Shape::Labelled => preferences().into_iter().enumerate().map(labelled).collect(),
+        other => panic!("no rows of the shape {other}"),
     }
+}
+
+/// Settings that let rows of the tiny model pass; methods that sample are rewarded for short completions.
+pub(crate) fn settings(method: &str, given: Value) -> Settings {
+    let method = Method::find(method).unwrap();
+    let mut all = json!({"boundary": "diverge"});
+    if method.samples() {
+        all = json!({"boundary": "diverge", "reward_funcs": ["length"], "length_target": 2,
+            "max_completion_length": 8, "num_generations": 4});
+    }
+    all.as_object_mut().unwrap().extend(given.as_object().cloned().unwrap());
+    Settings::resolve(method, all.as_object().unwrap()).unwrap()
+}
+
+/// The method's first shape of rows, prepared.
+pub(crate) fn prepared(settings: &Settings) -> Prepared {
+    prepare(settings, &rows(settings.method.data[0]), &Letters::default(), limits()).unwrap()
+}
+
+/// Speaks the tiny tokenizer's language.
+pub(crate) fn voice() -> Voice<'static> {
+    Voice { decode: &decode, stop_ids: vec![EOS], stop_strings: Vec::new() }
+}
+
+fn decode(ids: &[u32]) -> String {
+    ids.iter().map(|&id| if (3..29).contains(&id) { char::from(b'a' + (id - 3) as u8) } else { ' ' }).collect()
 }

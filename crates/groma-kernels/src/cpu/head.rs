@@ -250,18 +250,30 @@ fn are_final(shape: &HeadShape) -> bool {
     shape.softcap.is_none() && shape.temperature == 1.0
 }
 
-/// See [`crate::Backend::log_sum_exp`].
-pub(crate) fn log_sum_exp(level: Level, x: &[f32], width: usize) -> Vec<f32> {
-    let shape = HeadShape { rows: 1, width: 0, vocab: width, softcap: None, temperature: 1.0 };
-    let rows = x.len() / width.max(1);
-    collect(rows, x.len() * 8, 0.0, |row| {
+/// See [`crate::Backend::distributions`].
+pub(crate) fn distributions(
+    level: Level,
+    x: &mut [f32],
+    width: usize,
+    softcap: Option<f32>,
+    temperature: f32,
+) -> Vec<f64> {
+    let capped = HeadShape { rows: 1, width: 0, vocab: width, softcap, temperature: 1.0 };
+    let divided = HeadShape { softcap: None, temperature, ..capped };
+    let (rows, work) = (x.len() / width.max(1), x.len() * 8);
+    let shared = SharedMut::new(x);
+    collect(rows, work, 0.0, |row| {
         let mut block = [0.0; BLOCK];
         let mut sums = Sums::NONE;
-        for values in x[row * width..][..width].chunks(BLOCK) {
+        // SAFETY: each task has its own row.
+        for values in unsafe { shared.slice(row * width, width) }.chunks_mut(BLOCK) {
+            if softcap.is_some() {
+                block_sums(level, values, &capped);
+            }
             block[..values.len()].copy_from_slice(values);
-            sums.merge(block_sums(level, &mut block[..values.len()], &shape));
+            sums.merge(block_sums(level, &mut block[..values.len()], &divided));
         }
-        sums.log_sum_exp() as f32
+        sums.log_sum_exp()
     })
 }
 

@@ -216,18 +216,26 @@ fn kept_logits_give_the_same_gradient_to_the_bit() {
 }
 
 #[test]
-fn log_sum_exp_is_that_of_f64() {
+fn distributions_are_those_of_f64() {
     let (rows, width) = (5, 2500);
     let x: Vec<f32> = values(rows * width, 3).into_iter().map(|x| 30.0 * x).collect();
-    let want: Vec<f64> = x
-        .chunks_exact(width)
-        .map(|row| {
-            let max = row.iter().map(|&x| f64::from(x)).fold(f64::NEG_INFINITY, f64::max);
-            max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
-        })
-        .collect();
-    for backend in backends() {
-        assert_close(&backend.log_sum_exp(&backend.upload(&x), width), &want, 1e-6, &backend.name());
+    for (softcap, temperature) in [(None, 1.0), (None, 0.7), (Some(20.0), 1.3)] {
+        let finished =
+            |x: &f32| softcap.map_or(f64::from(*x), |cap| f64::from(cap) * (f64::from(*x) / f64::from(cap)).tanh());
+        let logits: Vec<f64> = x.iter().map(finished).collect();
+        let log_sum_exp = |row: &[f64]| {
+            let row = || row.iter().map(|z| z / f64::from(temperature));
+            let max = row().fold(f64::NEG_INFINITY, f64::max);
+            max + row().map(|z| (z - max).exp()).sum::<f64>().ln()
+        };
+        let want: Vec<f64> = logits.chunks_exact(width).map(log_sum_exp).collect();
+        for cpu in backends() {
+            let mut buffer = cpu.upload(&x);
+            let sums = cpu.distributions(&mut buffer, width, softcap, temperature);
+            let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
+            assert_close(&sums, &want, 1e-6, &cpu.name());
+            assert_close(&cpu.download(&buffer), &logits, 1e-6, &cpu.name());
+        }
     }
 }
 

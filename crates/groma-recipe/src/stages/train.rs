@@ -52,20 +52,29 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     if let Some(evaluation) = &evaluation {
         key = key.input("evaluation", evaluation.digest);
     }
+    let judges = settings.reward_models();
+    let judges = judges.iter().map(|name| runner.model(&stage.name, Some(name))).collect::<Result<Vec<_>, _>>()?;
+    for judge in &judges {
+        key = key.input("reward_model", judge.digest);
+    }
     // Of this key alone: with other settings or data, training begins anew beside what is there.
     let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
-        let read = |file: &DataFile| Ok(read_rows(&file.path, method, stage.limit, seed)?.0);
+        let read = |file: &DataFile| read_rows(&file.path, method, stage.limit, seed);
         let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
         let held_out = match &evaluation {
-            Some(file) => Some(read_rows(&file.path, method, None, seed)?.0),
+            Some(file) => Some(read_rows(&file.path, method, None, seed)?),
             None => None,
         };
         let opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
         runner.note_template(&opened);
         let samples = settings.training.sample_steps.is_some();
-        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?;
+        let judges = judges.iter().map(|judge| {
+            LocalModel::open(&judge.path, &runner.template(), runner.work.backend.clone()).map_err(Error::from)
+        });
+        let judges = judges.collect::<Result<Vec<_>, _>>()?;
+        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.rewarded_by(judges);
         let card = CardText {
             name: format!("{}-{}", runner.recipe.name, stage.name),
             base_model: Some(model.name.clone()),

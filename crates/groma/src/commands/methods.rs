@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use groma_align::{METHODS, Method};
+use groma_align::{METHODS, Method, Parameter, SHARED_METRICS, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::Methods;
@@ -27,18 +27,48 @@ pub(crate) fn run(flags: &Methods, context: &Context) -> Result<ExitCode> {
 }
 
 fn document(method: &Method) -> Value {
-    let settings: Vec<Value> = method
-        .all_parameters()
-        .map(|p| json!({ "name": p.name, "default": p.default_value(), "range": p.range.map(|range| range.describe()), "doc": p.doc }))
-        .collect();
-    json!({ "id": method.id, "title": method.title, "paper": method.paper, "settings": settings })
+    let settings: Vec<Value> = method.all_parameters().map(|p| setting(&p)).collect();
+    let variant = |(chooser, v): (&str, &Variant)| {
+        let own: Vec<Value> = v.parameters.iter().map(setting).collect();
+        json!({ "of": chooser, "id": v.id, "title": v.title, "paper": v.paper, "doc": v.doc, "settings": own })
+    };
+    json!({
+        "id": method.id, "names": method.names, "title": method.title, "paper": method.paper, "doc": method.doc,
+        "data": method.data, "roles": method.roles, "settings": settings,
+        "variants": method.variants().map(variant).collect::<Vec<_>>(), "metrics": method.metrics,
+    })
+}
+
+fn setting(p: &Parameter) -> Value {
+    let range = p.range.map(|range| range.describe());
+    json!({ "name": p.name, "kind": p.kind.describe(), "default": p.default_value(), "range": range, "doc": p.doc })
 }
 
 fn page(method: &Method) -> String {
-    let mut text = format!("{}: {}\n{}\n\n", method.id, method.title, method.paper);
-    for p in method.all_parameters() {
-        let range = p.range.map_or(String::new(), |range| format!("; {}", range.describe()));
-        text.push_str(&format!("  {} = {}{range}\n      {}\n", p.name, p.default, p.doc));
+    let shapes: Vec<&str> = method.data.iter().map(|shape| shape.name()).collect();
+    let mut text =
+        format!("{}: {}\n{}\n{}\nRows: {}\n", method.id, method.title, method.paper, method.doc, shapes.join(", "));
+    if !method.roles.is_empty() {
+        let roles: Vec<String> = method.roles.iter().map(|role| role.to_string()).collect();
+        text.push_str(&format!("Roles besides the policy: {}\n", roles.join(", ")));
     }
+    text.push('\n');
+    method.all_parameters().for_each(|p| text.push_str(&line(&p, "  ")));
+    for (chooser, variant) in method.variants() {
+        text.push_str(&format!(
+            "\n{chooser} = {}: {} ({})\n  {}\n",
+            variant.id, variant.title, variant.paper, variant.doc
+        ));
+        variant.parameters.iter().for_each(|p| text.push_str(&line(p, "    ")));
+    }
+    text.push_str(&format!(
+        "\nMetrics: {}\n",
+        SHARED_METRICS.iter().chain(method.metrics).copied().collect::<Vec<_>>().join(", ")
+    ));
     text
+}
+
+fn line(p: &Parameter, indent: &str) -> String {
+    let range = p.range.map_or(String::new(), |range| format!("; {}", range.describe()));
+    format!("{indent}{} = {}{range}\n{indent}    {}\n", p.name, p.default, p.doc)
 }

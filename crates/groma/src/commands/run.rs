@@ -113,7 +113,7 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
 fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
     for stage in recipe.stages.iter_mut().filter(|_| flags.sample_steps.is_some()) {
         let Stage::Train(stage) = stage else { continue };
-        if !Method::require(&stage.method)?.needs_score_head {
+        if Method::require(&stage.method)?.predicts() {
             stage.settings.extend(resolve::sampling(flags.sample_steps, flags.sample_prompts));
         }
     }

@@ -28,16 +28,18 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let seed = Seed::new(settings.training.seed);
     let rows = |text: &str, limit| -> Result<_> {
         let (path, _) = resolve::data(text, progress)?;
-        let (rows, bad) = read_rows(&path, method, limit, seed)?;
-        if bad.count > 0 {
-            say(&format!("warning: {} of {} rows of {text} were left out", bad.count, bad.total));
+        let rows = read_rows(&path, method, limit, seed)?;
+        if rows.bad.count > 0 {
+            say(&format!("warning: {} of {} rows of {text} were left out", rows.bad.count, rows.bad.total));
         }
         Ok(rows)
     };
     let train = rows(&flags.data, flags.limit)?;
     let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
     let model = resolve::open(&flags.model, &flags.chat_template, context)?;
-    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?;
+    let open = |name: &String| resolve::open(name, &flags.chat_template, context);
+    let judges = settings.reward_models().iter().map(open).collect::<Result<Vec<_>>>()?;
+    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.rewarded_by(judges);
     let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = CardText {
         name: name.unwrap_or_else(|| "model".into()),

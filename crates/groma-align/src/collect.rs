@@ -1,0 +1,156 @@
+//! The first half of the loop: what a method has at hand while it gathers what it learns from.
+
+use crate::forest::Sequence;
+use crate::group::{Group, Member};
+use crate::reference::Reference;
+use crate::rewards::{NamedReward, Rollout};
+use crate::rollout::{Rollouts, Voice};
+use crate::{Error, Metrics};
+use groma_data::below;
+use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};
+use groma_model::{Transformer, View};
+use groma_run::{Cancel, Seed};
+use std::borrow::Cow;
+
+/// The policy as it is now, the roles, a decoder and rewards.
+pub(crate) struct Collector<'a> {
+    pub(crate) model: &'a Transformer,
+    pub(crate) reference: Option<&'a Reference>,
+    /// Token rows in a pass of the reference, at most.
+    pub(crate) pass_rows: usize,
+    pub(crate) voice: Option<&'a Voice<'a>>,
+    pub(crate) rewards: &'a [NamedReward<'a>],
+    /// Of this collection alone.
+    pub(crate) seed: Seed,
+    pub(crate) metrics: &'a mut Metrics,
+    pub(crate) cancel: &'a Cancel,
+    /// Tokens that were sampled.
+    pub(crate) sampled: u64,
+}
+
+impl Collector<'_> {
+    /// Groups with what the reference says of their members.
+    pub(crate) fn referenced<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
+        match self.reference {
+            Some(reference) => reference.attach(self.model, groups, self.pass_rows),
+            None => Ok(groups),
+        }
+    }
+
+    /// Completions of prompts by the policy as it is now, with their log-probabilities and rewards. The n-th completion of the
+    /// m-th prompt is a function of the weights, the prompt and the collection's seed.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where there is nobody to decode, those of rewards and of the model, and a request to stop.
+    pub(crate) fn rollouts(&mut self, prompts: &[Cow<'_, Group>], rollouts: &Rollouts) -> Result<Vec<Group>, Error> {
+        let Some(voice) = self.voice else {
+            return Err(Error::Role { role: "decoder", problem: "sampling needs the model's tokenizer".into() });
+        };
+        let parameters = rollouts.parameters(voice);
+        let asked = prompts.iter().enumerate().map(|(index, group)| GenerationPrompt {
+            ids: group.members.first().map(|member| member.sequence.ids.clone()).unwrap_or_default(),
+            seed: self.seed.index(index as u64),
+        });
+        let context = GenerationContext { parameters: &parameters, decode: voice.decode, view: View::plain() };
+        let mut go_on = |_| !self.cancel.is_requested();
+        let asked: Vec<GenerationPrompt> = asked.collect();
+        let answers = match generate(self.model, &asked, &context, &mut go_on) {
+            Err(groma_model::Error::Cancelled) => return Err(groma_run::Error::Interrupted.into()),
+            answers => answers?,
+        };
+        let texts: Vec<Vec<String>> =
+            answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
+        let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
+        let mut groups: Vec<Group> = prompts.iter().zip(answers).map(with).collect();
+        self.measure(&groups, rollouts);
+        self.reward(&mut groups, &texts, rollouts)?;
+        Ok(groups)
+    }
+
+    /// Sets what completions are worth: the weighted sum of what the rewards say, of those that say something.
+    fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
+        let rollouts: Vec<Rollout<'_>> = groups
+            .iter()
+            .zip(texts)
+            .flat_map(|(group, texts)| group.members.iter().zip(texts).map(move |(member, text)| (group, member, text)))
+            .map(|(group, member, text)| Rollout {
+                columns: &group.columns,
+                completion: text,
+                tokens: member.sampled.len(),
+                ended: member.ended == Some(true),
+            })
+            .collect();
+        let mut totals: Vec<Option<f64>> = vec![None; rollouts.len()];
+        for (index, NamedReward { name, reward, .. }) in self.rewards.iter().enumerate() {
+            let weight = settings.weight(index);
+            let said = reward.score(&rollouts)?;
+            for (total, value) in totals.iter_mut().zip(&said) {
+                *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
+            }
+            let known: Vec<f64> = said.into_iter().flatten().collect();
+            let (mean, deviation) = mean_and_deviation(&known);
+            self.metrics.add(&format!("rewards/{name}/mean"), mean * known.len() as f64, known.len() as f64);
+            self.metrics.add(&format!("rewards/{name}/std"), deviation, 1.0);
+        }
+        if settings.shuffle_rewards {
+            shuffle(&mut totals, self.seed.named("shuffled rewards"));
+        }
+        let mut totals = totals.into_iter();
+        for group in groups.iter_mut() {
+            for (member, total) in group.members.iter_mut().zip(&mut totals) {
+                member.reward = total.filter(|reward| reward.is_finite());
+            }
+            let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
+            let (mean, deviation) = mean_and_deviation(&known);
+            self.metrics.add("reward", mean * known.len() as f64, known.len() as f64);
+            self.metrics.add("reward_std", deviation, 1.0);
+            self.metrics.add("frac_reward_zero_std", f64::from(u8::from(deviation == 0.0)), 1.0);
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, groups: &[Group], rollouts: &Rollouts) {
+        for member in groups.iter().flat_map(|group| &group.members) {
+            let length = member.sampled.len() as f64;
+            let cut = member.ended != Some(true);
+            self.sampled += member.sampled.len() as u64;
+            self.metrics.add("completions/mean_length", length, 1.0);
+            self.metrics.smallest("completions/min_length", length);
+            self.metrics.largest("completions/max_length", length);
+            self.metrics.add("completions/clipped_ratio", f64::from(u8::from(cut)), 1.0);
+            if !cut {
+                self.metrics.add("completions/mean_terminated_length", length, 1.0);
+            }
+        }
+        debug_assert!(groups.iter().all(|group| group.members.len() == rollouts.num_generations));
+    }
+}
+
+/// A prompt's group with its completions as members.
+fn sampled(prompt: &Group, answers: Vec<Generation>) -> Group {
+    let ids = prompt.members.first().map_or(&[][..], |member| &member.sequence.ids);
+    let member = |answer: Generation| Member {
+        sequence: Sequence::completion(ids, &answer.ids),
+        sampled: answer.logps,
+        ended: Some(answer.finish == Finish::Stop),
+        ..Member::default()
+    };
+    let members = answers.into_iter().map(member).collect();
+    Group { place: prompt.place.clone(), members, columns: prompt.columns.clone() }
+}
+
+/// Mean and sample standard deviation; 0 of fewer than two values.
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, if values.len() < 2 { 0.0 } else { (squares / (count - 1.0)).sqrt() })
+}
+
+/// A uniform permutation, drawn from the seed.
+fn shuffle<T>(values: &mut [T], seed: Seed) {
+    let mut rng = seed.rng();
+    for last in (1..values.len()).rev() {
+        values.swap(last, below(&mut rng, last as u64 + 1) as usize);
+    }
+}

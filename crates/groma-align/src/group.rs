@@ -1,0 +1,195 @@
+//! What is learned from, as tokens: sequences that share a prompt, and what is known of each.
+
+use crate::forest::Sequence;
+use groma_model::TokenTree;
+use groma_run::{Digest, Hasher};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One row, or one prompt with what was sampled for it: a text, a completion, a pair (the preferred one first), a ranking, a
+/// labelled completion, an answer in steps, rollouts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// `file:line`.
+    pub place: String,
+    /// Its sequences; of a prompt alone, the prompt.
+    pub members: Vec<Member>,
+    /// The row's further columns and, as `prompt`, its prompt, where a reward reads them; else empty.
+    pub columns: Map<String, Value>,
+}
+
+/// A sequence, and what is known of it. Nothing is known of a text or of a plain completion.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The prompt and what follows it.
+    pub sequence: Sequence,
+    /// Whether it is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<bool>,
+    /// How good it is beside the other members; higher is better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// By how much it is better than the next member, where the row says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// Of an answer in steps: after how many tokens each step ends, and whether it is right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<(usize, bool)>,
+    /// What a rollout was found to be worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f64>,
+    /// By how much that is more than was to be expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantage: Option<f64>,
+    /// Log-probabilities of its scored tokens when it was sampled, at the temperature of sampling.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sampled: Vec<f32>,
+    /// Whether a rollout came to its end, and was not cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<bool>,
+    /// Log-probabilities of its scored tokens under the reference model, once they were looked up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference: Vec<f32>,
+}
+
+impl Member {
+    /// A sequence of which nothing is known.
+    pub fn new(sequence: Sequence) -> Self {
+        Member { sequence, ..Member::default() }
+    }
+}
+
+impl Group {
+    /// A group of one sequence.
+    pub fn of(place: String, sequence: Sequence) -> Self {
+        Group { place, members: vec![Member::new(sequence)], columns: Map::new() }
+    }
+
+    /// Its sequences.
+    pub fn sequences(&self) -> impl Iterator<Item = &Sequence> {
+        self.members.iter().map(|member| &member.sequence)
+    }
+
+    /// Tokens of all members, shared ones counted as often as they occur.
+    pub fn tokens(&self) -> usize {
+        self.sequences().map(|sequence| sequence.ids.len()).sum()
+    }
+
+    /// Rows of its token tree: shared prefixes count once.
+    pub fn tree_rows(&self) -> usize {
+        match &self.members[..] {
+            [one] => one.sequence.ids.len(),
+            _ => TokenTree::share_prefixes(&self.sequences().map(|s| s.ids.as_slice()).collect::<Vec<_>>()).0.len(),
+        }
+    }
+
+    /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: by labels, by scores against their
+    /// mean, or as the sides of a pair.
+    pub(crate) fn sides(&self) -> Vec<f64> {
+        let labelled = self.members.iter().any(|member| member.label.is_some());
+        let scored = self.members.iter().all(|member| member.score.is_some());
+        let scores = || self.members.iter().filter_map(|member| member.score);
+        match &self.members[..] {
+            members if labelled => {
+                let side = |member: &Member| member.label.map_or(0.0, |wanted| if wanted { 1.0 } else { -1.0 });
+                members.iter().map(side).collect()
+            }
+            members if scored => {
+                let mean = scores().sum::<f64>() / members.len() as f64;
+                scores().map(|score| if score == mean { 0.0 } else { (score - mean).signum() }).collect()
+            }
+            [first, second] if first.sequence.ids != second.sequence.ids => vec![1.0, -1.0],
+            members => vec![0.0; members.len()],
+        }
+    }
+
+    /// The same sequences, each called what its opposite was: what is wanted is not, and the other way round.
+    #[must_use]
+    pub(crate) fn exchanged(&self) -> Group {
+        let mut group = self.clone();
+        let labelled = group.members.iter().any(|member| member.label.is_some());
+        let scored = group.members.iter().any(|member| member.score.is_some());
+        for member in &mut group.members {
+            member.label = member.label.map(|wanted| !wanted);
+            member.score = member.score.map(|score| -score);
+        }
+        if let ([first, second], false) = (&mut group.members[..], labelled || scored) {
+            std::mem::swap(first, second);
+            std::mem::swap(&mut first.margin, &mut second.margin);
+        }
+        group
+    }
+}
+
+/// Digest of all that training reads of groups, in their order: tokens, masks, and everything known; not the places.
+pub fn digest(groups: &[Group]) -> Digest {
+    let mut hasher = Hashing(Hasher::default());
+    for group in groups {
+        // Writing to a hasher cannot fail, and neither can the serialisation of plain records.
+        let _ = serde_json::to_writer(&mut hasher, &(&group.members, &group.columns));
+    }
+    hasher.0.finish()
+}
+
+struct Hashing(Hasher);
+
+impl std::io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> Group {
+        let member = |ids: &[u32]| Member::new(Sequence::completion(&[1, 2], ids));
+        Group { place: "rows:1".into(), members: vec![member(&[3]), member(&[4, 5])], columns: Map::new() }
+    }
+
+    /// Whatever is known of a member, a resumed run must not go on with another value of it.
+    #[test]
+    fn the_digest_hears_everything_but_the_place() {
+        let changes: [fn(&mut Group); 11] = [
+            |g| g.members[0].sequence.ids[2] = 9,
+            |g| g.members[0].sequence.supervised[1] = true,
+            |g| g.members[1].label = Some(false),
+            |g| g.members[1].score = Some(0.5),
+            |g| g.members[0].margin = Some(0.5),
+            |g| g.members[0].steps = vec![(1, true)],
+            |g| g.members[0].reward = Some(1.0),
+            |g| g.members[0].advantage = Some(1.0),
+            |g| g.members[0].sampled = vec![-0.5],
+            |g| g.members[0].ended = Some(true),
+            |g| drop(g.columns.insert("answer".into(), Value::from(7))),
+        ];
+        let plain = digest(&[group()]);
+        for (index, change) in changes.iter().enumerate() {
+            let mut changed = group();
+            change(&mut changed);
+            assert_ne!(digest(&[changed]), plain, "change {index}");
+        }
+        assert_eq!(digest(&[Group { place: "elsewhere:3".into(), ..group() }]), plain);
+    }
+
+    #[test]
+    fn sides_turn_round_when_exchanged() {
+        let mut labelled = group();
+        labelled.members[0].label = Some(true);
+        let mut scored = group();
+        (scored.members[0].score, scored.members[1].score) = (Some(3.0), Some(1.0));
+        assert_eq!(
+            (group().sides(), labelled.sides(), scored.sides()),
+            (vec![1.0, -1.0], vec![1.0, 0.0], vec![1.0, -1.0])
+        );
+        assert_eq!((labelled.exchanged().sides(), scored.exchanged().sides()), (vec![-1.0, 0.0], vec![-1.0, 1.0]));
+        assert_eq!(group().exchanged().members[0], group().members[1]);
+        assert_eq!(group().tree_rows(), 2 + 1 + 2);
+    }
+}

@@ -1,0 +1,28 @@
+//! 1 for the right answer, 0 for another one: the rule behind reinforcement learning with verifiable rewards.
+//!
+//! Lambert et al. 2024, arXiv 2411.15124. The answer is the row's `answer`, `solution` or `ground_truth`; white space at both
+//! ends does not count. Rows without one get no value.
+
+use super::{EachBy, Rollout, Rule};
+use serde_json::Value;
+
+pub(super) const RULE: Rule = Rule {
+    id: "exact_match",
+    title: "The right answer",
+    paper: "arXiv:2411.15124",
+    doc: "1 where the completion is the row's answer, solution or ground_truth, else 0.",
+    parameters: &[],
+    build: |_| Ok(Box::new(EachBy(score))),
+};
+
+const COLUMNS: [&str; 3] = ["answer", "solution", "ground_truth"];
+
+fn score(rollout: &Rollout<'_>) -> Option<f64> {
+    let answer = COLUMNS.iter().find_map(|name| rollout.columns.get(*name))?;
+    let answer = match answer {
+        Value::String(text) => text.clone(),
+        Value::Null => return None,
+        other => other.to_string(),
+    };
+    Some(f64::from(u8::from(rollout.completion.trim() == answer.trim())))
+}

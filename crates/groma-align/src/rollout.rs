@@ -1,0 +1,213 @@
+//! How methods sample from the model in training: names, defaults and sizes of TRL's online trainers.
+
+use crate::parameter::{Kind, Parameter, Range};
+use crate::rewards;
+use crate::training::{OneOrMany, Training};
+use crate::{Error, Settings};
+use groma_model::sampling::SamplingParameters;
+use serde::Deserialize;
+
+const COUNT: Option<Range> = Some(Range::at_least(1.0));
+const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));
+
+const fn parameter(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    range: Option<Range>,
+    doc: &'static str,
+) -> Parameter {
+    Parameter { name, kind, default, range, doc }
+}
+
+/// Hyperparameters of methods that sample and score completions.
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    parameter(
+        "num_generations",
+        Kind::Integer,
+        "8",
+        Some(Range::at_least(2.0)),
+        "Completions sampled for each prompt.",
+    ),
+    parameter("max_completion_length", Kind::Integer, "512", COUNT, "Longest completion, in tokens."),
+    parameter(
+        "temperature",
+        Kind::Float,
+        "1.0",
+        Some(Range::above(0.0)),
+        "Temperature of sampling; the log-probabilities that are learned from are those at the same temperature.",
+    ),
+    parameter("top_k", Kind::Integer, "0", NOT_NEGATIVE, "Sample among so many likeliest tokens; 0 for all."),
+    parameter(
+        "top_p",
+        Kind::Float,
+        "1.0",
+        Some(Range { min: 0.0, min_excluded: true, max: 1.0, max_excluded: false }),
+        "Sample among the likeliest tokens that reach this probability together; 1 for all.",
+    ),
+    parameter(
+        "min_p",
+        Kind::Float,
+        "0.0",
+        Some(Range::closed(0.0, 1.0)),
+        "Sample among tokens at least so likely, relative to the likeliest.",
+    ),
+    parameter(
+        "repetition_penalty",
+        Kind::Float,
+        "1.0",
+        Some(Range::above(0.0)),
+        "Makes tokens that occurred less likely; 1 for no change.",
+    ),
+    parameter("num_iterations", Kind::Integer, "1", COUNT, "Passes of learning over what was sampled at once."),
+    parameter(
+        "steps_per_generation",
+        Kind::Integer,
+        "null",
+        COUNT,
+        "Micro-batches that are sampled at once; gradient_accumulation_steps where null, so that each optimizer step learns from the model that it changes.",
+    ),
+    parameter(
+        "mask_truncated_completions",
+        Kind::Boolean,
+        "false",
+        None,
+        "Learn nothing from completions that were cut off at max_completion_length.",
+    ),
+    parameter(
+        "reward_funcs",
+        Kind::Variants(rewards::VARIANTS),
+        "null",
+        None,
+        "Rules that say what a completion is worth.",
+    ),
+    parameter(
+        "reward_weights",
+        Kind::Floats,
+        "null",
+        None,
+        "Weight of each rule, then of each reward model, in the order in which they are given; 1 each where null.",
+    ),
+    parameter("reward_model", Kind::Words, "null", None, "Reward models: directories, or hub ids."),
+    parameter(
+        "shuffle_rewards",
+        Kind::Boolean,
+        "false",
+        None,
+        "Null control: exchange the rewards of what was sampled at once at random; nothing can be learned then.",
+    ),
+];
+
+/// Values of the parameters above.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Rollouts {
+    pub(crate) num_generations: usize,
+    pub(crate) max_completion_length: usize,
+    pub(crate) temperature: f32,
+    top_k: usize,
+    top_p: f32,
+    min_p: f32,
+    repetition_penalty: f32,
+    pub(crate) num_iterations: u64,
+    steps_per_generation: Option<usize>,
+    pub(crate) mask_truncated_completions: bool,
+    reward_funcs: Option<OneOrMany<String>>,
+    reward_weights: Option<Vec<f64>>,
+    reward_model: Option<OneOrMany<String>>,
+    pub(crate) shuffle_rewards: bool,
+}
+
+impl Rollouts {
+    /// # Errors
+    /// Sizes that do not fit each other, and rewards without weights or weights without rewards.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+        let rollouts: Rollouts = settings.typed()?;
+        let training = &settings.training;
+        let together = rollouts.completions(training);
+        if !rollouts.micros(training).is_multiple_of(training.gradient_accumulation_steps) {
+            let problem =
+                format!("must be a multiple of gradient_accumulation_steps, {}", training.gradient_accumulation_steps);
+            return Err(settings.invalid("steps_per_generation", problem));
+        }
+        if !together.is_multiple_of(rollouts.num_generations) {
+            let problem = format!(
+                "must divide the {together} completions that are sampled at once (per_device_train_batch_size x steps_per_generation)"
+            );
+            return Err(settings.invalid("num_generations", problem));
+        }
+        rewards::rules(settings, rollouts.rules())?;
+        let count = rollouts.rules().len() + rollouts.reward_models().len();
+        if count == 0 {
+            return Err(settings.invalid(
+                "reward_funcs",
+                "nothing says what a completion is worth: give reward_funcs or reward_model",
+            ));
+        }
+        if let Some(weights) = rollouts.reward_weights.as_ref().filter(|weights| weights.len() != count) {
+            let problem = format!("has {} weights for {count} rewards", weights.len());
+            return Err(settings.invalid("reward_weights", problem));
+        }
+        Ok(rollouts)
+    }
+
+    /// Micro-batches that are sampled at once.
+    fn micros(&self, training: &Training) -> usize {
+        self.steps_per_generation.unwrap_or(training.gradient_accumulation_steps)
+    }
+
+    /// Completions that are sampled at once.
+    fn completions(&self, training: &Training) -> usize {
+        training.per_device_train_batch_size.saturating_mul(self.micros(training))
+    }
+
+    /// Prompts for which completions are sampled at once.
+    pub(crate) fn prompts(&self, training: &Training) -> usize {
+        (self.completions(training) / self.num_generations).max(1)
+    }
+
+    /// Optimizer steps in a pass over what was sampled at once.
+    pub(crate) fn steps(&self, training: &Training) -> usize {
+        (self.micros(training) / training.gradient_accumulation_steps).max(1)
+    }
+
+    /// The rules' names.
+    pub(crate) fn rules(&self) -> &[String] {
+        self.reward_funcs.as_ref().map_or(&[], OneOrMany::as_slice)
+    }
+
+    /// The reward models' names.
+    pub(crate) fn reward_models(&self) -> &[String] {
+        self.reward_model.as_ref().map_or(&[], OneOrMany::as_slice)
+    }
+
+    /// Weight of a reward.
+    pub(crate) fn weight(&self, index: usize) -> f64 {
+        self.reward_weights.as_ref().and_then(|weights| weights.get(index)).copied().unwrap_or(1.0)
+    }
+
+    /// How the sampler is asked.
+    pub(crate) fn parameters(&self, voice: &Voice<'_>) -> SamplingParameters {
+        SamplingParameters {
+            max_new_tokens: self.max_completion_length,
+            temperature: self.temperature,
+            logp_temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            stop_strings: voice.stop_strings.clone(),
+            stop_ids: voice.stop_ids.clone(),
+            samples: self.num_generations,
+        }
+    }
+}
+
+/// What turns tokens into text, and where answers end.
+pub struct Voice<'a> {
+    /// Decodes tokens, special ones left out.
+    pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// Tokens that end an answer.
+    pub stop_ids: Vec<u32>,
+    /// Texts that end an answer.
+    pub stop_strings: Vec<String>,
+}

@@ -1,0 +1,159 @@
+//! Methods that sample: sampler and learner agree to the bit, rewards are heard, and only rewards.
+
+use crate::support::{fingerprint, model, prepared, settings, spec, voice, weights};
+use crate::training::run;
+use groma_align::{Collected, History, Observer, Session, setup, train};
+use groma_kernels::{Cpu, Precision};
+use groma_model::Transformer;
+use groma_run::{Cancel, Class, Classify};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Each step learns from what its own weights sampled, so the ratio of learner to sampler is 1 in every logged step.
+#[test]
+fn the_learner_says_of_samples_what_the_sampler_said_to_the_bit() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for given in [
+            json!({}),
+            json!({"temperature": 0.7}),
+            json!({"temperature": 1.3, "top_k": 5}),
+            json!({"lora": {"r": 4}, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}),
+        ] {
+            let mut all = json!({"max_steps": 4, "logging_steps": 1, "learning_rate": 1e-2, "beta": 0.0});
+            all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let settings = settings("grpo", all);
+            let backend = Arc::new(Cpu::new().with_precision(precision));
+            let model = Transformer::new(spec(), &weights(&spec(), 1), backend).unwrap();
+            let (history, _) = run(&settings, &prepared(&settings), model);
+            for (step, metrics) in &history.logged {
+                let what = format!("{precision:?} {given} step {step}");
+                assert_eq!(metrics["sampling/sampling_logp_difference/max"], 0.0, "{what}");
+                assert_eq!(metrics["sampling/importance_sampling_ratio/mean"], 1.0, "{what}");
+            }
+        }
+    }
+}
+
+/// Mean rewards of the first and of the last steps.
+fn rewards(method: &str, given: Value) -> (f64, f64) {
+    let mut all = json!({"max_steps": 40, "logging_steps": 1, "learning_rate": 3e-3, "per_device_train_batch_size": 40,
+        "lr_scheduler_type": "constant"});
+    all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+    let settings = settings(method, all);
+    let (history, _) = run(&settings, &prepared(&settings), model(2));
+    let mean = |rows: &[(u64, std::collections::BTreeMap<String, f64>)]| {
+        rows.iter().map(|(_, metrics)| metrics["reward"]).sum::<f64>() / rows.len() as f64
+    };
+    (mean(&history.logged[..8]), mean(&history.logged[32..]))
+}
+
+/// The same with rewards exchanged at random: whatever moves then was not learned from them.
+#[test]
+fn rewards_rise_and_shuffled_ones_do_not() {
+    for method in ["rloo", "grpo"] {
+        let (before, after) = rewards(method, json!({}));
+        let null: Vec<f64> = (1..=4)
+            .map(|seed| {
+                let (before, after) = rewards(method, json!({"shuffle_rewards": true, "seed": seed}));
+                after - before
+            })
+            .collect();
+        println!("{method}: {before:.3} -> {after:.3}; shuffled {null:.3?}");
+        let mean = null.iter().sum::<f64>() / null.len() as f64;
+        assert!(after - before > 0.5 && mean.abs() < 0.25 * (after - before), "{method}: {before} {after} {null:?}");
+    }
+}
+
+#[test]
+fn samples_are_a_function_of_weights_prompt_and_seed() {
+    let fingerprints: Vec<_> = [1, 2, 3]
+        .into_iter()
+        .map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let settings = settings("rloo", json!({"max_steps": 3, "learning_rate": 1e-2, "num_generations": 2}));
+            pool.install(|| fingerprint(&run(&settings, &prepared(&settings), model(8)).1))
+        })
+        .collect();
+    assert!(fingerprints.iter().all(|other| *other == fingerprints[0]));
+}
+
+/// Asks to stop while samples are at hand that nothing has been learned from.
+struct Stopper {
+    step: u64,
+    cancel: Cancel,
+    seen: Vec<u64>,
+}
+
+impl Observer for Stopper {
+    fn collected(&mut self, report: &Collected<'_>) {
+        assert!(report.tokens > 0 && report.groups.iter().all(|group| group.members.len() == 4));
+        self.seen.push(report.step);
+        if report.step == self.step {
+            self.cancel.request();
+        }
+    }
+}
+
+#[test]
+fn a_run_stopped_between_its_halves_ends_with_the_same_bits() {
+    let settings = settings(
+        "grpo",
+        json!({"max_steps": 6, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "num_iterations": 2}),
+    );
+    let rows = prepared(&settings);
+    let (_, whole) = run(&settings, &rows, model(1));
+    for step in [1, 3, 5] {
+        let directory = tempfile::tempdir().unwrap();
+        let go = |step: u64| {
+            let cancel = Cancel::default();
+            let mut stopper = Stopper { step, cancel: cancel.clone(), seen: Vec::new() };
+            let mut model = setup(model(1), &settings).unwrap();
+            let session = Session {
+                directory: Some(directory.path().into()),
+                resume: true,
+                voice: Some(voice()),
+                cancel,
+                observers: vec![&mut stopper],
+                ..Session::new(&settings, &rows)
+            };
+            let result = train(&mut model, session);
+            (result, stopper.seen, model)
+        };
+        let (stopped, seen, _) = go(step);
+        assert_eq!(stopped.unwrap_err().class(), Class::Interrupted);
+        assert_eq!(seen.last(), Some(&step));
+        let (_, seen, model) = go(0);
+        assert!(seen.iter().all(|collected| *collected > step), "what was sampled is not sampled again: {seen:?}");
+        assert_eq!(fingerprint(&model), fingerprint(&whole), "stopped in step {step}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sampled_or_rewarded_is_refused_before_anything_is_done() {
+    let settings = settings("rloo", json!({"max_steps": 1}));
+    let rows = prepared(&settings);
+    let mut mute = setup(model(1), &settings).unwrap();
+    let error = train(&mut mute, Session::new(&settings, &rows)).unwrap_err();
+    assert!(error.to_string().contains("tokenizer"), "{error}");
+    let resolve = |given: Value| {
+        let method = groma_align::Method::find("rloo").unwrap();
+        groma_align::Settings::resolve(method, given.as_object().unwrap()).unwrap_err().to_string()
+    };
+    assert!(resolve(json!({})).contains("reward_funcs"));
+    assert!(resolve(json!({"reward_funcs": ["length"], "num_generations": 3})).contains("must divide"));
+    assert!(resolve(json!({"reward_funcs": ["length"], "reward_weights": [1.0, 2.0]})).contains("2 weights for 1"));
+}
+
+/// A masked completion has no share in the loss, and nothing of it is learned.
+#[test]
+fn completions_that_were_cut_off_can_be_left_out() {
+    let given = json!({"max_steps": 2, "learning_rate": 1e-2, "logging_steps": 1, "max_completion_length": 1,
+        "mask_truncated_completions": true, "length_target": 1});
+    let settings = settings("grpo", given);
+    let mut history = History::default();
+    let mut model = setup(model(3), &settings).unwrap();
+    let rows = prepared(&settings);
+    let session = Session { voice: Some(voice()), observers: vec![&mut history], ..Session::new(&settings, &rows) };
+    train(&mut model, session).unwrap();
+    assert!(history.steps.iter().all(|step| step.loss == 0.0 && step.grad_norm == 0.0), "{:?}", history.steps);
+}
