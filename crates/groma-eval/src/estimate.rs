@@ -73,6 +73,7 @@ pub(crate) fn recorded(Interval { low, high, level, method }: Interval) -> groma
 mod tests {
     use super::*;
     use crate::item::scores;
+    use crate::scorers::testing as scorers;
     use groma_run::Unit;
     use groma_stats::Method;
     use groma_stats::formulas::RATIO;
@@ -118,6 +119,36 @@ mod tests {
         with_failure[2].scores.clear();
         assert_eq!(estimate(&ACC, &with_failure, &options).unwrap().value, 1.0);
         assert_eq!(estimate(&ACC, &with_failure[2..], &options), None);
+    }
+
+    /// `fixtures/bbq.json`, made by `scripts/make_bbq_reference.py` from the paper.
+    #[test]
+    fn bias_scores_of_bbq_are_those_of_the_paper() {
+        let fixture: serde_json::Value = serde_json::from_str(include_str!("../fixtures/bbq.json")).unwrap();
+        let task = crate::find("bbq").unwrap();
+        let mut items = std::collections::BTreeMap::<&str, Vec<Item>>::new();
+        for (row, logps) in
+            fixture["rows"].as_array().unwrap().iter().zip(fixture["log_likelihoods"].as_array().unwrap())
+        {
+            let asked = crate::read::form_item(task, &task.forms[0], row.as_object().unwrap()).unwrap();
+            let likelihood = |logp: &serde_json::Value| scorers::likelihood(logp.as_f64().unwrap(), 1);
+            let answers: Vec<_> =
+                logps.as_array().unwrap().iter().map(|logp| crate::Answer::Scored(likelihood(logp))).collect();
+            let scores = scorers::scored(task.scorer, &asked, &answers).unwrap().remove(0);
+            let item = Item { id: row["example_id"].to_string(), cluster: asked.cluster, scores, ..Item::default() };
+            items.entry(row["category"].as_str().unwrap()).or_default().push(item.clone());
+            items.entry("all").or_default().push(item);
+        }
+        let options = EstimateOptions { resamples: 50, ..EstimateOptions::default() };
+        for (category, expected) in fixture["expected"].as_object().unwrap() {
+            for (metric, expected) in expected.as_object().unwrap() {
+                let found = estimate(task.metric(metric).unwrap(), &items[category.as_str()], &options).unwrap().value;
+                assert!(
+                    (found - expected.as_f64().unwrap()).abs() < 1e-12,
+                    "{category} {metric}: {found} for {expected}"
+                );
+            }
+        }
     }
 
     #[test]

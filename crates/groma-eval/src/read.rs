@@ -120,7 +120,7 @@ fn read_row(task: &'static Task, record: &Record) -> Result<Item, Error> {
 }
 
 /// An item of a row of a form.
-fn form_item(task: &Task, form: &Form, row: &Fields) -> Result<Item, String> {
+pub(crate) fn form_item(task: &Task, form: &Form, row: &Fields) -> Result<Item, String> {
     form.check(row)?;
     let made = (task.scorer.item)(form, row)?;
     let mut item = Item {

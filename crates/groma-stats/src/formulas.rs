@@ -1,11 +1,13 @@
 //! The registry of formulas. To add one: a file here, a line in [`FORMULAS`].
 
 mod all_right;
+mod bias;
 mod icat;
 mod mean;
 mod ratio;
 
 pub use all_right::ALL_RIGHT;
+pub use bias::{BIAS, SCALED_BIAS};
 pub use icat::ICAT;
 pub use mean::{MEAN, SHARE};
 pub use ratio::{EXP_RATIO, RATIO};
@@ -13,7 +15,7 @@ pub use ratio::{EXP_RATIO, RATIO};
 use crate::Formula;
 
 /// All formulas.
-pub static FORMULAS: &[&Formula] = &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT];
+pub static FORMULAS: &[&Formula] = &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS];
 
 impl Formula {
     /// The formula of this name.
@@ -49,6 +51,8 @@ mod tests {
         assert_eq!(of(&RATIO, &[3.0, 2.0], 9.0), 1.5);
         assert_eq!(of(&EXP_RATIO, &[0.0, 2.0], 9.0), 1.0);
         assert_eq!((of(&ALL_RIGHT, &[4.0], 4.0), of(&ALL_RIGHT, &[3.0], 4.0)), (1.0, 0.0));
+        assert_eq!((of(&BIAS, &[6.0, 2.0], 9.0), of(&BIAS, &[0.0, 0.0], 9.0)), (0.5, 0.0));
+        assert_eq!(of(&SCALED_BIAS, &[6.0, 2.0, 6.0], 8.0), 0.125);
         // The paper's own corners: an ideal model, a fully stereotyped one, and one that guesses.
         assert_eq!((of(&ICAT, &[10.0, 5.0], 10.0), of(&ICAT, &[10.0, 10.0], 10.0)), (1.0, 0.0));
         assert_eq!(of(&ICAT, &[5.0, 5.0], 10.0), 0.5);
