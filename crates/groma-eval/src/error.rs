@@ -78,6 +78,12 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A task whose answers a judge scores was given none.
+    #[error("task `{task}`: its answers are judged by a model, and none was named")]
+    NoJudge {
+        /// The task.
+        task: &'static str,
+    },
     /// Not one item of a task could be scored.
     #[error("task `{task}`: none of {items} items could be scored; the first failed because {reason}")]
     NothingScored {
@@ -133,6 +139,7 @@ impl Classify for Error {
             Error::UnknownTask { suggestion: None, .. } => Some("`groma eval --list` shows all tasks".into()),
             Error::Data(error) => error.hint(),
             Error::Examples { .. } => Some("name a file or directory of examples with --fewshot-data".into()),
+            Error::NoJudge { .. } => Some("name one with --judge MODEL".into()),
             Error::DuplicateId { .. } => Some("give each row an `id` of its own, or none".into()),
             _ => None,
         }

@@ -12,7 +12,7 @@ use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Request};
-use crate::scorers::Tools;
+use crate::scorers::{Judged, Tools};
 use crate::subject::Subject;
 use crate::task::{Metric, Task};
 
@@ -68,6 +68,23 @@ pub fn evaluate(
     options: &EstimateOptions,
     control: Control<'_>,
 ) -> Result<Evaluation, Error> {
+    evaluate_judged(task, items, subject, None, options, control)
+}
+
+/// The same with a judge, which tasks ask whose scorers have none of their own.
+///
+/// # Errors
+/// Also [`Error::NoJudge`].
+pub fn evaluate_judged(
+    task: &'static Task,
+    items: &Items,
+    subject: &Subject<'_>,
+    judge: Option<&Subject<'_>>,
+    options: &EstimateOptions,
+    control: Control<'_>,
+) -> Result<Evaluation, Error> {
+    let with_judge = |judged| judge.map(|judge| (judged, judge)).ok_or(Error::NoJudge { task: &task.id });
+    let judged = task.scorer.judge.as_ref().map(with_judge).transpose()?;
     let started = Instant::now();
     let refusals = RefusalReader::built_in()?;
     let tools = Tools { refusals: &refusals, seed: Seed::new(options.seed).named("null control").named(&task.id) };
@@ -75,7 +92,7 @@ pub fn evaluate(
     let mut evaluation = Evaluation {
         task,
         subject: subject.name.to_owned(),
-        mode: mode(task, items.shots, subject),
+        mode: mode(task, items.shots, subject, judged.map(|(_, judge)| judge)),
         measurements: Vec::new(),
         breakdown: Vec::new(),
         items: Vec::new(),
@@ -85,22 +102,64 @@ pub fn evaluate(
     };
     let mut answers = subject.answer(&requests, control)?.into_iter();
     let tokens: usize = answers.as_slice().iter().flatten().map(Answer::tokens).sum();
-    for item in &items.items {
-        // All answers of the item are taken before a failure among them is looked at, so that the next item gets its own.
-        let of_item: Vec<Result<Answer, Failure>> = answers.by_ref().take(item.requests.len()).collect();
-        let of_item: Result<Vec<Answer>, Failure> = of_item.into_iter().collect();
-        let scored = of_item.and_then(|answers| Ok(((task.scorer.score)(item, &answers, &tools)?, answers)));
+    let mut answered: Vec<Answered> =
+        items.items.iter().map(|item| (item, next(&mut answers, item.requests.len()))).collect();
+    if let Some((judged, judge)) = judged {
+        ask_judge(judged, judge, &mut answered, control)?;
+    }
+    for (item, answers) in answered {
+        let scored = answers.and_then(|answers| Ok(((task.scorer.score)(item, &answers, &tools)?, answers)));
         evaluation.record(item, scored);
     }
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
     Ok(evaluation)
 }
 
-fn mode(task: &Task, shots: usize, subject: &Subject<'_>) -> String {
+/// An item and what was said to it.
+type Answered<'a> = (&'a Item, Result<Vec<Answer>, Failure>);
+
+/// The next so many answers; all are taken before a failure among them is looked at.
+fn next(answers: &mut impl Iterator<Item = Result<Answer, Failure>>, count: usize) -> Result<Vec<Answer>, Failure> {
+    let taken: Vec<Result<Answer, Failure>> = answers.take(count).collect();
+    taken.into_iter().collect()
+}
+
+/// Asks the judge about each item that has answers, and puts what it says behind them.
+fn ask_judge(
+    judged: &Judged,
+    judge: &Subject<'_>,
+    answered: &mut [Answered<'_>],
+    control: Control<'_>,
+) -> Result<(), Error> {
+    let mut requests = Vec::new();
+    let mut counts = Vec::with_capacity(answered.len());
+    for (item, answers) in &mut *answered {
+        let asked = answers.as_ref().map_err(Failure::clone).and_then(|answers| (judged.ask)(item, answers));
+        counts.push(asked.as_ref().map_or(0, Vec::len));
+        match asked {
+            Ok(asked) => requests.extend(asked),
+            Err(failure) => *answers = Err(failure),
+        }
+    }
+    let mut replies = judge.answer(&requests, control)?.into_iter();
+    for ((_, answers), count) in answered.iter_mut().zip(counts) {
+        let replies = next(&mut replies, count);
+        if let Ok(found) = answers {
+            match replies {
+                Ok(replies) => found.extend(replies),
+                Err(failure) => *answers = Err(failure),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mode(task: &Task, shots: usize, subject: &Subject<'_>, judge: Option<&Subject<'_>>) -> String {
     let shots = if task.fewshot.is_some() { format!(", {shots}-shot") } else { String::new() };
     let of_subject = subject.mode(task.kind());
     let of_subject = if of_subject.is_empty() { of_subject } else { format!("; {of_subject}") };
-    format!("{}{shots}{of_subject}", task.mode)
+    let judge = judge.map_or(String::new(), |judge| format!("; judge {}, {}", judge.name, judge.mode(task.kind())));
+    format!("{}{shots}{of_subject}{judge}", task.mode)
 }
 
 impl Evaluation {
@@ -249,7 +308,7 @@ fn by_label(items: &[Item]) -> BTreeMap<&str, BTreeSet<&str>> {
 /// What is worth keeping of the answers: the text, or the choice.
 fn output(item: &Item, parts: &[Scores], answers: &[Answer]) -> Option<String> {
     match (&item.key, answers) {
-        (_, [Answer::Text { text, .. }]) => Some(text.clone()),
+        (_, [Answer::Text { text, .. }, ..]) => Some(text.clone()),
         (Key::Choice { choices, .. }, _) => {
             let choice = *parts.first()?.get("choice")?;
             choices.get(choice as usize).cloned()
@@ -343,6 +402,43 @@ mod tests {
         assert_eq!((found.items[1].output.as_deref(), found.items[0].scores.len()), (Some("bbb"), 0));
         let none = measured("arc-easy", vec![question(["fail", "b"], 0)]).unwrap_err();
         assert!(none.to_string().contains("none of 1 items could be scored"), "{none}");
+    }
+
+    /// A judge that prefers "mine" wherever it stands, says nothing to use about what is odd, and prefers the first place
+    /// where the question is close.
+    #[test]
+    fn a_judge_is_asked_in_both_orders() {
+        let judge = Scripted::saying(|ask| {
+            let asked = ask.prompt.plain();
+            let first = asked.contains("close") || asked.contains("<answer_a>\nmine");
+            if asked.contains("odd") {
+                "Who knows?".to_owned()
+            } else {
+                format!("So:\n[[{}]]", if first { "A" } else { "B" })
+            }
+        });
+        let subject = Scripted::saying(|_| "mine".to_owned());
+        let task = find("judged-pair").unwrap();
+        let row = |prompt: &str| {
+            let row = serde_json::json!({"prompt": prompt, "answer": "theirs"});
+            Item {
+                id: Some(prompt.to_owned()),
+                ..crate::read::form_item(task, &task.forms[0], row.as_object().unwrap()).unwrap()
+            }
+        };
+        let items = Items { items: ["plain", "odd", "close"].map(row).to_vec(), bad_rows: 0, shots: 0 };
+        let (subject, judge) = (Subject::greedy(&subject, "it", 8), Subject::greedy(&judge, "judge", 8));
+        let control = Control { progress: &Silent, cancel: &Cancel::default() };
+        let options = EstimateOptions::default();
+        let found = evaluate_judged(task, &items, &subject, Some(&judge), &options, control).unwrap();
+        let value = |name: &str| found.measurements.iter().find(|row| row.metric == name).map(|row| (row.value, row.n));
+        assert_eq!((value("win_rate"), value("agreement")), (Some((0.75, 2)), Some((0.5, 2))));
+        assert_eq!((value("win"), value("tie"), value("loss")), (Some((0.5, 2)), Some((0.5, 2)), Some((0.0, 2))));
+        assert_eq!(value("first_position"), Some((0.75, 2)));
+        assert_eq!((found.failures.values().sum::<u64>(), found.said[0].side.text.as_str()), (1, "mine"));
+        assert!(found.mode.contains("; judge judge, scripted"), "{}", found.mode);
+        let none = evaluate(task, &items, &subject, &options, control).unwrap_err();
+        assert!(none.to_string().contains("none was named"), "{none}");
     }
 
     #[test]

@@ -174,6 +174,10 @@ fn check(form: &Form, at: usize, scorer: &Scorer, reader: Reader) -> Result<(), 
         let parts = used.by_ref().copied().collect::<Vec<_>>().join(", ");
         return Err((at, format!("{called}the scorer `{}` reads no `{name}`; it reads {parts}", scorer.id)));
     }
+    if let (Some(judged), Ok(judging)) = (&scorer.judge, form.judging()) {
+        let at = form.parts().find(|(name, _)| *name == "judging").map_or(at, |(_, at)| at);
+        judging.check(judged.answers).map_err(|problem| (at, format!("{called}`judging`: {problem}")))?;
+    }
     let mut known: BTreeSet<&str> = form.columns.iter().map(Column::top).chain([ROW]).collect();
     if reader == Reader::Subjects {
         known.insert(SUBJECT);

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use crate::columns::{Column, Fields, id};
 use crate::filters::Filter;
+use crate::judging::Judging;
 use crate::parts::{Gold, List, Truths};
 use crate::reading::Reading;
 use crate::suggest::closest;
@@ -44,6 +45,7 @@ enum PartValue {
     Truths(Truths),
     Filter(Filter),
     Reading(Arc<Reading>),
+    Judging(Arc<Judging>),
 }
 
 /// What a part is written as.
@@ -55,6 +57,7 @@ enum Kind {
     Truths,
     Filter,
     Reading,
+    Judging,
 }
 
 /// All parts. Which of them a scorer reads, its record says.
@@ -77,6 +80,8 @@ const PARTS: &[(&str, Kind)] = &[
     ("delimiter", Kind::Text),
     ("target", Kind::Text),
     ("reading", Kind::Reading),
+    ("other", Kind::Text),
+    ("judging", Kind::Judging),
     ("raw", Kind::Gold),
     ("harmful", Kind::Gold),
     ("accepted", Kind::List),
@@ -119,7 +124,9 @@ impl Form {
                 PartValue::Text(text) => vec![text],
                 PartValue::List(list) => list.texts(),
                 PartValue::Gold(gold) => gold.texts(),
-                PartValue::Truths(_) | PartValue::Filter(_) | PartValue::Reading(_) => Vec::new(),
+                PartValue::Truths(_) | PartValue::Filter(_) | PartValue::Reading(_) | PartValue::Judging(_) => {
+                    Vec::new()
+                }
             };
             found.extend(texts.into_iter().map(|text| (*name, part.at, text)));
         }
@@ -205,6 +212,14 @@ impl Form {
         }
     }
 
+    /// What a judge is asked.
+    pub(crate) fn judging(&self) -> Result<Arc<Judging>, String> {
+        match self.parts.get("judging").map(|part| &part.value) {
+            Some(PartValue::Judging(judging)) => Ok(judging.clone()),
+            _ => Err(no_part("judging")),
+        }
+    }
+
     /// Whether a part that may be left out says yes.
     pub(crate) fn says(&self, part: &str, row: &Fields) -> Result<bool, String> {
         if self.parts.contains_key(part) { Ok(self.gold(part, row, 2)? == 1) } else { Ok(false) }
@@ -274,6 +289,7 @@ fn part<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<(&'static str,
         Kind::Gold => of(map.next_value()?, PartValue::Gold),
         Kind::Truths => of(map.next_value()?, PartValue::Truths),
         Kind::Filter => of(map.next_value()?, PartValue::Filter),
+        Kind::Judging => of(map.next_value()?, |judging| PartValue::Judging(Arc::new(judging))),
         Kind::Reading => {
             let reading: Spanned<Reading> = map.next_value()?;
             reading.get_ref().check().map_err(A::Error::custom)?;

@@ -1,5 +1,6 @@
 //! One item of a task.
 
+use crate::judging::Judging;
 use crate::reading::Reading;
 use crate::request::Request;
 use groma_data::Content;
@@ -83,6 +84,15 @@ pub enum Key {
         /// How answers are read.
         reading: Arc<Reading>,
     },
+    /// Another answer, which a judge compares with the subject's.
+    Compared {
+        /// The other answer.
+        other: String,
+        /// What the judge is asked.
+        judging: Arc<Judging>,
+    },
+    /// An answer that a judge rates; what the judge is asked.
+    Rated(Arc<Judging>),
     /// A judge that came with the item.
     Judged(Judge),
 }

@@ -49,7 +49,14 @@ const WHOLE: &str = "whole";
 
 /// A regular expression of a task file.
 #[derive(Clone, Debug)]
-struct Pattern(Regex);
+pub(crate) struct Pattern(Regex);
+
+impl Pattern {
+    /// The first group of each match in a text.
+    pub(crate) fn groups<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.captures_iter(text).filter_map(|found| Some(found.get(1)?.as_str()))
+    }
+}
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {

@@ -4,6 +4,8 @@
 
 mod answer;
 pub(crate) mod choice;
+mod judged_pair;
+mod judged_rating;
 mod likelier;
 mod pair;
 mod phrases;
@@ -38,11 +40,22 @@ pub struct Scorer {
     pub(crate) reads: &'static [&'static str],
     /// An item without id, labels and what else any item has.
     pub(crate) item: fn(&Form, &Fields) -> Result<Item, String>,
+    /// What a judge is asked about its answers, where one is.
+    pub(crate) judge: Option<Judged>,
     /// From an item's answers, which come in the order of its requests, to its scores; several of them where an item has
-    /// parts (windows of a text).
+    /// parts (windows of a text). A judge's answers come behind the subject's.
     pub(crate) score: fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>,
     /// Metrics of its scores.
     pub(crate) metrics: &'static [Metric],
+}
+
+/// What a judge is asked.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The names under which its question shows answers.
+    pub(crate) answers: &'static [&'static str],
+    /// From an item and the subject's answers to the questions.
+    pub(crate) ask: fn(&Item, &[Answer]) -> Result<Vec<Request>, Failure>,
 }
 
 /// What scoring may need beside the answers.
@@ -65,6 +78,8 @@ pub static SCORERS: &[&Scorer] = &[
     &refusal::SCORER,
     &phrases::SCORER,
     &answer::SCORER,
+    &judged_pair::SCORER,
+    &judged_rating::SCORER,
 ];
 
 /// Between a question and its answer: a space, unless the form says otherwise.

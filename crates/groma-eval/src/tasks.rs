@@ -26,6 +26,8 @@ const FILES: &[(&str, &str)] = &[
     ("over-refusal.toml", include_str!("../tasks/over-refusal.toml")),
     ("exact-answers.toml", include_str!("../tasks/exact-answers.toml")),
     ("politeness.toml", include_str!("../tasks/politeness.toml")),
+    ("judged-pair.toml", include_str!("../tasks/judged-pair.toml")),
+    ("judged-rating.toml", include_str!("../tasks/judged-rating.toml")),
     ("bbq.toml", include_str!("../tasks/bbq.toml")),
     ("crows-pairs.toml", include_str!("../tasks/crows-pairs.toml")),
     ("winogrande.toml", include_str!("../tasks/winogrande.toml")),

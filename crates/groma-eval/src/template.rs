@@ -68,6 +68,12 @@ fn plain(error: groma_chat::TemplateError) -> String {
     error.to_string().replace("chat template", "template")
 }
 
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.source() == other.source()
+    }
+}
+
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Text::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)

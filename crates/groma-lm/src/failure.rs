@@ -29,6 +29,12 @@ pub enum Failure {
     /// An answer is there, and is of another kind than what was asked for.
     #[error("the answer is of another kind than the request")]
     WrongKind,
+    /// An answer is there, and cannot be read: no verdict where one ought to be.
+    #[error("what was said cannot be read: {reason}")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
     /// The model broke down.
     #[error("the model cannot answer: {reason}")]
     Model {

@@ -193,6 +193,12 @@ pub(crate) struct Eval {
     /// A task (its name, or its own TOML file) and the file that it reads, unless the task says which. May be repeated.
     #[arg(long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
+    /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): a directory, or a hub id.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) judge: Option<String>,
+    /// Longest verdict of the judge, in tokens.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) judge_max_new_tokens: usize,
     /// Worked examples before each question of a multiple-choice task.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) num_fewshot: usize,

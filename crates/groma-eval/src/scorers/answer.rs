@@ -17,6 +17,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "reading"],
     reads: &["target", "accepted", "delimiter", "raw"],
     item,
+    judge: None,
     score: score_answer,
     metrics: &[
         Metric::share("exact_match", "share of answers that are accepted ones"),

@@ -18,6 +18,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["gold"],
     reads: &["prompt", "choices", "contexts", "continuation", "roles", "condition", "delimiter"],
     item,
+    judge: None,
     score: score_choice,
     metrics: &[ACC_NORM, ACC, ACC_BYTES, ACC_SUBJECTS, RANDOM_CHOICE],
 };

@@ -17,6 +17,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "choices"],
     reads: &["delimiter"],
     item,
+    judge: None,
     score: score_both,
     metrics: &[
         Metric {

@@ -16,6 +16,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &[],
     reads: &[],
     item: no_rows,
+    judge: None,
     score: score_pair,
     metrics: &[
         Metric::share("accuracy", "share of pairs with log p(chosen) > log p(rejected)").with_chance("chance"),

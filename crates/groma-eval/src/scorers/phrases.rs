@@ -17,6 +17,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "accepted"],
     reads: &["wrong"],
     item,
+    judge: None,
     score: score_phrases,
     metrics: &[
         Metric::share("right", "share of answers with an accepted phrase and no wrong one"),

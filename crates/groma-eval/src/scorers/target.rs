@@ -18,6 +18,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "target"],
     reads: &["delimiter"],
     item,
+    judge: None,
     score: score_target,
     metrics: &[
         Metric::share("acc", "share of targets of which every token is the likeliest one"),

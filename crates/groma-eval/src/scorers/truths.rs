@@ -18,6 +18,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt"],
     reads: &["choices", "truths", "true_choices", "false_choices", "delimiter"],
     item,
+    judge: None,
     score: score_truths,
     metrics: &[
         Metric {

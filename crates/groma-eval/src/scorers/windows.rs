@@ -16,6 +16,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &[],
     reads: &[],
     item: no_rows,
+    judge: None,
     score: score_windows,
     metrics: &[
         Metric::mean("word_perplexity", "exp(-log-likelihood / words)", Unit::Plain)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use groma_eval::{EstimateOptions, Evaluation, ItemSource, Subject, Task, Tasks, evaluate, items_at};
+use groma_eval::{EstimateOptions, Evaluation, ItemSource, Subject, Task, Tasks, evaluate_judged, items_at};
 use groma_lm::{Control, Local, LocalOptions};
 use groma_run::Seed;
 use serde_json::{Value, json};
@@ -36,6 +36,14 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     let options = EstimateOptions { seed: flags.seed, ..EstimateOptions::default() };
     let local = Local::new(&model, LocalOptions { max_length: flags.max_length, ..LocalOptions::default() });
     let subject = Subject { seed: flags.seed, ..Subject::greedy(&local, "model", flags.max_new_tokens) };
+    let judge = flags.judge.as_deref().map(|judge| resolve::open(judge, &flags.chat_template, context)).transpose()?;
+    let judge = judge.map(|mut judge| {
+        judge.freeze();
+        judge
+    });
+    let judge_local = judge.as_ref().map(|judge| Local::new(judge, LocalOptions::default()));
+    let judge_name = flags.judge.as_deref().unwrap_or_default();
+    let judge = judge_local.as_ref().map(|judge| Subject::greedy(judge, judge_name, flags.judge_max_new_tokens));
     let mut documents = Vec::new();
     for (task, path) in wanted {
         let seed = Seed::new(flags.seed).named("items").named(&task.id);
@@ -43,7 +51,7 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         let progress = &*context.work.progress;
         progress.begin(&task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
         let control = Control { progress, cancel: &context.work.cancel };
-        let evaluation = evaluate(task, &items, &subject, &options, control)?;
+        let evaluation = evaluate_judged(task, &items, &subject, judge.as_ref(), &options, control)?;
         progress.finish("measured");
         if context.json {
             documents.push(json!({

@@ -1,0 +1,66 @@
+//! What a judge is asked about answers, and how its verdict is read.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use groma_data::{Content, Message};
+
+use crate::item::Item;
+use crate::reading::Pattern;
+use crate::request::Request;
+use crate::suggest::closest;
+use crate::template::Text;
+
+/// A part `judging` of a form.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judging {
+    /// What the judge is asked; variables are `question`, `reference`, and the answers.
+    ask: Text,
+    /// What a verdict looks like; its first group is the verdict.
+    verdict: Pattern,
+}
+
+/// What is asked about.
+const QUESTION: [&str; 2] = ["question", "reference"];
+
+impl Judging {
+    /// Checks that the template asks about these answers, and about nothing else.
+    pub(crate) fn check(&self, answers: &[&str]) -> Result<(), String> {
+        let known = || QUESTION.iter().chain(answers).copied();
+        if let Some(name) = self.ask.names().iter().find(|name| !known().any(|known| known == name.as_str())) {
+            let meant = closest(name, known().collect::<Vec<_>>());
+            return Err(format!("`ask` reads `{name}`, which no judge is told{meant}"));
+        }
+        match answers.iter().find(|answer| !self.ask.names().contains(**answer)) {
+            Some(answer) => Err(format!("`ask` does not show the judge `{answer}`")),
+            None => Ok(()),
+        }
+    }
+
+    /// The request to the judge about an item's answers, by their names.
+    pub(crate) fn request(&self, item: &Item, answers: &[(&str, &str)]) -> Result<Request, String> {
+        let reference = item.reference.as_deref().unwrap_or_default();
+        let told = [("question", item.prompt.as_str()), ("reference", reference)];
+        let value = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::String(defused(text)));
+        let row: Map<String, Value> = told.iter().chain(answers).map(value).collect();
+        let turn = Message::new("user", self.ask.render(&row)?);
+        Ok(Request::Generate { prompt: Content::Messages(vec![turn]) })
+    }
+
+    /// The verdict in what a judge said: the pattern's group in its last line, where all matches agree.
+    pub(crate) fn verdict<'a>(&self, said: &'a str) -> Result<&'a str, String> {
+        let last = said.trim_end().lines().next_back().unwrap_or_default();
+        let mut found = self.verdict.groups(last);
+        let verdict = found.next().ok_or("the judge's last line holds no verdict")?;
+        if found.any(|other| other != verdict) {
+            return Err("the judge's last line holds several verdicts".to_owned());
+        }
+        Ok(verdict)
+    }
+}
+
+/// A text that can neither close the brackets in which a judge is shown it, nor hold a verdict in brackets of its own.
+fn defused(text: &str) -> String {
+    text.replace("[[", "[ [").replace("</", "< /")
+}

@@ -1,0 +1,70 @@
+//! A judge rates an answer.
+
+use super::{Judged, Scorer, Tools};
+use crate::columns::Fields;
+use crate::form::Form;
+use crate::item::{Item, Key, Scores, scores};
+use crate::prompts::asked;
+use crate::request::{Answer, Request};
+use crate::task::Metric;
+use groma_lm::{Failure, Kind};
+use groma_run::Unit;
+
+/// Ratings that there are, as in MT-bench (Zheng et al. 2023, arXiv 2306.05685).
+const LOWEST: f64 = 1.0;
+const HIGHEST: f64 = 10.0;
+
+/// One answer, which a judge rates from 1 to 10.
+pub(crate) static SCORER: Scorer = Scorer {
+    id: "judged-rating",
+    mode: "one answer, rated by a judge",
+    kind: Kind::Generate,
+    needs: &["prompt", "judging"],
+    reads: &["raw"],
+    item,
+    judge: Some(Judged { answers: &["answer"], ask }),
+    score: score_rating,
+    metrics: &[Metric {
+        higher_is_better: Some(true),
+        ..Metric::mean("rating", "mean rating from 1 to 10", Unit::Plain)
+    }],
+};
+
+fn item(form: &Form, row: &Fields) -> Result<Item, String> {
+    asked(form, row, Key::Rated(form.judging()?))
+}
+
+fn ask(item: &Item, answers: &[Answer]) -> Result<Vec<Request>, Failure> {
+    let (Key::Rated(judging), [answer]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
+    let request = judging.request(item, &[("answer", answer.text()?)]);
+    Ok(vec![request.map_err(|reason| Failure::Prompt { reason })?])
+}
+
+/// The answers are the subject's and the judge's.
+fn score_rating(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
+    let (Key::Rated(judging), [_, judge]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
+    let verdict = judging.verdict(judge.text()?).map_err(|reason| Failure::Unreadable { reason })?;
+    let rating: Option<f64> = verdict.parse().ok().filter(|rating| (LOWEST..=HIGHEST).contains(rating));
+    let wrong =
+        || Failure::Unreadable { reason: format!("the judge's rating is `{verdict}`, not a number from 1 to 10") };
+    Ok(vec![scores([("rating", rating.ok_or_else(wrong)?)])])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{said, scored};
+    use super::*;
+    use crate::tasks::find;
+    use serde_json::json;
+
+    #[test]
+    fn ratings_are_read_at_their_place_and_in_their_range() {
+        let form = &find("judged-rating").unwrap().forms[0];
+        let item = item(form, json!({"prompt": "Why?"}).as_object().unwrap()).unwrap();
+        let of = |reply: &str| scored(&SCORER, &item, &[said("mine"), said(reply)]).map(|found| found[0]["rating"]);
+        assert_eq!((of("Good.\nRating: [[7]]"), of("[[2.5]]")), (Ok(7.0), Ok(2.5)));
+        for reply in ["[[11]]", "[[0]]", "7", "[[7]] [[8]]", "[[7]]\nor so"] {
+            assert!(matches!(of(reply), Err(Failure::Unreadable { .. })), "{reply}");
+        }
+    }
+}
