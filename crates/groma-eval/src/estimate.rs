@@ -151,6 +151,24 @@ mod tests {
         }
     }
 
+    /// ICAT is made of LMS and SS as they are reported, which are means over terms: two terms of one and three items.
+    #[test]
+    fn icat_is_of_macro_averages() {
+        let of = [("a", 1.0, 1.0), ("b", 0.0, 1.0), ("b", 0.0, 0.5), ("b", 1.0, 0.0)];
+        let item = |(index, (group, stereotyped, meaningful)): (usize, (&str, f64, f64))| Item {
+            id: index.to_string(),
+            group: Some(group.to_owned()),
+            scores: scores([("stereotyped", stereotyped), ("meaningful", meaningful)]),
+            ..Item::default()
+        };
+        let items: Vec<Item> = of.into_iter().enumerate().map(item).collect();
+        let task = crate::find("stereoset").unwrap();
+        let value = |metric| estimate(task.metric(metric).unwrap(), &items, &EstimateOptions::default()).unwrap().value;
+        let (lms, ss) = ((1.0 + 0.5) / 2.0, (1.0 + 1.0 / 3.0) / 2.0);
+        assert!((value("lms") - lms).abs() < 1e-12 && (value("ss") - ss).abs() < 1e-12);
+        assert!((value("icat") - lms * f64::min(ss, 1.0 - ss) / 0.5).abs() < 1e-12);
+    }
+
     #[test]
     fn order_does_not_matter() {
         let values: Vec<f64> = (0..40).map(|i| f64::from(u8::from(i % 3 == 0))).collect();

@@ -11,6 +11,7 @@ mod pair;
 mod phrases;
 mod refusal;
 mod target;
+mod triple;
 mod truths;
 mod windows;
 
@@ -73,6 +74,7 @@ pub static SCORERS: &[&Scorer] = &[
     &truths::SCORER,
     &likelier::SCORER,
     &target::SCORER,
+    &triple::SCORER,
     &windows::SCORER,
     &pair::SCORER,
     &refusal::SCORER,

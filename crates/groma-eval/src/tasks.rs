@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = &[
     ("judged-pair.toml", include_str!("../tasks/judged-pair.toml")),
     ("judged-rating.toml", include_str!("../tasks/judged-rating.toml")),
     ("bbq.toml", include_str!("../tasks/bbq.toml")),
+    ("stereoset.toml", include_str!("../tasks/stereoset.toml")),
     ("crows-pairs.toml", include_str!("../tasks/crows-pairs.toml")),
     ("winogrande.toml", include_str!("../tasks/winogrande.toml")),
     ("piqa.toml", include_str!("../tasks/piqa.toml")),

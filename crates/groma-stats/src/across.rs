@@ -3,7 +3,7 @@
 use crate::{Across, Mean};
 
 /// All of them.
-pub static ACROSS: &[&Across] = &[&MEAN_OF_GROUPS, &DIFFERENCE, &RANGE];
+pub static ACROSS: &[&Across] = &[&MEAN_OF_GROUPS, &OF_MEAN_SCORES, &DIFFERENCE, &RANGE];
 
 /// The macro average.
 pub static MEAN_OF_GROUPS: Across = Across {
@@ -11,6 +11,16 @@ pub static MEAN_OF_GROUPS: Across = Across {
     doc: "mean over groups, each counting the same",
     of: |values| Some(Mean::of(values)?.mean),
     sampled: true,
+    of_means: false,
+};
+
+/// A formula of macro averages, such as StereoSet's ICAT.
+pub static OF_MEAN_SCORES: Across = Across {
+    id: "of-mean-scores",
+    doc: "the formula of each score's mean over groups, each group counting the same",
+    of: |values| Some(Mean::of(values)?.mean),
+    sampled: true,
+    of_means: true,
 };
 
 /// A gap between two groups.
@@ -22,6 +32,7 @@ pub static DIFFERENCE: Across = Across {
         _ => None,
     },
     sampled: false,
+    of_means: false,
 };
 
 /// How far groups are apart.
@@ -30,6 +41,7 @@ pub static RANGE: Across = Across {
     doc: "the largest group's number less the smallest",
     of: |values| Some(values.iter().copied().reduce(f64::max)? - values.iter().copied().reduce(f64::min)?),
     sampled: false,
+    of_means: false,
 };
 
 impl Across {

@@ -51,6 +51,8 @@ pub struct Across {
     /// Whether groups are a sample of more of their kind, so that uncertainty comes from how they differ. Else they are what
     /// there is, and it comes from the items in them.
     pub sampled: bool,
+    /// Whether the formula is not of each group, but of the means over groups of their mean scores; groups are a sample then.
+    pub of_means: bool,
 }
 
 /// A number of items: a formula over all of them, or over each group and then across groups.

@@ -22,7 +22,7 @@ mod sample;
 mod special;
 mod unpaired;
 
-pub use across::{ACROSS, DIFFERENCE, MEAN_OF_GROUPS, RANGE};
+pub use across::{ACROSS, DIFFERENCE, MEAN_OF_GROUPS, OF_MEAN_SCORES, RANGE};
 pub use agreement::{Agreement, ConfusionTable};
 pub use bootstrap::{Bootstrap, below, jackknife};
 pub use cluster::{clustered_interval, clustered_standard_error, sum_by_cluster};

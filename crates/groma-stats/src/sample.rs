@@ -58,21 +58,26 @@ impl Sample {
         Sample { statistic, sides, rows: rows.collect(), clusters: clusters(items) }
     }
 
-    /// One row a group: its numbers. A group whose number does not exist on some side has no part.
+    /// One row a group: its numbers, or its mean scores. A group whose number does not exist on some side has no part.
     fn sampled_groups(statistic: Statistic, items: &[Observation], sides: usize) -> Self {
         let mut members: BTreeMap<&str, Vec<&Observation>> = BTreeMap::new();
         items.iter().for_each(|item| members.entry(group(item)).or_default().push(item));
+        let of_means = statistic.across.is_some_and(|across| across.of_means);
         let inner = Sample { statistic: Statistic { across: None, ..statistic }, sides, rows: vec![], clusters: None };
         let numbers = members.into_iter().filter_map(|(id, members)| {
             let rows: Vec<Vec<f64>> = members.iter().map(|item| row(item)).collect();
             let of_group = sums(&rows);
-            let scores = (0..sides).map(|side| inner.value(&of_group, side)).collect::<Option<Vec<f64>>>()?;
+            let scores = match of_group.split_last()? {
+                (n, sums) if of_means => sums.iter().map(|sum| sum / n).collect(),
+                _ => (0..sides).map(|side| inner.value(&of_group, side)).collect::<Option<Vec<f64>>>()?,
+            };
             let first = members.first()?.cluster;
             let cluster = first.filter(|_| members.iter().all(|item| item.cluster == first));
             Some(Observation { id, cluster, group: None, scores })
         });
         let numbers: Vec<Observation> = numbers.collect();
-        Self::plain(Statistic { formula: &MEAN, across: None }, &numbers, sides)
+        let formula = if of_means { statistic.formula } else { &MEAN };
+        Self::plain(Statistic { formula, across: None }, &numbers, sides)
     }
 
     /// How the sample's own statistic finds its uncertainty.
