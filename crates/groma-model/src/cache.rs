@@ -5,12 +5,15 @@ use std::sync::Arc;
 use groma_kernels::{Backend, KEY_PANEL, KeyOrder, Var};
 
 use crate::Spec;
+use crate::prefixes::{Kept, Known, PrefixCache};
 
 /// Where the keys and values of a pass go, and which others its queries see.
 #[derive(Debug)]
 pub(crate) enum Cache<'a> {
-    /// Into these rows of a cache, of which the layout's keys are rows.
-    Rows(&'a mut KvCache, Arc<[u32]>),
+    /// Into these rows of a cache, of which the layout's keys are rows; and what is kept of them beyond the call.
+    Rows(&'a mut KvCache, Arc<[u32]>, Option<(&'a mut PrefixCache, Kept)>),
+    /// Among the rows of a tree of which some are known.
+    Among(&'a mut PrefixCache, &'a Known),
     /// Below the rows of a trunk.
     Below(&'a mut Trunk),
 }
@@ -19,7 +22,13 @@ impl Cache<'_> {
     /// Takes a layer's keys and values of the pass; returns all that its queries may see.
     pub(crate) fn write(&mut self, layer: usize, k: &Var, v: &Var) -> (Var, Var) {
         match self {
-            Cache::Rows(cache, rows) => cache.write(layer, rows, k, v),
+            Cache::Rows(cache, rows, kept) => {
+                if let Some((prefixes, kept)) = kept {
+                    prefixes.put(layer, (k, v), kept);
+                }
+                cache.write(layer, rows, k, v)
+            }
+            Cache::Among(prefixes, known) => known.join(prefixes, layer, k, v),
             Cache::Below(trunk) => trunk.write(layer, k, v),
         }
     }
@@ -28,7 +37,7 @@ impl Cache<'_> {
     pub(crate) fn key_order(&self) -> KeyOrder {
         match self {
             Cache::Rows(..) => KeyOrder::Cached,
-            Cache::Below(_) => KeyOrder::Rows,
+            Cache::Below(_) | Cache::Among(..) => KeyOrder::Rows,
         }
     }
 }
@@ -60,6 +69,14 @@ impl KvCache {
     /// Rows of the keys and values that [`Cache::write`] returns.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Takes the rows of a tree that are known, which are rows of this cache too.
+    pub(crate) fn fill(&mut self, prefixes: &PrefixCache, known: &Kept) {
+        for layer in 0..self.layers.len() {
+            let (k, v) = prefixes.take(layer, &known.to);
+            self.write(layer, &known.from, &k, &v);
+        }
     }
 
     /// Writes the keys and values of new tokens into `rows` of a layer, and returns the whole layer.

@@ -137,6 +137,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A parameter that somebody still reads was to change.
+    #[error("{name} is still read by somebody and cannot change")]
+    ParameterHeld {
+        /// The parameter.
+        name: String,
+    },
+    /// Parameters could not be fitted.
+    #[error("{problem}")]
+    Fit {
+        /// What is wrong.
+        problem: String,
+    },
     /// What was to be done at a hook point does not fit, or was never done.
     #[error("{name}: {problem}")]
     Hook {
@@ -153,8 +165,8 @@ pub enum Error {
         /// Names of those that are.
         known: Vec<String>,
     },
-    /// A hook point can be read, but neither edited nor differentiated.
-    #[error("`{name}` can be read, but neither edited nor differentiated")]
+    /// A hook point can be read or replaced by code, but neither edited nor differentiated.
+    #[error("`{name}` can be read, or replaced by code, but neither edited nor differentiated")]
     ReadOnlyHook {
         /// The name.
         name: String,

@@ -13,10 +13,11 @@ use groma_run::Seed;
 
 use crate::cache::{Cache, KvCache};
 use crate::hooks::Cell;
+use crate::prefixes::{Kept, Known};
 use crate::sampling::SamplingParameters;
 use crate::transformer::Input;
 use crate::tree::{distinct_rows, pack};
-use crate::{Error, Pass, Result, SegmentId, TokenTree, Transformer, View};
+use crate::{Error, Pass, PrefixCache, Result, SegmentId, TokenTree, Transformer, View};
 
 /// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
 pub const BATCH_ROWS: usize = 16_384;
@@ -72,6 +73,8 @@ struct Sample {
     ids: Vec<u32>,
     logps: Vec<f32>,
     seed: Seed,
+    /// Where its last token but one is kept beyond the call.
+    place: Option<u32>,
     finish: Option<Finish>,
     /// Bytes of text before a stop string, once one was found.
     text_end: Option<usize>,
@@ -85,6 +88,33 @@ pub fn generate(
     transformer: &Transformer,
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<Generation>>> {
+    generate_with(transformer, prompts, context, &mut None, progress)
+}
+
+/// [`generate`], to the bit, where what `cache` holds of the prompts is not computed again; and prompts and samples are held
+/// in it, so that the next turn of a dialogue costs what is new in it.
+pub fn generate_from(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    cache: &mut PrefixCache,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<Generation>>> {
+    let made = generate_with(transformer, prompts, context, &mut cache.ready(transformer, context.view), progress);
+    if made.is_err() {
+        // A pass that failed has left rows without their values.
+        cache.clear();
+    }
+    made
+}
+
+fn generate_with(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    cache: &mut Option<&mut PrefixCache>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
     if let Some(problem) = context.parameters.problem() {
@@ -108,7 +138,8 @@ pub fn generate(
         for range in pack(&sizes, BATCH_ROWS) {
             let numbers = &alike[range];
             let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
-            let made = together(|| Batch::prefill(transformer, &batch, numbers, context)?.run(progress))?;
+            let cache = cache.as_deref_mut();
+            let made = together(|| Batch::prefill(transformer, &batch, numbers, context, cache)?.run(progress))?;
             numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
         }
     }
@@ -137,6 +168,7 @@ struct Batch<'a> {
     ends: Vec<SegmentId>,
     cache: KvCache,
     samples: Vec<Sample>,
+    prefixes: Option<&'a mut PrefixCache>,
     /// Hidden state before each sample's next token.
     hidden: Var,
 }
@@ -147,6 +179,7 @@ impl<'a> Batch<'a> {
         prompts: &'a [&'a GenerationPrompt],
         numbers: &'a [usize],
         context: &'a GenerationContext<'a>,
+        mut prefixes: Option<&'a mut PrefixCache>,
     ) -> Result<Self> {
         let borrowed: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
         let (tree, ends) = TokenTree::share_prefixes(&borrowed);
@@ -160,7 +193,16 @@ impl<'a> Batch<'a> {
                 let rows = start..start + context.parameters.max_new_tokens.min(room + 1);
                 capacity = rows.end;
                 let seed = p.seed.index(i as u64);
-                samples.push(Sample { prompt, rows, ids: vec![], logps: vec![], seed, finish: None, text_end: None });
+                samples.push(Sample {
+                    prompt,
+                    rows,
+                    ids: vec![],
+                    logps: vec![],
+                    seed,
+                    finish: None,
+                    text_end: None,
+                    place: None,
+                });
             }
         }
         let mut cache = KvCache::new(transformer.spec(), transformer.backend().clone(), capacity);
@@ -169,19 +211,30 @@ impl<'a> Batch<'a> {
         let (distinct, places) = distinct_rows(&last);
         let (keys, all) = (cache.rows(), transformer.looks_at_all(context.view));
         let layout = AttentionLayout { keys, ..tree.layout_of(&distinct) };
+        let known = match &mut prefixes {
+            Some(prefixes) => prefixes.find(&tree, &distinct, transformer.spec()),
+            None => Known { new: (0..tree.len() as u32).collect(), ..Known::default() },
+        };
+        if let Some(prefixes) = &prefixes {
+            cache.fill(prefixes, &known.there);
+            samples.iter_mut().zip(&last).for_each(|(sample, &row)| sample.place = known.places[row as usize]);
+        }
+        let new = |row: &u32| known.new.partition_point(|other| other < row) as u32;
+        let (tokens, positions, narrow) = (tree.tokens(), tree.positions(), distinct.iter().map(new).collect());
+        let kept = prefixes.as_deref_mut().map(|prefixes| (prefixes, known.keep.clone()));
         let input = Input {
-            ids: tree.tokens().into(),
-            positions: tree.positions(),
-            layout: Arc::new(AttentionLayout { keys, ..tree.layout() }),
-            cache: Some(Cache::Rows(&mut cache, (0..tree.len() as u32).collect())),
-            narrowed: (!all).then(|| transformer.narrowed(distinct, layout)),
+            ids: known.new.iter().map(|&row| tokens[row as usize]).collect(),
+            positions: known.new.iter().map(|&row| positions[row as usize]).collect(),
+            layout: Arc::new(AttentionLayout { keys, ..tree.layout_of(&known.new) }),
+            cache: Some(Cache::Rows(&mut cache, known.new.as_slice().into(), kept)),
+            narrowed: (!all).then(|| transformer.narrowed(narrow, layout)),
             cells: prompt_cells(&tree, &ends, numbers, context),
         };
         let mut tape = Tape::inference(transformer.backend().clone());
         let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
         let places: Arc<[u32]> = if all { last.into() } else { places };
         let hidden = tape.gather_rows(&hidden, &places);
-        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, hidden })
+        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden })
     }
 
     fn run(mut self, progress: &mut dyn FnMut(usize) -> bool) -> Result<Vec<Vec<Generation>>> {
@@ -229,17 +282,35 @@ impl<'a> Batch<'a> {
         };
         let rows = layout.segments.iter().map(|s| s.key_start as u32).collect();
         let cells = self.cells();
+        let ids = going.iter().filter_map(|s| s.ids.last().copied()).collect();
+        let kept = self.keep();
+        let kept = self.prefixes.as_deref_mut().map(|prefixes| (prefixes, kept));
         let input = Input {
-            ids: going.iter().filter_map(|s| s.ids.last().copied()).collect(),
+            ids,
             positions: layout.segments.iter().map(|s| s.position as u32).collect(),
             layout: Arc::new(layout),
-            cache: Some(Cache::Rows(&mut self.cache, rows)),
+            cache: Some(Cache::Rows(&mut self.cache, rows, kept)),
             narrowed: None,
             cells,
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;
         Ok(())
+    }
+
+    /// Where the last tokens of the samples that go on are kept beyond the call.
+    fn keep(&mut self) -> Kept {
+        let (spec, mut kept) = (self.transformer.spec(), Kept::default());
+        let Some(prefixes) = self.prefixes.as_deref_mut() else { return kept };
+        for (row, sample) in self.samples.iter_mut().filter(|sample| sample.finish.is_none()).enumerate() {
+            let Some(&token) = sample.ids.last() else { continue };
+            sample.place = prefixes.next(sample.place, token, spec);
+            if let Some(place) = sample.place {
+                kept.from.push(row as u32);
+                kept.to.push(place);
+            }
+        }
+        kept
     }
 
     /// Where the last tokens of the samples stand that go on.

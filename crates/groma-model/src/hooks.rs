@@ -10,7 +10,7 @@
 //! | `blocks.{i}.ln1.hook_normalized`, `ln2.…`, `ln_final.…` | hidden size |
 //! | `blocks.{i}.attn.hook_q`, `hook_rot_q`, `hook_z` | heads x head size |
 //! | `blocks.{i}.attn.hook_k`, `hook_v`, `hook_rot_k` | key/value heads x head size |
-//! | `blocks.{i}.attn.hook_pattern` (read only) | see [`Site::Pattern`] |
+//! | `blocks.{i}.attn.hook_pattern` (read, or replaced by code) | see [`Site::Pattern`] |
 //! | `blocks.{i}.hook_attn_out`, `hook_mlp_out` | hidden size |
 //! | `blocks.{i}.mlp.hook_pre`, `hook_pre_linear` (gated), `hook_post` | intermediate size |
 //!
@@ -50,7 +50,7 @@ pub enum Site {
     Value,
     RotaryQuery,
     RotaryKey,
-    /// Attention probabilities, `heads * queries` rows of `keys` columns; can be read, not edited.
+    /// Attention probabilities, `heads * queries` rows of `keys` columns; can be read, and replaced by code.
     Pattern,
     Z,
     AttentionOut,

@@ -9,7 +9,7 @@ use groma_kernels::{HeadOutput, HeadWants, Tape, together};
 use crate::cache::Trunk;
 use crate::hooks::Cell;
 use crate::tree::distinct_rows;
-use crate::{Error, Pass, Result, TokenTree, Transformer, View};
+use crate::{Error, Pass, PrefixCache, Result, TokenTree, Transformer, View};
 
 /// A continuation to be scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +66,40 @@ pub fn score(
     options: &ScoreOptions,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<ContinuationScore>> {
-    let mut scores = vec![ContinuationScore::default(); requests.len()];
+    let mut each = |scored: &mut Scored| score_each(transformer, requests, options, scored);
+    collected(requests.len(), progress, &mut each)
+}
+
+/// [`score`], to the bit, where what `cache` holds is not computed again; and what is computed is held in it.
+pub fn score_from(
+    transformer: &Transformer,
+    requests: &[ScoreRequest],
+    options: &ScoreOptions,
+    cache: &mut PrefixCache,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<ContinuationScore>> {
+    let mut ready = cache.ready(transformer, options.view);
+    let mut each = |scored: &mut Scored| passes(transformer, requests, options, &mut ready, scored);
+    let scores = collected(requests.len(), progress, &mut each);
+    if scores.is_err() {
+        // A pass that failed has left rows without their values.
+        cache.clear();
+    }
+    scores
+}
+
+/// Takes what a pass has scored, with the index of its request; `false` stops the work.
+type Scored<'a> = dyn FnMut(Vec<(usize, ContinuationScore)>) -> bool + 'a;
+
+/// The scores of all requests, in their order.
+fn collected(
+    requests: usize,
+    progress: &mut dyn FnMut(usize) -> bool,
+    each: &mut dyn FnMut(&mut Scored) -> Result<()>,
+) -> Result<Vec<ContinuationScore>> {
+    let mut scores = vec![ContinuationScore::default(); requests];
     let mut done = 0;
-    score_each(transformer, requests, options, &mut |scored| {
+    each(&mut |scored| {
         done += scored.len();
         scored.into_iter().for_each(|(request, score)| scores[request] = score);
         progress(done)
@@ -76,13 +107,23 @@ pub fn score(
     Ok(scores)
 }
 
-/// The same, handing out what each pass has scored, with the index of its request. Stops with [`Error::Cancelled`] where
+/// [`score`], handing out what each pass has scored, with the index of its request. Stops with [`Error::Cancelled`] where
 /// `scored` returns `false`.
 pub fn score_each(
     transformer: &Transformer,
     requests: &[ScoreRequest],
     options: &ScoreOptions,
     scored: &mut dyn FnMut(Vec<(usize, ContinuationScore)>) -> bool,
+) -> Result<()> {
+    passes(transformer, requests, options, &mut None, scored)
+}
+
+fn passes(
+    transformer: &Transformer,
+    requests: &[ScoreRequest],
+    options: &ScoreOptions,
+    cache: &mut Option<&mut PrefixCache>,
+    scored: &mut Scored,
 ) -> Result<()> {
     let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
     let hooks = &options.view.hooks;
@@ -94,7 +135,7 @@ pub fn score_each(
         for (index, planned) in plan.iter().enumerate() {
             let next = plan.get(index + 1).map_or(0, |next| next.shared);
             let batch = Batch { transformer, requests, paths: &paths, order: &order[planned.range.clone()], options };
-            let scores = together(|| batch.score(&mut trunk, next))?;
+            let scores = together(|| batch.score((&mut trunk, cache), next))?;
             if !scored(batch.order.iter().copied().zip(scores).collect()) {
                 return Err(Error::Cancelled);
             }
@@ -179,7 +220,11 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Scores the paths, the first of which begins with the trunk, and leaves the first `next` tokens of the last one.
-    fn score(&self, trunk: &mut Trunk, next: usize) -> Result<Vec<ContinuationScore>> {
+    fn score(
+        &self,
+        (trunk, cache): (&mut Trunk, &mut Option<&mut PrefixCache>),
+        next: usize,
+    ) -> Result<Vec<ContinuationScore>> {
         let borrowed: Vec<&[u32]> = self.order.iter().map(|&i| read_tokens(&self.paths[i])).collect();
         let (tree, ends) = TokenTree::share_prefixes(&borrowed);
         let mut wanted = Vec::new();
@@ -202,7 +247,7 @@ impl Batch<'_> {
             true => Vec::new(),
             false => tree.cells(self.order.iter().copied().zip(ends)),
         };
-        let output = self.head(&tree, trunk, &unique, &cells)?;
+        let output = self.head(&tree, (trunk, cache), &unique, &cells)?;
         let mut wanted = wanted.iter();
         for (&i, score) in self.order.iter().zip(&mut scores) {
             for pair in wanted.by_ref().take(self.predicted(i).len()) {
@@ -223,13 +268,22 @@ impl Batch<'_> {
     }
 
     /// The head's results for pairs of a row and the token that it is to predict, sorted.
-    fn head(&self, tree: &TokenTree, trunk: &mut Trunk, pairs: &[(u32, u32)], cells: &[Cell]) -> Result<HeadOutput> {
+    fn head(
+        &self,
+        tree: &TokenTree,
+        (trunk, cache): (&mut Trunk, &mut Option<&mut PrefixCache>),
+        pairs: &[(u32, u32)],
+        cells: &[Cell],
+    ) -> Result<HeadOutput> {
         let transformer = self.transformer;
         let (rows, of_pair) = distinct_rows(&pairs.iter().map(|&(row, _)| row).collect::<Vec<_>>());
         let targets: Arc<[u32]> = pairs.iter().map(|&(_, target)| target).collect();
         let mut tape = Tape::inference(transformer.backend().clone());
         let pass = Pass::of(self.options.view);
-        let hidden = transformer.hidden_below(&mut tape, tree, trunk, &rows, cells, &pass)?;
+        let hidden = match cache {
+            Some(cache) => transformer.hidden_among(&mut tape, tree, cache, &rows, &pass)?,
+            None => transformer.hidden_below(&mut tape, tree, trunk, &rows, cells, &pass)?,
+        };
         let hidden = tape.gather_rows(&hidden, &of_pair);
         let wants = HeadWants { entropy: self.options.entropy, argmax: true, mean_logit: false };
         let softcap = transformer.spec().final_softcap;

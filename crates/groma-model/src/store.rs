@@ -50,14 +50,24 @@ impl StoredParameter {
     }
 }
 
-/// All parameters of a model in forward order; a [`ParameterId`] is an index into it.
+/// Parameters by name: all of a model in forward order, or those of what is put beside it. A [`ParameterId`] is an index
+/// into them, above the first of the set.
 #[derive(Clone, Debug, Default)]
 pub struct ParameterStore {
     parameters: Vec<StoredParameter>,
     by_name: BTreeMap<String, ParameterId>,
+    first: u32,
 }
 
+/// Most parameters of a set.
+const SET_SIZE: u32 = 1 << 24;
+
 impl ParameterStore {
+    /// An empty set of that number. Sets whose parameters meet on one tape need numbers of their own; a model's is 0.
+    pub fn numbered(set: u8) -> Self {
+        ParameterStore { first: u32::from(set) * SET_SIZE, ..Self::default() }
+    }
+
     /// Adds a parameter.
     ///
     /// # Panics
@@ -67,7 +77,7 @@ impl ParameterStore {
     }
 
     pub(crate) fn push(&mut self, parameter: StoredParameter) -> ParameterId {
-        let id = ParameterId(self.parameters.len() as u32);
+        let id = ParameterId(self.first + self.parameters.len() as u32);
         let before = self.by_name.insert(parameter.name.clone(), id);
         assert!(before.is_none(), "{}: a parameter's name is its own", parameter.name);
         self.parameters.push(parameter);
@@ -88,17 +98,17 @@ impl ParameterStore {
 
     /// A parameter by id.
     pub fn get(&self, id: ParameterId) -> &StoredParameter {
-        &self.parameters[id.0 as usize]
+        &self.parameters[(id.0 - self.first) as usize]
     }
 
     /// A parameter by id, to be changed.
     pub fn get_mut(&mut self, id: ParameterId) -> &mut StoredParameter {
-        &mut self.parameters[id.0 as usize]
+        &mut self.parameters[(id.0 - self.first) as usize]
     }
 
     /// All parameters with their ids, in forward order.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &StoredParameter)> {
-        self.parameters.iter().enumerate().map(|(i, p)| (ParameterId(i as u32), p))
+        self.parameters.iter().enumerate().map(|(i, p)| (ParameterId(self.first + i as u32), p))
     }
 
     /// Ids of the parameters that train.

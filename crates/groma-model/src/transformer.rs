@@ -1,6 +1,7 @@
 //! The transformer: one forward pass, described by a [`Spec`], for training, scoring, sampling and looking inside.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use groma_kernels::{
@@ -70,6 +71,10 @@ impl Ongoing<'_> {
     fn wants(&self, layer: usize, site: Site) -> bool {
         self.hooks.as_ref().is_some_and(|hooks| hooks.wants(HookPoint { layer, site }))
     }
+
+    fn acts(&self, layer: usize, site: Site) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.acts(HookPoint { layer, site }))
+    }
 }
 
 /// The tokens of one pass and where they stand; keys are the tokens themselves, or rows of a cache.
@@ -124,6 +129,8 @@ pub struct Transformer {
     model: Model,
     rotaries: RwLock<Vec<RotaryTable>>,
     adapters: Vec<Adapter>,
+    /// A number of its own for each state that the parameters may be in.
+    state: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -152,7 +159,15 @@ impl Transformer {
             parameters.insert(parameter.name, rows, width, true, backend.upload(&tensor.values));
         }
         let model = Model::find(&spec, &parameters)?;
-        Ok(Transformer { spec, backend, parameters, model, rotaries: RwLock::default(), adapters: Vec::new() })
+        Ok(Transformer {
+            spec,
+            backend,
+            parameters,
+            model,
+            rotaries: RwLock::default(),
+            adapters: Vec::new(),
+            state: new_state(),
+        })
     }
 
     /// The function.
@@ -172,7 +187,13 @@ impl Transformer {
 
     /// All parameters, to be changed.
     pub fn parameters_mut(&mut self) -> &mut ParameterStore {
+        self.state = new_state();
         &mut self.parameters
+    }
+
+    /// Another number than before where parameters could have changed since, or of another model.
+    pub(crate) fn state(&self) -> u64 {
+        self.state
     }
 
     /// Copies the base parameters (without the adapter) to the host.
@@ -246,6 +267,7 @@ impl Transformer {
             let b = self.parameters.insert(format!("{name}.lora_b{own}"), outputs, rank, true, b);
             ids.insert(name, (a, b));
         }
+        self.state = new_state();
         self.model.attach(self.adapters.len(), &ids);
         let (scale, dropout) = (lora.scale, lora.dropout);
         self.adapters.push(Adapter { name: adapter.into(), scale, dropout, pairs: ids });
@@ -566,11 +588,14 @@ impl Transformer {
         };
         let key_order = input.cache.as_ref().map_or(KeyOrder::Rows, Cache::key_order);
         let shape = AttentionShape { key_order, ..self.attention_shape(layer) };
-        if pass.wants(layer, Site::Pattern) {
+        let pattern = pass.wants(layer, Site::Pattern).then(|| {
             let pattern = tape.attention_pattern(&q, &k, layout, shape);
-            pass.at(tape, layer, Site::Pattern, pattern);
-        }
-        let z = tape.attention(&q, &k, &v, layout, shape);
+            pass.at(tape, layer, Site::Pattern, pattern)
+        });
+        let z = match pattern.filter(|_| pass.acts(layer, Site::Pattern)) {
+            Some(pattern) => tape.apply_pattern(&pattern, &v, shape),
+            None => tape.attention(&q, &k, &v, layout, shape),
+        };
         let z = pass.at(tape, layer, Site::Z, z);
         self.linear(tape, &block.attention_out, &z, pass)
     }
@@ -706,6 +731,11 @@ impl Transformer {
         }
         made
     }
+}
+
+fn new_state() -> u64 {
+    static STATES: AtomicU64 = AtomicU64::new(0);
+    STATES.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Rows and width of a parameter's shape; vectors have one row.

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use groma_kernels::{Backend, Cotangent, Cpu, Gradients, HeadWants, Naive, Tape, Var};
-use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
+use groma_model::generate::{GenerationContext, GenerationPrompt, generate, generate_from};
 use groma_model::sampling::SamplingParameters;
-use groma_model::score::{ScoreOptions, ScoreRequest, score};
+use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
-    Address, HookPoint, Hooks, Intervention, Lora, Pass, Site, TokenTree, Transformer, View, linear_modules,
+    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Site, TokenTree, Transformer, View,
+    linear_modules,
 };
 use groma_run::Seed;
 
@@ -365,5 +366,69 @@ fn a_merged_adapter_is_the_attached_adapter() {
         let leaf = branch.child(root, &tokens(41, 3));
         let (_, gradients) = run(&model, &[branch], &[vec![leaf]]);
         assert_eq!(gradients.iter().map(|(id, _)| id).collect::<Vec<_>>(), trainable);
+    }
+}
+
+/// What a second call finds in the cache, it does not compute, and no bit tells.
+#[test]
+fn a_continued_cache_changes_no_bit_and_computes_what_is_new() {
+    for kind in 0..4 {
+        let mut model = model(kind);
+        let mut cache = PrefixCache::new(&model, 10_000);
+        let options = ScoreOptions { budget_tokens: 50, ..ScoreOptions::default() };
+        let contexts: Vec<Vec<u32>> = (0..5).map(|i| [tokens(1, 30), tokens(10 + i, 20)].concat()).collect();
+        let ask = |question: u64| -> Vec<ScoreRequest> {
+            let asked = |context: &Vec<u32>| [&context[..], &tokens(question, 4)].concat();
+            contexts.iter().map(|c| ScoreRequest { context: asked(c), continuation: tokens(question + 1, 3) }).collect()
+        };
+        // A judge's two questions on the same texts.
+        let mut before = 0;
+        for (question, fresh) in [(100, 30 + 5 * (20 + 4 + 2)), (200, 5 * (4 + 2))] {
+            let found = score_from(&model, &ask(question), &options, &mut cache, &mut |_| true).unwrap();
+            assert_eq!(found, score(&model, &ask(question), &options, &mut |_| true).unwrap(), "kind {kind}");
+            assert_eq!(cache.computed() - before, fresh, "kind {kind}");
+            before = cache.computed();
+        }
+        // Two turns of a dialogue, one of them twice, and the rest of a target.
+        let parameters = SamplingParameters { max_new_tokens: 12, samples: 2, ..SamplingParameters::default() };
+        let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };
+        let mut prompts =
+            [1, 2].map(|i| GenerationPrompt { ids: contexts[i as usize].clone(), seed: Seed::new(i) }).to_vec();
+        for turn in 0..3 {
+            let made = generate_from(&model, &prompts, &context, &mut cache, &mut |_| true).unwrap();
+            assert_eq!(made, generate(&model, &prompts, &context, &mut |_| true).unwrap(), "kind {kind}, turn {turn}");
+            let new = cache.computed() - before;
+            // The last token of a prompt is computed anew, and of a sample all but the last.
+            let asked = if turn == 0 { 1 } else { 1 + 5 };
+            assert_eq!(new, 2 * asked + 4 * 11, "kind {kind}, turn {turn}");
+            for (prompt, made) in prompts.iter_mut().zip(&made) {
+                prompt.ids.extend(made[1].ids.iter().chain(&tokens(300 + turn, 5)));
+            }
+            before = cache.computed();
+        }
+        let rest = ScoreRequest { context: prompts[0].ids.clone(), continuation: tokens(5, 6) };
+        let found = score_from(&model, std::slice::from_ref(&rest), &options, &mut cache, &mut |_| true).unwrap();
+        assert_eq!(found, score(&model, std::slice::from_ref(&rest), &options, &mut |_| true).unwrap(), "kind {kind}");
+        // Another state of the model, a cache without room, a view with hooks.
+        for p in model.parameters_mut().trainable() {
+            let buffer = model.parameters_mut().get_mut(p).buffer_mut().unwrap();
+            let (backend, same) = (Cpu::new(), buffer.clone());
+            backend.add_scaled(buffer, &same, 0.25);
+        }
+        let found = score_from(&model, std::slice::from_ref(&rest), &options, &mut cache, &mut |_| true).unwrap();
+        assert_eq!(found, score(&model, std::slice::from_ref(&rest), &options, &mut |_| true).unwrap(), "kind {kind}");
+        let mut small = PrefixCache::new(&model, 17);
+        for _ in 0..2 {
+            let found = score_from(&model, &ask(100), &options, &mut small, &mut |_| true).unwrap();
+            assert_eq!(found, score(&model, &ask(100), &options, &mut |_| true).unwrap(), "kind {kind}");
+            assert!(small.tokens() == 17);
+        }
+        let hooks = Hooks::new().read(HookPoint::block(0, Site::Z));
+        let view = View::from(hooks);
+        let options = ScoreOptions { view: &view, ..options };
+        let before = cache.computed();
+        let found = score_from(&model, std::slice::from_ref(&rest), &options, &mut cache, &mut |_| true).unwrap();
+        assert_eq!(found, score(&model, &[rest], &options, &mut |_| true).unwrap(), "kind {kind}");
+        assert_eq!(cache.computed(), before);
     }
 }

@@ -276,3 +276,41 @@ fn several_adapters_are_on_off_or_one_of_them() {
         assert!(trainable.iter().all(|&id| both.parameters().get(id).name.ends_with(".careful")));
     }
 }
+
+/// A pattern that code leaves as it is weighs the values as attention does; one that it replaces is what is used.
+#[test]
+fn patterns_can_be_replaced() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let ids = tokens(6, 8);
+        let point = HookPoint::block(1, Site::Pattern);
+        let plain = hidden(&model, &[&ids], View::plain());
+        let same = hidden(&model, &[&ids], &Hooks::new().run(point, |_, pattern, _| pattern).into());
+        assert!(same.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-4), "kind {kind}");
+        // Every query looks at itself alone: then z is its own value.
+        let own = |tape: &mut Tape, pattern: Var, _: &[_]| {
+            let keys = pattern.width();
+            let itself = |i: usize| f32::from(u8::from(i / keys % keys == i % keys));
+            let values: Vec<f32> = (0..pattern.rows() * keys).map(itself).collect();
+            Var::constant(tape.backend().upload(&values), pattern.rows(), keys)
+        };
+        let (z, v) = (HookPoint::block(1, Site::Z), HookPoint::block(1, Site::Value));
+        let view = View::from(Hooks::new().run(point, own).read(z).read(v));
+        assert_ne!(hidden(&model, &[&ids], &view), plain);
+        let [z, v] = [z, v].map(|point| model.backend().download(view.hooks.get(point).unwrap().buffer()));
+        let (heads, kv_heads, dim) = (model.spec().heads, model.spec().kv_heads, model.spec().head_dim);
+        for (i, z) in z.chunks(dim).enumerate() {
+            let (row, head) = (i / heads, i % heads);
+            assert_eq!(z, &v[(row * kv_heads + head / (heads / kv_heads)) * dim..][..dim], "kind {kind}");
+        }
+        // In generation the same, over the keys of the cache.
+        let prompts = [GenerationPrompt { ids: ids.clone(), seed: Seed::new(1) }];
+        let identity = Hooks::new().run(point, |_, pattern, _| pattern).into();
+        let (a, b) = (sample(&model, &prompts, 1, &identity), sample(&model, &prompts, 1, View::plain()));
+        assert_eq!(a[0][0].ids, b[0][0].ids, "kind {kind}");
+        let edit = Intervention { point, address: Address::default(), edit: Edit::Scale { factor: 0.0 } };
+        let view = View::from(Hooks::new().intervene(edit));
+        let refused = model.hidden(&mut Tape::inference(model.backend().clone()), &TokenTree::new(), &Pass::of(&view));
+        assert!(matches!(refused, Err(Error::ReadOnlyHook { .. })));
+    }
+}

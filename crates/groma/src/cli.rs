@@ -270,6 +270,11 @@ pub(crate) struct Chat {
     /// Makes tokens that occurred less likely; 1 for none.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) repetition_penalty: f32,
+    /// Interventions at hook points while the model answers: a JSON list, e.g. [{"point": "blocks.3.hook_resid_post",
+    /// "edit": {"add": {"vector": [...], "coefficient": 4}}}]. An address holds sequence, positions ("all", {"from": 7},
+    /// {"at": [7]}) and columns.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) steer: Option<PathBuf>,
     /// Seed of the samples.
     #[arg(long, default_value_t = 42)]
     pub(crate) seed: u64,

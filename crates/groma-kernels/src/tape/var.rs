@@ -122,6 +122,11 @@ impl Var {
         Var { recipe, ..self }
     }
 
+    /// The same values, through which no gradient flows.
+    pub fn detached(&self) -> Self {
+        Var { key: None, recipe: None, ..self.clone() }
+    }
+
     /// Whether a gradient flows here.
     pub fn is_tracked(&self) -> bool {
         self.key.is_some()

@@ -21,9 +21,9 @@ fn check(backend: &dyn Backend, rows: usize, inputs: usize, outputs: usize, froz
     if frozen {
         w.freeze();
     }
-    let at = |buffer: &groma_kernels::Buffer, i: usize| f64::from(backend.read(&buffer)[i]);
+    let at = |buffer: &groma_kernels::Buffer, i: usize| f64::from(backend.read(buffer)[i]);
     // An operand's element; the reference multiplies what the precision leaves of it.
-    let of = |buffer: &groma_kernels::Buffer, i: usize| f64::from(seen(backend.read(&buffer)[i], backend.precision()));
+    let of = |buffer: &groma_kernels::Buffer, i: usize| f64::from(seen(backend.read(buffer)[i], backend.precision()));
     let what = format!("{} {rows} x {inputs} x {outputs}, frozen {frozen}", backend.name());
 
     let mut y = backend.upload(&vec![f32::NAN; rows * outputs]);

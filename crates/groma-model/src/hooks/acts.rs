@@ -26,7 +26,9 @@ pub struct Intervention {
 }
 
 /// Code at a hook point: gets the tape, the activation and the tokens that its rows belong to; what it returns, of the same
-/// shape, goes on. At [`Site::Pattern`] the rows are `heads * queries`, and a cell's row is a query.
+/// shape, goes on. At [`Site::Pattern`] the rows are `heads * queries`, a cell's row is a query, and columns are the rows of
+/// the tree (or of the cache, where there is one); what goes on weighs the values in the place of the model's own pattern, and
+/// no gradient flows from there to queries and keys.
 pub type Code = dyn for<'m> Fn(&mut Tape<'m>, Var, &[Cell]) -> Var + Send + Sync;
 
 #[derive(Clone)]
@@ -172,7 +174,8 @@ impl Hooks {
         if let Some(point) = points.find(|point| !point.exists_in(spec)) {
             return Err(Error::UnknownHook { name: point.to_string() });
         }
-        if let Some(point) = self.acts.keys().chain(&self.watches).find(|p| p.site == Site::Pattern) {
+        let edited = self.edits().map(|(point, ..)| point);
+        if let Some(point) = edited.chain(self.watches.iter().copied()).find(|point| point.site == Site::Pattern) {
             return Err(Error::ReadOnlyHook { name: point.to_string() });
         }
         for (point, act) in self.acts.iter().flat_map(|(point, acts)| acts.iter().map(move |act| (point, act))) {

@@ -96,6 +96,11 @@ impl<'a> Lowered<'a> {
         self.hooks.wants(point)
     }
 
+    /// Whether anything at `point` changes what goes on.
+    pub(crate) fn acts(&self, point: HookPoint) -> bool {
+        self.hooks.acts.contains_key(&point)
+    }
+
     /// Passes `x` through `point`.
     pub(crate) fn at(&self, tape: &mut Tape, point: HookPoint, mut x: Var) -> Var {
         for (index, act) in self.hooks.acts.get(&point).into_iter().flatten().enumerate() {

@@ -7,6 +7,7 @@ use groma_kernels::{AttentionLayout, Tape, Var};
 use super::{Input, Narrowed, Transformer};
 use crate::cache::{Cache, Trunk};
 use crate::hooks::{Cell, is_narrow};
+use crate::prefixes::PrefixCache;
 use crate::{Pass, Result, TokenTree, View};
 
 /// Where more of the rows are asked for, leaving out the others would not pay: numerator and denominator.
@@ -69,6 +70,30 @@ impl Transformer {
         let hidden = self.run(tape, input, pass)?;
         trunk.passed();
         Ok(if all { tape.gather_rows(&hidden, &rows_below) } else { hidden })
+    }
+
+    /// [`Transformer::hidden_at`] of a tree of which some rows are known already.
+    pub(crate) fn hidden_among<'m>(
+        &'m self,
+        tape: &mut Tape<'m>,
+        tree: &TokenTree,
+        prefixes: &mut PrefixCache,
+        rows: &Arc<[u32]>,
+        pass: &Pass,
+    ) -> Result<Var> {
+        self.check_tokens(tree.tokens())?;
+        let known = prefixes.find(tree, rows, &self.spec);
+        let (tokens, positions) = (tree.tokens(), tree.positions());
+        let places = rows.iter().map(|row| known.new.partition_point(|other| other < row) as u32);
+        let input = Input {
+            cells: Arc::default(),
+            ids: known.new.iter().map(|&row| tokens[row as usize]).collect(),
+            positions: known.new.iter().map(|&row| positions[row as usize]).collect(),
+            layout: Arc::new(tree.layout_of(&known.new)),
+            narrowed: Some(self.narrowed(places.collect(), tree.layout_of(rows))),
+            cache: Some(Cache::Among(prefixes, &known)),
+        };
+        self.run(tape, input, pass)
     }
 
     /// The last layer goes on with `rows` of the pass alone, which see the keys of `layout`.

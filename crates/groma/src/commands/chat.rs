@@ -5,13 +5,17 @@ use std::process::ExitCode;
 
 use groma_data::{Content, Message};
 use groma_lm::{Ask, Control, LanguageModel, Local, LocalOptions, Reply, SamplingParameters};
-use groma_run::{Seed, Silent};
+use groma_model::{Hooks, Intervention, LocalModel, View};
+use groma_run::{Seed, Silent, read_json};
 use serde_json::json;
 
 use super::resolve;
 use crate::cli::Chat;
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, say};
+
+/// Largest file of interventions that is read, in bytes.
+const STEER_BYTES_LIMIT: u64 = 1 << 26;
 
 pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     let parameters = parameters(flags);
@@ -20,11 +24,12 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     }
     let mut model = resolve::open(&flags.model, &flags.chat_template, context)?;
     model.freeze();
+    let view = view(flags, &model)?;
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         say(&format!("chat template {}; an empty line begins anew, Ctrl-D ends", model.chat.name));
     }
-    let local = Local::new(&model, LocalOptions::default());
+    let local = Local { view: &view, ..Local::new(&model, LocalOptions::default()) };
     let mut turns = beginning(flags);
     let mut count = 0;
     loop {
@@ -63,6 +68,15 @@ fn parameters(flags: &Chat) -> SamplingParameters {
         repetition_penalty: flags.repetition_penalty,
         ..SamplingParameters::default()
     }
+}
+
+/// The model as it is, or with the interventions of a file.
+fn view(flags: &Chat, model: &LocalModel) -> Result<View> {
+    let Some(path) = &flags.steer else { return Ok(View::default()) };
+    let interventions: Vec<Intervention> = read_json(path, STEER_BYTES_LIMIT)?;
+    let hooks = interventions.into_iter().fold(Hooks::new(), Hooks::intervene);
+    hooks.check(model.transformer.spec())?;
+    Ok(hooks.into())
 }
 
 fn beginning(flags: &Chat) -> Vec<Message> {
