@@ -16,16 +16,19 @@ const BOTTOM: f64 = 40.0;
 /// Lines of one chart; there are as many colours.
 const MOST_SERIES: usize = 4;
 
+/// Factor, value, and the ends of its interval.
+pub(super) type Point = (f64, f64, Option<(f64, f64)>);
+
 /// One line.
 pub(super) struct Series {
     pub(super) name: String,
-    /// Factor, value, and the ends of its interval; in the order of the factor.
-    pub(super) points: Vec<(f64, f64, Option<(f64, f64)>)>,
+    /// In the order of the factor.
+    pub(super) points: Vec<Point>,
 }
 
 /// The chart of these lines over a factor.
 pub(super) fn bands(title: &str, factor: &str, unit: Unit, series: &[Series]) -> Markup {
-    let finite = |series: &Series| -> Vec<(f64, f64, Option<(f64, f64)>)> {
+    let finite = |series: &Series| -> Vec<Point> {
         let whole = |ends: Option<(f64, f64)>| ends.filter(|(low, high)| low.is_finite() && high.is_finite());
         let points = series.points.iter().filter(|(_, value, _)| value.is_finite());
         points.map(|(x, value, ends)| (*x, *value, whole(*ends))).collect()
@@ -86,13 +89,13 @@ fn grid(x: &Scale, y: &Scale, factor: &str, unit: Unit) -> Markup {
     }
 }
 
-fn line(points: &[(f64, f64, Option<(f64, f64)>)], x: &Scale, y: &Scale) -> String {
+fn line(points: &[Point], x: &Scale, y: &Scale) -> String {
     let places: Vec<String> = points.iter().map(|(at, value, _)| place(*at, *value, x, y)).collect();
     format!("M{}", places.join("L"))
 }
 
 /// Along the upper ends and back along the lower ones; a value without an interval has no width.
-fn band(points: &[(f64, f64, Option<(f64, f64)>)], x: &Scale, y: &Scale) -> String {
+fn band(points: &[Point], x: &Scale, y: &Scale) -> String {
     let upper = points.iter().map(|(at, value, ends)| place(*at, ends.map_or(*value, |ends| ends.1), x, y));
     let lower = points.iter().rev().map(|(at, value, ends)| place(*at, ends.map_or(*value, |ends| ends.0), x, y));
     format!("M{}Z", upper.chain(lower).collect::<Vec<_>>().join("L"))
