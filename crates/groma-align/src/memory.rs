@@ -22,7 +22,7 @@ const BASE: u64 = 64 << 20;
 /// Parts of the estimate, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryEstimate {
-    /// Weights, and packed copies of those that do not train.
+    /// Weights; of those that do not train, two packed copies instead.
     pub weights: u64,
     /// Gradients and both moments of the parameters that train.
     pub training: u64,
@@ -36,15 +36,7 @@ impl MemoryEstimate {
     /// For micro-batches of at most `rows` token rows, of which the head reads `head_rows`.
     pub fn new(model: &Transformer, rows: usize, head_rows: usize, recompute: bool) -> Self {
         let parameters = model.parameters();
-        let all = parameters.count() as u64;
-        let sum = |wanted: &dyn Fn(&groma_model::StoredParameter) -> bool| {
-            parameters.iter().filter(|(_, p)| wanted(p)).map(|(_, p)| p.len() as u64).sum::<u64>()
-        };
-        let train = sum(&|p| p.trainable);
-        // Two copies, for the forward and for the backward product; in bf16 a value takes half.
-        let halved = model.backend().precision() == Precision::Bf16;
-        let packed = F32 * sum(&|p| p.buffer().is_frozen())
-            + F32 * sum(&|p| p.buffer().is_frozen() && !(halved || p.buffer().is_bf16()));
+        let train: u64 = parameters.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p.len() as u64).sum();
         let spec = model.spec();
         let (rows, layers) = (rows as u64, spec.layers.len() as u64);
         let block = row_values(spec);
@@ -56,7 +48,7 @@ impl MemoryEstimate {
             false => layers * block + ranks,
         };
         MemoryEstimate {
-            weights: F32 * all + packed,
+            weights: parameters.iter().map(|(_, p)| p.buffer().bytes_in_training() as u64).sum(),
             training: 3 * F32 * train,
             activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
             transient: F32 * head_values(spec, head_rows as u64).max(rows * backward_values(spec)),
@@ -73,9 +65,13 @@ impl MemoryEstimate {
         MemoryEstimate { transient: self.transient.max(sampler.saturating_sub(self.activations)), ..self }
     }
 
-    /// Bytes of a frozen copy of a model, with what is packed of it.
+    /// Bytes of a frozen copy of a model: packed, and beside it the values themselves where products round them.
     pub(crate) fn of_copy(model: &Transformer) -> u64 {
-        2 * F32 * model.parameters().iter().map(|(_, parameter)| parameter.len() as u64).sum::<u64>()
+        let bytes = match model.backend().precision() {
+            Precision::F32 => F32,
+            Precision::Bf16 => F32 + F32 / 2,
+        };
+        bytes * model.parameters().iter().map(|(_, parameter)| parameter.len() as u64).sum::<u64>()
     }
 
     /// Their sum, and the program itself.

@@ -29,6 +29,7 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
             return Err(settings.invalid("lora", "an adapter is attached: give `lora` to train it, or merge it first"));
         }
         model.parameters_mut().set_trainable(|_| true);
+        model.freeze();
         return Ok(model);
     };
     if !has_adapter(&model) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::layout::AttentionLayout;
 use crate::{Buffer, Precision};
 use std::borrow::Cow;
+use std::io;
 
 /// Root-mean-square or mean-and-variance normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,6 +345,23 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn scratch(&self, len: usize) -> Buffer;
     /// Copies host values to the device, to stay: they take no memory that is far larger than they are.
     fn upload(&self, values: &[f32]) -> Buffer;
+    /// A weight `[rows, width]` that is read often and changed hardly ever (in inference, or as the base under LoRA), which a
+    /// backend may keep in the order in which products read it, and in the fewest bits that hold its values. `next` fills a
+    /// run of whole rows with the values that follow, so that the weight need never lie anywhere else. All results are those
+    /// of an uploaded weight, to the bit; a kernel that writes to it makes it one.
+    ///
+    /// # Errors
+    /// Those of `next`.
+    fn weight(
+        &self,
+        rows: usize,
+        width: usize,
+        next: &mut dyn FnMut(&mut [f32]) -> io::Result<()>,
+    ) -> io::Result<Buffer> {
+        let mut values = vec![0.0; rows * width];
+        next(&mut values)?;
+        Ok(self.upload(&values))
+    }
     /// The values on the host: those of a buffer themselves where it lies there, else a copy.
     fn read<'a>(&self, buffer: &'a Buffer) -> Cow<'a, [f32]>;
     /// Copies a buffer to the host.

@@ -5,7 +5,7 @@ use crate::cpu::Memory;
 ///
 /// Buffers come from a [`crate::Backend`], which alone knows where the values lie and in which form; everybody else reads
 /// them through [`crate::Backend::read`]. A kernel takes the buffers of its own backend and panics at those of another. A
-/// clone is a deep copy.
+/// clone is a deep copy, ready to be changed.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub(crate) storage: Storage,
@@ -32,29 +32,16 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Declares that this weight is going to be read often and changed hardly ever (inference, the base under LoRA): matrix
-    /// products may then keep it in the order in which they read it, instead of reordering it at each call. Results are the
-    /// same to the bit, frozen or not.
-    pub fn freeze(&mut self) {
-        if let Storage::Cpu(memory) = &mut self.storage {
-            memory.freeze();
+    /// Whether it is kept for reading alone (see [`crate::Backend::weight`]); its clone is not.
+    pub fn is_packed(&self) -> bool {
+        matches!(&self.storage, Storage::Cpu(Memory::Weight(_)))
+    }
+
+    /// What it holds once products have read it forwards and backwards, in bytes.
+    pub fn bytes_in_training(&self) -> usize {
+        match &self.storage {
+            Storage::Cpu(memory) => memory.bytes_in_training(),
+            Storage::Naive(values) => size_of_val(&**values),
         }
-    }
-
-    /// Undoes [`Buffer::freeze`] and drops the packed copies.
-    pub fn thaw(&mut self) {
-        if let Storage::Cpu(memory) = &mut self.storage {
-            memory.thaw();
-        }
-    }
-
-    /// Whether [`Buffer::freeze`] is in force.
-    pub fn is_frozen(&self) -> bool {
-        matches!(&self.storage, Storage::Cpu(memory) if memory.frozen().is_some())
-    }
-
-    /// Whether all values are exact in bf16, so that packed copies in f32 are half as large.
-    pub fn is_bf16(&self) -> bool {
-        matches!(&self.storage, Storage::Cpu(memory) if crate::cpu::pack::are_bf16(memory.values()))
     }
 }

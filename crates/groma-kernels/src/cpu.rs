@@ -26,10 +26,11 @@ mod softmax;
 mod sparse;
 mod team;
 mod tile;
+mod weight;
 
 use crate::edit;
 use crate::layout::AttentionLayout;
-use crate::pool::{MemoryUse, Pool, Stay};
+use crate::pool::{Lease, MemoryUse, Pool, Stay};
 use crate::{
     Activation, AdamW, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, Error, HeadOutput,
     HeadShape, HeadWants, LinearOutput, NormShape, RotaryShape, Teacher, ThresholdShape, TopTokens, WeightGradient,
@@ -41,6 +42,7 @@ pub use parallel::for_each_mut;
 pub use precision::Precision;
 use rows::Columns;
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 pub use team::together;
@@ -137,21 +139,33 @@ impl Backend for Cpu {
     }
 
     fn scratch(&self, len: usize) -> Buffer {
-        Memory::new(&self.pool, len, Stay::Short).into()
+        Memory::Values(Lease::new(&self.pool, len)).into()
     }
 
     fn upload(&self, values: &[f32]) -> Buffer {
-        let mut buffer = Buffer::from(Memory::new(&self.pool, values.len(), Stay::Long));
-        buffer.host_mut().copy_from_slice(values);
-        buffer
+        let mut lease = Lease::staying(&self.pool, values.len(), Stay::Long);
+        lease.copy_from_slice(values);
+        Memory::Values(lease).into()
+    }
+
+    fn weight(
+        &self,
+        rows: usize,
+        width: usize,
+        next: &mut dyn FnMut(&mut [f32]) -> io::Result<()>,
+    ) -> io::Result<Buffer> {
+        Ok(weight::read(self, rows, width, next)?.into())
     }
 
     fn read<'a>(&self, buffer: &'a Buffer) -> Cow<'a, [f32]> {
-        buffer.host().into()
+        match buffer.memory().weight() {
+            Some(weight) if weight.as_plain().is_none() => weight.to_vec().into(),
+            _ => buffer.host().into(),
+        }
     }
 
     fn embed(&self, out: &mut Buffer, table: &Buffer, ids: &[u32], width: usize) {
-        rows::gather(out.host_mut(), table.host(), ids, width);
+        self.gather_rows(out, table, ids, width);
     }
 
     fn embed_backward(&self, d_table: &mut Buffer, d_out: &Buffer, ids: &[u32], width: usize) {
@@ -414,7 +428,10 @@ impl Backend for Cpu {
     }
 
     fn gather_rows(&self, y: &mut Buffer, x: &Buffer, index: &[u32], width: usize) {
-        rows::gather(y.host_mut(), x.host(), index, width);
+        match x.memory().weight() {
+            Some(weight) if weight.width() == width => weight.gather(y.host_mut(), index),
+            _ => rows::gather(y.host_mut(), x.host(), index, width),
+        }
     }
 
     fn gather_rows_backward(&self, dx: &mut Buffer, dy: &Buffer, index: &[u32], width: usize) {

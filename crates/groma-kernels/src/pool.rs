@@ -138,6 +138,14 @@ pub(crate) enum Stay {
 }
 
 impl Stay {
+    /// The capacity that a new block gets for `len` values. What stays is no larger than asked for.
+    fn capacity(self, len: usize) -> usize {
+        match self {
+            Stay::Short => size_class(len),
+            Stay::Long => len.next_multiple_of(16),
+        }
+    }
+
     /// The largest capacity that serves a request for `capacity` values.
     fn largest(self, capacity: usize) -> usize {
         match self {
@@ -167,7 +175,7 @@ impl Pool {
         if len == 0 {
             return Block::default();
         }
-        let capacity = size_class(len);
+        let capacity = stay.capacity(len);
         let mut evicted = Vec::new();
         let reused = {
             let mut state = self.lock();
@@ -183,15 +191,15 @@ impl Pool {
         reused.unwrap_or_else(|| Block::new(capacity))
     }
 
-    /// Takes a block back that was taken for `len` values.
-    pub(crate) fn give(&self, block: Block, len: usize) {
+    /// Takes a block back that was taken for `len` values and such a stay.
+    pub(crate) fn give(&self, block: Block, len: usize, stay: Stay) {
         if block.capacity == 0 {
             return;
         }
         let mut evicted = Vec::new();
         {
             let mut state = self.lock();
-            state.memory.in_use_bytes -= size_class(len) * size_of::<f32>();
+            state.memory.in_use_bytes -= stay.capacity(len) * size_of::<f32>();
             state.memory.idle_bytes += block.bytes();
             state.idle.entry(block.capacity).or_default().push(block);
             state.evict(&mut evicted);
@@ -261,6 +269,7 @@ impl State {
 pub(crate) struct Lease {
     block: Block,
     len: usize,
+    stay: Stay,
     pool: Arc<Pool>,
 }
 
@@ -272,7 +281,7 @@ impl Lease {
 
     /// `len` unspecified values.
     pub(crate) fn staying(pool: &Arc<Pool>, len: usize, stay: Stay) -> Self {
-        Self { block: pool.take(len, stay), len, pool: Arc::clone(pool) }
+        Self { block: pool.take(len, stay), len, stay, pool: Arc::clone(pool) }
     }
 
     /// The same values in another block, to stay.
@@ -299,7 +308,7 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.block), self.len);
+        self.pool.give(std::mem::take(&mut self.block), self.len, self.stay);
     }
 }
 
@@ -322,7 +331,7 @@ mod tests {
         for round in 1..50 {
             let len = round * 37 % 50 * 300_000 + 1;
             let blocks: Vec<Block> = (0..4).map(|_| pool.take(len, Stay::Short)).collect();
-            blocks.into_iter().for_each(|block| pool.give(block, len));
+            blocks.into_iter().for_each(|block| pool.give(block, len, Stay::Short));
             let memory = pool.memory();
             assert_eq!(memory.in_use_bytes, 0);
             assert_eq!(memory.held_bytes, memory.idle_bytes);
@@ -335,15 +344,15 @@ mod tests {
     #[test]
     fn larger_blocks_serve_short_stays_alone() {
         let pool = Pool::default();
-        pool.give(pool.take(4096, Stay::Long), 4096);
+        pool.give(pool.take(4096, Stay::Long), 4096, Stay::Long);
         let short = pool.take(1024, Stay::Short);
         let memory = pool.memory();
         assert_eq!((memory.in_use_bytes, memory.held_bytes, memory.idle_bytes), (4096, 4 * 4096, 0));
-        pool.give(short, 1024);
+        pool.give(short, 1024, Stay::Short);
         assert_eq!(pool.memory().in_use_bytes, 0);
         let long = pool.take(1024, Stay::Long);
         assert_eq!(pool.memory().held_bytes, 5 * 4096);
-        pool.give(long, 1024);
+        pool.give(long, 1024, Stay::Long);
         assert_eq!((pool.memory().idle_bytes, pool.memory().in_use_bytes), (5 * 4096, 0));
     }
 
@@ -352,13 +361,13 @@ mod tests {
         let pool = Pool::default();
         let first = pool.take(1024, Stay::Long);
         let second = pool.take(1024, Stay::Long);
-        pool.give(second, 1024);
+        pool.give(second, 1024, Stay::Long);
         assert_eq!(
             pool.memory(),
             MemoryUse { in_use_bytes: 4096, peak_bytes: 8192, idle_bytes: 4096, held_bytes: 8192 }
         );
         pool.reset_peak();
         assert_eq!(pool.memory().peak_bytes, 4096);
-        pool.give(first, 1024);
+        pool.give(first, 1024, Stay::Long);
     }
 }

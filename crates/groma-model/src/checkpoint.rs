@@ -1,5 +1,6 @@
 //! A model on disk in Hugging Face layout.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use groma_run::{Digest, Hasher};
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::families::{self, Family};
 use crate::heads::{self, Head};
 use crate::loading;
+use crate::parameters::Parameter;
 use crate::shards::WeightFiles;
 use crate::spec::Spec;
 use crate::weights::Weights;
@@ -94,6 +96,15 @@ impl Checkpoint {
     pub fn weights(&self) -> Result<Weights> {
         let files = WeightFiles::find(&self.directory)?;
         loading::load(&self.directory, &files, self.family, &self.spec)
+    }
+
+    /// Reads the weights one after the other: `take` gets each parameter with what reads its values, run by run of whole rows.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::weights`].
+    pub(crate) fn stream(&self, take: &mut dyn FnMut(&Parameter, &mut loading::Next) -> io::Result<()>) -> Result<()> {
+        let files = WeightFiles::find(&self.directory)?;
+        loading::stream(&self.directory, &files, self.family, &self.spec, take)
     }
 
     /// Digest of the names and contents of `config.json` and all weight files: the identity of the model.

@@ -1,15 +1,19 @@
 //! From the tensors of weight files to the weights of a model.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Mismatch, MismatchProblem, Result};
 use crate::families::{Family, StoredParameter};
 use crate::parameters::Parameter;
-use crate::safetensors::{SafetensorsFile, is_readable};
+use crate::safetensors::{SafetensorsFile, is_readable, zeros};
 use crate::shards::WeightFiles;
 use crate::spec::Spec;
-use crate::weights::{Tensor, Weights};
+use crate::weights::{Tensor, Weights, non_finite};
+
+/// Values of two tensors that are compared at once.
+const COMPARED: usize = 1 << 18;
 
 /// Ends of the names of buffers that old versions of transformers saved: masks and rotary tables.
 const BUFFERS: &[&str] = &[
@@ -22,26 +26,64 @@ const BUFFERS: &[&str] = &[
     "rotary_emb.sin_cached",
 ];
 
-/// Reads all weights of a model.
+/// Fills a run of a parameter's values, whole rows, with those that follow.
+pub(crate) type Next<'a> = dyn FnMut(&mut [f32]) -> io::Result<()> + 'a;
+
+/// Reads the weights of a model, one after the other in the order of the files: `take` gets each parameter with what reads its
+/// values, and may leave it unread.
 ///
 /// # Errors
 /// [`Error::Mismatches`] with all missing, unexpected and misshapen tensors at once, before any data are read;
 /// [`Error::NonFiniteWeights`] with all tensors that hold NaN or infinity; and those of [`WeightFiles::open`].
-pub(crate) fn load(directory: &Path, files: &WeightFiles, family: &Family, spec: &Spec) -> Result<Weights> {
-    let (mut files, positions) = files.open()?;
-    let plan = plan(directory, &files, &positions, family, spec)?;
-    let mut weights = read_all(&mut files, &plan.reads)?;
-    let stored: BTreeMap<&String, &String> = plan.reads.iter().map(|read| (&read.parameter, &read.name)).collect();
-    let named = weights.iter().map(|(name, tensor)| (stored.get(name).copied().unwrap_or(name), tensor));
-    check_finite(directory, named)?;
-    if let Some((position, name)) = plan.tied_copy {
-        let copy = files[position].read(&name)?;
-        if weights.get("embed.weight") != Some(&copy) {
-            let mismatches = vec![Mismatch { tensor: name, problem: MismatchProblem::Untied }];
-            return Err(Error::Mismatches { path: directory.into(), mismatches });
+pub(crate) fn stream(
+    directory: &Path,
+    files: &WeightFiles,
+    family: &Family,
+    spec: &Spec,
+    take: &mut dyn FnMut(&Parameter, &mut Next) -> io::Result<()>,
+) -> Result<()> {
+    let (files, positions) = files.open()?;
+    let mut plan = plan(directory, &files, &positions, family, spec)?;
+    plan.reads.sort_by_key(|read| (read.file, files[read.file].start_of(&read.name)));
+    let mut not_finite = Vec::new();
+    for read in &plan.reads {
+        let mut count = 0;
+        read.values(&files, &mut |next| {
+            take(&read.parameter, &mut |to| {
+                next(to)?;
+                count += non_finite(to);
+                Ok(())
+            })
+        })?;
+        if count > 0 {
+            not_finite.push((read.name.clone(), count));
         }
     }
-    weights.values_mut().for_each(|tensor| tensor.values.shrink_to_fit());
+    if !not_finite.is_empty() {
+        not_finite.sort();
+        return Err(Error::NonFiniteWeights { path: directory.into(), tensors: not_finite });
+    }
+    match plan.tied_copy {
+        Some((position, name)) if !plan.is_embedding(&files, &files[position], &name)? => {
+            let mismatches = vec![Mismatch { tensor: name, problem: MismatchProblem::Untied }];
+            Err(Error::Mismatches { path: directory.into(), mismatches })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads all weights as f32.
+///
+/// # Errors
+/// As for [`stream`].
+pub(crate) fn load(directory: &Path, files: &WeightFiles, family: &Family, spec: &Spec) -> Result<Weights> {
+    let mut weights = Weights::new();
+    stream(directory, files, family, spec, &mut |parameter, next| {
+        let mut values = zeros(parameter.shape.iter().product())?;
+        next(&mut values)?;
+        weights.insert(parameter.name.clone(), Tensor { shape: parameter.shape.clone(), values });
+        Ok(())
+    })?;
     Ok(weights)
 }
 
@@ -53,7 +95,7 @@ struct Plan {
 }
 
 struct Read {
-    parameter: String,
+    parameter: Parameter,
     file: usize,
     name: String,
     transposed: bool,
@@ -116,22 +158,53 @@ fn locate(
     if !is_readable(entry.dtype) {
         return Err(mismatch(name, MismatchProblem::ElementType { found: entry.dtype.to_string() }));
     }
-    let parameter = stored.parameter.name.clone();
+    let parameter = stored.parameter.clone();
     Ok(Read { parameter, file, name: name.clone(), transposed: stored.transposed })
 }
 
-/// Reads in the order of the files, whatever the order of the parameters.
-fn read_all(files: &mut [SafetensorsFile], reads: &[Read]) -> Result<Weights> {
-    let mut order: Vec<&Read> = reads.iter().collect();
-    order.sort_by_key(|read| (read.file, files[read.file].start_of(&read.name)));
-    order
-        .into_iter()
-        .map(|read| {
-            let tensor = files[read.file].read(&read.name)?;
-            let tensor = if read.transposed { tensor.transposed() } else { tensor };
-            Ok((read.parameter.clone(), tensor))
-        })
-        .collect()
+impl Read {
+    /// Gives `take` what reads the values in the parameter's own order.
+    fn values(&self, files: &[SafetensorsFile], take: &mut dyn FnMut(&mut Next) -> io::Result<()>) -> Result<()> {
+        let file = &files[self.file];
+        let taken = if self.transposed {
+            let tensor = file.read(&self.name)?.transposed();
+            let mut rest = &tensor.values[..];
+            take(&mut |to| {
+                let (run, after) = rest.split_at(to.len());
+                to.copy_from_slice(run);
+                rest = after;
+                Ok(())
+            })
+        } else {
+            let mut values = file.values(&self.name)?;
+            take(&mut |to| values.next(to))
+        };
+        taken.map_err(Error::io("read", file.path()))
+    }
+}
+
+impl Plan {
+    /// Whether a second copy holds the values of the embedding.
+    fn is_embedding(&self, files: &[SafetensorsFile], copy: &SafetensorsFile, name: &str) -> Result<bool> {
+        let Some(read) = self.reads.iter().find(|read| read.parameter.name == "embed.weight") else { return Ok(false) };
+        let mut left: usize = read.parameter.shape.iter().product();
+        if copy.entries().get(name).map(|entry| &entry.shape) != Some(&read.parameter.shape) {
+            return Ok(false);
+        }
+        let (mut ours, mut theirs) = (files[read.file].values(&read.name)?, copy.values(name)?);
+        let (mut a, mut b) = (vec![0.0; left.min(COMPARED)], vec![0.0; left.min(COMPARED)]);
+        while left > 0 {
+            let count = left.min(COMPARED);
+            let (a, b) = (&mut a[..count], &mut b[..count]);
+            ours.next(a).map_err(Error::io("read", files[read.file].path()))?;
+            theirs.next(b).map_err(Error::io("read", copy.path()))?;
+            if a != b {
+                return Ok(false);
+            }
+            left -= count;
+        }
+        Ok(true)
+    }
 }
 
 /// An error that names all tensors with NaN or infinity in them.

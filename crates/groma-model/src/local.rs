@@ -1,5 +1,6 @@
 //! A model with all that belongs to it: weights, tokenizer, chat template, and an adapter where the directory is one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl LocalModel {
         Ok(LocalModel { directory, checkpoint, is_adapter, transformer, tokenizer, chat })
     }
 
-    /// Keeps packed copies of all weights, for work that does not change them.
+    /// Keeps all weights packed, for work that does not change them.
     pub fn freeze(&mut self) {
         self.transformer.parameters_mut().set_trainable(|_| false);
         self.transformer.freeze();
@@ -166,7 +167,7 @@ pub fn open_transformer(
     backend: Arc<dyn Backend>,
 ) -> Result<Transformer> {
     if !is_adapter(directory) {
-        return Transformer::new(spec, &checkpoint.weights()?, backend);
+        return Transformer::open(spec, checkpoint, &BTreeMap::new(), backend);
     }
     let adapter = AdapterFile::read(directory, checkpoint.spec())?;
     adapted(checkpoint, spec, &adapter, backend)
@@ -179,9 +180,8 @@ fn adapted(
     adapter: &AdapterFile,
     backend: Arc<dyn Backend>,
 ) -> Result<Transformer> {
-    let mut weights = checkpoint.weights()?;
-    weights.extend(adapter.head_weights.clone());
-    let mut transformer = Transformer::new(spec.with_heads(&adapter.heads), &weights, backend)?;
+    let spec = spec.with_heads(&adapter.heads);
+    let mut transformer = Transformer::open(spec, checkpoint, &adapter.head_weights, backend)?;
     transformer.attach(&adapter.lora())?;
     Ok(transformer)
 }

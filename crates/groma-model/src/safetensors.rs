@@ -97,30 +97,74 @@ impl SafetensorsFile {
     ///
     /// # Errors
     /// Where there is no such tensor, its elements are not F32, F16 or BF16, or reading fails.
-    pub fn read(&mut self, name: &str) -> Result<Tensor> {
-        let Some(entry) = self.entries.get(name).cloned() else {
-            let problem = Problem::Header { message: format!("there is no tensor `{name}`") };
-            return Err(Error::Safetensors { path: self.path.clone(), problem });
-        };
-        let failed = |action| Error::io(action, &self.path);
-        self.file.seek(SeekFrom::Start(self.data_start + entry.offsets.0)).map_err(failed("read"))?;
-        let source = (&mut self.file).take(entry.offsets.1 - entry.offsets.0);
-        let values = match entry.dtype {
-            Dtype::F32 => read_values(source, f32::from_le_bytes),
-            Dtype::F16 => read_values(source, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Dtype::BF16 => read_values(source, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            other => {
-                let message = format!("`{name}` has element type {other}, which is not F32, F16 or BF16");
-                return Err(Error::Safetensors { path: self.path.clone(), problem: Problem::Header { message } });
-            }
-        };
-        let values = values.map_err(failed("read"))?;
-        let expected = entry.shape.iter().product::<usize>();
-        if values.len() != expected {
-            // The header was checked against the size of the file: it has shrunk since.
-            return Err(failed("read")(std::io::ErrorKind::UnexpectedEof.into()));
+    pub fn read(&self, name: &str) -> Result<Tensor> {
+        let shape = self.entries.get(name).map(|entry| entry.shape.clone()).unwrap_or_default();
+        let mut source = self.values(name)?;
+        let values = zeros(shape.iter().product()).and_then(|mut values| {
+            source.next(&mut values)?;
+            Ok(values)
+        });
+        Ok(Tensor { shape, values: values.map_err(Error::io("read", &self.path))? })
+    }
+
+    /// The values of a tensor, to be read run by run.
+    ///
+    /// # Errors
+    /// Where there is no such tensor, or its elements are not F32, F16 or BF16.
+    pub(crate) fn values(&self, name: &str) -> Result<Values<'_>> {
+        let wrong = |message| Error::Safetensors { path: self.path.clone(), problem: Problem::Header { message } };
+        let entry = self.entries.get(name).ok_or_else(|| wrong(format!("there is no tensor `{name}`")))?;
+        if !is_readable(entry.dtype) {
+            let message = format!("`{name}` has element type {}, which is not F32, F16 or BF16", entry.dtype);
+            return Err(wrong(message));
         }
-        Ok(Tensor { shape: entry.shape, values })
+        Ok(Values { file: &self.file, at: self.data_start + entry.offsets.0, dtype: entry.dtype, piece: Vec::new() })
+    }
+}
+
+/// Zeros, if there is memory for them.
+pub(crate) fn zeros(len: usize) -> std::io::Result<Vec<f32>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
+    values.resize(len, 0.0);
+    Ok(values)
+}
+
+/// What is left of a tensor's values.
+pub(crate) struct Values<'a> {
+    file: &'a File,
+    /// Where the next one lies.
+    at: u64,
+    dtype: Dtype,
+    piece: Vec<u8>,
+}
+
+impl Values<'_> {
+    /// Fills `to` with the values that follow. (The header was checked against the size of the file; if the file has shrunk
+    /// since, this is an unexpected end.)
+    pub(crate) fn next(&mut self, to: &mut [f32]) -> std::io::Result<()> {
+        match self.dtype {
+            Dtype::F32 => self.decoded(to, f32::from_le_bytes),
+            Dtype::F16 => self.decoded(to, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            _ => self.decoded(to, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// The same for elements of `WIDTH` bytes, in pieces. Each call seeks, as several may read one file.
+    fn decoded<const WIDTH: usize>(
+        &mut self,
+        to: &mut [f32],
+        decode: impl Fn([u8; WIDTH]) -> f32,
+    ) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.piece.resize(PIECE_BYTES, 0);
+        for run in to.chunks_mut(PIECE_BYTES / WIDTH) {
+            let piece = &mut self.piece[..run.len() * WIDTH];
+            self.file.read_exact(piece)?;
+            self.at += piece.len() as u64;
+            run.iter_mut().zip(piece.as_chunks().0).for_each(|(to, bytes)| *to = decode(*bytes));
+        }
+        Ok(())
     }
 }
 
@@ -248,23 +292,6 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         }
         Ok(Header(entries))
     }
-}
-
-/// Reads elements of `WIDTH` bytes to the end, in pieces.
-fn read_values<const WIDTH: usize>(
-    mut source: std::io::Take<&mut File>,
-    decode: impl Fn([u8; WIDTH]) -> f32,
-) -> std::io::Result<Vec<f32>> {
-    let elements = source.limit() as usize / WIDTH;
-    let mut values = Vec::new();
-    values.try_reserve_exact(elements).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
-    let mut piece = vec![0; PIECE_BYTES.min(elements * WIDTH)];
-    while values.len() < elements {
-        let bytes = PIECE_BYTES.min((elements - values.len()) * WIDTH);
-        source.read_exact(&mut piece[..bytes])?;
-        values.extend(piece[..bytes].as_chunks().0.iter().map(|bytes| decode(*bytes)));
-    }
-    Ok(values)
 }
 
 /// How weights are stored.

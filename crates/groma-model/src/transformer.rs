@@ -1,6 +1,7 @@
 //! The transformer: one forward pass, described by a [`Spec`], for training, scoring, sampling and looking inside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,8 +16,8 @@ use crate::hooks::{Cell, HookPoint, Lowered, Site};
 use crate::spec::{Head, Qkv};
 use crate::store::StoredParameter;
 use crate::{
-    AdapterChoice, Error, Lora, LowRank, Parameter, ParameterStore, Result, Spec, Tensor, TokenTree, View, Weights,
-    linear_modules,
+    AdapterChoice, Checkpoint, Error, Lora, LowRank, Parameter, ParameterStore, Result, Spec, Tensor, TokenTree, View,
+    Weights, linear_modules,
 };
 
 mod layers;
@@ -145,18 +146,39 @@ struct Adapter {
 impl Transformer {
     /// Loads `weights` onto `backend`; all parameters are trainable.
     pub fn new(spec: Spec, weights: &Weights, backend: Arc<dyn Backend>) -> Result<Self> {
+        let buffers = upload(&spec, weights, &*backend)?;
+        Self::of(spec, buffers, backend)
+    }
+
+    /// Loads the weights of a checkpoint onto `backend`, and `added` ones that it lacks or has others for. Each goes from its
+    /// file to the one place where it is used, packed; all parameters are trainable, and packed until they train (see
+    /// [`Transformer::freeze`]).
+    pub(crate) fn open(
+        spec: Spec,
+        checkpoint: &Checkpoint,
+        added: &Weights,
+        backend: Arc<dyn Backend>,
+    ) -> Result<Self> {
+        let mut buffers = upload(&spec, added, &*backend)?;
+        let wanted: BTreeSet<String> = crate::parameters(&spec).into_iter().map(|parameter| parameter.name).collect();
+        checkpoint.stream(&mut |parameter, next| {
+            if wanted.contains(&parameter.name) && !buffers.contains_key(&parameter.name) {
+                let (rows, width) = matrix(&parameter.shape);
+                buffers.insert(parameter.name.clone(), backend.weight(rows, width, next)?);
+            }
+            Ok(())
+        })?;
+        Self::of(spec, buffers, backend)
+    }
+
+    fn of(spec: Spec, mut buffers: BTreeMap<String, Buffer>, backend: Arc<dyn Backend>) -> Result<Self> {
         let mut parameters = ParameterStore::default();
         for parameter in crate::parameters(&spec) {
-            let tensor = weights
-                .get(&parameter.name)
+            let buffer = buffers
+                .remove(&parameter.name)
                 .ok_or_else(|| Error::Weights { problem: format!("{} is missing", parameter.name) })?;
-            if tensor.shape != parameter.shape {
-                let problem =
-                    format!("{} has shape {:?} instead of {:?}", parameter.name, tensor.shape, parameter.shape);
-                return Err(Error::Weights { problem });
-            }
             let (rows, width) = matrix(&parameter.shape);
-            parameters.insert(parameter.name, rows, width, true, backend.upload(&tensor.values));
+            parameters.insert(parameter.name, rows, width, true, buffer);
         }
         let model = Model::find(&spec, &parameters)?;
         Ok(Transformer {
@@ -216,12 +238,21 @@ impl Transformer {
         tensors.collect()
     }
 
-    /// Keeps packed copies of all parameters that do not train, for repeated use (see [`groma_kernels::Buffer::freeze`]).
+    /// Packs all parameters that do not train, for repeated use (see [`Backend::weight`]), and unpacks those that do.
     pub fn freeze(&mut self) {
-        let ids: Vec<_> = self.parameters.iter().filter(|(_, p)| !p.trainable).map(|(id, _)| id).collect();
+        let backend = self.backend.clone();
+        let ids: Vec<_> = self.parameters.iter().map(|(id, _)| id).collect();
         for id in ids {
-            if let Some(buffer) = self.parameters.get_mut(id).buffer_mut() {
-                buffer.freeze();
+            let parameter = self.parameters.get_mut(id);
+            let (rows, width, packed) = (parameter.rows, parameter.width, parameter.buffer().is_packed());
+            if packed != parameter.trainable {
+                continue;
+            }
+            let Some(buffer) = parameter.buffer_mut() else { continue };
+            if packed {
+                *buffer = buffer.clone();
+            } else if let Ok(made) = packed_weight(&*backend, buffer, rows, width) {
+                *buffer = made;
             }
         }
     }
@@ -736,6 +767,32 @@ impl Transformer {
 fn new_state() -> u64 {
     static STATES: AtomicU64 = AtomicU64::new(0);
     STATES.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Buffers of all parameters of `spec` that there are weights for.
+fn upload(spec: &Spec, weights: &Weights, backend: &dyn Backend) -> Result<BTreeMap<String, Buffer>> {
+    let mut buffers = BTreeMap::new();
+    for parameter in crate::parameters(spec) {
+        let Some(tensor) = weights.get(&parameter.name) else { continue };
+        if tensor.shape != parameter.shape {
+            let problem = format!("{} has shape {:?} instead of {:?}", parameter.name, tensor.shape, parameter.shape);
+            return Err(Error::Weights { problem });
+        }
+        buffers.insert(parameter.name, backend.upload(&tensor.values));
+    }
+    Ok(buffers)
+}
+
+/// The same weight, packed.
+fn packed_weight(backend: &dyn Backend, buffer: &Buffer, rows: usize, width: usize) -> io::Result<Buffer> {
+    let values = backend.read(buffer);
+    let mut rest = &*values;
+    backend.weight(rows, width, &mut |to| {
+        let (run, after) = rest.split_at(to.len());
+        to.copy_from_slice(run);
+        rest = after;
+        Ok(())
+    })
 }
 
 /// Rows and width of a parameter's shape; vectors have one row.

@@ -35,6 +35,11 @@ impl Tensor {
 
     /// How many values are NaN or infinite.
     pub fn non_finite(&self) -> usize {
-        self.values.iter().filter(|value| !value.is_finite()).count()
+        non_finite(&self.values)
     }
+}
+
+/// How many values are NaN or infinite.
+pub(crate) fn non_finite(values: &[f32]) -> usize {
+    values.iter().filter(|value| !value.is_finite()).count()
 }

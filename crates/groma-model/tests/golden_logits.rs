@@ -15,8 +15,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use groma_kernels::{Backend, Cpu, Naive, Tape};
-use groma_model::{AdapterFile, Checkpoint, Head, HeadKind, Pass, TokenTree, Transformer};
+use groma_kernels::{Backend, Cpu, Naive, Precision, Tape};
+use groma_model::{AdapterFile, Checkpoint, Head, HeadKind, Pass, TokenTree, Transformer, open_transformer};
 use safetensors::SafeTensors;
 
 /// Absolute, on logits of the order of 1 to 10.
@@ -107,6 +107,30 @@ fn every_family_gives_the_logits_of_transformers() {
         (name(directory), difference(&outputs(&model, &expected.ids), &expected.values))
     });
     assert_eq!(failures(differences.collect()), BTreeMap::new());
+}
+
+/// What goes from its file to where products read it gives the bits of weights that were uploaded, and can be had again.
+#[test]
+fn weights_straight_from_their_files_change_no_bit() {
+    for directory in fixtures("families") {
+        let ids = expected(&directory).ids;
+        let checkpoint = Checkpoint::open(&directory).unwrap();
+        for precision in Precision::ALL {
+            let backend: Arc<dyn Backend> = Arc::new(Cpu::new().with_precision(precision));
+            let uploaded = load_on(&directory, ids.len(), backend.clone());
+            let spec = checkpoint.spec().for_length(ids.len());
+            let mut opened = open_transformer(&directory, &checkpoint, spec, backend).unwrap();
+            let packed =
+                |model: &Transformer| model.parameters().iter().filter(|(_, p)| p.buffer().is_packed()).count();
+            assert!(packed(&uploaded) == 0 && packed(&opened) > 0);
+            let want = outputs(&uploaded, &ids);
+            let what = format!("{} in {precision}", name(&directory));
+            assert_eq!(outputs(&opened, &ids), want, "{what}");
+            assert_eq!(opened.weights(), checkpoint.weights().unwrap(), "{what}");
+            opened.freeze();
+            assert_eq!((packed(&opened), outputs(&opened, &ids)), (0, want), "{what}, unpacked to train");
+        }
+    }
 }
 
 #[test]

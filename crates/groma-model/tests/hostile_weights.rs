@@ -116,7 +116,7 @@ fn a_file_that_shrinks_after_it_was_opened_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.safetensors");
     fs::copy(fixture("llama").join("model.safetensors"), &path).unwrap();
-    let mut file = SafetensorsFile::open(&path).unwrap();
+    let file = SafetensorsFile::open(&path).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3000).unwrap();
     assert!(matches!(file.read("model.norm.weight"), Err(Error::Io { .. })));
 }
@@ -144,7 +144,7 @@ proptest! {
         fs::write(&path, &bytes).unwrap();
         match SafetensorsFile::open(&path) {
             Err(error) => prop_assert!(!error.to_string().is_empty()),
-            Ok(mut file) => {
+            Ok(file) => {
                 prop_assert!(SafeTensors::deserialize(&bytes).is_ok());
                 let names: Vec<String> = file.entries().keys().cloned().collect();
                 for name in names {
@@ -170,7 +170,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("model.safetensors");
         fs::write(&path, bytes).unwrap();
-        let mut file = SafetensorsFile::open(&path).unwrap();
+        let file = SafetensorsFile::open(&path).unwrap();
         prop_assert_eq!(file.entries().len(), tensors.len());
         for (name, values) in tensors {
             prop_assert_eq!(file.read(&name).unwrap().values, values);

@@ -1,5 +1,5 @@
 //! How products are computed: on what unit, in which numbers, from which order of operands.
-use super::pack::{Operand, are_bf16, pack_halves, pack_panel};
+use super::pack::{Operand, are_bf16, half, pack_halves, pack_panel};
 use super::tile::{self, Order, TileFunction};
 use super::{Level, Precision};
 #[cfg(target_arch = "x86_64")]
@@ -44,11 +44,29 @@ impl Arithmetic {
         if matches!(self, Arithmetic::F32(_) | Arithmetic::F32Halved(_)) { Precision::F32 } else { Precision::Bf16 }
     }
 
-    /// How a weight of these values is best kept packed.
-    pub(crate) fn for_weight(self, values: &[f32]) -> Self {
+    /// How a weight is best kept packed, if all its values are exact in bf16.
+    pub(crate) fn halved(self) -> Self {
         match self {
-            Arithmetic::F32(level) if are_bf16(values) => Arithmetic::F32Halved(level),
+            Arithmetic::F32(level) => Arithmetic::F32Halved(level),
             _ => self,
+        }
+    }
+
+    /// The same for any values.
+    pub(crate) fn whole(self) -> Self {
+        match self {
+            Arithmetic::F32Halved(level) => Arithmetic::F32(level),
+            _ => self,
+        }
+    }
+
+    /// Whether a B of these values can be had again from what is packed.
+    pub(crate) fn keeps(self, values: &[f32]) -> bool {
+        match self {
+            Arithmetic::F32(_) => true,
+            Arithmetic::F32Halved(_) => are_bf16(values),
+            #[cfg(target_arch = "x86_64")]
+            _ => are_bf16(values) && !values.iter().any(|value| value.is_subnormal()),
         }
     }
 
@@ -134,6 +152,28 @@ impl Arithmetic {
             // SAFETY: as in `pack_left`.
             #[cfg(target_arch = "x86_64")]
             _ => unsafe { bf16::pack(panel, source, columns, k, 32, WordOrder::Pairs) },
+        }
+    }
+
+    /// The values of one column of a panel of B, as they were packed.
+    pub(crate) fn unpack_right(self, panel: &[f32], column: usize, to: &mut [f32]) {
+        match self {
+            Arithmetic::F32(level) => {
+                let words = panel[column..].iter().step_by(level.tile_columns());
+                to.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
+            }
+            Arithmetic::F32Halved(level) => {
+                let (lanes, upper) = (level.lanes(), column >= level.lanes());
+                let words = panel[column % lanes..].iter().step_by(lanes);
+                to.iter_mut().zip(words).for_each(|(to, word)| *to = half(*word, upper));
+            }
+            #[cfg(target_arch = "x86_64")]
+            _ => {
+                let words = panel[column..].iter().step_by(32);
+                for (pair, word) in to.chunks_mut(2).zip(words) {
+                    pair.iter_mut().zip([false, true]).for_each(|(to, upper)| *to = half(*word, upper));
+                }
+            }
         }
     }
 

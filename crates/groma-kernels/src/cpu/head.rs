@@ -212,11 +212,13 @@ fn logits(cpu: &Cpu, part: &Part, hidden: &[f32], unembed: &Buffer, shape: HeadS
     let width = shape.width;
     let hidden = &hidden[part.first_row * width..][..part.rows * width];
     let size = Size { m: part.rows, n: part.tokens, k: width };
-    let weight = &unembed.host()[part.first_token * width..][..part.tokens * width];
     let b = match linear::forward_copy(cpu, unembed, width, shape.vocab) {
         // Parts start at multiples of a block, and so at panels.
         Some(packed) => Right::Packed { packed, panel: part.first_token / cpu.arithmetic.tile_columns(), inner: 0 },
-        None => Right::Plain(Operand::rows(weight, width)),
+        None => {
+            let weight = &unembed.host()[part.first_token * width..][..part.tokens * width];
+            Right::Plain(Operand::rows(weight, width))
+        }
     };
     multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(hidden, width), b, to, Initial::Zero);
 }

@@ -2,43 +2,21 @@
 use super::Cpu;
 use super::matmul::{Initial, One, Right, Size, multiply, multiply_all};
 use super::pack::{Operand, Packed};
-use crate::pool::Stay;
 use crate::{Buffer, LinearOutput, WeightGradient};
-use std::sync::OnceLock;
 
-/// The packed copy of a frozen weight `[outputs, inputs]` for `x wᵀ`, made if there is none yet; `None` where the weight is
-/// not frozen.
+/// The packed copy of a weight `[outputs, inputs]` for `x wᵀ`; `None` where the weight lies plain.
 pub(crate) fn forward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
-    let copy = w.memory().frozen().map(|frozen| &frozen.forward);
-    packed(cpu, copy, Operand::rows(w.host(), inputs), outputs, inputs)
+    w.memory().weight()?.forward(cpu, inputs, outputs)
 }
 
-/// The same for `dy w`.
+/// The same for `dy w`, made if there is none yet.
 pub(crate) fn backward_copy<'a>(cpu: &Cpu, w: &'a Buffer, inputs: usize, outputs: usize) -> Option<&'a Packed> {
-    let copy = w.memory().frozen().map(|frozen| &frozen.backward);
-    packed(cpu, copy, Operand::columns(w.host(), inputs), inputs, outputs)
+    w.memory().weight()?.backward(cpu, inputs, outputs)
 }
 
 /// The whole of a packed copy if there is one, else the weight as it lies.
-fn right<'a>(copy: Option<&'a Packed>, source: Operand<'a>) -> Right<'a> {
-    copy.map_or(Right::Plain(source), |packed| Right::Packed { packed, panel: 0, inner: 0 })
-}
-
-/// The copy in its cell, made if there is none yet.
-fn packed<'a>(
-    cpu: &Cpu,
-    copy: Option<&'a OnceLock<Packed>>,
-    source: Operand<'_>,
-    columns: usize,
-    inner: usize,
-) -> Option<&'a Packed> {
-    let copy = copy?;
-    if copy.get().is_none() {
-        // Two threads may both pack; one copy stays. Waiting inside `get_or_init` could deadlock, as packing runs on the pool.
-        let arithmetic = cpu.arithmetic.for_weight(source.data);
-        let _second = copy.set(Packed::new(arithmetic, &cpu.pool, source, columns, 0..inner, Stay::Long));
-    }
-    copy.get().filter(|packed| packed.fits(cpu.arithmetic, columns, inner))
+fn right<'a>(copy: Option<&'a Packed>, source: impl FnOnce() -> Operand<'a>) -> Right<'a> {
+    copy.map_or_else(|| Right::Plain(source()), |packed| Right::Packed { packed, panel: 0, inner: 0 })
 }
 
 /// What a gradient starts from.
@@ -52,7 +30,7 @@ pub(crate) fn forward(cpu: &Cpu, layers: &mut [LinearOutput<'_>], x: &[f32], row
         m: rows,
         n: *outputs,
         a: Operand::rows(x, inputs),
-        b: right(forward_copy(cpu, w, inputs, *outputs), Operand::rows(w.host(), inputs)),
+        b: right(forward_copy(cpu, w, inputs, *outputs), || Operand::rows(w.host(), inputs)),
         c: y.host_mut(),
         initial: bias.map_or(Initial::Zero, |bias| Initial::Bias(bias.host())),
     });
@@ -71,7 +49,7 @@ pub(crate) fn backward_input(
     inputs: usize,
     outputs: usize,
 ) {
-    let right = right(backward_copy(cpu, w, inputs, outputs), Operand::columns(w.host(), inputs));
+    let right = right(backward_copy(cpu, w, inputs, outputs), || Operand::columns(w.host(), inputs));
     let size = Size { m: rows, n: inputs, k: outputs };
     multiply(cpu.arithmetic, &cpu.pool, size, Operand::rows(dy, outputs), right, dx, initial(fresh));
 }

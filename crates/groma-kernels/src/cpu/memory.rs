@@ -1,69 +1,53 @@
-//! What a buffer of this backend holds: values in host memory out of a pool, and packed copies of weights that do not change.
-use super::pack::Packed;
+//! What a buffer of this backend holds.
+use super::weight::Weight;
 use crate::Buffer;
 use crate::buffer::Storage;
-use crate::pool::{Lease, Pool, Stay};
-use std::sync::{Arc, OnceLock};
+use crate::pool::Lease;
 
-/// Aligned values, and whether they are frozen.
+/// Values in host memory, or a packed weight.
 #[derive(Debug)]
-pub(crate) struct Memory {
-    values: Lease,
-    frozen: Option<Box<FrozenCopies>>,
-}
-
-/// Packed copies of a frozen weight, made when first needed: inference holds the weight twice, training through it three
-/// times. A copy is as large as the values (each row count rounded up to a multiple of 32), and half as large in bf16, and in
-/// f32 where all values are exact in bf16, as most published checkpoints' are. Only products of the first precision use it.
-#[derive(Debug, Default)]
-pub(crate) struct FrozenCopies {
-    /// For `x wᵀ`.
-    pub(crate) forward: OnceLock<Packed>,
-    /// For `dy w`.
-    pub(crate) backward: OnceLock<Packed>,
+pub(crate) enum Memory {
+    Values(Lease),
+    Weight(Box<Weight>),
 }
 
 impl Memory {
-    /// `len` unspecified values from `pool`.
-    pub(crate) fn new(pool: &Arc<Pool>, len: usize, stay: Stay) -> Self {
-        Self { values: Lease::staying(pool, len, stay), frozen: None }
-    }
-
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        match self {
+            Memory::Values(values) => values.len(),
+            Memory::Weight(weight) => weight.len(),
+        }
     }
 
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
+    pub(crate) fn weight(&self) -> Option<&Weight> {
+        match self {
+            Memory::Values(_) => None,
+            Memory::Weight(weight) => Some(weight),
+        }
     }
 
-    /// The values for writing. Drops the packed copies of a frozen weight; the next product makes new ones.
+    pub(crate) fn bytes_in_training(&self) -> usize {
+        self.weight().map_or(self.len() * size_of::<f32>(), Weight::bytes_in_training)
+    }
+
+    /// The values for writing. A weight is packed no longer.
     fn values_mut(&mut self) -> &mut [f32] {
-        if let Some(frozen) = &mut self.frozen {
-            **frozen = FrozenCopies::default();
+        if let Memory::Weight(weight) = self {
+            *self = Memory::Values(weight.unpacked());
         }
-        &mut self.values
-    }
-
-    pub(crate) fn freeze(&mut self) {
-        if self.frozen.is_none() {
-            self.frozen = Some(Box::default());
+        match self {
+            Memory::Values(values) => values,
+            Memory::Weight(_) => unreachable!("it was unpacked"),
         }
-    }
-
-    pub(crate) fn thaw(&mut self) {
-        self.frozen = None;
-    }
-
-    pub(crate) fn frozen(&self) -> Option<&FrozenCopies> {
-        self.frozen.as_deref()
     }
 }
 
 impl Clone for Memory {
     fn clone(&self) -> Self {
-        let frozen = self.frozen.is_some().then(Box::default);
-        Self { values: self.values.copied(), frozen }
+        Memory::Values(match self {
+            Memory::Values(values) => values.copied(),
+            Memory::Weight(weight) => weight.unpacked(),
+        })
     }
 }
 
@@ -77,7 +61,10 @@ impl Buffer {
     }
 
     pub(crate) fn host(&self) -> &[f32] {
-        self.memory().values()
+        match self.memory() {
+            Memory::Values(values) => values,
+            Memory::Weight(weight) => weight.plain(),
+        }
     }
 
     pub(crate) fn host_mut(&mut self) -> &mut [f32] {
@@ -118,14 +105,5 @@ mod tests {
     fn an_empty_buffer_works() {
         let buffer = Cpu::new().zeros(0);
         assert!(buffer.is_empty() && buffer.clone().host().is_empty());
-    }
-
-    #[test]
-    fn freezing_survives_clone_and_ends_with_thaw() {
-        let mut buffer = Cpu::new().zeros(8);
-        buffer.freeze();
-        assert!(buffer.clone().is_frozen());
-        buffer.thaw();
-        assert!(!buffer.is_frozen());
     }
 }

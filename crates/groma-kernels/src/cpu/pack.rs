@@ -103,6 +103,11 @@ pub(crate) fn are_bf16(values: &[f32]) -> bool {
     values.chunks(4096).all(|chunk| chunk.iter().fold(0, |bits, value| bits | value.to_bits()) & 0xffff == 0)
 }
 
+/// The value in the lower or the upper half of a word.
+pub(crate) fn half(word: f32, upper: bool) -> f32 {
+    f32::from_bits(if upper { word.to_bits() & 0xffff_0000 } else { word.to_bits() << 16 })
+}
+
 /// Packs one panel of B whose values are exact in bf16: word `j` of a step holds column `j` in its lower half, and column
 /// `lanes + j` in its upper.
 pub(crate) fn pack_halves(
@@ -147,18 +152,52 @@ impl Packed {
         k: Range<usize>,
         stay: Stay,
     ) -> Self {
-        let inner = k.len();
-        let width = arithmetic.tile_columns();
-        let panels = columns.div_ceil(width);
+        let mut packed = Self::blank(arithmetic, pool, columns, k.len(), stay);
+        packed.fill((0, 0), source, columns, k);
+        packed
+    }
+
+    /// Room for so many columns and inner indices, to be put in.
+    pub(crate) fn blank(arithmetic: Arithmetic, pool: &Arc<Pool>, columns: usize, inner: usize, stay: Stay) -> Self {
         let panel_len = inner.div_ceil(arithmetic.step()) * arithmetic.right_words();
-        let mut words = Lease::staying(pool, panels * panel_len, stay);
-        let shared = SharedMut::new(&mut words);
-        for_each(panels, columns * inner, |panel| {
+        let words = Lease::staying(pool, columns.div_ceil(arithmetic.tile_columns()) * panel_len, stay);
+        Self { words, arithmetic, columns, inner }
+    }
+
+    /// Packs some columns, from the start of a panel on, and inner indices, from the start of a step on: those of `source`
+    /// from its first on.
+    pub(crate) fn put(&mut self, columns: Range<usize>, k: Range<usize>, source: Operand<'_>) {
+        let (width, step) = (self.arithmetic.tile_columns(), self.arithmetic.step());
+        assert!(
+            columns.start.is_multiple_of(width) && k.start.is_multiple_of(step),
+            "panels and steps are put in whole"
+        );
+        self.fill((columns.start / width, k.start / step), source, columns.len(), 0..k.len());
+    }
+
+    /// Packs `columns` columns and some inner indices of `source` to where a panel and a step begin.
+    fn fill(&mut self, (panel, step): (usize, usize), source: Operand<'_>, columns: usize, k: Range<usize>) {
+        let (arithmetic, stride) = (self.arithmetic, self.panel_stride());
+        let (width, words) = (arithmetic.tile_columns(), arithmetic.right_words());
+        let (first, len) = (panel * stride + step * words, k.len().div_ceil(arithmetic.step()) * words);
+        let shared = SharedMut::new(&mut self.words);
+        for_each(columns.div_ceil(width), columns * k.len(), |panel| {
             // SAFETY: each panel has its own place.
-            let to = unsafe { shared.slice(panel * panel_len, panel_len) };
+            let to = unsafe { shared.slice(first + panel * stride, len) };
             arithmetic.pack_right(to, source, panel * width..columns.min((panel + 1) * width), k.clone());
         });
-        Self { words, arithmetic, columns, inner }
+    }
+
+    /// Copies a column, of which the values were rounded when it was packed.
+    pub(crate) fn column(&self, column: usize, to: &mut [f32]) {
+        let (width, stride) = (self.arithmetic.tile_columns(), self.panel_stride());
+        assert!(column < self.columns && to.len() == self.inner, "a packed operand has another shape");
+        self.arithmetic.unpack_right(&self.words[column / width * stride..][..stride], column % width, to);
+    }
+
+    /// Its size.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.words)
     }
 
     /// How products with it are computed.

@@ -1,6 +1,6 @@
 //! Helpers of the kernel tests.
 
-use groma_kernels::{Backend, Cpu, Level, Naive, Precision};
+use groma_kernels::{Backend, Buffer, Cpu, Level, Naive, Precision};
 use std::sync::LazyLock;
 
 /// Values in [-1, 1), the same for the same seed (SplitMix64).
@@ -40,6 +40,22 @@ pub(crate) fn product_backends() -> impl Iterator<Item = &'static dyn Backend> {
         println!("SKIPPED: products in bf16, which this processor has no instructions for");
     }
     backends().chain(BF16_CPUS.iter().map(|cpu| cpu as &dyn Backend))
+}
+
+/// A weight of these values, of so many rows, uploaded or kept for reading alone.
+#[allow(clippy::unwrap_used)]
+pub(crate) fn weight(backend: &dyn Backend, values: &[f32], rows: usize, packed: bool) -> Buffer {
+    if !packed {
+        return backend.upload(values);
+    }
+    let mut rest = values;
+    let mut next = |to: &mut [f32]| {
+        let (run, after) = rest.split_at(to.len());
+        to.copy_from_slice(run);
+        rest = after;
+        Ok(())
+    };
+    backend.weight(rows, values.len() / rows.max(1), &mut next).unwrap()
 }
 
 /// The value as a product of this precision sees it: bf16 keeps the upper 16 bits, rounded to the nearest, ties to even.

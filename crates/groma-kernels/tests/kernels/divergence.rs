@@ -1,5 +1,5 @@
 //! Divergence from a teacher: against f64 and TRL, gradients against central differences, and bits by row.
-use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
+use super::common::{assert_close, assert_same, backends, doubles, on_threads, values, weight};
 use groma_kernels::{
     Backend, Buffer, Cotangent, Cpu, Divergence, DivergenceOutput, Gradients, HeadShape, ParameterId, Tape, Teacher,
     TeacherVar, Var,
@@ -56,16 +56,12 @@ impl Problem {
     }
 
     /// Values of the first rows, and the gradients with respect to hidden states and unembedding, added to 0.5 and -0.5.
-    fn run(&self, cpu: &dyn Backend, rows: usize, d_value: &[f32], frozen: bool) -> (DivergenceOutput, [Vec<f32>; 2]) {
+    fn run(&self, cpu: &dyn Backend, rows: usize, d_value: &[f32], packed: bool) -> (DivergenceOutput, [Vec<f32>; 2]) {
         let shape = HeadShape { rows, ..self.shape };
         let hidden = cpu.upload(&self.student[0][..rows * shape.width]);
-        let mut unembed = cpu.upload(&self.student[1]);
+        let unembed = weight(cpu, &self.student[1], shape.vocab, packed);
         let teacher_hidden = cpu.upload(&self.teacher[0][..rows * self.width]);
-        let mut teacher_unembed = cpu.upload(&self.teacher[1]);
-        if frozen {
-            unembed.freeze();
-            teacher_unembed.freeze();
-        }
+        let teacher_unembed = weight(cpu, &self.teacher[1], shape.vocab, packed);
         let (width, softcap) = (self.width, self.softcap);
         let teacher = Teacher { hidden: &teacher_hidden, unembed: &teacher_unembed, width, softcap };
         let output = cpu.divergence(&hidden, &unembed, teacher, self.kind, shape);

@@ -1,5 +1,5 @@
 //! The log-probability head: against f64, gradients against central differences, and bits by row.
-use super::common::{assert_close, assert_same, backends, doubles, on_threads, values};
+use super::common::{assert_close, assert_same, backends, doubles, on_threads, values, weight};
 use groma_kernels::{Backend, Buffer, HeadOutput, HeadShape, HeadWants};
 use proptest::prelude::*;
 
@@ -36,18 +36,14 @@ impl Problem {
         Self { hidden, unembed: values(shape.vocab * shape.width, 2), targets, shape }
     }
 
-    fn weights(&self, backend: &dyn Backend, frozen: bool) -> Buffer {
-        let mut unembed = backend.upload(&self.unembed);
-        if frozen {
-            unembed.freeze();
-        }
-        unembed
+    fn weights(&self, backend: &dyn Backend, packed: bool) -> Buffer {
+        weight(backend, &self.unembed, self.shape.vocab, packed)
     }
 
-    fn forward(&self, backend: &dyn Backend, rows: usize, frozen: bool) -> HeadOutput {
+    fn forward(&self, backend: &dyn Backend, rows: usize, packed: bool) -> HeadOutput {
         let shape = HeadShape { rows, ..self.shape };
         let hidden = backend.upload(&self.hidden[..rows * shape.width]);
-        backend.head(&hidden, &self.weights(backend, frozen), &self.targets[..rows], shape, ALL, None)
+        backend.head(&hidden, &self.weights(backend, packed), &self.targets[..rows], shape, ALL, None)
     }
 
     fn check_forward(&self) {
@@ -71,9 +67,9 @@ impl Problem {
         d_logp: &[f32],
         d_entropy: &[f32],
         wants: HeadWants,
-        frozen: bool,
+        packed: bool,
     ) -> [Vec<f32>; 2] {
-        self.backward_from(backend, (d_logp, d_entropy), wants, frozen, false)
+        self.backward_from(backend, (d_logp, d_entropy), wants, packed, false)
     }
 
     fn backward_from(
@@ -81,10 +77,10 @@ impl Problem {
         backend: &dyn Backend,
         (d_logp, d_entropy): (&[f32], &[f32]),
         wants: HeadWants,
-        frozen: bool,
+        packed: bool,
         keep: bool,
     ) -> [Vec<f32>; 2] {
-        let (hidden, unembed) = (backend.upload(&self.hidden), self.weights(backend, frozen));
+        let (hidden, unembed) = (backend.upload(&self.hidden), self.weights(backend, packed));
         let mut logits = keep.then(|| backend.scratch(self.shape.rows * self.shape.vocab));
         let output = backend.head(&hidden, &unembed, &self.targets, self.shape, wants, logits.as_mut());
         let mut d_hidden = backend.upload(&vec![0.5; hidden.len()]);
@@ -111,7 +107,7 @@ impl Problem {
         let results: Vec<_> = backends()
             .flat_map(|backend| {
                 [(HeadWants::default(), true), (ALL, false)]
-                    .map(|(wants, frozen)| (backend.name(), self.backward(backend, &d_logp, &d_entropy, wants, frozen)))
+                    .map(|(wants, packed)| (backend.name(), self.backward(backend, &d_logp, &d_entropy, wants, packed)))
             })
             .collect();
         for (input, before) in [(0, 0.5), (1, -0.5)] {
@@ -172,8 +168,8 @@ fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
     for backend in backends() {
         let all = problem.forward(backend, 1100, false);
         for rows in [1, 2, 3, 17, 600] {
-            for frozen in [false, true] {
-                let got = problem.forward(backend, rows, frozen);
+            for packed in [false, true] {
+                let got = problem.forward(backend, rows, packed);
                 assert_same(&got.logp, &all.logp[..rows], &backend.name());
                 assert_same(&got.entropy, &all.entropy[..rows], &backend.name());
                 assert_same(&got.mean_logit, &all.mean_logit[..rows], &backend.name());
@@ -188,7 +184,7 @@ fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
 }
 
 #[test]
-fn gradients_do_not_depend_on_threads_or_freezing() {
+fn gradients_do_not_depend_on_threads_or_packing() {
     let problem = Problem::new(HeadShape { rows: 700, width: 24, vocab: 4500, softcap: None, temperature: 1.0 });
     let d_logp = values(700, 3);
     for backend in backends() {

@@ -1,6 +1,8 @@
 //! Matrix products: against f64, and bits that depend on nothing but the row.
 
-use super::common::{assert_close, assert_same, backends, cpus, on_threads, product_backends, seen, values};
+use super::common::{
+    assert_close, assert_same, backends, cpus, doubles, on_threads, product_backends, seen, values, weight,
+};
 use groma_kernels::{Backend, Cpu, LinearOutput, Precision, WeightGradient};
 use proptest::prelude::*;
 
@@ -15,35 +17,37 @@ fn product(
     (0..m).flat_map(|i| (0..n).map(move |j| (i, j))).map(|(i, j)| element(i, j)).collect()
 }
 
-fn check(backend: &dyn Backend, rows: usize, inputs: usize, outputs: usize, frozen: bool) {
-    let (x, dy) = (backend.upload(&values(rows * inputs, 1)), backend.upload(&values(rows * outputs, 2)));
-    let (mut w, bias) = (backend.upload(&values(outputs * inputs, 3)), backend.upload(&values(outputs, 4)));
-    if frozen {
-        w.freeze();
-    }
-    let at = |buffer: &groma_kernels::Buffer, i: usize| f64::from(backend.read(buffer)[i]);
-    // An operand's element; the reference multiplies what the precision leaves of it.
-    let of = |buffer: &groma_kernels::Buffer, i: usize| f64::from(seen(backend.read(buffer)[i], backend.precision()));
-    let what = format!("{} {rows} x {inputs} x {outputs}, frozen {frozen}", backend.name());
+fn check(backend: &dyn Backend, rows: usize, inputs: usize, outputs: usize, packed: bool) {
+    let given = [(rows * inputs, 1), (rows * outputs, 2), (outputs * inputs, 3), (outputs, 4)];
+    let [x, dy, w, bias] = given.map(|(len, seed)| values(len, seed));
+    // The reference multiplies what the precision leaves of an operand.
+    let of = |values: &[f32]| doubles(&values.iter().map(|&x| seen(x, backend.precision())).collect::<Vec<_>>());
+    let (x_seen, dy_seen, w_seen) = (of(&x), of(&dy), of(&w));
+    let w = weight(backend, &w, outputs, packed);
+    let what = format!("{} {rows} x {inputs} x {outputs}, packed {packed}", backend.name());
+    let [x, dy, bias_there] = [&x, &dy, &bias].map(|values| backend.upload(values));
 
     let mut y = backend.upload(&vec![f32::NAN; rows * outputs]);
-    backend.linear(&mut y, &x, &w, Some(&bias), rows, inputs, outputs);
+    backend.linear(&mut y, &x, &w, Some(&bias_there), rows, inputs, outputs);
     let shape = (rows, outputs, inputs);
-    let want = product(shape, |_, j| at(&bias, j), |i, l| of(&x, i * inputs + l), |l, j| of(&w, j * inputs + l));
+    let start = |_, j: usize| f64::from(bias[j]);
+    let want = product(shape, start, |i, l| x_seen[i * inputs + l], |l, j| w_seen[j * inputs + l]);
     assert_close(&backend.read(&y), &want, 2e-6 * (inputs as f64).sqrt(), &format!("forward, {what}"));
 
-    let before = backend.upload(&values(rows * inputs, 5));
-    let mut dx = before.clone();
+    let before = values(rows * inputs, 5);
+    let mut dx = backend.upload(&before);
     backend.linear_backward_input(&mut dx, false, &dy, &w, rows, inputs, outputs);
-    let start = |i, j| at(&before, i * inputs + j);
-    let want = product((rows, inputs, outputs), start, |i, l| of(&dy, i * outputs + l), |l, j| of(&w, l * inputs + j));
+    let start = |i, j| f64::from(before[i * inputs + j]);
+    let shape = (rows, inputs, outputs);
+    let want = product(shape, start, |i, l| dy_seen[i * outputs + l], |l, j| w_seen[l * inputs + j]);
     assert_close(&backend.read(&dx), &want, 2e-6 * (outputs as f64).sqrt(), &format!("dx, {what}"));
 
-    let before = backend.upload(&values(outputs * inputs, 6));
-    let mut dw = before.clone();
+    let before = values(outputs * inputs, 6);
+    let mut dw = backend.upload(&before);
     backend.linear_backward_weight(&mut dw, false, &dy, &x, rows, inputs, outputs);
-    let start = |i, j| at(&before, i * inputs + j);
-    let want = product((outputs, inputs, rows), start, |i, l| of(&dy, l * outputs + i), |l, j| of(&x, l * inputs + j));
+    let start = |i, j| f64::from(before[i * inputs + j]);
+    let shape = (outputs, inputs, rows);
+    let want = product(shape, start, |i, l| dy_seen[l * outputs + i], |l, j| x_seen[l * inputs + j]);
     assert_close(&backend.read(&dw), &want, 2e-6 * (rows as f64).sqrt().max(1.0), &format!("dw, {what}"));
 }
 
@@ -66,9 +70,9 @@ fn check_fresh(backend: &dyn Backend, rows: usize, inputs: usize, outputs: usize
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn products_are_right(rows in 0usize..70, inputs in 1usize..90, outputs in 1usize..110, frozen: bool) {
+    fn products_are_right(rows in 0usize..70, inputs in 1usize..90, outputs in 1usize..110, packed: bool) {
         for backend in product_backends() {
-            check(backend, rows, inputs, outputs, frozen);
+            check(backend, rows, inputs, outputs, packed);
             check_fresh(backend, rows, inputs, outputs);
         }
     }
@@ -102,14 +106,13 @@ fn a_row_does_not_depend_on_the_others_nor_on_threads() {
     let (inputs, outputs) = (519, 333);
     let x = values(2048 * inputs, 7);
     for backend in product_backends() {
-        let plain = backend.upload(&values(outputs * inputs, 8));
-        let mut frozen = plain.clone();
-        frozen.freeze();
+        let [plain, packed] =
+            [false, true].map(|packed| weight(backend, &values(outputs * inputs, 8), outputs, packed));
         let all = forward(backend, &x, &plain, 2048, inputs, outputs);
         for rows in 1..=40 {
             let what = format!("{}, {rows} rows", backend.name());
             assert_same(&forward(backend, &x, &plain, rows, inputs, outputs), &all[..rows * outputs], &what);
-            assert_same(&forward(backend, &x, &frozen, rows, inputs, outputs), &all[..rows * outputs], &what);
+            assert_same(&forward(backend, &x, &packed, rows, inputs, outputs), &all[..rows * outputs], &what);
         }
         for threads in 1..=3 {
             for rows in [1, 5, 300, 2048] {
@@ -120,23 +123,21 @@ fn a_row_does_not_depend_on_the_others_nor_on_threads() {
     }
 }
 
-/// Frozen weights that are exact in bf16 are kept as such, and used without a difference.
+/// Packed weights that are exact in bf16 are kept as such, and used without a difference.
 #[test]
-fn frozen_weights_in_bf16_give_the_same_bits() {
+fn packed_weights_in_bf16_give_the_same_bits() {
     for (inputs, outputs) in [(1, 1), (70, 90), (519, 333)] {
         let special = [f32::INFINITY, -0.0, f32::from_bits(0x0001_0000), f32::from_bits(0x8001_0000)];
         let rounded = values(outputs * inputs, 8).into_iter().map(|value| seen(value, Precision::Bf16));
         let w: Vec<f32> = special.into_iter().chain(rounded).take(outputs * inputs).collect();
         let x = values(64 * inputs.max(outputs), 7);
         for backend in backends() {
-            let plain = backend.upload(&w);
-            let mut frozen = plain.clone();
-            frozen.freeze();
+            let [plain, packed] = [false, true].map(|packed| weight(backend, &w, outputs, packed));
             for rows in (1..=40).chain([64]) {
                 let what = format!("{}, {rows} rows, {inputs} x {outputs}", backend.name());
-                let [want, got] = [&plain, &frozen].map(|w| forward(backend, &x, w, rows, inputs, outputs));
+                let [want, got] = [&plain, &packed].map(|w| forward(backend, &x, w, rows, inputs, outputs));
                 assert_same(&got, &want, &what);
-                let [want, got] = [&plain, &frozen].map(|w| {
+                let [want, got] = [&plain, &packed].map(|w| {
                     let mut dx = backend.zeros(rows * inputs);
                     let dy = backend.upload(&x[..rows * outputs]);
                     backend.linear_backward_input(&mut dx, true, &dy, w, rows, inputs, outputs);
@@ -148,8 +149,7 @@ fn frozen_weights_in_bf16_give_the_same_bits() {
         let cpu = Cpu::new();
         let held = |w: &[f32]| {
             let before = cpu.memory().in_use_bytes;
-            let mut w = cpu.upload(w);
-            w.freeze();
+            let w = weight(&cpu, w, outputs, true);
             forward(&cpu, &x, &w, 1, inputs, outputs);
             cpu.memory().in_use_bytes - before
         };
@@ -190,8 +190,7 @@ fn layers_side_by_side_are_layers_one_by_one() {
             let mut weights: Vec<_> = (0..3).map(|i| values(widths[i] * inputs, 2 + i as u64)).collect();
             // One that is packed before, and as bf16.
             weights[2].iter_mut().for_each(|value| *value = seen(*value, Precision::Bf16));
-            let mut weights: Vec<_> = weights.iter().map(|values| backend.upload(values)).collect();
-            weights[2].freeze();
+            let weights: Vec<_> = (0..3).map(|i| weight(backend, &weights[i], widths[i], i == 2)).collect();
             let biases = [None, Some(backend.upload(&values(widths[1], 5))), None];
             let grads: Vec<_> = (0..3).map(|i| backend.upload(&values(rows * widths[i], 6 + i as u64))).collect();
             for threads in 1..=3 {
@@ -220,19 +219,44 @@ fn layers_side_by_side_are_layers_one_by_one() {
     }
 }
 
+/// A weight gives back the values that it was made of, wherever in it they stop being exact in bf16, all of them and row by
+/// row, and so do its clone and what is written over it.
 #[test]
-fn writing_to_a_frozen_weight_takes_effect() {
+fn packed_weights_are_read_as_they_were_given() {
+    let (rows, width) = (70_000, 17);
+    let rounded: Vec<f32> = values(rows * width, 8).into_iter().map(|value| seen(value, Precision::Bf16)).collect();
+    let subnormal = f32::from_bits(0x0001_0000);
+    for backend in product_backends() {
+        for (place, odd) in [(0, 0.0), (3, 0.1), (rows * width - 1, 0.1), (rows * width / 2, subnormal)] {
+            let mut given = rounded.clone();
+            given[place] = odd;
+            let w = weight(backend, &given, rows, true);
+            let what = format!("{}, {odd:e} at {place}", backend.name());
+            assert_same(&backend.read(&w), &given, &what);
+            assert_same(&backend.read(&w.clone()), &given, &what);
+            let index = [0, 69_999, 5, 35_000, 61_681];
+            let mut y = backend.scratch(index.len() * width);
+            backend.gather_rows(&mut y, &w, &index, width);
+            let want: Vec<f32> =
+                index.iter().flat_map(|&row| &given[row as usize * width..][..width]).copied().collect();
+            assert_same(&backend.read(&y), &want, &what);
+            assert_eq!(backend.sum_of_squares(&w), backend.sum_of_squares(&backend.upload(&given)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn writing_to_a_packed_weight_takes_effect() {
     let (inputs, outputs) = (40, 50);
     let x = values(3 * inputs, 1);
     for backend in product_backends() {
-        let mut w = backend.upload(&values(outputs * inputs, 2));
-        w.freeze();
+        let mut w = weight(backend, &values(outputs * inputs, 2), outputs, true);
         let before = forward(backend, &x, &w, 3, inputs, outputs);
         let twin = w.clone();
         backend.add_scaled(&mut w, &twin, 1.0);
         let after = forward(backend, &x, &w, 3, inputs, outputs);
         let doubled: Vec<f32> = before.iter().map(|value| 2.0 * value).collect();
-        assert_same(&after, &doubled, "the packed copy was dropped");
+        assert_same(&after, &doubled, "what was packed is no longer");
     }
 }
 
