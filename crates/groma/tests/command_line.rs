@@ -108,7 +108,7 @@ fn wrong_usage_is_exit_code_2_with_a_suggestion() {
         (&["run", "recipe.toml", "--name", "../out"], &["../out"]),
         (&["run", "recipe.toml", "--eval", "perplexty=text.txt"], &["perplexity"]),
         (&["run", "recipe.toml", "--threads", "0"], &["--threads"]),
-        (&["eval", "--model", "model", "--task", "perplexity"], &["TASK=FILE"]),
+        (&["eval", "--model", "model", "--task", "perplexity"], &["perplexity=FILE"]),
         (&["eval", "--model", "model", "--task", "perplexity=./nothing.txt"], &["nothing.txt"]),
         (&["eval", "--model", "./nowhere", "--task", "perplexity=text.txt"], &["nowhere"]),
         (&["eval", "--model", "model", "--task", "perplexity=text.txt", "--chat-template", "chatlm"], &["chatml"]),
