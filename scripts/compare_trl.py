@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Compares groma's DPO losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
+"""Compares groma's DPO and KTO losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto]
+
+With --kto, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
+batch, groma along all rows.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -30,7 +33,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = "\n\nAssistant:"
 
 
-def rows(path, count):
+def rows(path, count, longest=sys.maxsize):
     """The first `count` pairs with an explicit prompt, as strings."""
     opener = gzip.open if path.endswith(".gz") else open
     found = []
@@ -43,11 +46,17 @@ def rows(path, count):
                 if end < len(MARK) or chosen[:end] != rejected[:end]:
                     continue
                 row = {"prompt": chosen[:end], "chosen": chosen[end:], "rejected": rejected[end:]}
-            if row["chosen"] != row["rejected"] and len(row["prompt"]) < 400:
+            if row["chosen"] != row["rejected"] and len(row["prompt"]) < 400 and sum(map(len, row.values())) < longest:
                 found.append({key: row[key] for key in ("prompt", "chosen", "rejected")})
             if len(found) == count:
                 return found
     return found
+
+
+def labelled(pairs):
+    """Pairs as single completions: wanted ones and others in turn."""
+    side = lambda index: ("chosen", True) if index % 2 == 0 else ("rejected", False)
+    return [{"prompt": row["prompt"], "completion": row[side(i)[0]], "label": side(i)[1]} for i, row in enumerate(pairs)]
 
 
 def trl_run(model_dir, data, options, adapter, output):
@@ -61,30 +70,37 @@ def trl_run(model_dir, data, options, adapter, output):
         config = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, config)
         model.save_pretrained(adapter)
-    arguments = trl.DPOConfig(
+    kto = "completion" in data.column_names
+    config, kind = (trl.KTOConfig, trl.KTOTrainer) if kto else (trl.DPOConfig, trl.DPOTrainer)
+    own = {} if kto else {"label_smoothing": options["label_smoothing"], "use_weighting": options["use_weighting"]}
+    arguments = config(
         output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
         gradient_checkpointing=False, train_sampling_strategy="sequential", dataloader_pin_memory=False,
         beta=options["beta"], loss_type=options["loss_type"], learning_rate=options["learning_rate"],
         max_steps=options["max_steps"], per_device_train_batch_size=options["per_device_train_batch_size"],
         gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
-        weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], label_smoothing=options["label_smoothing"],
-        lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"], precompute_ref_log_probs=adapter is None,
-        use_weighting=options["use_weighting"],
+        weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"], precompute_ref_log_probs=adapter is None,
+        **own,
     )
-    trainer = trl.DPOTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
     started = time.time()
     trainer.train()
     seconds = time.time() - started
     return [entry for entry in trainer.state.log_history if "loss" in entry], seconds
 
 
-def groma_run(model_dir, data_path, options, adapter):
+def groma_run(method, model_dir, data_path, options, adapter):
     """The same of groma's trainer."""
     settings = dict(options, logging_steps=1, train_sampling_strategy="sequential", boundary="diverge")
+    if settings["label_smoothing"] == 0.0:
+        # It exists with the losses alone that read it.
+        del settings["label_smoothing"]
     if adapter is not None:
         settings["lora"] = {"r": 8, "alpha": 16.0}
     program = os.path.join(ROOT, "target", "release", "examples", "losses")
-    command = [program, "dpo", adapter or model_dir, data_path, json.dumps(settings)]
+    if method == "kto":
+        settings.pop("use_weighting")
+    command = [program, method, adapter or model_dir, data_path, json.dumps(settings)]
     lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
     return [line["metrics"] for line in lines[:-1]], lines[-1]["seconds"]
 
@@ -117,18 +133,25 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--loss-type", nargs="*", default=["sigmoid"])
+    parser.add_argument("--kto", action="store_true", help="compare KTO; --loss-type is kto or apo_zero_unpaired")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
+    if given.kto and given.loss_type == ["sigmoid"]:
+        given.loss_type = ["kto", "apo_zero_unpaired"]
     for loss_type in given.loss_type:
         options = {
-            "beta": 0.1, "loss_type": [loss_type], "learning_rate": given.learning_rate, "max_steps": given.steps,
+            "beta": 0.1, "loss_type": loss_type if given.kto else [loss_type], "learning_rate": given.learning_rate, "max_steps": given.steps,
             "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
             "use_weighting": given.use_weighting, "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
             "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0,
         }
-        data = rows(given.pairs, given.steps * 4)
+        # Cut completions are mismatched before or after the cut: none is.
+        data = rows(given.pairs, given.steps * 4, 250 if given.kto else sys.maxsize)
+        if given.kto:
+            data = labelled(data[:8])
+            options["per_device_train_batch_size"] = 8
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "pairs.jsonl")
             with open(path, "w", encoding="utf-8") as out:
@@ -137,7 +160,7 @@ def main():
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
                 theirs, slow = trl_run(given.model, dataset, options, adapter, directory)
-                ours, fast = groma_run(given.model, path, options, adapter)
+                ours, fast = groma_run("kto" if given.kto else "dpo", given.model, path, options, adapter)
                 worst = max(worst, compare(f"{loss_type} {name}", ours, theirs, given.tolerance))
                 print(f"  seconds: groma {fast:.2f}, TRL {slow:.2f}")
     sys.exit(0 if worst <= given.tolerance else 1)

@@ -83,9 +83,15 @@ impl<'a> Batch<'a> {
         places.into_iter().map(str::to_owned).collect()
     }
 
-    /// Tokens of all members, shared ones counted as often as they occur.
+    /// Tokens of all members, shared ones counted as often as they occur; of labelled rows, of what they label.
     pub(crate) fn tokens(&self) -> u64 {
-        self.groups.iter().map(|group| group.tokens() as u64).sum()
+        let labelled = |group: &Group| group.members.iter().any(|member| member.label.is_some());
+        let counted = |group: &Group| {
+            let all = !labelled(group);
+            let members = group.members.iter().filter(|member| all || member.label.is_some());
+            members.map(|member| member.sequence.ids.len() as u64).sum::<u64>()
+        };
+        self.groups.iter().map(|group| counted(group)).sum()
     }
 }
 

@@ -5,7 +5,7 @@
 //! `w_D (1 - σ(b (d - z)))` of a wanted one, `w_U (1 - σ(b (z - d)))` of another. `apo_zero_unpaired` (D'Oosterlinck et al. 2024,
 //! arXiv 2408.06266) takes `z = 0`, and `σ(b d)` of an unwanted one.
 //!
-//! Mismatched are each prompt and the completion of the row before. TRL draws `z` from each micro-batch; here it is that of the
+//! Mismatched are each prompt and the completion of the row before, as cut to `max_length` (TRL mismatches first). TRL draws `z` from each micro-batch; here it is that of the
 //! optimizer's step, however it is cut. Pairs count as two rows.
 
 use crate::forest::Sequence;
@@ -83,6 +83,7 @@ pub(crate) const METHOD: Method = Method {
         "kl",
         "rewards/chosen",
         "rewards/rejected",
+        "rewards/margins",
         "logps/chosen",
         "logps/rejected",
         "logits/chosen",
@@ -195,6 +196,7 @@ fn measure(metrics: &mut Metrics, said: &Said<'_>, member: usize, wanted: bool, 
     let sum = |by_slot: &[f32]| said.of(member, by_slot).into_iter().map(f64::from).sum::<f64>();
     let count = said.forest.slots(member).len() as f64;
     metrics.add(&format!("rewards/{side}"), reward, 1.0);
+    metrics.difference("rewards/margins", "rewards/chosen", "rewards/rejected");
     metrics.add(&format!("logps/{side}"), sum(&said.output.logp), 1.0);
     metrics.add(&format!("logits/{side}"), sum(&said.output.mean_logit), count);
     metrics.add("entropy", sum(&said.output.entropy), count);

@@ -91,6 +91,13 @@ pub(super) fn mask_truncated(members: &mut [Member], rollouts: &rollout::Rollout
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forest::{Forest, Sequence};
+    use crate::group::Group;
+    use crate::objective::Step;
+    use crate::{Method, Settings};
+    use groma_kernels::HeadOutput;
+    use serde_json::{Value, json};
+    use std::borrow::Cow;
 
     #[test]
     fn slopes_are_central_differences() {
@@ -107,6 +114,50 @@ mod tests {
             let numeric = (k3(logp + h, reference).0 - k3(logp - h, reference).0) / (2.0 * h);
             assert!((k3(logp, reference).1 - numeric).abs() < 1e-8 && k3(logp, reference).0 >= 0.0);
         }
+    }
+
+    /// Losses and slopes of the trainers' own code, see `scripts/make_policy_fixtures.py`.
+    #[test]
+    fn losses_and_slopes_are_those_of_trl() {
+        let fixture: Value = serde_json::from_str(include_str!("../../fixtures/policy_losses.json")).unwrap();
+        for case in fixture["cases"].as_array().unwrap() {
+            let method = Method::find(case["method"].as_str().unwrap()).unwrap();
+            let mut given = case["settings"].as_object().unwrap().clone();
+            given.extend(json!({"reward_funcs": "length", "num_generations": 4}).as_object().unwrap().clone());
+            let settings = Settings::resolve(method, &given).unwrap();
+            let group = sampled_group(case);
+            let forest = Forest::new(&group.sequences().collect::<Vec<_>>());
+            let rows = |name: &str| serde_json::from_value::<Vec<Vec<f64>>>(case[name].clone()).unwrap();
+            let mut output = HeadOutput { entropy: vec![0.0; forest.slot_count()], ..HeadOutput::default() };
+            output.logp = output.entropy.clone();
+            for (member, row) in rows("now").iter().enumerate() {
+                forest.slots(member).iter().zip(row).for_each(|(&slot, &now)| output.logp[slot as usize] = now as f32);
+            }
+            let said = Said { forest: &forest, output: &output, half: None, scores: &[] };
+            let mut objective = (method.build)(&settings).unwrap();
+            let groups = [Cow::Owned(group)];
+            let step = Step { groups: &groups, total: objective.total(&groups) };
+            let found = objective.loss(step, 0..1, &said, &mut Metrics::default());
+            let expected = case["loss"].as_f64().unwrap();
+            assert!((found.sum / step.total - expected).abs() < 1e-6, "{}: {} {expected}", case["settings"], found.sum);
+            for (member, row) in rows("slopes").iter().enumerate() {
+                for (slope, expected) in said.of(member, &found.logps).iter().zip(row) {
+                    assert!((f64::from(*slope) - expected).abs() < 1e-6, "{} {slope} {expected}", case["settings"]);
+                }
+            }
+        }
+    }
+
+    /// A prompt and completions of tokens of their own, with what a case says of them.
+    fn sampled_group(case: &Value) -> Group {
+        let rows = |name: &str| serde_json::from_value::<Vec<Vec<f32>>>(case[name].clone()).unwrap();
+        let members =
+            rows("sampled").into_iter().zip(rows("reference")).enumerate().map(|(index, (sampled, reference))| {
+                let ids: Vec<u32> = (0..sampled.len() as u32).map(|t| 100 * index as u32 + t + 1).collect();
+                let advantage = case["advantages"][index].as_f64();
+                Member { sampled, reference, advantage, ..Member::new(Sequence::completion(&[0], &ids)) }
+            });
+        Group { members: members.collect(), ..Group::default() }
     }
 
     #[test]
