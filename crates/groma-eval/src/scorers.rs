@@ -45,10 +45,13 @@ pub struct Scorer {
     pub(crate) judge: Option<Judged>,
     /// From an item's answers, which come in the order of its requests, to its scores; several of them where an item has
     /// parts (windows of a text). A judge's answers come behind the subject's.
-    pub(crate) score: fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>,
+    pub(crate) score: Score,
     /// Metrics of its scores.
     pub(crate) metrics: &'static [Metric],
 }
+
+/// Scores an item's answers.
+pub(crate) type Score = fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, Failure>;
 
 /// What a judge is asked.
 #[derive(Debug)]

@@ -21,9 +21,12 @@ fn across(formula: &'static Formula, across: &'static Across) -> Statistic {
     Statistic { formula, across: Some(across) }
 }
 
+/// Name, cluster, group and scores.
+type Row = (String, Option<String>, Option<String>, Vec<f64>);
+
 /// Items with these scores, of the clusters and groups that their places have.
 struct Made {
-    rows: Vec<(String, Option<String>, Option<String>, Vec<f64>)>,
+    rows: Vec<Row>,
 }
 
 impl Made {
@@ -91,8 +94,8 @@ fn groups_that_are_clusters_of_each_other_widen_the_macro_average() {
 
 #[test]
 fn gaps_between_groups_rest_on_items_and_their_clusters() {
-    let group = |i: usize| if i % 2 == 0 { "anti" } else { "pro" };
-    let right = |i: usize| if i % 2 == 0 { i % 5 != 0 } else { i % 10 != 1 };
+    let group = |i: usize| if i.is_multiple_of(2) { "anti" } else { "pro" };
+    let right = |i: usize| if i.is_multiple_of(2) { !i.is_multiple_of(5) } else { i % 10 != 1 };
     let scores: Vec<Vec<f64>> = (0..400).map(|i| vec![bit(right(i))]).collect();
     let made = Made::new(scores.clone(), |i| (None, Some(group(i))));
     let gap = across(&SHARE, &DIFFERENCE);
