@@ -52,7 +52,7 @@ fn answer(directory: &Path, line: &str) -> Outcome<Value> {
     let (mut seconds, mut results) = (Vec::new(), Vec::new());
     for _ in 0..command.repetitions {
         // The rows are no conversations; a template that is named spares the search for one.
-        let template = TemplateChoice::BuiltIn("chatml".into());
+        let template = TemplateChoice { built_in: Some("chatml".into()), ..TemplateChoice::default() };
         let model = LocalModel::open(directory, &template, Arc::new(Cpu::new()))?;
         let start = Instant::now();
         results.push(dpo(model, &settings, &pairs)?);

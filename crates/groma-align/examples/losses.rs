@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let method = Method::find(method).ok_or("no such method")?;
     let settings = Settings::resolve(method, &serde_json::from_str(settings)?)?;
-    let model = LocalModel::open(Path::new(model), &TemplateChoice::Auto, Arc::new(Cpu::new()))?;
+    let model = LocalModel::open(Path::new(model), &TemplateChoice::default(), Arc::new(Cpu::new()))?;
     let spec = model.transformer.spec();
     let limits = Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions };
     let table = read(Path::new(rows), &ReadOptions::default())?;

@@ -34,7 +34,7 @@ impl Template {
     ) -> Result<(Rendered, usize)> {
         if prompt.is_empty() || completion.is_empty() {
             let problem = "a prompt and a completion need a message each".into();
-            return Err(TemplateError::Conversation { problem });
+            return Err(TemplateError::Asked { problem });
         }
         let continues = prompt.last().is_some_and(Message::is_assistant);
         let before = self.render_with(prompt, options, !continues)?;

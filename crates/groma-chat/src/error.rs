@@ -48,12 +48,9 @@ pub enum TemplateError {
     /// An operation of the template failed.
     #[error("the chat template fails: {problem}")]
     Failed {
-        /// What failed, and where known on which line of the guarded template.
+        /// What failed, and where known on which line of the template.
         problem: String,
     },
-    /// A template asks for today's date and none was given.
-    #[error("the chat template asks for the date, and none was given; pin one (`now`)")]
-    NoClock,
     /// What the caller passed cannot be given to a template.
     #[error("`{name}` cannot be passed to a chat template: {problem}")]
     Input {
@@ -89,9 +86,9 @@ pub enum TemplateError {
         /// The token's text.
         token: String,
     },
-    /// A conversation of the wrong form for what was asked.
+    /// What was asked for is of a wrong form.
     #[error("{problem}")]
-    Conversation {
+    Asked {
         /// What is wrong.
         problem: String,
     },

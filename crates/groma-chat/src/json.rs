@@ -1,11 +1,11 @@
-//! `tojson` as transformers defines it: Python's `json.dumps` without HTML escapes.
+//! JSON as Python's `json.dumps` writes it.
+
+use std::fmt::Write;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value};
+use minijinja::{Error, State, Value};
 
-use crate::budget::{Budget, failure};
-use crate::python;
-use crate::value::{as_dict, as_list, weight};
+use crate::engine::failure;
 
 /// How to write JSON.
 #[derive(Clone, Debug)]
@@ -13,102 +13,99 @@ pub(crate) struct Style {
     /// Text of one level of indentation; `None` keeps all on one line.
     pub(crate) indent: Option<String>,
     /// Between items.
-    pub(crate) item_separator: String,
+    pub(crate) item: String,
     /// Between a key and its value.
-    pub(crate) key_separator: String,
+    pub(crate) key: String,
     /// Writes all but ASCII as escapes.
     pub(crate) ensure_ascii: bool,
     /// Sorts keys.
     pub(crate) sort_keys: bool,
 }
 
-impl Style {
-    /// The separators that Python takes when none are given.
-    pub(crate) fn new(indent: Option<String>) -> Self {
-        let item_separator = if indent.is_some() { "," } else { ", " }.into();
-        Self { indent, item_separator, key_separator: ": ".into(), ensure_ascii: false, sort_keys: false }
-    }
-}
-
-struct Writer<'a> {
+struct Writer<'a, 's> {
+    state: &'a State<'s, 's>,
     style: &'a Style,
-    budget: &'a Budget,
     out: String,
 }
 
 /// Writes a value.
-pub(crate) fn dumps(budget: &Budget, value: &Value, style: &Style) -> Result<String, Error> {
-    budget.charge(weight(value))?;
-    let mut writer = Writer { style, budget, out: String::new() };
+pub(crate) fn dumps(state: &State<'_, '_>, value: &Value, style: &Style) -> Result<String, Error> {
+    let mut writer = Writer { state, style, out: String::new() };
     writer.value(value, 0)?;
     Ok(writer.out)
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     fn value(&mut self, value: &Value, level: usize) -> Result<(), Error> {
+        self.state.consume_fuel(1)?;
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => self.out.push_str(&number(value)),
-            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
-            _ => return self.container(value, level),
+            ValueKind::String => return self.string(value.as_str().unwrap_or_default()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = value.try_iter()?.checked().collect::<Result<Vec<_>, _>>()?;
+                return self.items(['[', ']'], &items, level, |writer, item| writer.value(item, level + 1));
+            }
+            ValueKind::Map => return self.mapping(value, level),
+            kind => return Err(failure(format!("{kind} cannot be written as JSON"))),
         }
         Ok(())
     }
 
-    fn container(&mut self, value: &Value, level: usize) -> Result<(), Error> {
-        if let Some(list) = as_list(value) {
-            return self
-                .items('[', ']', list.items.len(), level, |writer, place| writer.value(&list.items[place], level + 1));
+    fn mapping(&mut self, value: &Value, level: usize) -> Result<(), Error> {
+        let mut entries = Vec::new();
+        for key in value.try_iter()?.checked() {
+            let key = key?;
+            let value = value.get_item(&key)?;
+            entries.push((key_text(&key)?, value));
         }
-        let dict = as_dict(value).ok_or_else(|| failure(format!("{} cannot be written as JSON", value.kind())))?;
-        let mut entries: Vec<(String, &Value)> =
-            dict.entries.iter().map(|(key, value)| Ok((key_text(key)?, value))).collect::<Result<_, Error>>()?;
         if self.style.sort_keys {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        self.items('{', '}', entries.len(), level, |writer, place| {
-            writer.string(&entries[place].0);
-            let separator = writer.style.key_separator.clone();
-            writer.out.push_str(&separator);
-            writer.value(entries[place].1, level + 1)
+        self.items(['{', '}'], &entries, level, |writer, (key, value)| {
+            writer.string(key)?;
+            writer.write(&writer.style.key)?;
+            writer.value(value, level + 1)
         })
     }
 
-    fn items(
+    fn items<T>(
         &mut self,
-        open: char,
-        close: char,
-        count: usize,
+        [open, close]: [char; 2],
+        items: &[T],
         level: usize,
-        mut write: impl FnMut(&mut Self, usize) -> Result<(), Error>,
+        mut write: impl FnMut(&mut Self, &T) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.out.push(open);
-        for place in 0..count {
+        for (place, item) in items.iter().enumerate() {
             if place > 0 {
-                self.budget.charge(self.style.item_separator.len())?;
-                self.out.push_str(&self.style.item_separator);
+                self.write(&self.style.item)?;
             }
             self.line(level + 1)?;
-            write(self, place)?;
+            write(self, item)?;
         }
-        if count > 0 {
+        if !items.is_empty() {
             self.line(level)?;
         }
         self.out.push(close);
         Ok(())
     }
 
-    fn line(&mut self, level: usize) -> Result<(), Error> {
-        if let Some(indent) = &self.style.indent {
-            self.budget.charge(indent.len().saturating_mul(level))?;
-            self.out.push('\n');
-            self.out.push_str(&indent.repeat(level));
-        }
+    fn write(&mut self, text: &str) -> Result<(), Error> {
+        self.state.consume_fuel(text.len() as u64 / 64)?;
+        self.out.push_str(text);
         Ok(())
     }
 
-    fn string(&mut self, text: &str) {
+    fn line(&mut self, level: usize) -> Result<(), Error> {
+        let Some(indent) = &self.style.indent else { return Ok(()) };
+        self.out.push('\n');
+        (0..level).try_for_each(|_| self.write(indent))
+    }
+
+    fn string(&mut self, text: &str) -> Result<(), Error> {
+        self.state.consume_fuel(text.len() as u64 / 64)?;
         self.out.push('"');
         for character in text.chars() {
             match character {
@@ -119,30 +116,20 @@ impl Writer<'_> {
                 '\t' => self.out.push_str("\\t"),
                 '\x08' => self.out.push_str("\\b"),
                 '\x0c' => self.out.push_str("\\f"),
-                '\0'..='\x1f' => self.escape(u32::from(character)),
-                _ if self.style.ensure_ascii && !(' '..='~').contains(&character) => {
-                    let mut units = [0; 2];
-                    for unit in character.encode_utf16(&mut units) {
-                        self.escape(u32::from(*unit));
-                    }
-                }
+                '\0'..='\x1f' => self.escape(character),
+                _ if self.style.ensure_ascii && !(' '..='~').contains(&character) => self.escape(character),
                 _ => self.out.push(character),
             }
         }
         self.out.push('"');
+        Ok(())
     }
 
-    fn escape(&mut self, code: u32) {
-        self.out.push_str(&format!("\\u{code:04x}"));
-    }
-}
-
-fn number(value: &Value) -> String {
-    match python::number(value).as_str() {
-        "nan" => "NaN".into(),
-        "inf" => "Infinity".into(),
-        "-inf" => "-Infinity".into(),
-        text => text.into(),
+    fn escape(&mut self, character: char) {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(self.out, "\\u{unit:04x}");
+        }
     }
 }
 
@@ -156,29 +143,31 @@ fn key_text(key: &Value) -> Result<String, Error> {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::value::from_json;
-
-    fn written(json: &serde_json::Value, style: &Style) -> String {
-        let budget = Budget::new(0);
-        dumps(&budget, &from_json(&budget, json).unwrap(), style).unwrap()
+fn number(value: &Value) -> String {
+    match float(value).as_deref() {
+        None => value.to_string(),
+        Some("nan") => "NaN".into(),
+        Some("inf") => "Infinity".into(),
+        Some("-inf") => "-Infinity".into(),
+        Some(number) => number.into(),
     }
+}
 
-    #[test]
-    fn writes_what_python_writes() {
-        let json = serde_json::json!({"b": [1, 2.0, "é\n\"<&>", null, true], "a": {}, "c": []});
-        assert_eq!(written(&json, &Style::new(None)), r#"{"b": [1, 2.0, "é\n\"<&>", null, true], "a": {}, "c": []}"#);
-        let style = Style { sort_keys: true, ensure_ascii: true, ..Style::new(Some("  ".into())) };
-        let expected = "{\n  \"a\": {},\n  \"b\": [\n    1,\n    2.0,\n    \"\\u00e9\\n\\\"<&>\",\n    null,\n    true\n  ],\n  \"c\": []\n}";
-        assert_eq!(written(&json, &style), expected);
+/// A float as Python writes it: the shortest digits that read back, with an exponent where it is far from zero. `None` for
+/// other values.
+pub(crate) fn float(value: &Value) -> Option<String> {
+    if value.kind() != ValueKind::Number || value.is_integer() {
+        return None;
     }
-
-    #[test]
-    fn a_large_indent_is_refused() {
-        let budget = Budget::new(0);
-        let value = from_json(&budget, &serde_json::json!([[[[1]]]])).unwrap();
-        assert!(dumps(&budget, &value, &Style::new(Some(" ".repeat(10 << 20)))).is_err());
-    }
+    let float = f64::try_from(value.clone()).ok()?;
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    Some(if !float.is_finite() {
+        float.to_string().to_lowercase()
+    } else if (-4..16).contains(&exponent) {
+        format!("{float:?}")
+    } else {
+        format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    })
 }

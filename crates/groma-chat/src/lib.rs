@@ -1,9 +1,9 @@
 //! Chat templates: Jinja that turns a conversation into the text a model was trained on.
 //!
-//! Templates come with checkpoints and are untrusted. They are rewritten ([`Template::new`]) so that everything that could
-//! grow runs through functions that count, and then rendered by minijinja with nothing else in reach: a template can read
-//! the conversation and write text, and is stopped with an error where it takes too many instructions or makes too much
-//! text. Within these limits the output is that of transformers' `apply_chat_template`, byte for byte.
+//! Templates come with checkpoints and are untrusted. They are rendered by minijinja under a budget, with nothing else in
+//! reach: a template can read the conversation and write text, and is stopped with an error where it takes too many
+//! instructions or makes too much text. Within these limits the output is that of transformers' `apply_chat_template`, byte
+//! for byte.
 //!
 //! For training, [`Template::render_answers`] says which bytes are answers: by the template's `{% generation %}` marks, or
 //! where it has none by rendering the conversation up to each answer. [`Template::prompt_and_completion`] splits preference
@@ -12,39 +12,26 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 mod answers;
-mod arguments;
-mod budget;
 mod built_in;
 mod engine;
 mod error;
-mod expression;
-mod filters;
-mod guards;
 mod json;
-mod lexer;
 mod marks;
-mod methods;
-mod operators;
-mod predicates;
+mod prepare;
 mod python;
-mod rewrite;
 mod source;
-mod time;
-mod tokens;
-mod value;
 
 pub use built_in::{BUILT_IN, BuiltIn};
 pub use error::TemplateError;
 pub use source::{NamedTemplates, template_in};
-pub use time::Moment;
 
 use engine::Engine;
 use error::Result;
 use marks::{Marks, Used};
-use rewrite::{Rewritten, rewrite};
 
 /// Longest template that is read.
 pub const MAX_TEMPLATE_BYTES: usize = 64 << 10;
@@ -105,8 +92,6 @@ pub struct Options {
     pub variables: Map<String, Value>,
     /// Control tokens, told apart where a message spells them (see [`Rendered::spelled`]).
     pub control_tokens: Vec<String>,
-    /// What `strftime_now` shows; without one, a template that asks for the date is an error.
-    pub now: Option<Moment>,
 }
 
 /// A rendered conversation.
@@ -124,12 +109,13 @@ pub struct Rendered {
 #[derive(Debug)]
 pub struct Template {
     source: String,
-    rewritten: Rewritten,
     engine: Engine,
+    now: DateTime,
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template. What it shows of the date (`strftime_now`) is today, at midnight, so that nothing depends on the
+    /// hour; see [`Template::pinned`].
     ///
     /// # Errors
     /// Where it is too long, is not Jinja, or uses what chat templates have no need of (other templates, blocks).
@@ -138,9 +124,14 @@ impl Template {
         if source.len() > MAX_TEMPLATE_BYTES {
             return Err(TemplateError::TooLong { bytes: source.len(), limit: MAX_TEMPLATE_BYTES });
         }
-        let rewritten = rewrite(&source)?;
-        let engine = Engine::new(&rewritten)?;
-        Ok(Self { source, rewritten, engine })
+        let engine = Engine::new(&source)?;
+        let now = jiff::Zoned::now().date().to_datetime(jiff::civil::Time::midnight());
+        Ok(Self { source, engine, now })
+    }
+
+    /// The template with another date to show.
+    pub fn pinned(self, now: DateTime) -> Self {
+        Self { now, ..self }
     }
 
     /// One of [`BUILT_IN`], by its id.
@@ -156,9 +147,19 @@ impl Template {
         &self.source
     }
 
+    /// The date that the template can show, where it asks for one.
+    pub fn date(&self) -> Option<DateTime> {
+        self.engine.prepared.shows_date.then_some(self.now)
+    }
+
+    /// All that decides the text of a conversation: the source, and the date where the template can show it.
+    pub fn identity(&self) -> String {
+        self.date().map_or_else(|| self.source.clone(), |date| format!("{}\n{date}", self.source))
+    }
+
     /// Whether answers are marked with `{% generation %}`.
     pub fn has_generation_marks(&self) -> bool {
-        self.rewritten.has_marks
+        self.engine.prepared.has_marks
     }
 
     /// The names of the variables that the template reads.
@@ -183,11 +184,10 @@ impl Template {
         for (name, value) in &options.variables {
             content.entry(name.as_str()).or_insert_with(|| value.clone());
         }
-        let output = self.engine.render(&content, marks.generation, options.now)?;
+        let output = self.engine.render(&content, marks.generation, self.now)?;
         let unmarked = marks.remove(&output)?;
-        if self.rewritten.captured_marks {
-            let plain =
-                Marks { generation: None, ..marks }.remove(&self.engine.render(&content, None, options.now)?)?;
+        if self.engine.prepared.captured_marks {
+            let plain = Marks { generation: None, ..marks }.remove(&self.engine.render(&content, None, self.now)?)?;
             if plain.text != unmarked.text {
                 return Err(TemplateError::Marks { problem: "the text differs without them".into() });
             }
@@ -197,10 +197,10 @@ impl Template {
 
     fn marks(&self, content: &Map<String, Value>, options: &Options) -> Result<Marks> {
         let mut used = Used::default();
-        used.text(&self.rewritten.literals);
+        used.text(&self.engine.prepared.literals);
         used.fields(content);
         used.fields(&options.variables);
-        let generation = if self.rewritten.has_marks { Some((used.take()?, used.take()?)) } else { None };
+        let generation = if self.engine.prepared.has_marks { Some((used.take()?, used.take()?)) } else { None };
         let mut marks = Marks { generation, ..Marks::default() };
         let occurs = |token: &&String| !token.is_empty() && content.values().any(|value| contains(value, token));
         for token in options.control_tokens.iter().filter(occurs) {

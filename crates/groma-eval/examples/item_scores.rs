@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table = table.limit(rows.parse()?);
     }
     let items = read_items(task, table)?;
-    let mut model = LocalModel::open(Path::new(model), &TemplateChoice::Auto, Arc::new(Cpu::new()))?;
+    let mut model = LocalModel::open(Path::new(model), &TemplateChoice::default(), Arc::new(Cpu::new()))?;
     model.freeze();
     let local = Local::new(&model, LocalOptions::default());
     let subject = Subject::greedy(&local, "model", 128);

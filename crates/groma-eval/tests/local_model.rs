@@ -24,7 +24,8 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 fn model(name: &str) -> Option<LocalModel> {
-    let mut model = LocalModel::open(&shared(&format!("weights/{name}"))?, &TemplateChoice::Auto, Arc::new(Cpu::new()));
+    let mut model =
+        LocalModel::open(&shared(&format!("weights/{name}"))?, &TemplateChoice::default(), Arc::new(Cpu::new()));
     model.as_mut().unwrap().freeze();
     Some(model.unwrap())
 }

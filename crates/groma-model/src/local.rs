@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use groma_chat::{BUILT_IN, BuiltIn, Message, Options, Template, template_in};
+use groma_chat::{BUILT_IN, BuiltIn, Message, Options, Template, TemplateError, template_in};
 use groma_kernels::Backend;
 use groma_run::{Digest, Hasher};
 
@@ -23,15 +23,33 @@ pub struct ChatTemplate {
     pub stop_strings: Vec<String>,
 }
 
-/// Which chat template a model is used with.
+/// Which chat template a model is used with, and what it shows of the date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TemplateChoice {
-    /// The checkpoint's own; without one, the built-in template under which the model finds a short conversation most
-    /// likely (see [`LocalModel::open`]).
-    #[default]
-    Auto,
-    /// The built-in one of this id.
-    BuiltIn(String),
+pub struct TemplateChoice {
+    /// The built-in one of this id. `None` is the checkpoint's own; without one, the built-in template under which the model
+    /// finds a short conversation most likely (see [`LocalModel::open`]).
+    pub built_in: Option<String>,
+    /// The date that templates show, where it is not to be today's.
+    pub date: Option<jiff::civil::DateTime>,
+}
+
+impl TemplateChoice {
+    /// From `auto` or the id of a built-in template, with the date to show after an `@` where it is pinned:
+    /// `auto@2024-07-26`.
+    ///
+    /// # Errors
+    /// Where the date is none.
+    pub fn parse(text: &str) -> Result<TemplateChoice> {
+        let (id, date) = text.split_once('@').map_or((text, None), |(id, date)| (id, Some(date)));
+        let date = date.map(|date| {
+            date.parse().map_err(|error| TemplateError::Asked {
+                problem: format!(
+                    "chat template `{text}`: after `@` a date is expected, as in `auto@2024-07-26` ({error})"
+                ),
+            })
+        });
+        Ok(TemplateChoice { built_in: Some(id).filter(|id| *id != "auto").map(str::to_owned), date: date.transpose()? })
+    }
 }
 
 /// A model opened from a directory in Hugging Face layout, or from an adapter's directory in PEFT layout.
@@ -66,13 +84,16 @@ impl LocalModel {
         let own = own_or_base(directory, &checkpoint);
         let tokenizer = Tokenizer::from_directory(own)?;
         tokenizer.check_embedding(transformer.spec().vocab_size)?;
-        let chat = match choice {
-            TemplateChoice::BuiltIn(id) => ChatTemplate::built_in(id)?,
-            TemplateChoice::Auto => match template_in(own, None)? {
+        let mut chat = match &choice.built_in {
+            Some(id) => ChatTemplate::built_in(id)?,
+            None => match template_in(own, None)? {
                 Some(template) => ChatTemplate::of_checkpoint(template)?,
                 None => likeliest(&transformer, &tokenizer)?,
             },
         };
+        if let Some(date) = choice.date {
+            chat.template = chat.template.pinned(date);
+        }
         let directory = directory.to_owned();
         Ok(LocalModel { directory, checkpoint, is_adapter, transformer, tokenizer, chat })
     }
@@ -216,4 +237,22 @@ fn likeliest(transformer: &Transformer, tokenizer: &Tokenizer) -> Result<ChatTem
     let (_, id) =
         best.ok_or_else(|| Error::Weights { problem: "no built-in chat template fits the tokenizer".into() })?;
     ChatTemplate::built_in(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_chosen_by_name_and_date() {
+        let choice = |built_in: Option<&str>, day: Option<i8>| TemplateChoice {
+            built_in: built_in.map(str::to_owned),
+            date: day.map(|day| jiff::civil::date(2024, 7, day).into()),
+        };
+        assert_eq!(TemplateChoice::parse("auto").unwrap(), choice(None, None));
+        assert_eq!(TemplateChoice::parse("llama3").unwrap(), choice(Some("llama3"), None));
+        assert_eq!(TemplateChoice::parse("auto@2024-07-26").unwrap(), choice(None, Some(26)));
+        let error = TemplateChoice::parse("auto@yesterday").unwrap_err();
+        assert!(error.to_string().contains("after `@` a date is expected"), "{error}");
+    }
 }

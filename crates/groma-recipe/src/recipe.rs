@@ -41,7 +41,8 @@ pub struct Recipe {
     pub seed: u64,
     /// The model that it begins with: `village`, a directory, or a hub id.
     pub model: String,
-    /// A built-in chat template, or `auto` for the model's own.
+    /// A built-in chat template, or `auto` for the model's own; with `@` and a date, e.g. `auto@2024-07-26`, it shows that
+    /// date and not today's.
     #[serde(default = "auto")]
     pub chat_template: String,
     /// Preference pairs: a file or a hub id; split into `preferences:train` and `preferences:held_out`.

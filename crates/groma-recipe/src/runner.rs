@@ -280,17 +280,18 @@ impl<'a> Runner<'a> {
     }
 
     /// The chat template that the recipe asks for.
-    pub(crate) fn template(&self) -> TemplateChoice {
-        match self.recipe.chat_template.as_str() {
-            "auto" => TemplateChoice::Auto,
-            id => TemplateChoice::BuiltIn(id.to_owned()),
-        }
+    pub(crate) fn template(&self) -> Result<TemplateChoice, Error> {
+        Ok(TemplateChoice::parse(&self.recipe.chat_template)?)
     }
 
     /// Enters the tokenizer and the chat template of an opened model into the manifest.
     pub(crate) fn note_template(&mut self, model: &groma_model::LocalModel) {
         let template = &model.chat;
-        self.note_input("chat template", &template.name, None, Digest::of_bytes(template.template.source().as_bytes()));
+        let name = match template.template.date() {
+            Some(date) => format!("{}@{date}", template.name),
+            None => template.name.clone(),
+        };
+        self.note_input("chat template", &name, None, Digest::of_bytes(template.template.identity().as_bytes()));
         let digest = Digest::of_bytes(model.tokenizer.digest().as_bytes());
         self.note_input("tokenizer", "tokenizer.json", None, digest);
     }

@@ -127,7 +127,7 @@ impl Trainable {
         observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
-        tokens_and_template.part(chat.template.source().as_bytes());
+        tokens_and_template.part(chat.template.identity().as_bytes());
         let encoders: Vec<Encoder> = reward_models.iter().map(|(_, model)| Encoder::of(model)).collect();
         let judges = reward_models.iter().zip(&encoders).map(|((name, model), encoder)| {
             let reward = ModelReward::new(&model.transformer, encoder)?;

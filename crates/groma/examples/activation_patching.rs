@@ -51,7 +51,7 @@ fn sweep(model: &Transformer, ids: &[u32], source: &[Vec<f32>], answer: u32) -> 
 fn main() -> Result<(), Box<dyn Error>> {
     let (village, place) = (Village::build(&Config::default())?, tempfile::tempdir()?);
     village.export_model(&Recipe::default(), &place.path().join("model"))?;
-    let mut opened = LocalModel::open(&place.path().join("model"), &TemplateChoice::Auto, Arc::new(Cpu::new()))?;
+    let mut opened = LocalModel::open(&place.path().join("model"), &TemplateChoice::default(), Arc::new(Cpu::new()))?;
     opened.freeze();
     let model = &opened.transformer;
     let [first, second] = [&village.world.people[0].name, &village.world.people[1].name];

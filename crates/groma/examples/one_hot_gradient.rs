@@ -34,7 +34,7 @@ fn predict<'m>(
 fn main() -> Result<(), Box<dyn Error>> {
     let (village, place) = (Village::build(&Config::default())?, tempfile::tempdir()?);
     village.export_model(&Recipe::default(), &place.path().join("model"))?;
-    let mut opened = LocalModel::open(&place.path().join("model"), &TemplateChoice::Auto, Arc::new(Cpu::new()))?;
+    let mut opened = LocalModel::open(&place.path().join("model"), &TemplateChoice::default(), Arc::new(Cpu::new()))?;
     opened.freeze();
     let model = &opened.transformer;
     let inference = || Tape::inference(model.backend().clone());

@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shape = Shape { hidden_size: 64, layers: 2, intermediate_size: 128, ..Recipe::default().shape };
     let directory = place.path().join("model");
     village.export_model(&Recipe { shape, ..Recipe::default() }, &directory)?;
-    let open = || LocalModel::open(&directory, &TemplateChoice::Auto, Arc::new(Cpu::new()));
+    let open = || LocalModel::open(&directory, &TemplateChoice::default(), Arc::new(Cpu::new()));
     let model = open()?;
     let pairs = village.held_out.harmful.iter().zip(&village.held_out.look_alike);
     let encoder = Encoder::of(&model);

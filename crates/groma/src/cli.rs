@@ -119,7 +119,8 @@ pub(crate) struct Run {
     /// Measure this task too, before and after; see `groma eval --list`. May be repeated.
     #[arg(long = "eval", value_name = "TASK=FILE")]
     pub(crate) tasks: Vec<String>,
-    /// Chat template: auto, or a built-in one (chatml, llama2, llama3, zephyr, alpaca, user-bot, human-assistant).
+    /// Chat template: auto, or a built-in one (chatml, llama2, llama3, zephyr, alpaca, user-bot, human-assistant); with
+    /// @DATE after it (auto@2024-07-26) it shows that date and not today's.
     #[arg(long, value_name = "NAME")]
     pub(crate) chat_template: Option<String>,
     /// Name of the run directory below --runs.
@@ -161,7 +162,7 @@ pub(crate) struct Train {
     /// Use at most so many rows.
     #[arg(long)]
     pub(crate) limit: Option<usize>,
-    /// Chat template: auto, or a built-in one.
+    /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// A setting of the method, e.g. beta=0.2 or lora.r=16. May be repeated.
@@ -217,7 +218,7 @@ pub(crate) struct Eval {
     /// Longest answer, in tokens.
     #[arg(long, default_value_t = 128)]
     pub(crate) max_new_tokens: usize,
-    /// Chat template: auto, or a built-in one.
+    /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// Seed of intervals, null controls and limits.
@@ -246,7 +247,7 @@ pub(crate) struct Chat {
     /// The model or adapter: a directory, or a hub id.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
-    /// Chat template: auto, or a built-in one.
+    /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// What the system message says.

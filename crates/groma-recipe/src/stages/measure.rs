@@ -45,7 +45,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         planned.push((task, config, data));
     }
     runner.stage(key, |runner, recorder| {
-        let mut opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
+        let mut opened = LocalModel::open(&model.path, &runner.template()?, runner.work.backend.clone())?;
         opened.freeze();
         runner.note_template(&opened);
         let mut finished = Finished { result: json!({}), ..Finished::default() };

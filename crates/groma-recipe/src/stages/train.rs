@@ -67,11 +67,11 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             Some(file) => Some(read_rows(&file.path, method, None, seed)?),
             None => None,
         };
-        let opened = LocalModel::open(&model.path, &runner.template(), runner.work.backend.clone())?;
+        let opened = LocalModel::open(&model.path, &runner.template()?, runner.work.backend.clone())?;
         runner.note_template(&opened);
         let samples = settings.training.sample_steps.is_some();
         let judges = judges.iter().map(|judge| {
-            LocalModel::open(&judge.path, &runner.template(), runner.work.backend.clone()).map_err(Error::from)
+            LocalModel::open(&judge.path, &runner.template()?, runner.work.backend.clone()).map_err(Error::from)
         });
         let judges = judges.collect::<Result<Vec<_>, _>>()?;
         let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.rewarded_by(judges);

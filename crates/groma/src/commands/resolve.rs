@@ -63,12 +63,7 @@ pub(crate) fn open(text: &str, template: &str, context: &Context) -> Result<Loca
 
 /// Opens the model in a directory.
 pub(crate) fn open_directory(path: &Path, template: &str, backend: Arc<dyn Backend>) -> Result<LocalModel> {
-    Ok(LocalModel::open(path, &template_choice(template), backend)?)
-}
-
-/// What `--chat-template` asks for.
-pub(crate) fn template_choice(name: &str) -> TemplateChoice {
-    if name == "auto" { TemplateChoice::Auto } else { TemplateChoice::BuiltIn(name.to_owned()) }
+    Ok(LocalModel::open(path, &TemplateChoice::parse(template)?, backend)?)
 }
 
 /// `TASK=FILE` or `TASK`, taken apart.
