@@ -26,13 +26,12 @@ mod id;
 mod reference;
 mod select;
 mod settings;
-mod token;
 mod transfer;
 
 pub use error::{Error, Result};
+pub use groma_run::Secret as Token;
 pub use hub::{Hub, Snapshot};
 pub use id::HubId;
 pub use reference::Reference;
 pub use settings::Settings;
-pub use token::Token;
 pub use transfer::Transferred;

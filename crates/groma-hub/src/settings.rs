@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use groma_run::Secret as Token;
 use ureq::http::Uri;
 
 use crate::error::{Error, Result};
-use crate::token::Token;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
@@ -160,7 +160,7 @@ mod tests {
         let error = settings(&[("HF_HOME", home), ("HF_TOKEN", "secret value")]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
         let shown = format!("{:?}", settings(&[("HF_HOME", home), ("HF_TOKEN", "sesame")]).unwrap());
-        assert!(shown.contains("Token(hidden)") && !shown.contains("sesame"), "{shown}");
+        assert!(shown.contains("Secret(hidden)") && !shown.contains("sesame"), "{shown}");
     }
 
     #[test]

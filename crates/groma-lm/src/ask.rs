@@ -4,6 +4,7 @@ use groma_data::Content;
 use groma_model::generate::Finish;
 use groma_model::sampling::SamplingParameters;
 use groma_run::Seed;
+use serde::{Deserialize, Serialize};
 
 /// One prompt, with all that its reply depends on beside the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +28,7 @@ impl Ask {
 }
 
 /// What a model said to one [`Ask`].
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// As many as there were to be samples.
     pub choices: Vec<Choice>,
@@ -36,7 +37,7 @@ pub struct Reply {
 }
 
 /// One sample.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// The text, without stop token and stop string.
     pub text: String,
@@ -49,7 +50,7 @@ pub struct Choice {
 }
 
 /// Tokens that were read and made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of prompts.
     pub prompt_tokens: u64,

@@ -41,6 +41,24 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// A server will not answer this, however often it is asked.
+    #[error("the server refuses: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// A server did not answer, each time it was asked.
+    #[error("the server is not available: {reason}")]
+    Unavailable {
+        /// What happened last.
+        reason: String,
+    },
+    /// A server's answer cannot be used, each time it was asked.
+    #[error("the server's answer cannot be used: {reason}")]
+    Unusable {
+        /// What was wrong last.
+        reason: String,
+    },
     /// The work was stopped before this was answered.
     #[error("interrupted")]
     Interrupted,
@@ -49,7 +67,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the same question may well be answered when it is asked again.
     pub fn can_retry(&self) -> bool {
-        matches!(self, Failure::Interrupted)
+        matches!(self, Failure::Unavailable { .. } | Failure::Unusable { .. } | Failure::Interrupted)
     }
 
     /// That of a prompt.

@@ -2,11 +2,11 @@
 
 use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate};
 use groma_model::sampling::SamplingParameters;
-use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score_each};
+use groma_model::score::{ScoreOptions, ScoreRequest, score_each};
 use groma_model::{LocalModel, Transformer, View};
 use groma_run::Cancel;
 
-use crate::tokens::{Windows, mode, windows};
+use crate::tokens::{Pending, Windows, mode, windows};
 use crate::{Ask, Choice, Continuation, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
 /// Prompts that are answered before their replies are handed out.
@@ -132,29 +132,6 @@ fn batches(asks: &[Ask]) -> Vec<Vec<(usize, &Ask)>> {
     batches
 }
 
-/// One continuation whose windows are on their way.
-struct Pending {
-    index: usize,
-    windows: Vec<Option<ContinuationScore>>,
-    was_cut: bool,
-}
-
-impl Pending {
-    /// The score, once all windows have theirs.
-    fn scored(&mut self) -> Option<Scored> {
-        if self.windows.iter().any(Option::is_none) {
-            return None;
-        }
-        let windows: Vec<ContinuationScore> = std::mem::take(&mut self.windows).into_iter().flatten().collect();
-        Some(Scored {
-            windows: windows.iter().map(|window| window.logps.len()).collect(),
-            is_greedy: windows.iter().all(|window| window.is_greedy),
-            was_cut: self.was_cut,
-            logps: windows.into_iter().flat_map(|window| window.logps).collect(),
-        })
-    }
-}
-
 impl LanguageModel for Local<'_> {
     fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         for batch in batches(asks) {
@@ -176,7 +153,7 @@ impl LanguageModel for Local<'_> {
             match encoded {
                 Ok(Windows { requests: own, was_cut }) => {
                     places.extend((0..own.len()).map(|window| (pending.len(), window)));
-                    pending.push(Pending { index, windows: vec![None; own.len()], was_cut });
+                    pending.push(Pending::new(index, own.len(), was_cut));
                     requests.extend(own);
                 }
                 Err(failure) => sink(index, Err(failure)),
@@ -187,17 +164,19 @@ impl LanguageModel for Local<'_> {
         let ended = score_each(self.transformer, &requests, &options, &mut |scored| {
             for (request, score) in scored {
                 let (place, window) = places[request];
-                pending[place].windows[window] = Some(score);
-                if let Some(scored) = pending[place].scored() {
-                    sink(pending[place].index, Ok(scored));
+                if let Some(scored) = pending[place].put(window, Ok(score)) {
+                    sink(pending[place].index, scored);
                 }
             }
             !cancel.is_requested()
         });
         if let Err(error) = ended {
             let failure = Failure::from(error);
-            let open = pending.iter().filter(|pending| !pending.windows.is_empty());
-            open.for_each(|pending| sink(pending.index, Err(failure.clone())));
+            for pending in &mut pending {
+                if let Some(failed) = pending.put(0, Err(failure.clone())) {
+                    sink(pending.index, failed);
+                }
+            }
         }
     }
 

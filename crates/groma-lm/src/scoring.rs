@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use groma_data::Content;
+use serde::{Deserialize, Serialize};
 
 /// A run of text whose log-probability is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Continuation {
 }
 
 /// The score of a continuation.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// Natural log-probability of each token.
     pub logps: Vec<f32>,

@@ -1,11 +1,14 @@
 //! What is to be scored, as tokens.
 
-use groma_model::score::ScoreRequest;
+use groma_model::score::{ContinuationScore, ScoreRequest};
 use groma_model::tokenizer::Specials;
 use rayon::prelude::*;
 
 use crate::pair::EncodedContext;
-use crate::{Continuation, Encoder, Failure, cut_to_fit, rolling_windows};
+use crate::{Continuation, Encoder, Failure, Kind, Scored, cut_to_fit, rolling_windows};
+
+/// The length of a model that reads anything.
+pub(crate) const NO_LIMIT: usize = usize::MAX - 1;
 
 /// The windows of one [`Continuation`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,9 +82,50 @@ fn prefix(encoder: &Encoder<'_>) -> Result<u32, Failure> {
     encoder.tokenizer.bos().or(encoder.tokenizer.eos()).ok_or_else(none)
 }
 
+/// One continuation whose windows are on their way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// Its place among what is wanted.
+    pub(crate) index: usize,
+    /// The score of each window; none at all once the whole was handed out.
+    windows: Vec<Option<ContinuationScore>>,
+    was_cut: bool,
+}
+
+impl Pending {
+    pub(crate) fn new(index: usize, windows: usize, was_cut: bool) -> Self {
+        Pending { index, windows: vec![None; windows], was_cut }
+    }
+
+    /// Takes the score of a window; gives that of the whole with the last one, or the first failure, once.
+    pub(crate) fn put(
+        &mut self,
+        window: usize,
+        score: Result<ContinuationScore, Failure>,
+    ) -> Option<Result<Scored, Failure>> {
+        let place = self.windows.get_mut(window)?;
+        match score {
+            Ok(score) => *place = Some(score),
+            Err(failure) => {
+                self.windows.clear();
+                return Some(Err(failure));
+            }
+        }
+        if self.windows.iter().any(Option::is_none) {
+            return None;
+        }
+        let windows: Vec<ContinuationScore> = std::mem::take(&mut self.windows).into_iter().flatten().collect();
+        Some(Ok(Scored {
+            windows: windows.iter().map(|window| window.logps.len()).collect(),
+            is_greedy: windows.iter().all(|window| window.is_greedy),
+            was_cut: self.was_cut,
+            logps: windows.into_iter().flat_map(|window| window.logps).collect(),
+        }))
+    }
+}
+
 /// How continuations are put as tokens, for results.
-pub(crate) fn mode(encoder: &Encoder<'_>, kind: crate::Kind, limit: usize) -> String {
-    use crate::Kind;
+pub(crate) fn mode(encoder: &Encoder<'_>, kind: Kind, limit: usize) -> String {
     let prefix = match (encoder.tokenizer.bos(), encoder.tokenizer.eos()) {
         (Some(_), _) => "BOS",
         (None, Some(_)) => "EOS",
@@ -91,6 +135,7 @@ pub(crate) fn mode(encoder: &Encoder<'_>, kind: crate::Kind, limit: usize) -> St
         Kind::Continuation => {
             "raw text, special tokens as the tokenizer adds them, over-long contexts cut on the left".to_owned()
         }
+        Kind::Rolling if limit == NO_LIMIT => format!("one {prefix} before the text, one window"),
         Kind::Rolling => format!("one {prefix} before the text, windows of {limit} tokens"),
         Kind::Reply => format!("template {}, end of turn scored", encoder.chat.name),
         Kind::Generate => format!("template {}", encoder.chat.name),

@@ -34,7 +34,8 @@ pub struct GenerationPrompt {
 }
 
 /// Why a continuation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Finish {
     /// A stop token or a stop string.
     Stop,

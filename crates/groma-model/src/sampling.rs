@@ -5,7 +5,7 @@ use rand_chacha::rand_core::Rng;
 use crate::lora::uniform;
 
 /// How tokens are chosen. Names, order and meaning are those of transformers' `generate`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SamplingParameters {
     /// Longest continuation, in tokens.
     pub max_new_tokens: usize,

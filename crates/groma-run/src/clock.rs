@@ -11,6 +11,9 @@ pub trait Clock: Debug + Send + Sync {
     fn now(&self) -> Timestamp;
     /// Time that only moves forward, from a start of the clock's own.
     fn elapsed(&self) -> Duration;
+
+    /// Lets so much time pass.
+    fn sleep(&self, time: Duration);
 }
 
 /// The machine's clock.
@@ -32,9 +35,13 @@ impl Clock for SystemClock {
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
-/// A clock that moves only when told.
+/// A clock that moves only when told, or slept on.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<(Timestamp, Duration)>);
 
@@ -59,5 +66,9 @@ impl Clock for ManualClock {
 
     fn elapsed(&self) -> Duration {
         crate::lock_mutex(&self.0).1
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.advance(time);
     }
 }

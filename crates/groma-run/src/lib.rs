@@ -41,6 +41,7 @@ mod read;
 mod recorder;
 mod run_records;
 mod sample;
+mod secret;
 mod seed;
 mod stage;
 mod storage;
@@ -72,6 +73,7 @@ pub use sample::{
     DifferentItems, Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, side_by_side_file,
     training_samples_file,
 };
+pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use stage::{Finished, Output, StageKey, StageRecord};
 pub use storage::{Disk, Files, Storage, StoredFile};

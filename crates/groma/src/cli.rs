@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Train(Train),
     /// Measure a model.
     #[command(
-        after_help = "Examples:\n  groma eval --list\n  groma eval --model my-model --task perplexity=text.txt --task arc-easy=arc_easy.jsonl"
+        after_help = "Examples:\n  groma eval --list\n  groma eval --model my-model --task perplexity=text.txt --task arc-easy=arc_easy.jsonl\n  groma eval --model http://localhost:8000/v1#my-model --task xstest=xstest_prompts.csv --cache answers"
     )]
     Eval(Eval),
     /// Log-probabilities of the tokens of a text.
@@ -188,13 +188,13 @@ pub(crate) struct Eval {
     /// A directory with tasks of your own, one TOML file each.
     #[arg(long, value_name = "DIR")]
     pub(crate) task_dir: Option<PathBuf>,
-    /// The model or adapter: a directory, or a hub id.
-    #[arg(long, value_name = "DIR|HUB_ID", required_unless_present = "list")]
+    /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
+    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME", required_unless_present = "list")]
     pub(crate) model: Option<String>,
     /// A task (its name, or its own TOML file) and the file that it reads, unless the task says which. May be repeated.
     #[arg(long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
-    /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): a directory, or a hub id.
+    /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): as for --model.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) judge: Option<String>,
     /// Longest verdict of the judge, in tokens.
@@ -227,6 +227,36 @@ pub(crate) struct Eval {
     /// Print the score of every item too (with --json).
     #[arg(long, requires = "json")]
     pub(crate) items: bool,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
+}
+
+/// How a model on a server is asked; of no meaning for one on this machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Models on a server (--model URL#NAME)")]
+pub(crate) struct Serving {
+    /// The environment variable that holds the key.
+    #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]
+    pub(crate) api_key_env: String,
+    /// Requests at the same time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) concurrency: u16,
+    /// How often a request is repeated that failed for the moment.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) max_retries: u32,
+    /// How long an answer may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Requests a minute, at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// The model's tokenizer: with it, scores are those of the same weights on this machine. Without it, only the
+    /// likelihood of answers to plain text can be had from a server.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) tokenizer: Option<String>,
+    /// Keep answers in this directory, and ask only what is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use crate::cli::Command;
 use crate::failure::Result;
 use crate::terminal::Context;
 
+mod asked;
 mod chat;
 mod check;
 mod compare;

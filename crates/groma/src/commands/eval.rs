@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_eval::{EstimateOptions, Evaluation, ItemSource, Subject, Task, Tasks, evaluate_judged, items_at};
-use groma_lm::{Control, Local, LocalOptions};
-use groma_run::Seed;
+use groma_lm::{Control, LanguageModel};
+use groma_run::{Class, Seed};
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::resolve;
 use crate::cli::Eval;
 use crate::failure::Result;
-use crate::terminal::{Context, print, print_json};
+use crate::terminal::{Context, print, print_json, say};
 
 pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     if flags.list {
@@ -31,19 +32,40 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         let task = tasks.find(name)?;
         examples.insert(&task.id, resolve::data(&resolve::task_data(task, file)?, &*context.work.progress)?.0);
     }
-    let mut model = resolve::open(flags.model.as_deref().unwrap_or_default(), &flags.chat_template, context)?;
-    model.freeze();
+    let name = flags.model.as_deref().unwrap_or_default();
+    let asked = Asked::open(name, &flags.chat_template, flags.max_length, &flags.serving, context)?;
+    let judge = flags.judge.as_deref();
+    let judge =
+        judge.map(|judge| Asked::open(judge, &flags.chat_template, None, &flags.serving, context)).transpose()?;
+    let failed = asked.lend(&flags.serving, |model| {
+        let work = |judge: Option<&dyn LanguageModel>| measure(flags, wanted, &examples, (model, judge), context);
+        match &judge {
+            Some(judge) => judge.lend(&flags.serving, |judge| work(Some(judge))),
+            None => work(None),
+        }
+    })?;
+    if failed > 0 && (asked.is_served() || judge.as_ref().is_some_and(Asked::is_served)) {
+        say(&format!(
+            "{failed} items have no answer and are in no number; run it again, with --cache only these are asked"
+        ));
+        return Ok(ExitCode::from(Class::Partial.exit_code()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a model, perhaps with a judge, and shows; gives the number of items that failed.
+fn measure(
+    flags: &Eval,
+    wanted: Vec<(&'static Task, PathBuf)>,
+    examples: &BTreeMap<&String, PathBuf>,
+    (model, judge): (&dyn LanguageModel, Option<&dyn LanguageModel>),
+    context: &Context,
+) -> Result<u64> {
     let options = EstimateOptions { seed: flags.seed, ..EstimateOptions::default() };
-    let local = Local::new(&model, LocalOptions { max_length: flags.max_length, ..LocalOptions::default() });
-    let subject = Subject { seed: flags.seed, ..Subject::greedy(&local, "model", flags.max_new_tokens) };
-    let judge = flags.judge.as_deref().map(|judge| resolve::open(judge, &flags.chat_template, context)).transpose()?;
-    let judge = judge.map(|mut judge| {
-        judge.freeze();
-        judge
-    });
-    let judge_local = judge.as_ref().map(|judge| Local::new(judge, LocalOptions::default()));
+    let subject = Subject { seed: flags.seed, ..Subject::greedy(model, "model", flags.max_new_tokens) };
     let judge_name = flags.judge.as_deref().unwrap_or_default();
-    let judge = judge_local.as_ref().map(|judge| Subject::greedy(judge, judge_name, flags.judge_max_new_tokens));
+    let judge = judge.map(|judge| Subject::greedy(judge, judge_name, flags.judge_max_new_tokens));
+    let mut failed = 0;
     let mut documents = Vec::new();
     for (task, path) in wanted {
         let seed = Seed::new(flags.seed).named("items").named(&task.id);
@@ -53,6 +75,7 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         let control = Control { progress, cancel: &context.work.cancel };
         let evaluation = evaluate_judged(task, &items, &subject, judge.as_ref(), &options, control)?;
         progress.finish("measured");
+        failed += evaluation.failures.values().sum::<u64>();
         if context.json {
             documents.push(json!({
                 "task": task.id, "measurements": evaluation.measurements, "breakdown": evaluation.breakdown,
@@ -65,7 +88,7 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     if context.json {
         print_json(&documents)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(failed)
 }
 
 impl Eval {

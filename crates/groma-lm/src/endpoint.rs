@@ -1,0 +1,197 @@
+//! A model behind an OpenAI-compatible server.
+//!
+//! Messages go to `chat/completions`, texts and what is to be scored to `completions`, the latter with `echo` and `logprobs`.
+//! With an [`Encoder`] the server is given token ids, and scores are those that the same weights would have here; without
+//! one it is given texts, and continuations are found in the echoed tokens.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use groma_run::{Cancel, Clock, Secret, SystemClock};
+use serde_json::Value;
+
+use crate::tokens::{self, Pending, Windows};
+use crate::{Ask, Continuation, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink};
+
+mod address;
+mod answer;
+mod echo;
+mod pace;
+mod question;
+mod transport;
+
+pub use address::{Address, AddressError, Api};
+pub use transport::Spent;
+
+use transport::Transport;
+
+/// How a server is asked.
+#[derive(Clone, Debug)]
+pub struct EndpointOptions {
+    /// The key that it is shown; never over plain http to a public host.
+    pub key: Option<Secret>,
+    /// Requests at the same time.
+    pub concurrency: usize,
+    /// Requests a minute, at most.
+    pub requests_per_minute: Option<u32>,
+    /// How often a request is repeated that failed for the moment.
+    pub max_retries: u32,
+    /// The wait before the first repetition; about twice that before the second, and so on, up to [`EndpointOptions::max_wait`].
+    pub retry_wait: Duration,
+    /// The longest wait, also where the server asks for a longer one.
+    pub max_wait: Duration,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long a whole answer may take.
+    pub timeout: Duration,
+    /// The largest answer, in bytes.
+    pub max_answer_bytes: u64,
+    /// Longest sequence that the model reads, in tokens, where that is known.
+    pub max_length: Option<usize>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EndpointOptions {
+    fn default() -> Self {
+        EndpointOptions {
+            key: None,
+            concurrency: 8,
+            requests_per_minute: None,
+            max_retries: 5,
+            retry_wait: Duration::from_millis(500),
+            max_wait: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(600),
+            max_answer_bytes: 64 << 20,
+            max_length: None,
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+}
+
+/// A model of a server.
+#[derive(Debug)]
+pub struct Endpoint<'a> {
+    address: Address,
+    encoder: Option<Encoder<'a>>,
+    limit: usize,
+    concurrency: usize,
+    transport: Transport,
+}
+
+impl<'a> Endpoint<'a> {
+    /// A model by its address; nothing is asked yet. `encoder` is the model's own tokenizer, where it is at hand.
+    pub fn new(address: Address, encoder: Option<Encoder<'a>>, options: EndpointOptions) -> Self {
+        let limit = options.max_length.unwrap_or(tokens::NO_LIMIT);
+        let concurrency = options.concurrency.max(1);
+        Endpoint { transport: Transport::new(&address, options), address, encoder, limit, concurrency }
+    }
+
+    /// What was spent so far.
+    pub fn spent(&self) -> Spent {
+        self.transport.spent()
+    }
+
+    /// Puts jobs from several threads.
+    fn each<J: Sync>(&self, jobs: &[J], cancel: &Cancel, put: impl Fn(&J) + Sync) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while !cancel.is_requested()
+                && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                put(job);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.concurrency.min(jobs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    fn reply(&self, ask: &Ask, cancel: &Cancel) -> Result<Reply, Failure> {
+        let (path, body) = question::generate(&self.address, ask)?;
+        let reply = self.transport.post(path, &body, cancel, |bytes| answer::reply(bytes, ask))?;
+        self.transport.spend(reply.usage);
+        Ok(self.scrubbed(reply))
+    }
+
+    /// A server that repeats the key is not listened to in that.
+    fn scrubbed(&self, mut reply: Reply) -> Reply {
+        reply.choices.iter_mut().for_each(|choice| choice.text = self.transport.scrub(&choice.text));
+        reply
+    }
+
+    fn echo(&self, prompt: &Value, cancel: &Cancel) -> Result<echo::Echo, Failure> {
+        let body = question::score(&self.address, prompt)?;
+        let echo = self.transport.post("completions", &body, cancel, echo::read)?;
+        self.transport.spend(echo.usage);
+        Ok(echo)
+    }
+
+    fn score_ids(&self, encoder: &Encoder<'_>, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
+        let (mut pending, mut jobs) = (Vec::new(), Vec::new());
+        for (index, encoded) in tokens::windows(encoder, wanted, self.limit).into_iter().enumerate() {
+            match encoded {
+                Ok(Windows { requests, was_cut }) => {
+                    let place = pending.len();
+                    pending.push(Mutex::new(Pending::new(index, requests.len(), was_cut)));
+                    jobs.extend(requests.into_iter().enumerate().map(|(window, request)| (place, window, request)));
+                }
+                Err(failure) => sink(index, Err(failure)),
+            }
+        }
+        self.each(&jobs, cancel, |(place, window, request)| {
+            let ids: Vec<u32> = [&request.context[..], &request.continuation].concat();
+            let score = self.echo(&Value::from(ids), cancel);
+            let score = score.and_then(|echo| echo.score(request.context.len(), request.continuation.len()));
+            let mut pending = pending[*place].lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(scored) = pending.put(*window, score) {
+                sink(pending.index, scored);
+            }
+        });
+    }
+
+    fn score_text(&self, wanted: &Continuation, cancel: &Cancel) -> Result<Scored, Failure> {
+        let Continuation::After { context, continuation } = wanted else { return Err(needs_tokenizer()) };
+        if continuation.is_empty() {
+            return Err(Failure::NothingToScore);
+        }
+        let text = [context, continuation.as_str()].concat();
+        let echo = self.echo(&Value::from(text.as_str()), cancel)?;
+        let (start, count) = echo.behind(&text, context.trim_end().len()).ok_or_else(needs_tokenizer)?;
+        let score = echo.score(start, count)?;
+        Ok(Scored { windows: vec![score.logps.len()], logps: score.logps, is_greedy: score.is_greedy, was_cut: false })
+    }
+}
+
+fn needs_tokenizer() -> Failure {
+    let reason = "without the model's tokenizer (--tokenizer) this cannot be scored on a server".to_owned();
+    Failure::Refused { reason }
+}
+
+impl LanguageModel for Endpoint<'_> {
+    fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
+        let jobs: Vec<(usize, &Ask)> = asks.iter().enumerate().collect();
+        self.each(&jobs, cancel, |(index, ask)| sink(*index, self.reply(ask, cancel)));
+    }
+
+    fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
+        if let Some(encoder) = &self.encoder {
+            return self.score_ids(encoder, wanted, cancel, sink);
+        }
+        let jobs: Vec<(usize, &Continuation)> = wanted.iter().enumerate().collect();
+        self.each(&jobs, cancel, |(index, wanted)| sink(*index, self.score_text(wanted, cancel)));
+    }
+
+    fn mode(&self, kind: Kind) -> String {
+        match (&self.encoder, kind) {
+            (_, Kind::Generate) => "the server's own template".to_owned(),
+            (Some(encoder), _) => tokens::mode(encoder, kind, self.limit),
+            (None, _) => "raw text, special tokens as the server adds them".to_owned(),
+        }
+    }
+}
