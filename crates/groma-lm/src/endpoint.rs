@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use groma_model::score::ContinuationScore;
 use groma_run::{Cancel, Clock, Secret, SystemClock};
 use serde_json::Value;
 
@@ -125,11 +126,18 @@ impl<'a> Endpoint<'a> {
         reply
     }
 
-    fn echo(&self, prompt: &Value, cancel: &Cancel) -> Result<echo::Echo, Failure> {
+    /// The score of a run of a prompt's own tokens. What cannot be scored of an answer is asked for again.
+    fn echo(
+        &self,
+        prompt: &Value,
+        cancel: &Cancel,
+        score: impl Fn(&echo::Echo) -> Result<ContinuationScore, Failure>,
+    ) -> Result<ContinuationScore, Failure> {
         let body = question::score(&self.address, prompt)?;
-        let echo = self.transport.post("completions", &body, cancel, echo::read)?;
-        self.transport.spend(echo.usage);
-        Ok(echo)
+        let read = |bytes: &[u8]| echo::read(bytes).and_then(|echo| Ok((echo.usage, score(&echo)?)));
+        let (usage, score) = self.transport.post("completions", &body, cancel, read)?;
+        self.transport.spend(usage);
+        Ok(score)
     }
 
     fn score_ids(&self, encoder: &Encoder<'_>, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
@@ -146,8 +154,8 @@ impl<'a> Endpoint<'a> {
         }
         self.each(&jobs, cancel, |(place, window, request)| {
             let ids: Vec<u32> = [&request.context[..], &request.continuation].concat();
-            let score = self.echo(&Value::from(ids), cancel);
-            let score = score.and_then(|echo| echo.score(request.context.len(), request.continuation.len()));
+            let (start, count) = (request.context.len(), request.continuation.len());
+            let score = self.echo(&Value::from(ids), cancel, |echo| echo.score(start, count));
             let mut pending = pending[*place].lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(scored) = pending.put(*window, score) {
                 sink(pending.index, scored);
@@ -161,9 +169,11 @@ impl<'a> Endpoint<'a> {
             return Err(Failure::NothingToScore);
         }
         let text = [context, continuation.as_str()].concat();
-        let echo = self.echo(&Value::from(text.as_str()), cancel)?;
-        let (start, count) = echo.behind(&text, context.trim_end().len()).ok_or_else(needs_tokenizer)?;
-        let score = echo.score(start, count)?;
+        let border = context.trim_end().len();
+        let score = self.echo(&Value::from(text.as_str()), cancel, |echo| {
+            let (start, count) = echo.behind(&text, border).ok_or_else(needs_tokenizer)?;
+            echo.score(start, count)
+        })?;
         Ok(Scored { windows: vec![score.logps.len()], logps: score.logps, is_greedy: score.is_greedy, was_cut: false })
     }
 }
