@@ -62,7 +62,7 @@ impl Workplace {
             std::fs::write(place.path().join(format!("{task}.jsonl")), rows.join("\n")).unwrap();
         }
         let directory = place.path().join("model");
-        let model = LocalModel::open(&directory, &TemplateChoice::Auto, Arc::new(Cpu::new())).unwrap();
+        let model = LocalModel::open(&directory, &TemplateChoice::default(), Arc::new(Cpu::new())).unwrap();
         Workplace { place, model: Arc::new(model) }
     }
 
