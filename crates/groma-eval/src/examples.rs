@@ -44,7 +44,7 @@ pub fn items_at(task: &'static Task, source: &ItemSource<'_>) -> Result<Items, E
     };
     let path = match source.examples {
         Some(path) => path.to_owned(),
-        None => beside(source.path, &fewshot.split).ok_or_else(|| {
+        None => examples_beside(task, source.path).ok_or_else(|| {
             let place = source.path.display();
             problem(format!(
                 "there is no directory `{}` in or beside {place}, and no other place was named",
@@ -134,8 +134,9 @@ pub(crate) fn subject_of(file: &Path) -> String {
     splits.iter().find_map(|split| stem.strip_suffix(split)).unwrap_or(stem).to_owned()
 }
 
-/// The directory of worked examples that goes with a file or directory of questions.
-fn beside(path: &Path, split: &str) -> Option<PathBuf> {
+/// The directory of worked examples that goes with a file or directory of a task's questions; `None` where the task takes none.
+pub fn examples_beside(task: &Task, path: &Path) -> Option<PathBuf> {
+    let split = &task.fewshot.as_ref()?.split;
     let inside = path.is_dir().then(|| path.join(split));
     let folder = if path.is_dir() { path } else { path.parent()? };
     let beside = folder.file_name().filter(|name| *name == QUESTIONS).map(|_| folder.with_file_name(split));

@@ -8,7 +8,7 @@ use groma_run::Seed;
 
 use crate::Error;
 use crate::data::{DataName, VILLAGE};
-use crate::recipe::{Recipe, Stage, TaskConfig, Train};
+use crate::recipe::{Recipe, TaskConfig, Train};
 use crate::runner::Resolve;
 use crate::samples::no_rows;
 use crate::stages::measure::items;
@@ -28,15 +28,7 @@ pub fn check(recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
         lines.push(format!("preferences {name}: {} pairs, {} bad rows", pairs.rows.len(), pairs.bad.count));
     }
     for stage in &recipe.stages {
-        match stage {
-            Stage::Train(stage) => lines.push(train(recipe, stage, resolve)?),
-            Stage::Measure(stage) => {
-                for config in &stage.tasks {
-                    lines.push(task(recipe, &stage.name, config, resolve)?);
-                }
-            }
-            Stage::Compare(stage) => lines.push(format!("{}: {} against {}", stage.name, stage.before, stage.after)),
-        }
+        lines.extend(stage.work().check(recipe, resolve)?);
     }
     Ok(lines)
 }
@@ -53,7 +45,7 @@ fn model(recipe: &Recipe, resolve: Resolve) -> Result<String, Error> {
     Ok(format!("model {}: {}, {count} parameters", recipe.model, checkpoint.spec().family))
 }
 
-fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
+pub(crate) fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
     let method = Method::require(&stage.method)?;
     let settings = Settings::resolve(method, &stage.settings)?;
     if settings.training.sample_steps.is_some() && held_out(stage, &settings).is_none() {
@@ -62,24 +54,26 @@ fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Err
     let mut rows = Vec::new();
     for name in stage.data.as_slice() {
         rows.push(match DataName::parse(name)? {
-            DataName::File(file) => {
+            DataName::File(file) if !recipe.leaves_rows(&stage.name, name) => {
                 let rows = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
                 format!("{name}: {} rows, {} bad ones", rows.rows.len(), rows.bad.count)
             }
-            DataName::Village(_) | DataName::Preferences(_) => format!("{name}: made by the run"),
+            _ => format!("{name}: made by the run"),
         });
     }
     Ok(format!("{}: {} on {}", stage.name, method.id, rows.join("; ")))
 }
 
-fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> Result<String, Error> {
+pub(crate) fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> Result<String, Error> {
     let task = find(&config.task)?;
     let found = match DataName::parse(&config.data)? {
-        DataName::File(name) => {
-            let items = items(task, &resolve(name)?.0, config.limit, Seed::new(recipe.seed))?;
+        DataName::File(name) if !recipe.leaves_rows(stage, name) => {
+            let examples = config.fewshot_data.as_deref().map(resolve).transpose()?.map(|found| found.0);
+            let path = resolve(name)?.0;
+            let items = items(task, config, &path, examples.as_deref(), Seed::new(recipe.seed))?;
             format!("{} items", items.items.len())
         }
-        DataName::Village(_) | DataName::Preferences(_) => "made by the run".into(),
+        _ => "made by the run".into(),
     };
     Ok(format!("{stage}: {} on {} ({found})", task.id, config.data))
 }

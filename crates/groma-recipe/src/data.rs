@@ -7,6 +7,10 @@ use groma_run::{Digest, Finding, Seed, Severity};
 
 use crate::Error;
 
+/// How stages name the model that the recipe begins with.
+pub(crate) const BASE: &str = "base";
+/// Names that no stage may have.
+pub(crate) const RESERVED: [&str; 3] = [BASE, VILLAGE, PREFERENCES];
 /// Prefix of files that the organism made.
 pub(crate) const VILLAGE: &str = "village";
 /// Where they are in a run directory.
@@ -23,7 +27,7 @@ pub(crate) enum DataName<'a> {
     Village(&'a str),
     /// `preferences:train` and `preferences:held_out`.
     Preferences(&'a str),
-    /// Anything else: a file, or a hub id.
+    /// Anything else: the rows of an earlier stage, a file, or a hub id.
     File(&'a str),
 }
 
@@ -85,7 +89,7 @@ fn finding(check: &str, count: u64, total: u64, text: &str, place: Option<String
     }
 }
 
-/// A local file and the digest of its content.
+/// A local file, or a directory of such, and the digest of its content.
 pub(crate) struct DataFile {
     pub(crate) path: PathBuf,
     pub(crate) digest: Digest,
@@ -93,7 +97,7 @@ pub(crate) struct DataFile {
 
 impl DataFile {
     pub(crate) fn new(path: PathBuf) -> Result<Self, Error> {
-        let digest = Digest::of_file(&path)?;
+        let digest = Digest::of_path(&path)?;
         Ok(DataFile { path, digest })
     }
 }

@@ -11,14 +11,15 @@ mod recipe;
 mod replies;
 mod runner;
 mod samples;
+mod stage;
 mod stages;
 mod train;
 mod village;
 
 pub use check::check;
 pub use error::Error;
-pub use recipe::{ALIGN, Compare, Measure, Recipe, Stage, TaskConfig, Train, VILLAGE};
+pub use recipe::{ALIGN, Compare, Measure, Recipe, TaskConfig, Train, VILLAGE};
 pub use runner::{Inputs, Resolve, Summary, Work, run};
-pub use stages::measure::items as task_items;
+pub use stage::Stage;
 pub use stages::organism::build as build_organism;
 pub use train::{CardText, Trainable, read_rows};

@@ -24,8 +24,11 @@
 use groma_align::OneOrMany;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use crate::Error;
+use crate::data::RESERVED;
+use crate::stage::Stage;
 
 /// A whole recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,18 +59,6 @@ pub struct Recipe {
     pub stages: Vec<Stage>,
 }
 
-/// A stage of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Stage {
-    /// Trains a model.
-    Train(Train),
-    /// Measures a model.
-    Measure(Measure),
-    /// Compares two measured models item by item.
-    Compare(Compare),
-}
-
 /// Trains a model by a method of `groma methods`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +70,8 @@ pub struct Train {
     /// `base`, or the name of an earlier training stage; the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What it is trained on, or several whose rows are mixed: `village:FILE`, `preferences:train`, a file, or a hub id.
+    /// What it is trained on, or several whose rows are mixed: `village:FILE`, `preferences:train`, the rows of an earlier
+    /// stage as `STAGE:OUTPUT` (a measuring stage leaves what was said to each task that asks for text), a file, or a hub id.
     pub data: OneOrMany<String>,
     /// Held-out rows, for `eval_steps` and `sample_steps`; the latter takes `preferences:held_out` where this is not given
     /// and `data` is `preferences:train`.
@@ -109,22 +101,37 @@ pub struct Measure {
     /// What is measured; that of the first measuring stage where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskConfig>,
+    /// What its numbers depend on, by name, for tables and curves of the report: a budget, a layer, a language ...
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<String, String>,
 }
 
 /// One task of a measuring stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskConfig {
-    /// Id of the task.
+    /// Id of the task, or a pattern with `*` for several.
     pub task: String,
     /// Name in the results, where one task is put to several sets of data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it reads.
     pub data: String,
+    /// Worked examples before each question of a multiple-choice task.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub num_fewshot: usize,
+    /// Where the worked examples are, unless in a directory `dev` beside the questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fewshot_data: Option<String>,
+    /// Of a task with subjects, these only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     /// Use at most so many items, drawn by the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Longest text that the model reads, in tokens, where that is to be shorter than its own limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
     /// Longest answer, in tokens, where answers are generated.
     #[serde(default = "default_new_tokens")]
     pub max_new_tokens: usize,
@@ -140,6 +147,27 @@ pub struct Compare {
     pub before: String,
     /// Name of the second measuring stage.
     pub after: String,
+}
+
+impl TaskConfig {
+    /// A task on data, as a recipe that says nothing else has it.
+    pub fn new(task: &str, data: &str) -> Self {
+        TaskConfig {
+            task: task.into(),
+            name: None,
+            data: data.into(),
+            num_fewshot: 0,
+            fewshot_data: None,
+            subjects: Vec::new(),
+            limit: None,
+            max_length: None,
+            max_new_tokens: default_new_tokens(),
+        }
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn default_seed() -> u64 {
@@ -162,17 +190,6 @@ fn default_new_tokens() -> usize {
 pub const VILLAGE: &str = include_str!("../recipes/village.toml");
 /// The recipe for a user's model and preference pairs.
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
-
-impl Stage {
-    /// The stage's name.
-    pub fn name(&self) -> &str {
-        match self {
-            Stage::Train(stage) => &stage.name,
-            Stage::Measure(stage) => &stage.name,
-            Stage::Compare(stage) => &stage.name,
-        }
-    }
-}
 
 impl Recipe {
     /// Reads a recipe; `overrides` are `key=value` pairs whose values are TOML, such as `stage.1.settings.beta=0.2`.
@@ -210,7 +227,7 @@ impl Recipe {
         if self.name.is_empty() || groma_run::file_name(&self.name) != self.name {
             return fail(format!("name `{}` cannot be the name of a directory{}", self.name, instead(&self.name)));
         }
-        let mut seen: Vec<&str> = vec!["base"];
+        let mut seen: Vec<&str> = RESERVED.to_vec();
         for stage in &self.stages {
             if groma_run::file_name(stage.name()) != stage.name() || stage.name().is_empty() {
                 return fail(format!(
@@ -220,40 +237,18 @@ impl Recipe {
                 ));
             }
             if seen.contains(&stage.name()) {
-                return fail(format!("two stages are called `{}`, or one has the reserved name `base`", stage.name()));
+                let reserved = RESERVED.join("`, `");
+                return fail(format!(
+                    "two stages are called `{}`, or one has a reserved name (`{reserved}`)",
+                    stage.name()
+                ));
             }
-            self.check_references(name, stage)?;
+            if let Err(problem) = self.check_references(stage) {
+                return fail(problem);
+            }
             seen.push(stage.name());
         }
         Ok(())
-    }
-
-    /// Every name that a stage refers to must be that of an earlier stage of the right kind.
-    fn check_references(&self, name: &str, stage: &Stage) -> Result<(), Error> {
-        let earlier = || self.stages.iter().take_while(|other| other.name() != stage.name());
-        let trained: Vec<&str> = std::iter::once("base")
-            .chain(earlier().filter_map(|s| if let Stage::Train(s) = s { Some(s.name.as_str()) } else { None }))
-            .collect();
-        let measured: Vec<&str> =
-            earlier().filter_map(|s| if let Stage::Measure(s) = s { Some(s.name.as_str()) } else { None }).collect();
-        let known = |what: &str, wanted: &str, names: &[&str]| {
-            if names.contains(&wanted) {
-                return Ok(());
-            }
-            let list = names.join(", ");
-            let problem = format!("stage `{}` refers to {what} `{wanted}`; before it there are: {list}", stage.name());
-            Err(Error::Recipe { name: name.into(), problem })
-        };
-        match stage {
-            Stage::Train(Train { model: Some(model), .. }) | Stage::Measure(Measure { model: Some(model), .. }) => {
-                known("the model", model, &trained)
-            }
-            Stage::Compare(stage) => {
-                known("the measurement", &stage.before, &measured)?;
-                known("the measurement", &stage.after, &measured)
-            }
-            _ => Ok(()),
-        }
     }
 }
 

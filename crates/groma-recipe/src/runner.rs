@@ -13,9 +13,10 @@ use groma_run::{
 };
 use serde_json::json;
 
-use crate::data::{DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
+use crate::data::{BASE, DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
+use crate::stage::OutputKind;
 use crate::stages;
-use crate::{Error, Recipe, Stage};
+use crate::{Error, Recipe};
 
 /// Raised when the code of a stage comes to give other results.
 const VERSION: u32 = 1;
@@ -139,11 +140,7 @@ impl<'a> Runner<'a> {
             self.named(SPLIT, Self::split)?;
         }
         for stage in &recipe.stages {
-            self.named(stage.name(), |runner| match stage {
-                Stage::Train(stage) => stages::train::run(runner, stage),
-                Stage::Measure(stage) => stages::measure::run(runner, stage),
-                Stage::Compare(stage) => stages::compare::run(runner, stage),
-            })?;
+            self.named(stage.name(), |runner| stage.work().run(runner))?;
         }
         Ok(())
     }
@@ -236,8 +233,11 @@ impl<'a> Runner<'a> {
         self.records.iter().find(|record| record.stage == stage)
     }
 
-    /// The file that a data name stands for.
-    pub(crate) fn data(&mut self, name: &str) -> Result<DataFile, Error> {
+    /// The file that `stage` calls so.
+    pub(crate) fn data(&mut self, stage: &str, name: &str) -> Result<DataFile, Error> {
+        if let Some((of, output)) = self.recipe.output(stage, OutputKind::Rows, name).filter(|_| name.contains(':')) {
+            return DataFile::new(self.directory.inside(&self.recipe.place(of.name(), &output))?);
+        }
         match DataName::parse(name)? {
             DataName::Village(part) => {
                 DataFile::new(self.directory.inside(&format!("{VILLAGE_DIRECTORY}/{part}.jsonl"))?)
@@ -252,18 +252,19 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The model that a stage reads: the one it names, else that of the latest training stage before it.
+    /// The model that a stage reads: the one it names, else that of the latest stage before it that leaves one.
     pub(crate) fn model(&mut self, stage: &str, named: Option<&str>) -> Result<ModelDirectory, Error> {
-        let earlier = self.recipe.stages.iter().take_while(|other| other.name() != stage);
-        let latest = earlier.filter(|other| matches!(other, Stage::Train(_))).last().map(Stage::name);
-        match named.or(latest).filter(|name| *name != "base") {
-            Some(trained) => {
-                let path = self.directory.inside(&stages::train::output(self.recipe, trained))?;
-                let digest = self.record(trained).map_or(Digest::of_bytes(b""), |record| record.key);
-                Ok(ModelDirectory { name: trained.into(), digest, path })
-            }
-            None => self.base_model(),
-        }
+        let recipe = self.recipe;
+        let Some(name) = named.or(recipe.latest_model(Some(stage))).filter(|name| *name != BASE) else {
+            return self.base_model();
+        };
+        let Some((of, output)) = recipe.output(stage, OutputKind::Model, name) else {
+            let problem = format!("stage `{stage}` refers to the model `{name}`, which no stage before it leaves");
+            return Err(Error::Recipe { name: recipe.name.clone(), problem });
+        };
+        let path = self.directory.inside(&recipe.place(of.name(), &output))?;
+        let digest = self.record(of.name()).map_or(Digest::of_bytes(b""), |record| record.key);
+        Ok(ModelDirectory { name: of.name().into(), digest, path })
     }
 
     fn base_model(&mut self) -> Result<ModelDirectory, Error> {
@@ -309,19 +310,5 @@ impl<'a> Runner<'a> {
             Precision::F32 => key,
             precision => key.input("precision", Digest::of_bytes(precision.name().as_bytes())),
         }
-    }
-}
-
-impl Recipe {
-    /// Whether any stage reads data with this prefix.
-    fn uses(&self, prefix: &str) -> bool {
-        let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);
-        self.stages.iter().any(|stage| match stage {
-            Stage::Train(stage) => {
-                stage.data.as_slice().iter().any(|name| has(name)) || stage.evaluation_data.as_deref().is_some_and(has)
-            }
-            Stage::Measure(stage) => stage.tasks.iter().any(|task| has(&task.data)),
-            Stage::Compare(_) => false,
-        })
     }
 }

@@ -33,6 +33,7 @@ fn main() -> Result<()> {
             "measure-before" => measure(&recorder, "before", &RATES.map(|rate| rate.before))?,
             _ => {
                 measure(&recorder, "after", &RATES.map(|rate| rate.after))?;
+                sweep(&recorder)?;
                 side_by_side(&recorder)?;
                 checks(&recorder);
             }
@@ -168,6 +169,32 @@ const RATES: [Rate; 7] = [
     rate("helpful-requests", "answered", Group::Capability, true, 200, (0.95, 0.945)),
     rate("shuffled-labels", "accuracy", Group::Control, true, 400, (0.503, 0.495)),
 ];
+
+/// Attacks against defences, and one attack by its budget.
+fn sweep(recorder: &Recorder) -> std::result::Result<(), Error> {
+    let success = |factors: &[(&str, &str)], value: f64| Measurement {
+        interval: Some(wilson(value, 120.0)),
+        group: Group::Alignment,
+        unit: Unit::Share,
+        higher_is_better: Some(false),
+        secondary: true,
+        factors: factors.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..Measurement::new("after", "attack", "success", value, 120)
+    };
+    for (attack, strength) in [("gcg", 0.62), ("pair", 0.44), ("many-shot", 0.31), ("none", 0.04)] {
+        for (defence, left) in [("none", 1.0), ("self-reminder", 0.6), ("perplexity filter", 0.35)] {
+            recorder.measure(success(&[("attack", attack), ("defence", defence)], strength * left))?;
+        }
+    }
+    for (place, budget) in ["1", "4", "16", "64", "128"].into_iter().enumerate() {
+        for (defence, most) in [("none", 0.7), ("self-reminder", 0.42)] {
+            let value = most * (1.0 - 0.5_f64.powi(place as i32 + 1));
+            let of_budget = success(&[("budget", budget), ("defence", defence)], value);
+            recorder.measure(Measurement { task: "gcg".into(), ..of_budget })?;
+        }
+    }
+    Ok(())
+}
 
 fn measure(recorder: &Recorder, subject: &str, rates: &[f64]) -> std::result::Result<(), Error> {
     for (of, share) in RATES.iter().zip(rates) {

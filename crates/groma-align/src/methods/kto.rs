@@ -163,6 +163,7 @@ impl Objective for Kto {
     ) -> Slopes {
         let (mut sum, mut slopes) = (0.0, Vec::new());
         metrics.add("kl", self.moved * micro.len() as f64, micro.len() as f64);
+        metrics.difference("rewards/margins", "rewards/chosen", "rewards/rejected");
         for (index, member) in step.groups[micro].iter().flat_map(|group| &group.members).enumerate() {
             let logps = said.logps(index);
             let Some(wanted) = member.label else {

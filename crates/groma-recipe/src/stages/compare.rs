@@ -7,49 +7,73 @@ use groma_lm::Kind;
 use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file};
 
 use crate::Error;
-use crate::recipe::{Compare, Measure, Stage, TaskConfig};
-use crate::runner::Runner;
+use crate::recipe::{Compare, Recipe, TaskConfig};
+use crate::runner::{Resolve, Runner};
+use crate::stage::{Output, OutputKind, Reference, StageWork};
 use crate::stages::measure::{said_file, task_name, tasks};
 
-pub(crate) fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
-    let mut key = runner.key(&stage.name).config(stage)?.config(&runner.recipe.seed)?;
-    for name in [&stage.before, &stage.after] {
-        if let Some(record) = runner.record(name) {
-            key = key.input(name, record.key);
+impl StageWork for Compare {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reads(&self) -> Vec<Reference<'_>> {
+        [&self.before, &self.after].map(|name| Reference { kind: OutputKind::Measurements, name }).to_vec()
+    }
+
+    fn outputs(&self, _: &Recipe) -> Vec<Output> {
+        Vec::new()
+    }
+
+    fn check(&self, _: &Recipe, _: Resolve) -> Result<Vec<String>, Error> {
+        Ok(vec![format!("{}: {} against {}", self.name, self.before, self.after)])
+    }
+
+    fn run(&self, runner: &mut Runner) -> Result<(), Error> {
+        run(runner, self)
+    }
+}
+
+fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
+    let recipe = runner.recipe;
+    let measured = |name: &str| recipe.output(&stage.name, OutputKind::Measurements, name)?.0.as_measure();
+    let (Some(first), Some(second)) = (measured(&stage.before), measured(&stage.after)) else { return Ok(()) };
+    let mut key = runner.key(&stage.name).config(stage)?.config(&recipe.seed)?;
+    for measure in [first, second] {
+        if let Some(record) = runner.record(&measure.name) {
+            key = key.input(&measure.name, record.key);
         }
     }
-    let recipe = runner.recipe;
-    let measure = |name: &str| -> Option<&Measure> {
-        recipe
-            .stages
-            .iter()
-            .find_map(|s| if let Stage::Measure(s) = s { Some(s) } else { None }.filter(|s| s.name == name))
-    };
-    let (Some(first), Some(second)) = (measure(&stage.before), measure(&stage.after)) else { return Ok(()) };
-    let second = tasks(runner, second);
-    let common: Vec<&TaskConfig> = tasks(runner, first).iter().filter(|task| second.contains(task)).collect();
+    let subjects = (first.name.as_str(), second.name.as_str());
+    let (first, second) = (tasks(recipe, first)?, tasks(recipe, second)?);
+    let common: Vec<&TaskConfig> = first.iter().filter(|task| second.contains(task)).collect();
     runner.stage(key, |runner, recorder| {
         let mut outputs = Vec::new();
         for config in &common {
-            compare_task(runner, recorder, stage, config)?;
+            compare_task(runner, recorder, subjects, config)?;
             if find(&config.task)?.kind() == Kind::Generate {
-                outputs.push(side_by_side(runner, recorder, stage, task_name(config))?);
+                outputs.push(side_by_side(runner, recorder, subjects, task_name(config))?);
             }
         }
         Ok(Finished { outputs, ..Finished::default() })
     })
 }
 
-fn compare_task(runner: &Runner, recorder: &Recorder, stage: &Compare, config: &TaskConfig) -> Result<(), Error> {
+fn compare_task(
+    runner: &Runner,
+    recorder: &Recorder,
+    (before, after): (&str, &str),
+    config: &TaskConfig,
+) -> Result<(), Error> {
     let task = find(&config.task)?;
     let name = task_name(config);
     let items = |subject: &str| rows::<Item>(runner, &items_file(subject, name));
-    let (before, after) = (items(&stage.before)?, items(&stage.after)?);
+    let (before_items, after_items) = (items(before)?, items(after)?);
     let options = EstimateOptions { seed: runner.recipe.seed, ..EstimateOptions::default() };
-    let first = Measured { subject: &stage.before, items: &before };
-    let second = Measured { subject: &stage.after, items: &after };
+    let first = Measured { subject: before, items: &before_items };
+    let second = Measured { subject: after, items: &after_items };
     // How the first subject was scored; what it was scored with is part of that.
-    let mode = runner.record(&stage.before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(&task.mode);
+    let mode = runner.record(before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(&task.mode);
     for mut comparison in compare(task, first, second, mode, &options)? {
         comparison.task = name.to_owned();
         recorder.compare(comparison)?;
@@ -57,9 +81,14 @@ fn compare_task(runner: &Runner, recorder: &Recorder, stage: &Compare, config: &
     Ok(())
 }
 
-fn side_by_side(runner: &Runner, recorder: &Recorder, stage: &Compare, name: &str) -> Result<String, Error> {
-    let mut samples = rows::<Sample>(runner, &said_file(&stage.before, name))?;
-    let after = rows::<Sample>(runner, &said_file(&stage.after, name))?;
+fn side_by_side(
+    runner: &Runner,
+    recorder: &Recorder,
+    (before, after): (&str, &str),
+    name: &str,
+) -> Result<String, Error> {
+    let mut samples = rows::<Sample>(runner, &said_file(before, name))?;
+    let after = rows::<Sample>(runner, &said_file(after, name))?;
     let mut sides: BTreeMap<String, Sample> = after.into_iter().map(|sample| (sample.id.clone(), sample)).collect();
     for sample in &mut samples {
         sample.after = sides.remove(&sample.id).and_then(|other| other.before);

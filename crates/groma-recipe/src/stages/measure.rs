@@ -1,31 +1,76 @@
 //! Measures a model by tasks, and keeps the score of each item for comparisons.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use groma_data::{ReadOptions, TextUnit, read};
-use groma_eval::{EstimateOptions, Evaluation, Items, Subject, Task, evaluate, find, read_items, side_by_side};
+use groma_data::{Content, Message};
+use groma_eval::{
+    EstimateOptions, Evaluation, ItemSource, Items, Request, Said, Subject, Task, evaluate, examples_beside, find,
+    items_at, matching, side_by_side,
+};
 use groma_lm::{Control, Kind, Local, LocalOptions};
 use groma_model::LocalModel;
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
 use serde_json::{Value, json};
 
 use crate::data::DataFile;
-use crate::recipe::{Measure, Stage, TaskConfig};
-use crate::runner::Runner;
-use crate::{Error, replies, village};
+use crate::recipe::{Measure, Recipe, TaskConfig};
+use crate::runner::{Resolve, Runner};
+use crate::stage::{Output, OutputKind, Reference, Stage, StageWork};
+use crate::{Error, check, replies, village};
 
 /// What a task's name in the results is.
 pub(crate) fn task_name(config: &TaskConfig) -> &str {
     config.name.as_deref().unwrap_or(&config.task)
 }
 
-/// The tasks of a measuring stage: its own, or else those of the first one that has some.
-pub(crate) fn tasks<'a>(runner: &Runner<'a>, stage: &'a Measure) -> &'a [TaskConfig] {
-    if !stage.tasks.is_empty() {
-        return &stage.tasks;
+/// The tasks of a measuring stage: its own, or else those of the first one that has some; a pattern stands for all that it
+/// fits.
+pub(crate) fn tasks(recipe: &Recipe, stage: &Measure) -> Result<Vec<TaskConfig>, Error> {
+    let first = || recipe.stages.iter().filter_map(Stage::as_measure).find(|stage| !stage.tasks.is_empty());
+    let chosen = if stage.tasks.is_empty() { first().map_or(&[][..], |first| &first.tasks) } else { &stage.tasks };
+    let mut found = Vec::new();
+    for config in chosen {
+        let named = |task: &Task| TaskConfig { task: task.id.clone(), ..config.clone() };
+        match config.task.contains('*') {
+            true => found.extend(matching(&config.task)?.into_iter().map(named)),
+            false => found.push(config.clone()),
+        }
     }
-    let measures = runner.recipe.stages.iter().filter_map(|s| if let Stage::Measure(s) = s { Some(s) } else { None });
-    measures.map(|stage| stage.tasks.as_slice()).find(|tasks| !tasks.is_empty()).unwrap_or_default()
+    Ok(found)
+}
+
+/// The output with what was said to a task's prompts, for tasks that ask for text.
+fn said_rows(config: &TaskConfig) -> Option<Output> {
+    let asks_for_text = find(&config.task).is_ok_and(|task| task.kind() == Kind::Generate);
+    asks_for_text.then(|| Output::new(task_name(config), OutputKind::Rows))
+}
+
+impl StageWork for Measure {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reads(&self) -> Vec<Reference<'_>> {
+        let model = self.model.as_deref().map(|name| Reference { kind: OutputKind::Model, name });
+        let rows = self.tasks.iter().flat_map(|task| std::iter::once(&task.data).chain(&task.fewshot_data));
+        model.into_iter().chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
+    }
+
+    fn outputs(&self, recipe: &Recipe) -> Vec<Output> {
+        let said = tasks(recipe, self).unwrap_or_default();
+        let said = said.iter().filter_map(said_rows);
+        std::iter::once(Output::new("measurements", OutputKind::Measurements)).chain(said).collect()
+    }
+
+    fn check(&self, recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
+        let own = if self.tasks.is_empty() { Vec::new() } else { tasks(recipe, self)? };
+        own.iter().map(|config| check::task(recipe, &self.name, config, resolve)).collect()
+    }
+
+    fn run(&self, runner: &mut Runner) -> Result<(), Error> {
+        run(runner, self)
+    }
 }
 
 /// The file with what a subject said to a task's prompts.
@@ -33,23 +78,31 @@ pub(crate) fn said_file(subject: &str, task: &str) -> String {
     format!("samples/said.{}.{}.jsonl.zst", groma_run::file_name(subject), groma_run::file_name(task))
 }
 
-pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
+fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     let model = runner.model(&stage.name, stage.model.as_deref())?;
-    let mut planned: Vec<(&'static Task, &TaskConfig, DataFile)> = Vec::new();
+    let mut planned: Vec<(&'static Task, &TaskConfig, DataFile, Option<DataFile>)> = Vec::new();
     let mut key: StageKey = runner.key(&stage.name).input("model", model.digest);
-    for config in tasks(runner, stage) {
+    if !stage.factors.is_empty() {
+        key = key.config(&stage.factors)?;
+    }
+    let configs = tasks(runner.recipe, stage)?;
+    for config in &configs {
         let task = find(&config.task)?;
-        let data = runner.data(&config.data)?;
+        let data = runner.data(&stage.name, &config.data)?;
+        let examples = examples(runner, &stage.name, config, &data)?;
+        if let Some(examples) = &examples {
+            key = key.input("examples", examples.digest);
+        }
         let version = json!({ "task": config, "version": task.version, "template": runner.recipe.chat_template });
         key = key.config(&version)?.config(&runner.recipe.seed)?.input("data", data.digest);
-        planned.push((task, config, data));
+        planned.push((task, config, data, examples));
     }
     runner.stage(key, |runner, recorder| {
         let mut opened = LocalModel::open(&model.path, &runner.template()?, runner.work.backend.clone())?;
         opened.freeze();
         runner.note_template(&opened);
         let mut finished = Finished { result: json!({}), ..Finished::default() };
-        for (task, config, data) in &planned {
+        for (task, config, data, examples) in &planned {
             runner.work.cancel.check()?;
             let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
             let made = match (config.data.split_once(':'), task.id.as_str()) {
@@ -61,20 +114,60 @@ pub(crate) fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
             };
             let items = match made {
                 Some(made) => made.limited(config.limit, seed),
-                None => items(task, &data.path, config.limit, seed)?,
+                None => items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?,
             };
             let evaluation = measure(runner, &opened, task, config, &items, &stage.name)?;
-            record(runner, recorder, &evaluation, task_name(config), &mut finished)?;
+            record(runner, recorder, (stage, config), &evaluation, &mut finished)?;
+            if let Some(output) = said_rows(config) {
+                let file = runner.recipe.place(&stage.name, &output);
+                write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
+                finished.outputs.push(file);
+            }
         }
         Ok(finished)
     })
 }
 
-/// The items of a task in a file, at most `limit` of them.
-pub fn items(task: &'static Task, path: &Path, limit: Option<usize>, seed: Seed) -> Result<Items, Error> {
-    // Plain text is one running text, as perplexity is measured on it; rows of other formats are documents.
-    let table = read(path, &ReadOptions { text_unit: TextUnit::File, ..ReadOptions::default() })?;
-    Ok(read_items(task, table)?.limited(limit, seed))
+/// Where a task's worked examples are, where it has some.
+fn examples(runner: &mut Runner, stage: &str, config: &TaskConfig, data: &DataFile) -> Result<Option<DataFile>, Error> {
+    if config.num_fewshot == 0 {
+        return Ok(None);
+    }
+    match &config.fewshot_data {
+        Some(name) => Ok(Some(runner.data(stage, name)?)),
+        None => examples_beside(find(&config.task)?, &data.path).map(DataFile::new).transpose(),
+    }
+}
+
+/// Writes what was said as rows that can be learned from: prompt and completion, in the form in which they were asked.
+fn write_said(path: &Path, items: &Items, evaluation: &Evaluation) -> Result<(), Error> {
+    let said: BTreeMap<&str, &Said> = evaluation.said.iter().map(|said| (said.id.as_str(), said)).collect();
+    let rows = items.items.iter().filter_map(|item| {
+        let Some(Request::Generate { prompt }) = item.requests.first() else { return None };
+        let said = said.get(item.id.as_deref()?).filter(|said| said.side.error.is_none())?;
+        let completion = match prompt {
+            Content::Text(_) => Content::Text(said.side.text.clone()),
+            Content::Messages(_) => Content::Messages(vec![Message::new("assistant", said.side.text.clone())]),
+        };
+        Some(json!({ "id": said.id, "prompt": prompt, "completion": completion }))
+    });
+    let lines: String = rows.map(|row| format!("{row}\n")).collect();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(groma_run::Error::io("create", folder))?;
+    }
+    Ok(groma_run::atomic::write_file(&groma_run::Disk::files(), path, lines.as_bytes())?)
+}
+
+/// The items of a task in a file or directory, with worked examples where it asks for some; at most so many as it says.
+pub(crate) fn items(
+    task: &'static Task,
+    config: &TaskConfig,
+    path: &Path,
+    examples: Option<&Path>,
+    seed: Seed,
+) -> Result<Items, Error> {
+    let source = ItemSource { path, num_fewshot: config.num_fewshot, examples, subjects: &config.subjects };
+    Ok(items_at(task, &source)?.limited(config.limit, seed))
 }
 
 fn measure(
@@ -88,7 +181,7 @@ fn measure(
     let progress = &*runner.work.progress;
     let total = items.items.iter().map(|item| item.requests.len() as u64).sum();
     progress.begin(&format!("{subject}: {}", task_name(config)), Some(total), "request");
-    let local = Local::new(model, LocalOptions::default());
+    let local = Local::new(model, LocalOptions { max_length: config.max_length, ..LocalOptions::default() });
     let seed = runner.recipe.seed;
     let asked = Subject { seed, ..Subject::greedy(&local, subject, config.max_new_tokens) };
     let options = EstimateOptions { seed, ..EstimateOptions::default() };
@@ -103,10 +196,11 @@ fn measure(
 fn record(
     runner: &Runner,
     recorder: &Recorder,
+    (stage, config): (&Measure, &TaskConfig),
     evaluation: &Evaluation,
-    name: &str,
     finished: &mut Finished,
 ) -> Result<(), Error> {
+    let name = task_name(config);
     let file = recorder.items(&evaluation.subject, name, &evaluation.items)?;
     let headline = evaluation.task.metrics.first().map(|metric| metric.id);
     for measurement in evaluation.measurements.iter().chain(&evaluation.breakdown) {
@@ -118,6 +212,7 @@ fn record(
             measurement.note = None;
         }
         measurement.samples = Some(file.clone());
+        measurement.factors.extend(stage.factors.clone());
         recorder.measure(measurement)?;
     }
     finished.tokens += evaluation.measurements.first().map_or(0, |m| m.tokens);

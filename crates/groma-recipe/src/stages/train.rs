@@ -4,20 +4,42 @@ use std::path::Path;
 
 use groma_align::{Method, Settings};
 use groma_model::{LocalModel, base_checkpoint};
-use groma_run::{Finished, MODEL, Seed};
+use groma_run::{Finished, Seed};
 use serde_json::json;
 
-use crate::Error;
 use crate::data::DataFile;
-use crate::recipe::{Recipe, Stage, Train};
-use crate::runner::Runner;
+use crate::recipe::{Recipe, Train};
+use crate::runner::{Resolve, Runner};
+use crate::stage::{Output, OutputKind, Reference, StageWork};
 use crate::train::{CardText, Trainable, checkpoints, read_rows};
+use crate::{Error, check};
 
-/// Where the model of a training stage is written, relative to the run directory: `model` for the last one, else below
-/// `models`.
-pub(crate) fn output(recipe: &Recipe, name: &str) -> String {
-    let last = recipe.stages.iter().rev().find(|stage| matches!(stage, Stage::Train(_))).map(Stage::name);
-    if last == Some(name) { MODEL.into() } else { format!("models/{name}") }
+impl StageWork for Train {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reads(&self) -> Vec<Reference<'_>> {
+        let model = self.model.as_deref().map(|name| Reference { kind: OutputKind::Model, name });
+        let rows = self.data.as_slice().iter().chain(&self.evaluation_data);
+        model.into_iter().chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
+    }
+
+    fn outputs(&self, _: &Recipe) -> Vec<Output> {
+        vec![model_output()]
+    }
+
+    fn check(&self, recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
+        Ok(vec![check::train(recipe, self, resolve)?])
+    }
+
+    fn run(&self, runner: &mut Runner) -> Result<(), Error> {
+        run(runner, self)
+    }
+}
+
+fn model_output() -> Output {
+    Output::new("model", OutputKind::Model)
 }
 
 /// The stage's held-out rows; for samples alone, those beside the preference pairs that it trains on.
@@ -27,7 +49,7 @@ pub(crate) fn held_out<'a>(stage: &'a Train, settings: &Settings) -> Option<&'a 
     own.or_else(|| (settings.training.sample_steps.is_some() && beside()).then_some("preferences:held_out"))
 }
 
-pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
+fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let method = Method::require(&stage.method)?;
     let mut given = stage.settings.clone();
     given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
@@ -38,8 +60,8 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     }
     let settings = Settings::resolve(method, &given)?;
     let names = stage.data.as_slice();
-    let data = names.iter().map(|name| runner.data(name)).collect::<Result<Vec<_>, _>>()?;
-    let evaluation = held_out(stage, &settings).map(|name| runner.data(name)).transpose()?;
+    let data = names.iter().map(|name| runner.data(&stage.name, name)).collect::<Result<Vec<_>, _>>()?;
+    let evaluation = held_out(stage, &settings).map(|name| runner.data(&stage.name, name)).transpose()?;
 
     let config = json!({
         "method": method.id, "settings": settings.values, "limit": stage.limit,
@@ -80,7 +102,7 @@ pub(crate) fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             base_model: Some(model.name.clone()),
             data: names.join(", "),
         };
-        let output = output(runner.recipe, &stage.name);
+        let output = runner.recipe.place(&stage.name, &model_output());
         let target = runner.directory.inside(&output)?;
         let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
         let result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });

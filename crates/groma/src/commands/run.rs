@@ -98,10 +98,8 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
     for pair in tasks {
         let (task, file) = resolve::task_and_file(pair)?;
         let data = resolve::task_data(groma_eval::find(task)?, file)?;
-        let config = TaskConfig { task: task.into(), name: None, data, limit: None, max_new_tokens: 64 };
-        let measure =
-            recipe.stages.iter_mut().find_map(|stage| if let Stage::Measure(m) = stage { Some(m) } else { None });
-        let Some(measure) = measure else {
+        let config = TaskConfig::new(task, &data);
+        let Some(measure) = recipe.stages.iter_mut().find_map(Stage::as_measure_mut) else {
             return Err(Failure::usage("the recipe has no measuring stage for --eval", "add one to the recipe"));
         };
         measure.tasks.push(config);
@@ -111,8 +109,7 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
 
 /// Gives `--sample-steps` and `--sample-prompts` to the stages that train a model which answers.
 fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
-    for stage in recipe.stages.iter_mut().filter(|_| flags.sample_steps.is_some()) {
-        let Stage::Train(stage) = stage else { continue };
+    for stage in recipe.stages.iter_mut().filter_map(Stage::as_train_mut).filter(|_| flags.sample_steps.is_some()) {
         if Method::require(&stage.method)?.predicts() {
             stage.settings.extend(resolve::sampling(flags.sample_steps, flags.sample_prompts));
         }
