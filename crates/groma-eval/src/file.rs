@@ -140,6 +140,7 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
             Group::Other => groma_run::Group::Other,
         },
         version: file.version,
+        digest: None,
         mode: file.mode.unwrap_or_else(|| scorer.mode.to_owned()),
         data: file.data,
         reader,
@@ -177,6 +178,16 @@ fn check(form: &Form, at: usize, scorer: &Scorer, reader: Reader) -> Result<(), 
     if let (Some(judged), Ok(judging)) = (&scorer.judge, form.judging()) {
         let at = form.parts().find(|(name, _)| *name == "judging").map_or(at, |(_, at)| at);
         judging.check(judged.answers).map_err(|problem| (at, format!("{called}`judging`: {problem}")))?;
+    }
+    let paths = || form.columns.iter().map(|column| column.path.as_str());
+    for (part, at, column) in form.named_columns() {
+        if !paths().any(|path| path == column) {
+            let meant = closest(column, paths().collect::<Vec<_>>());
+            return Err((
+                at,
+                format!("{called}`{part}` is the column `{column}`, which is none of its columns{meant}"),
+            ));
+        }
     }
     let mut known: BTreeSet<&str> = form.columns.iter().map(Column::top).chain([ROW]).collect();
     if reader == Reader::Subjects {
@@ -263,6 +274,11 @@ gold = "{{ answer }}"
             ("gold = \"{{ answer }}\"", "gold = -1", "a choice has a number from 0"),
             ("gold = \"{{ answer }}\"", "gold = \"0\"\nharmful = true", "reads no `harmful`"),
             ("id = \"mine\"", "id = \"../mine\"", "mine.toml:2: `id` is `../mine`"),
+            (
+                "gold = \"{{ answer }}\"",
+                "gold = { marked = \"answr\" }",
+                "`gold` is the column `answr`, which is none of its columns; did you mean `answer`?",
+            ),
             ("version = 1", "version = -1", "mine.toml:7:"),
             ("group = \"capability\"", "group = \"capable\"", "did you mean `capability`?"),
             ("columns = [\"question\", \"answer: number\", \"hint: text?\"]", "", "needs a `name` and `columns`"),

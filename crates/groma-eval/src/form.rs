@@ -135,6 +135,21 @@ impl Form {
         found
     }
 
+    /// The columns that parts name outside of templates, each with the part that names it and its place.
+    pub(crate) fn named_columns(&self) -> Vec<(&str, usize, &str)> {
+        let mut found: Vec<(&str, usize, &str)> = Vec::new();
+        for (name, part) in &self.parts {
+            let column = match &part.value {
+                PartValue::List(list) => list.column(),
+                PartValue::Gold(gold) => gold.column(),
+                PartValue::Truths(truths) => Some(truths.column()),
+                _ => None,
+            };
+            found.extend(column.map(|column| (*name, part.at, column)));
+        }
+        found
+    }
+
     /// Whether a row has the columns of this form.
     pub(crate) fn fits(&self, row: &Fields) -> bool {
         self.columns.iter().filter(|column| !column.is_optional).all(|column| column.is_in(row))

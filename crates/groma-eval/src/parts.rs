@@ -48,6 +48,14 @@ impl List {
         Ok(found)
     }
 
+    /// The column that it is, if it is one.
+    pub(crate) fn column(&self) -> Option<&str> {
+        match self {
+            List::Column(path) => Some(path),
+            List::Elements(_) => None,
+        }
+    }
+
     pub(crate) fn texts(&self) -> Vec<&Text> {
         let List::Elements(elements) = self else { return Vec::new() };
         elements
@@ -110,6 +118,15 @@ impl Gold {
         }
     }
 
+    /// The column that it names outside of templates.
+    pub(crate) fn column(&self) -> Option<&str> {
+        match self {
+            Gold::Marked(column) => Some(column),
+            Gold::Among { among, .. } => among.column(),
+            Gold::Fixed(_) | Gold::Number(_) => None,
+        }
+    }
+
     pub(crate) fn texts(&self) -> Vec<&Text> {
         match self {
             Gold::Number(text) => vec![text],
@@ -133,6 +150,10 @@ fn shown(text: &str) -> String {
 pub(crate) struct Truths(String);
 
 impl Truths {
+    pub(crate) fn column(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn of(&self, row: &Fields, choices: usize) -> Result<Vec<bool>, String> {
         let found = flags(row, &self.0)?;
         if found.len() == choices {

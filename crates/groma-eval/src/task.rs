@@ -30,6 +30,8 @@ pub struct Task {
     pub group: Group,
     /// Raised whenever a change here changes numbers.
     pub version: u32,
+    /// The digest of its file, where that is a user's: it may change without its version.
+    pub digest: Option<String>,
     /// How it asks; the number of worked examples is added where a result is told.
     pub mode: String,
     /// Where its data are.
@@ -178,6 +180,11 @@ impl Task {
     /// The metric of this name.
     pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)
+    }
+
+    /// What stands for it in the keys of stages: its version, or the digest of a user's file.
+    pub fn edition(&self) -> serde_json::Value {
+        self.digest.as_deref().map_or_else(|| self.version.into(), Into::into)
     }
 
     /// The kind of its requests.

@@ -2,6 +2,7 @@
 //!
 //! A new task of groma's own is a new file and a line in [`FILES`].
 
+use groma_run::Digest;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -167,7 +168,8 @@ fn read(path: &Path) -> Result<Task, Error> {
         return Err(fail(format!("the file has {size} bytes; the limit is {MAX_BYTES}")));
     }
     let source = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-    let mut task = parse(&name, &source)?;
+    let digest = Digest::of_bytes(source.as_bytes()).to_string();
+    let mut task = Task { digest: Some(digest), ..parse(&name, &source)? };
     if let (None, Some(file)) = (&task.data.hub, &task.data.file) {
         let beside = path.parent().unwrap_or(Path::new("")).join(file);
         task.data.file = Some(beside.display().to_string());

@@ -93,7 +93,7 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         if let Some(examples) = &examples {
             key = key.input("examples", examples.digest);
         }
-        let version = json!({ "task": config, "version": task.version, "template": runner.recipe.chat_template });
+        let version = json!({ "task": config, "version": task.edition(), "template": runner.recipe.chat_template });
         key = key.config(&version)?.config(&runner.recipe.seed)?.input("data", data.digest);
         planned.push((task, config, data, examples));
     }
