@@ -27,7 +27,6 @@ mod methods;
 mod metrics;
 mod objective;
 mod observer;
-mod optimizer;
 mod order;
 mod parameter;
 mod polarity;

@@ -2,6 +2,7 @@
 
 use crate::rollout::Rollouts;
 use crate::training::{Scheduler, Training};
+use groma_model::training::learning_rate;
 
 /// How many steps there are, and how the learning rate moves over them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,18 +73,7 @@ impl Schedule {
 
     /// The learning rate of a step; the first step is 1.
     pub(crate) fn lr(&self, step: u64) -> f64 {
-        let done = step.saturating_sub(1) as f64;
-        let (total, warmup) = (self.total_steps as f64, self.warmup_steps as f64);
-        if done < warmup {
-            return self.peak * done / warmup.max(1.0);
-        }
-        let span = (total - warmup).max(1.0);
-        let factor = match self.scheduler {
-            Scheduler::Constant => 1.0,
-            Scheduler::Linear => (total - done) / span,
-            Scheduler::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * (done - warmup) / span).cos()),
-        };
-        self.peak * factor.max(0.0)
+        learning_rate(self.scheduler, self.peak, step, (self.warmup_steps, self.total_steps))
     }
 
     /// Epochs done after a step.

@@ -5,14 +5,13 @@
 //! as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::group::Group;
-use crate::optimizer::Optimizer;
 use crate::{Error, Metrics};
 use groma_kernels::{Buffer, ParameterId};
+use groma_model::training::{Moments, Optimizer, write_tensors};
 use groma_model::{SafetensorsFile, Transformer};
 use groma_run::atomic::{AtomicDirectory, MARKER, verify_directory};
 use groma_run::{Digest, Files, read_json};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout.
@@ -102,8 +101,8 @@ impl Checkpoints {
         let mut target = AtomicDirectory::create_on(&self.files, &path)?;
         let json = serde_json::to_vec_pretty(state).map_err(|source| Error::Encode { what: STATE, source })?;
         target.write(STATE, &json)?;
-        write_tensors(&mut target, WEIGHTS, model, &weights(model))?;
-        write_tensors(&mut target, MOMENTS, model, &moments(model, optimizer))?;
+        write_tensors(&mut target, WEIGHTS, &**model.backend(), &weights(model))?;
+        write_tensors(&mut target, MOMENTS, &**model.backend(), &moments(model, optimizer))?;
         target.commit()?;
         verify_directory(&path)?;
         self.remove_old()?;
@@ -159,7 +158,8 @@ impl Checkpoints {
         for id in model.parameters().trainable() {
             let parameter = model.parameters_mut().get_mut(id);
             let name = parameter.name.clone();
-            let target = parameter.buffer_mut().ok_or_else(|| held(&name))?;
+            let target =
+                parameter.buffer_mut().ok_or_else(|| groma_model::Error::ParameterHeld { name: name.clone() })?;
             *target = backend.upload(&values(path, &mut weights, &name, target.len())?);
             if let Some(state) = optimizer.moments.get_mut(&id) {
                 for (kind, target) in [("m", &mut state.m), ("v", &mut state.v)] {
@@ -192,11 +192,6 @@ fn roles(identity: &Identity) -> String {
     identity.roles.map_or_else(|| "none".to_owned(), |roles| roles.short())
 }
 
-/// The error for a parameter that somebody still reads.
-pub(crate) fn held(name: &str) -> Error {
-    Error::Model(groma_model::Error::Weights { problem: format!("{name} is still read by somebody and cannot change") })
-}
-
 /// A tensor's values, of which there must be so many.
 fn values(path: &Path, file: &mut SafetensorsFile, name: &str, len: usize) -> Result<Vec<f32>, Error> {
     let values = file.read(name)?.values;
@@ -214,43 +209,8 @@ fn weights(model: &Transformer) -> Vec<(String, &Buffer)> {
 
 fn moments<'a>(model: &Transformer, optimizer: &'a Optimizer) -> Vec<(String, &'a Buffer)> {
     let name = |id: ParameterId| &model.parameters().get(id).name;
-    let both = |(&id, moments): (&ParameterId, &'a crate::optimizer::Moments)| {
+    let both = |(&id, moments): (&ParameterId, &'a Moments)| {
         [(format!("m.{}", name(id)), &moments.m), (format!("v.{}", name(id)), &moments.v)]
     };
     optimizer.moments.iter().flat_map(both).collect()
-}
-
-/// Writes tensors as one safetensors file, one after the other.
-fn write_tensors(
-    target: &mut AtomicDirectory,
-    name: &str,
-    model: &Transformer,
-    tensors: &[(String, &Buffer)],
-) -> Result<(), Error> {
-    let path = target.path().join(name);
-    let mut file = target.file(name)?;
-    let mut header = safetensors_header(tensors)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let write =
-        |bytes: &[u8], file: &mut dyn Write| file.write_all(bytes).map_err(groma_run::Error::io("write", &path));
-    write(&(header.len() as u64).to_le_bytes(), &mut file)?;
-    write(&header, &mut file)?;
-    for (_, buffer) in tensors {
-        let values = model.backend().download(buffer);
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        write(&bytes, &mut file)?;
-    }
-    Ok(file.finish()?)
-}
-
-fn safetensors_header(tensors: &[(String, &Buffer)]) -> Result<Vec<u8>, Error> {
-    let mut header = serde_json::Map::new();
-    let mut start = 0;
-    for (name, buffer) in tensors {
-        let end = start + 4 * buffer.len();
-        let entry = serde_json::json!({"dtype": "F32", "shape": [buffer.len()], "data_offsets": [start, end]});
-        header.insert(name.clone(), entry);
-        start = end;
-    }
-    serde_json::to_vec(&header).map_err(|source| Error::Encode { what: WEIGHTS, source })
 }

@@ -6,7 +6,6 @@ use crate::forecast::{check_memory, largest_micro_batch};
 use crate::learn::{Learner, Loss};
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
-use crate::optimizer::Optimizer;
 use crate::order::Order;
 use crate::polarity::Polarity;
 use crate::reference::{self, Reference, Tables, ensure_directory};
@@ -17,6 +16,7 @@ use crate::state::{Checkpoints, Collection, Identity, State};
 use crate::{Error, Metrics, Prepared, Settings};
 use groma_kernels::{Gradients, together};
 use groma_model::Transformer;
+use groma_model::training::Optimizer;
 use groma_run::{Cancel, Class, Classify, Digest, Disk, Files, Hasher, Seed, atomic};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -282,7 +282,7 @@ impl<'r, 'a> Run<'r, 'a> {
             files: session.files.clone(),
             keep: training.save_total_limit,
         });
-        let mut optimizer = Optimizer::new(model);
+        let mut optimizer = Optimizer::new(model.parameters(), &**model.backend());
         let mut state = State::new(identity, training.seed);
         let latest = checkpoints.as_ref().filter(|_| session.resume).and_then(|all| Some((all, all.latest()?)));
         let mut saved = None;
@@ -422,7 +422,9 @@ impl<'r, 'a> Run<'r, 'a> {
             return Err(self.non_finite(step, "gradient", places));
         }
         let learning_rate = self.schedule.lr(step);
-        self.optimizer.step(self.model, &gradients, training, (step, learning_rate), grad_norm)?;
+        let backend = self.model.backend().clone();
+        let target = (self.model.parameters_mut(), &*backend);
+        self.optimizer.step(target, &gradients, &training.adamw(), (step, learning_rate), grad_norm)?;
         metrics.add("loss", loss.value, 1.0);
         self.state.metrics = metrics;
         self.state.step = step;

@@ -1,6 +1,8 @@
 //! Hyperparameters that all methods share: those of Hugging Face's Trainer with TRL's defaults, and groma's own policies.
 
 use crate::parameter::{Kind, Parameter, Range};
+use groma_model::training::AdamWSettings;
+pub use groma_model::training::Scheduler;
 use serde::{Deserialize, Serialize};
 
 const fn parameter(
@@ -157,18 +159,6 @@ pub const TRAINING: &[Parameter] = &[
     parameter("lora.rslora", Kind::Boolean, "false", None, "Scale by alpha / sqrt(r) instead."),
 ];
 
-/// How the learning rate goes on after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheduler {
-    /// Stays.
-    Constant,
-    /// Falls to 0 in a line.
-    Linear,
-    /// Falls to 0 along half a cosine.
-    Cosine,
-}
-
 /// Order of the rows in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -281,6 +271,17 @@ impl<T> OneOrMany<T> {
 }
 
 impl Training {
+    /// The optimizer's part.
+    pub(crate) fn adamw(&self) -> AdamWSettings {
+        AdamWSettings {
+            beta1: self.adam_beta1,
+            beta2: self.adam_beta2,
+            eps: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+            max_grad_norm: self.max_grad_norm,
+        }
+    }
+
     /// Rows in an optimizer step.
     pub fn step_batch_size(&self) -> usize {
         self.per_device_train_batch_size.saturating_mul(self.gradient_accumulation_steps)
