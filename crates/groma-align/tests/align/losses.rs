@@ -6,43 +6,6 @@ use rand_core::Rng;
 use serde_json::Value;
 use std::f64::consts::LN_2;
 
-/// What a golden case calls its loss here.
-const GOLDEN: &[(&str, &str)] = &[
-    ("dpo", "sigmoid"),
-    ("dpo_at_reference", "sigmoid"),
-    ("cdpo", "sigmoid"),
-    ("hinge", "hinge"),
-    ("rdpo", "robust"),
-    ("sppo_hard", "sppo_hard"),
-    ("sppo_hard_at_reference", "sppo_hard"),
-    ("nca_pair", "nca_pair"),
-    ("bco_pair", "bco_pair"),
-    ("apo_zero", "apo_zero"),
-    ("apo_down", "apo_down"),
-    ("exo_pair", "exo_pair"),
-    ("ipo", "ipo"),
-    ("ipo_at_reference", "ipo"),
-];
-
-fn golden_cases() -> Option<Vec<Value>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/spec/golden.json");
-    let Ok(text) = std::fs::read_to_string(path) else {
-        eprintln!("SKIPPED: {path} is not there");
-        return None;
-    };
-    serde_json::from_str::<Value>(&text).unwrap()["cases"].as_array().cloned()
-}
-
-fn number(inputs: &Value, name: &str) -> Option<f64> {
-    inputs[name].as_f64()
-}
-
-/// One token a completion, so that means are sums and the golden IPO (without normalisation) applies.
-fn golden_pair(inputs: &Value) -> Pair {
-    let get = |name| number(inputs, name).unwrap();
-    pair(get("logp_chosen"), get("logp_rejected"), get("ref_chosen"), get("ref_rejected"), 1, 1)
-}
-
 fn pair(c: f64, r: f64, rc: f64, rr: f64, chosen_tokens: usize, rejected_tokens: usize) -> Pair {
     Pair {
         policy_chosen: c,
@@ -64,16 +27,18 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * 1f64.max(a.abs()).max(b.abs())
 }
 
+/// Values of the published formulas, see `scripts/make_loss_fixtures.py`.
 #[test]
 fn golden_values() {
-    let Some(cases) = golden_cases() else { return };
-    for (name, id) in GOLDEN {
-        let case = cases.iter().find(|case| case["name"] == *name).unwrap();
-        let inputs = &case["inputs"];
-        let parameters =
-            LossParameters { beta: number(inputs, "beta").unwrap(), ..smoothed(number(inputs, "eps").unwrap_or(0.0)) };
-        let value = mean(kind(id).unwrap(), &[golden_pair(inputs)], &parameters);
-        assert!(close(value, case["expected"].as_f64().unwrap(), 1e-12), "{name}: {value}");
+    let fixture: Value = serde_json::from_str(include_str!("../../fixtures/losses.json")).unwrap();
+    for case in fixture["cases"].as_array().unwrap() {
+        let number = |value: &Value| value.as_f64().unwrap();
+        let [c, r, rc, rr] = [0, 1, 2, 3].map(|index| number(&case["pair"][index]));
+        let smoothing = case["label_smoothing"].as_f64();
+        let own = smoothing.map(|smoothing| ("label_smoothing", smoothing)).into_iter().collect();
+        let parameters = LossParameters { beta: number(&case["beta"]), own };
+        let value = mean(kind(case["kind"].as_str().unwrap()).unwrap(), &[pair(c, r, rc, rr, 1, 1)], &parameters);
+        assert!(close(value, number(&case["value"]), 1e-12), "{case}: {value}");
     }
 }
 
