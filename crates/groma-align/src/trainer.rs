@@ -1,25 +1,25 @@
 //! The training loop.
 
-use crate::collect::Collector;
 use crate::feed::{Batch, Feed};
-use crate::forecast::{check_memory, largest_micro_batch};
+use crate::forecast::check_memory;
 use crate::learn::{Learner, Loss};
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
 use crate::order::Order;
 use crate::polarity::Polarity;
-use crate::reference::{self, Reference, Tables, ensure_directory};
-use crate::rewards::{self, NamedReward};
-use crate::rollout::Voice;
+use crate::reference::{Reference, ensure_directory};
+use crate::rewards;
+use crate::roles::{self, Around};
 use crate::schedule::{Pace, Schedule};
+use crate::session::{Outcome, Session};
 use crate::state::{Checkpoints, Collection, Identity, State};
 use crate::{Error, Metrics, Prepared, Settings};
 use groma_kernels::{Gradients, together};
 use groma_model::Transformer;
 use groma_model::training::Optimizer;
-use groma_run::{Cancel, Class, Classify, Digest, Disk, Files, Hasher, Seed, atomic};
+use groma_run::{Cancel, Class, Classify, Disk, Seed, atomic};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,78 +27,6 @@ use std::time::Instant;
 const STEP_0_TOLERANCE: f64 = 1e-4;
 /// Examples whose loss is checked before the first step.
 const CHECKED_AT_START: usize = 2;
-
-/// Everything of a run but the model. The caller holds the lock of what `directory` belongs to.
-pub struct Session<'a> {
-    /// Method and hyperparameters.
-    pub settings: &'a Settings,
-    /// What is trained on.
-    pub train: &'a Prepared,
-    /// Held-out examples, for `eval_steps`.
-    pub evaluation: Option<&'a Prepared>,
-    /// Where checkpoints and the reference's log-probabilities are kept; without it nothing is written.
-    pub directory: Option<PathBuf>,
-    /// Goes on from the latest checkpoint in `directory`, where there is one.
-    pub resume: bool,
-    /// Digest of the model that training starts from.
-    pub model_digest: Digest,
-    /// Digest of tokenizer and chat template.
-    pub tokenizer_digest: Digest,
-    /// Training goes on with an adapter that is not new: with it, not without, the model is its own reference.
-    pub continues_adapter: bool,
-    /// A request to stop: the step at hand is finished and saved.
-    pub cancel: Cancel,
-    /// What turns tokens into text, for methods that sample.
-    pub voice: Option<Voice<'a>>,
-    /// Reward models that the settings name, in their order; rules need nothing from the caller.
-    pub reward_models: Vec<NamedReward<'a>>,
-    /// Who watches.
-    pub observers: Vec<&'a mut dyn Observer>,
-    /// The disk.
-    pub files: Files,
-}
-
-impl<'a> Session<'a> {
-    /// A run that is neither watched nor kept.
-    pub fn new(settings: &'a Settings, train: &'a Prepared) -> Self {
-        Session {
-            settings,
-            train,
-            evaluation: None,
-            directory: None,
-            resume: false,
-            model_digest: Digest::of_bytes(b""),
-            tokenizer_digest: Digest::of_bytes(b""),
-            continues_adapter: false,
-            cancel: Cancel::default(),
-            voice: None,
-            reward_models: Vec::new(),
-            observers: Vec::new(),
-            files: Disk::files(),
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Optimizer steps, those before a resumption included.
-    pub steps: u64,
-    /// Epochs.
-    pub epoch: f64,
-    /// Tokens seen.
-    pub num_tokens: u64,
-    /// Mean loss over all steps.
-    pub train_loss: f64,
-    /// The last metrics that were logged.
-    pub metrics: BTreeMap<String, f64>,
-    /// The last evaluation.
-    pub evaluation: Option<BTreeMap<String, f64>>,
-    /// The step that was resumed from; 0 for a run from the start.
-    pub resumed_from: u64,
-    /// The last checkpoint.
-    pub checkpoint: Option<PathBuf>,
-}
 
 /// Trains the parameters of `model` that are trainable (see [`crate::setup`]).
 ///
@@ -119,10 +47,10 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         None => Vec::new(),
     };
     rewards.append(&mut session.reward_models);
-    check_roles(&*objective, rewards.len())?;
+    roles::check(&*objective, rewards.len())?;
     let feed = Feed::new(&session.train.groups, objective.packs());
     let pace = Pace::new(&settings.training, objective.rollouts());
-    let reference = reference(model, &session, &*objective, pace)?;
+    let reference = roles::reference(model, &session, &*objective, pace)?;
     let held_out = match session.evaluation {
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
@@ -134,103 +62,6 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
     let mut run = Run::start(model, around, feed, pace, &mut *objective, held_out, observers)?;
     run.go()?;
     run.finish()
-}
-
-fn check_roles(objective: &dyn Objective, rewards: usize) -> Result<(), Error> {
-    let Some(rollouts) = objective.rollouts() else { return Ok(()) };
-    let wanted = rollouts.rules().len() + rollouts.reward_models().len();
-    if rewards != wanted {
-        return Err(Error::Role { role: "reward", problem: format!("{wanted} are named, {rewards} are there") });
-    }
-    Ok(())
-}
-
-/// Where the reference's log-probabilities come from, where the method compares with one: whichever computes less.
-fn reference(
-    model: &Transformer,
-    session: &Session,
-    objective: &dyn Objective,
-    pace: Pace,
-) -> Result<Option<Reference>, Error> {
-    if !objective.needs_reference() {
-        return Ok(None);
-    }
-    let switch = crate::setup::has_adapter(model) && !session.continues_adapter;
-    if objective.rollouts().is_some() {
-        let copy = || Ok::<_, Error>(Reference::Model(Box::new(crate::setup::frozen_copy(model)?)));
-        return Ok(Some(if switch { Reference::WithoutAdapter } else { copy()? }));
-    }
-    let visited = visited(session, pace);
-    let tables = Tables {
-        model,
-        adapter: session.continues_adapter,
-        pass_rows: largest_micro_batch(session.settings, session.train),
-        identity: session.model_digest,
-        cache: session.directory.as_deref(),
-        files: &session.files,
-        cancel: &session.cancel,
-    };
-    let precompute = reference::precompute(session.settings)?;
-    if switch && !precompute.unwrap_or(visits(session, pace) > visited.len()) {
-        return Ok(Some(Reference::WithoutAdapter));
-    }
-    let held_out = session.evaluation.iter().flat_map(|rows| &rows.groups);
-    let train = visited.iter().map(|&index| &session.train.groups[index]);
-    Ok(Some(Reference::Known(tables.of(&train.chain(held_out).collect::<Vec<_>>())?)))
-}
-
-/// Groups that some step sees, ascending.
-fn visited(session: &Session, pace: Pace) -> Vec<usize> {
-    let training = &session.settings.training;
-    let groups = session.train.groups.len();
-    let schedule = Schedule::new(training, groups, pace);
-    let mut order = Order::new(training, groups, pace);
-    let steps = schedule.total_steps.min(schedule.steps_per_epoch);
-    let seen: BTreeSet<usize> = (1..=steps).flat_map(|step| order.batch(step)).collect();
-    if schedule.total_steps <= steps { seen.into_iter().collect() } else { (0..groups).collect() }
-}
-
-/// How often groups are seen, over all steps.
-fn visits(session: &Session, pace: Pace) -> usize {
-    let groups = session.train.groups.len();
-    let schedule = Schedule::new(&session.settings.training, groups, pace);
-    let epochs = schedule.total_steps.div_ceil(schedule.steps_per_epoch) as usize;
-    if epochs > 1 { epochs * groups } else { visited(session, pace).len() }
-}
-
-/// Digest of the models that fill roles, where there are any.
-fn roles(rewards: &[NamedReward<'_>]) -> Option<Digest> {
-    let mut hasher = Hasher::default();
-    let digests: Vec<&Digest> = rewards.iter().filter_map(|reward| reward.digest.as_ref()).collect();
-    digests.iter().for_each(|digest| hasher.part(digest.as_bytes()));
-    (!digests.is_empty()).then(|| hasher.finish())
-}
-
-/// What a run works with, and does not change.
-#[derive(Clone, Copy)]
-struct Around<'r, 'a> {
-    session: &'r Session<'a>,
-    reference: Option<&'r Reference>,
-    rewards: &'r [NamedReward<'a>],
-    /// May ask to stop sampling.
-    cancel: &'r Cancel,
-}
-
-impl Around<'_, '_> {
-    /// What is at hand in the first half of the loop.
-    fn collector<'c>(&'c self, model: &'c Transformer, metrics: &'c mut Metrics, seed: Seed) -> Collector<'c> {
-        Collector {
-            model,
-            reference: self.reference,
-            pass_rows: largest_micro_batch(self.session.settings, self.session.train),
-            voice: self.session.voice.as_ref(),
-            rewards: self.rewards,
-            seed,
-            metrics,
-            cancel: self.cancel,
-            sampled: 0,
-        }
-    }
 }
 
 /// A run in progress.
@@ -275,7 +106,7 @@ impl<'r, 'a> Run<'r, 'a> {
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
             precision: model.backend().precision().name().to_owned(),
-            roles: roles(around.rewards),
+            roles: roles::digest(around.rewards),
         };
         let checkpoints = session.directory.as_ref().map(|directory| Checkpoints {
             directory: directory.clone(),

@@ -1,5 +1,5 @@
-//! `latents = ReLU(the k largest of W_enc (x - b_dec) + b_enc)`: L0 is set, not traded for; dead latents are revived by
-//! learning what the others leave.
+//! `latents = ReLU(the k largest of W_enc (x - b_dec) + b_enc)`: L0 is set, not traded for; dead latents learn what the
+//! others leave (on the planted source of the tests that revived none).
 //!
 //! Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv 2406.04093: loss `MSE + a MSE_aux`, where `MSE_aux` is
 //! that of the `k_aux` largest latents among the dead ones against the error of the others, `a = 1/32` and `k_aux` half the
@@ -18,7 +18,7 @@ pub(super) const TOPK: Kind = Kind {
     id: "topk",
     title: "TopK",
     paper: "Gao et al. 2024, arXiv 2406.04093",
-    doc: "Keeps the k largest latents of each row. Parameters: k (32); k_aux, latents that revive dead ones (0: half the \
+    doc: "Keeps the k largest latents of each row. Parameters: k (32); k_aux, latents that dead ones learn with (0: half the \
           width of the activations); aux_coefficient (0.03125); dead_after, rows without activity after which a latent \
           counts as dead (10000000).",
     build: |parameters| Ok(Arc::new(serde_json::from_value::<TopK>(parameters)?)),

@@ -1,0 +1,81 @@
+//! What a run of training is given, and how it ends.
+
+use crate::observer::Observer;
+use crate::rewards::NamedReward;
+use crate::rollout::Voice;
+use crate::{Prepared, Settings};
+use groma_run::{Cancel, Digest, Disk, Files};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything of a run but the model. The caller holds the lock of what `directory` belongs to.
+pub struct Session<'a> {
+    /// Method and hyperparameters.
+    pub settings: &'a Settings,
+    /// What is trained on.
+    pub train: &'a Prepared,
+    /// Held-out examples, for `eval_steps`.
+    pub evaluation: Option<&'a Prepared>,
+    /// Where checkpoints and the reference's log-probabilities are kept; without it nothing is written.
+    pub directory: Option<PathBuf>,
+    /// Goes on from the latest checkpoint in `directory`, where there is one.
+    pub resume: bool,
+    /// Digest of the model that training starts from.
+    pub model_digest: Digest,
+    /// Digest of tokenizer and chat template.
+    pub tokenizer_digest: Digest,
+    /// Training goes on with an adapter that is not new: with it, not without, the model is its own reference.
+    pub continues_adapter: bool,
+    /// A request to stop: the step at hand is finished and saved.
+    pub cancel: Cancel,
+    /// What turns tokens into text, for methods that sample.
+    pub voice: Option<Voice<'a>>,
+    /// Reward models that the settings name, in their order; rules need nothing from the caller.
+    pub reward_models: Vec<NamedReward<'a>>,
+    /// Who watches.
+    pub observers: Vec<&'a mut dyn Observer>,
+    /// The disk.
+    pub files: Files,
+}
+
+impl<'a> Session<'a> {
+    /// A run that is neither watched nor kept.
+    pub fn new(settings: &'a Settings, train: &'a Prepared) -> Self {
+        Session {
+            settings,
+            train,
+            evaluation: None,
+            directory: None,
+            resume: false,
+            model_digest: Digest::of_bytes(b""),
+            tokenizer_digest: Digest::of_bytes(b""),
+            continues_adapter: false,
+            cancel: Cancel::default(),
+            voice: None,
+            reward_models: Vec::new(),
+            observers: Vec::new(),
+            files: Disk::files(),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Optimizer steps, those before a resumption included.
+    pub steps: u64,
+    /// Epochs.
+    pub epoch: f64,
+    /// Tokens seen.
+    pub num_tokens: u64,
+    /// Mean loss over all steps.
+    pub train_loss: f64,
+    /// The last metrics that were logged.
+    pub metrics: BTreeMap<String, f64>,
+    /// The last evaluation.
+    pub evaluation: Option<BTreeMap<String, f64>>,
+    /// The step that was resumed from; 0 for a run from the start.
+    pub resumed_from: u64,
+    /// The last checkpoint.
+    pub checkpoint: Option<PathBuf>,
+}
