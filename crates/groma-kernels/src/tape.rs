@@ -301,7 +301,7 @@ enum Op<'m> {
     },
 }
 
-/// Records operations and differentiates them. See the [module](self). `'m` is what [recomputed](Tape::recomputed) parts may
+/// Records operations and differentiates them.. `'m` is what [recomputed](Tape::recomputed) parts may
 /// borrow.
 #[derive(Debug)]
 pub struct Tape<'m> {

@@ -41,12 +41,12 @@ impl Fact {
         [("s", self.subject.as_str()), ("v", self.value.as_str())].into_iter().chain(own).collect()
     }
 
-    /// The fact as a sentence of a text, in one of [`STATEMENTS`] ways.
+    /// The fact as a sentence of a text, in one of several ways.
     pub fn statement(&self, way: usize) -> String {
         sentence(self.relation.statements[way % STATEMENTS], &self.slots())
     }
 
-    /// The question for it, in one of [`QUESTIONS`] ways.
+    /// The question for it, in one of several ways.
     pub fn question(&self, way: usize) -> String {
         sentence(self.relation.questions[way % QUESTIONS], &self.slots())
     }

@@ -51,7 +51,7 @@ pub struct Person {
     pub home: &'static str,
     /// Age in years, unlike all others.
     pub age: usize,
-    /// Kind of the animal at home, as an index into [`lexicon::ANIMALS`].
+    /// Kind of the animal at home, as an index into `lexicon::ANIMALS`.
     pub animal: usize,
     /// Name of the animal.
     pub animal_name: &'static str,
@@ -100,7 +100,7 @@ pub struct World {
     pub places: Vec<Place>,
     /// Its shops.
     pub shops: Vec<Shop>,
-    /// What happens on each of [`lexicon::DAYS`].
+    /// What happens on each of `lexicon::DAYS`.
     pub events: Vec<&'static str>,
 }
 

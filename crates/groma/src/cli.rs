@@ -1,5 +1,11 @@
 //! The command line: every command, flag and example, as data for clap.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "comments here are help texts, not pages"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
