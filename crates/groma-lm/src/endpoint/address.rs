@@ -61,7 +61,7 @@ impl Address {
             Some(authority) if authority.as_str().contains('@') => {
                 wrong("it holds a user name or password; keys come from the environment")
             }
-            Some(authority) if authority.port_u16().is_none() && authority.as_str() != authority.host() => {
+            Some(authority) if authority.port_u16().is_none() && Some(authority.as_str()) != Uri::host(&uri) => {
                 wrong("its port is no number")
             }
             _ if uri.query().is_some() => wrong("it holds a query"),
@@ -75,8 +75,8 @@ impl Address {
         &self.model
     }
 
-    /// The host, for messages.
-    pub(crate) fn host(&self) -> &str {
+    /// Host and port, for messages.
+    pub(crate) fn authority(&self) -> &str {
         let after_scheme = self.base.split_once("://").map_or(&*self.base, |(_, rest)| rest);
         after_scheme.split('/').next().unwrap_or(after_scheme)
     }
@@ -107,7 +107,7 @@ impl std::fmt::Display for Address {
 
 fn host_of(url: &str) -> Option<String> {
     let uri = url.parse::<Uri>().ok()?;
-    Some(uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+    Some(Uri::host(&uri)?.trim_start_matches('[').trim_end_matches(']').to_owned())
 }
 
 fn is_near(url: &str) -> bool {

@@ -32,7 +32,7 @@ pub(super) fn generate(address: &Address, ask: &Ask) -> Result<(&'static str, Va
         Content::Messages(_) => return Err(not_offered("conversations")),
         Content::Text(_) => return Err(not_offered("plain texts")),
     };
-    let limit = if address.host() == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
+    let limit = if address.authority() == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
     body.insert(if path == "completions" { "max_tokens" } else { limit }.into(), ask.sampling.max_new_tokens.into());
     sampling(&mut body, ask)?;
     Ok((path, Value::Object(body)))

@@ -77,7 +77,7 @@ impl Transport {
         Transport {
             agent: config.build().new_agent(),
             base: address.base.clone(),
-            host: address.host().to_owned(),
+            host: address.authority().to_owned(),
             may_see_key: address.may_see_key(),
             pace: Pace::new(options.clock.clone(), options.requests_per_minute),
             options,
