@@ -12,12 +12,40 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use groma_run::Seed;
-use tiny::Workplace;
+use tiny::{RECIPE, Workplace};
 
 const KILLS: u64 = 20;
 /// After a checkpoint appeared, the longest time until the kill.
 const AFTER_CHECKPOINT_MILLISECONDS: f64 = 40.0;
 const SIGKILL: i32 = 9;
+
+/// A stage that samples, and learns from its samples in several steps and passes.
+const SAMPLING: &str = r#"
+[[stage]]
+kind = "train"
+name = "grpo"
+method = "grpo"
+data = "preferences:train"
+
+[stage.settings]
+reward_funcs = ["length"]
+length_target = 4
+max_completion_length = 12
+num_generations = 4
+per_device_train_batch_size = 4
+steps_per_generation = 2
+num_iterations = 2
+beta = 0.05
+max_steps = 18
+learning_rate = 1e-3
+save_steps = 1
+"#;
+
+/// The recipe with that stage before the last measurement.
+fn recipe() -> String {
+    let (before, after) = RECIPE.split_at(RECIPE.rfind("[[stage]]\nkind = \"measure\"").unwrap());
+    format!("{before}{SAMPLING}\n{after}")
+}
 
 fn start(place: &Workplace, run: &str) -> Child {
     let mut command = place.groma(&["run", "recipe.toml", "--name", run, "--threads", "2"]);
@@ -48,18 +76,20 @@ fn kill(mut child: Child) -> ExitStatus {
     child.wait().unwrap()
 }
 
-/// Both models that a run has made, what the second answered on the way, and the run's numbers.
-fn results(place: &Workplace, run: &str) -> ([Vec<u8>; 3], Vec<(String, f64)>) {
+/// The models that a run has made, what the second answered on the way, and the run's numbers.
+fn results(place: &Workplace, run: &str) -> ([Vec<u8>; 4], Vec<(String, f64)>) {
     let read = |name: &str| std::fs::read(place.path(&format!("runs/{run}/{name}"))).unwrap();
     let records = groma_run::RunRecords::read(&place.path(&format!("runs/{run}"))).unwrap();
     let numbers = records.measurements.iter().map(|m| (format!("{} {}", m.stage, m.metric), m.value)).collect();
-    let files = ["models/sft/model.safetensors", "model/model.safetensors", "samples/training.dpo.jsonl.zst"];
-    (files.map(read), numbers)
+    let models = ["models/sft", "models/dpo", "model"].map(|model| read(&format!("{model}/model.safetensors")));
+    let [sft, dpo, grpo] = models;
+    ([sft, dpo, grpo, read("samples/training.dpo.jsonl.zst")], numbers)
 }
 
 #[test]
 fn a_run_killed_twenty_times_ends_with_the_same_bits() {
     let place = Workplace::new();
+    place.write("recipe.toml", recipe());
     let started = Instant::now();
     assert!(start(&place, "whole").wait().unwrap().success());
     let duration = started.elapsed();
