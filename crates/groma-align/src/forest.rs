@@ -36,6 +36,14 @@ impl Sequence {
     }
 }
 
+/// Rows of the token tree of some sequences: shared prefixes count once.
+pub(crate) fn tree_rows(sequences: &[&Sequence]) -> usize {
+    match sequences {
+        [one] => one.ids.len(),
+        _ => TokenTree::share_prefixes(&sequences.iter().map(|s| s.ids.as_slice()).collect::<Vec<_>>()).0.len(),
+    }
+}
+
 /// The tree of some sequences, and where each of their scored tokens is predicted.
 #[derive(Debug)]
 pub(crate) struct Forest {

@@ -1,7 +1,6 @@
 //! What is learned from, as tokens: sequences that share a prompt, and what is known of each.
 
-use crate::forest::Sequence;
-use groma_model::TokenTree;
+use crate::forest::{Sequence, tree_rows};
 use groma_run::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -77,10 +76,7 @@ impl Group {
 
     /// Rows of its token tree: shared prefixes count once.
     pub fn tree_rows(&self) -> usize {
-        match &self.members[..] {
-            [one] => one.sequence.ids.len(),
-            _ => TokenTree::share_prefixes(&self.sequences().map(|s| s.ids.as_slice()).collect::<Vec<_>>()).0.len(),
-        }
+        tree_rows(&self.sequences().collect::<Vec<_>>())
     }
 
     /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: by labels, by scores against their

@@ -81,6 +81,14 @@ pub(crate) enum Reads {
 }
 
 impl Reads {
+    /// Of the log-probabilities that are read; 1 where none are.
+    pub(crate) fn temperature(self) -> f32 {
+        match self {
+            Reads::Tokens { temperature, .. } => temperature,
+            Reads::Scores => 1.0,
+        }
+    }
+
     /// Log-probabilities as the model has them.
     pub(crate) const PLAIN: Reads = Reads::Tokens { temperature: 1.0, half_temperature: false };
 }

@@ -132,6 +132,17 @@ pub struct Parameter {
     pub doc: &'static str,
 }
 
+/// A hyperparameter, for tables of many.
+pub(crate) const fn parameter(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    range: Option<Range>,
+    doc: &'static str,
+) -> Parameter {
+    Parameter { name, kind, default, range, doc }
+}
+
 impl Parameter {
     /// What the setting chooses among, where it chooses.
     pub fn variants(&self) -> &'static [Variant] {

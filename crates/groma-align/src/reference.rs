@@ -3,7 +3,7 @@
 //! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
 //! policy without its adapter; or from a copy of the model that training starts from.
 
-use crate::forest::{Forest, Run, Sequence};
+use crate::forest::{Forest, Run, Sequence, tree_rows};
 use crate::group::Group;
 use crate::parameter::{Kind, Parameter};
 use crate::{Error, Settings};
@@ -60,11 +60,13 @@ pub(crate) enum Reference {
 }
 
 impl Reference {
-    /// Groups with what the reference says of their members; at most `pass_rows` token rows (or one group) at once.
+    /// Groups with what the reference says of their members at a temperature (1 for a table, whose methods have no other); at
+    /// most `pass_rows` token rows (or one group) at once.
     pub(crate) fn attach<'a>(
         &self,
         policy: &Transformer,
         groups: Vec<Cow<'a, Group>>,
+        temperature: f32,
         pass_rows: usize,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
         let (model, adapter) = match self {
@@ -73,7 +75,8 @@ impl Reference {
             Reference::Model(model) => (&**model, true),
         };
         let sequences: Vec<Vec<&Sequence>> = groups.iter().map(|group| group.sequences().collect()).collect();
-        let mut said = passes(model, adapter, &sequences, pass_rows, &mut || Ok(()))?.into_iter();
+        let run = Run { temperature, ..Run::plain(adapter) };
+        let mut said = passes(model, run, &sequences, pass_rows, &mut || Ok(()))?.into_iter();
         let with = |group: Cow<'a, Group>| {
             let mut group = group.into_owned();
             group.members.iter_mut().zip(&mut said).for_each(|(member, logps)| member.reference = logps);
@@ -97,25 +100,19 @@ fn looked_up<'a>(table: &Table, groups: Vec<Cow<'a, Group>>) -> Vec<Cow<'a, Grou
 /// What a model says of the sequences of some groups, in their order; groups are not torn apart.
 fn passes(
     model: &Transformer,
-    adapter: bool,
+    run: Run,
     groups: &[Vec<&Sequence>],
     pass_rows: usize,
     before: &mut dyn FnMut() -> Result<(), Error>,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    let rows = |group: &Vec<&Sequence>| match &group[..] {
-        [one] => one.ids.len(),
-        _ => {
-            groma_model::TokenTree::share_prefixes(&group.iter().map(|s| s.ids.as_slice()).collect::<Vec<_>>()).0.len()
-        }
-    };
-    let sizes: Vec<usize> = groups.iter().map(rows).collect();
+    let sizes: Vec<usize> = groups.iter().map(|group| tree_rows(group)).collect();
     let mut said = Vec::new();
     for range in groma_model::tree::pack(&sizes, pass_rows.min(PASS_TOKENS)) {
         before()?;
         let sequences: Vec<&Sequence> = groups[range].iter().flatten().copied().collect();
         let forest = Forest::new(&sequences);
         let tape = Tape::inference(model.backend().clone());
-        let scored = together(|| forest.forward(model, tape, Run::plain(adapter)))?;
+        let scored = together(|| forest.forward(model, tape, run))?;
         let logp = &scored.output().logp;
         said.extend((0..sequences.len()).map(|s| forest.slots(s).iter().map(|&slot| logp[slot as usize]).collect()));
     }
@@ -159,7 +156,8 @@ impl Tables<'_> {
             .filter(|group| !group.sequences().all(known))
             .map(|group| group.sequences().collect())
             .collect();
-        let said = passes(self.model, self.adapter, &missing, self.pass_rows, &mut || Ok(self.cancel.check()?))?;
+        let run = Run::plain(self.adapter);
+        let said = passes(self.model, run, &missing, self.pass_rows, &mut || Ok(self.cancel.check()?))?;
         table.extend(missing.iter().flatten().map(|sequence| key(sequence)).zip(said));
         if let (Some(path), false) = (path, missing.is_empty())
             && table.values().flatten().all(|logp| logp.is_finite())

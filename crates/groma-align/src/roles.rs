@@ -1,7 +1,6 @@
 //! Who fills the roles of a run: where the reference's log-probabilities come from, who rewards, and what a method has at hand.
 
 use crate::collect::Collector;
-use crate::forecast::largest_micro_batch;
 use crate::objective::Objective;
 use crate::order::Order;
 use crate::reference::{self, Reference, Tables};
@@ -13,6 +12,8 @@ use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
 use std::collections::BTreeSet;
 
+/// Checks that rewards are there before anything is done.
+///
 /// # Errors
 /// [`Error::Role`] unless there is a reward for each that the settings name.
 pub(crate) fn check(objective: &dyn Objective, rewards: usize) -> Result<(), Error> {
@@ -30,6 +31,7 @@ pub(crate) fn reference(
     session: &Session,
     objective: &dyn Objective,
     pace: Pace,
+    pass_rows: usize,
 ) -> Result<Option<Reference>, Error> {
     if !objective.needs_reference() {
         return Ok(None);
@@ -43,7 +45,7 @@ pub(crate) fn reference(
     let tables = Tables {
         model,
         adapter: session.continues_adapter,
-        pass_rows: largest_micro_batch(session.settings, session.train),
+        pass_rows,
         identity: session.model_digest,
         cache: session.directory.as_deref(),
         files: &session.files,
@@ -91,6 +93,10 @@ pub(crate) struct Around<'r, 'a> {
     pub(crate) session: &'r Session<'a>,
     pub(crate) reference: Option<&'r Reference>,
     pub(crate) rewards: &'r [NamedReward<'a>],
+    /// Token rows of training's largest micro-batch, and so of a pass of the reference.
+    pub(crate) pass_rows: usize,
+    /// Temperature of the log-probabilities that are learned from.
+    pub(crate) temperature: f32,
     /// May ask to stop sampling.
     pub(crate) cancel: &'r Cancel,
 }
@@ -106,7 +112,8 @@ impl Around<'_, '_> {
         Collector {
             model,
             reference: self.reference,
-            pass_rows: largest_micro_batch(self.session.settings, self.session.train),
+            pass_rows: self.pass_rows,
+            temperature: self.temperature,
             voice: self.session.voice.as_ref(),
             rewards: self.rewards,
             seed,

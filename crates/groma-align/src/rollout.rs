@@ -1,6 +1,6 @@
 //! How methods sample from the model in training: names, defaults and sizes of TRL's online trainers.
 
-use crate::parameter::{Kind, Parameter, Range};
+use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards;
 use crate::training::{OneOrMany, Training};
 use crate::{Error, Settings};
@@ -9,16 +9,6 @@ use serde::Deserialize;
 
 const COUNT: Option<Range> = Some(Range::at_least(1.0));
 const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));
-
-const fn parameter(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    range: Option<Range>,
-    doc: &'static str,
-) -> Parameter {
-    Parameter { name, kind, default, range, doc }
-}
 
 /// Hyperparameters of methods that sample and score completions.
 pub(crate) const PARAMETERS: &[Parameter] = &[

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use crate::feed::{Batch, Feed};
-use crate::forecast::check_memory;
+use crate::forecast::{check_memory, largest_micro_batch};
 use crate::learn::{Learner, Loss};
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
@@ -50,15 +50,22 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
     roles::check(&*objective, rewards.len())?;
     let feed = Feed::new(&session.train.groups, objective.packs());
     let pace = Pace::new(&settings.training, objective.rollouts());
-    let reference = roles::reference(model, &session, &*objective, pace)?;
+    let pass_rows = largest_micro_batch(settings, session.train);
+    let reference = roles::reference(model, &session, &*objective, pace, pass_rows)?;
     let held_out = match session.evaluation {
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
     check_memory(model, settings, session.train, matches!(reference, Some(Reference::Model(_))))?;
     let observers = std::mem::take(&mut session.observers);
-    let around =
-        Around { session: &session, reference: reference.as_ref(), rewards: &rewards, cancel: &session.cancel };
+    let around = Around {
+        session: &session,
+        reference: reference.as_ref(),
+        rewards: &rewards,
+        pass_rows,
+        temperature: objective.reads().temperature(),
+        cancel: &session.cancel,
+    };
     let mut run = Run::start(model, around, feed, pace, &mut *objective, held_out, observers)?;
     run.go()?;
     run.finish()
@@ -388,7 +395,10 @@ pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Re
         return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the roles"));
     }
     let session = Session::new(settings, rows);
-    let around = Around { session: &session, reference: None, rewards: &[], cancel: &session.cancel };
+    // No pass of a reference is made.
+    let (pass_rows, temperature) = (0, objective.reads().temperature());
+    let around =
+        Around { session: &session, reference: None, rewards: &[], pass_rows, temperature, cancel: &session.cancel };
     held_out_metrics(model, &around, &mut *objective, rows)
 }
 
@@ -408,9 +418,13 @@ fn held_out_metrics(
     let all: Vec<usize> = (0..feed.rows()).collect();
     let seed = Seed::new(training.seed).named("held-out rollouts");
     for (number, rows) in all.chunks(batch_rows).enumerate() {
-        let mut batch = feed.batch(rows, rows.len());
+        let rows = feed.batch(rows, rows.len());
         let mut collector = around.collector(model, &mut metrics, seed.index(number as u64));
-        batch.groups = together(|| objective.collect(&mut collector, batch.groups))?;
+        let groups = together(|| objective.collect(&mut collector, rows.groups))?;
+        let batch = match objective.rollouts() {
+            None => Batch { groups, micros: rows.micros },
+            Some(_) => Batch::of_members(groups, training.per_device_train_batch_size),
+        };
         let loss = measure(model, objective, &batch, &mut metrics)?;
         metrics.add("loss", loss.value * loss.weight, loss.weight);
     }

@@ -1,19 +1,9 @@
 //! Hyperparameters that all methods share: those of Hugging Face's Trainer with TRL's defaults, and groma's own policies.
 
-use crate::parameter::{Kind, Parameter, Range};
+use crate::parameter::{Kind, Parameter, Range, parameter};
 use groma_model::training::AdamWSettings;
 pub use groma_model::training::Scheduler;
 use serde::{Deserialize, Serialize};
-
-const fn parameter(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    range: Option<Range>,
-    doc: &'static str,
-) -> Parameter {
-    Parameter { name, kind, default, range, doc }
-}
 
 const COUNT: Option<Range> = Some(Range::at_least(1.0));
 const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 /// The record.
 pub(crate) const METHOD: Method = Method {
     id: "grpo",
-    names: &["group-relative-policy-optimisation", "dapo", "dr-grpo", "gspo"],
+    names: &["group-relative-policy-optimisation"],
     title: "Group relative policy optimisation",
     paper: "arXiv:2402.03300",
     doc: "Samples a group of completions of each prompt and makes those likelier that are rewarded above the group's mean.",
@@ -91,7 +91,7 @@ struct Division {
     total: fn(usize, usize, usize) -> f64,
 }
 
-const DIVISIONS: [Division; 5] = [
+const DIVISIONS: &[Division] = &[
     Division {
         variant: variant("dapo", "Token-level loss", "arXiv:2503.14476", "Σ_i Σ_t l_it / Σ_i len_i"),
         token: |_| 1.0,
@@ -155,12 +155,10 @@ struct Grpo {
     division: &'static Division,
 }
 
-static DIVISION_RECORDS: [Division; 5] = DIVISIONS;
-
 impl Grpo {
     fn new(settings: &Settings) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
-        let division = DIVISION_RECORDS.iter().find(|division| division.variant.id == raw.loss_type);
+        let division = DIVISIONS.iter().find(|division| division.variant.id == raw.loss_type);
         let unknown = || settings.invalid("loss_type", "is not known");
         if raw.loss_type == CISPO && raw.epsilon_high.is_none() {
             return Err(

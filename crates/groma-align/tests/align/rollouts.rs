@@ -34,6 +34,18 @@ fn the_learner_says_of_samples_what_the_sampler_said_to_the_bit() {
     }
 }
 
+/// A fresh adapter changes nothing: policy and reference are one, whatever the temperature of sampling.
+#[test]
+fn the_reference_is_asked_at_the_temperature_of_sampling() {
+    for (method, extra) in [("rloo", json!({})), ("rloo", json!({"lora": {}})), ("grpo", json!({"lora": {}}))] {
+        let mut given = json!({"max_steps": 1, "logging_steps": 1, "temperature": 0.6, "beta": 0.1});
+        given.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let settings = settings(method, given);
+        let (history, _) = run(&settings, &prepared(&settings), model(1));
+        assert_eq!(history.logged[0].1["kl"], 0.0, "{method} {extra}");
+    }
+}
+
 /// Mean rewards of the first and of the last steps.
 fn rewards(method: &str, given: Value) -> (f64, f64) {
     let mut all = json!({"max_steps": 40, "logging_steps": 1, "learning_rate": 3e-3, "per_device_train_batch_size": 40,
