@@ -60,7 +60,7 @@ pub use parameter::{Kind, Parameter, Range, Variant};
 pub use prepare::{Limits, Prepared, prepare};
 pub use rollout::Voice;
 pub use session::{Outcome, Session};
-pub use settings::Settings;
+pub use settings::{Settings, reward_models};
 pub use setup::setup;
 pub use trainer::{evaluate, has_checkpoint, train};
 pub use training::{Boundary, LoraSettings, OnFinding, OneOrMany, Sampling, Scheduler, TRAINING, Training, Truncation};

@@ -69,10 +69,7 @@ impl Settings {
 
     /// Names of the reward models that the method asks, in their order.
     pub fn reward_models(&self) -> Vec<String> {
-        let named = self.values.get("reward_model");
-        let one = named.and_then(Value::as_str);
-        let several = named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        one.into_iter().chain(several).map(str::to_owned).collect()
+        reward_models(&self.values).map(str::to_owned).collect()
     }
 
     /// Whether the user gave this key.
@@ -121,6 +118,13 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+/// Names of the reward models that a config table asks for, in their order.
+pub fn reward_models(given: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let named = given.get("reward_model");
+    let several = named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    named.and_then(Value::as_str).into_iter().chain(several)
 }
 
 /// Keys of tables joined by dots. An empty table stays, under its own name.

@@ -240,6 +240,9 @@ mod tests {
                 .contains("refers to the model `asked`; before it there are: base, sft, dpo")
         );
         assert!(error("name = 'sft'", "name = 'village'").contains("reserved"));
+        // A reward model is read like any other: of an earlier stage, and known before anything is done.
+        let judged = error("data = 'd.jsonl'", "data = 'd.jsonl'\nsettings = { reward_model = 'judge' }");
+        assert!(judged.contains("refers to the model `judge`"), "{judged}");
         // A prefix that is no stage's is part of a file's name or hub id.
         assert!(Recipe::parse("x", &STAGES.replace("'asked:refusal'", "'owner/name:rows.jsonl'"), &[]).is_ok());
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use groma_align::{Method, Settings};
+use groma_align::{Method, Settings, reward_models};
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, Seed};
 use serde_json::json;
@@ -20,9 +20,10 @@ impl StageWork for Train {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        let model = self.model.as_deref().map(|name| Reference { kind: OutputKind::Model, name });
+        let models = self.model.as_deref().into_iter().chain(reward_models(&self.settings));
+        let models = models.map(|name| Reference { kind: OutputKind::Model, name });
         let rows = self.data.as_slice().iter().chain(&self.evaluation_data);
-        model.into_iter().chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
+        models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
     }
 
     fn outputs(&self, _: &Recipe) -> Vec<Output> {
