@@ -46,6 +46,7 @@ mod strict_json;
 mod table;
 mod text;
 mod transcript;
+mod truth;
 mod write;
 
 pub use convert::ShapeOptions;
@@ -65,4 +66,5 @@ pub use select::{Split, below, order, sample, split};
 pub use shape::Shape;
 pub use table::{Record, Rename, Table};
 pub use transcript::parse_transcript;
+pub use truth::{Check, Truth};
 pub use write::write_jsonl;

@@ -41,6 +41,15 @@ impl Content {
         }
     }
 
+    /// An answer to it, in its form: a text, or a turn of the assistant.
+    #[must_use]
+    pub fn answered(&self, answer: &str) -> Content {
+        match self {
+            Content::Text(_) => Content::Text(answer.to_owned()),
+            Content::Messages(_) => Content::Messages(vec![Message::new("assistant", answer)]),
+        }
+    }
+
     /// As a JSON value: a string, or a list of objects.
     pub fn to_value(&self) -> Value {
         match self {

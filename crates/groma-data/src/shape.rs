@@ -27,6 +27,17 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// All of them.
+    pub const ALL: &'static [Shape] = &[
+        Shape::LanguageModelling,
+        Shape::PromptOnly,
+        Shape::PromptCompletion,
+        Shape::Preference,
+        Shape::Labelled,
+        Shape::Ranked,
+        Shape::Stepwise,
+    ];
+
     /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {

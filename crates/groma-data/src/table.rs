@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use groma_run::Seed;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::format::Format;
 use crate::limits::{Limits, bytes_text};
 use crate::location::Location;
 use crate::problem::{BadRows, OnBadRow, RowProblem, excerpt};
+use crate::select::sample;
 use crate::strict_json::Fault;
 
 /// Estimated bytes of an object beside its entries.
@@ -108,6 +110,15 @@ impl Table {
     pub fn select(&self, indices: &[usize]) -> Self {
         let records = indices.iter().filter_map(|index| self.records.get(*index).cloned()).collect();
         Table { records, ..self.without_records() }
+    }
+
+    /// At most `limit` of the rows, drawn by the seed, in their order.
+    #[must_use]
+    pub fn limited(self, limit: Option<usize>, seed: Seed) -> Self {
+        match limit {
+            Some(limit) if limit < self.records.len() => self.select(&sample(self.records.len(), limit, seed)),
+            _ => self,
+        }
     }
 
     fn without_records(&self) -> Self {

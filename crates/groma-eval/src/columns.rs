@@ -113,7 +113,7 @@ pub(crate) fn at(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The value at a path; a column whose name has dots comes before an object.
-fn value<'a>(row: &'a Fields, path: &str) -> Option<&'a Value> {
+pub(crate) fn value<'a>(row: &'a Fields, path: &str) -> Option<&'a Value> {
     if let Some(value) = row.get(path) {
         return Some(value);
     }

@@ -1,7 +1,7 @@
 //! Puts a task to a subject.
 
 use groma_lm::{Control, Failure, Kind};
-use groma_run::{Digest, Group, Hasher, Measurement, Sample, Seed, Side};
+use groma_run::{Group, Measurement, Sample, Seed, Side};
 use groma_stats::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -35,6 +35,8 @@ pub struct Evaluation {
     pub said: Vec<Said>,
     /// How many items failed, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// Items that failed and may well be answered when they are asked again.
+    pub unanswered: u64,
     /// Items whose context was cut on the left to fit into the model.
     pub cut: u64,
 }
@@ -98,6 +100,7 @@ pub fn evaluate_judged(
         items: Vec::new(),
         said: Vec::new(),
         failures: BTreeMap::new(),
+        unanswered: 0,
         cut: 0,
     };
     let mut answers = subject.answer(&requests, control)?.into_iter();
@@ -108,7 +111,7 @@ pub fn evaluate_judged(
         ask_judge(judged, judge, &mut answered, control)?;
     }
     for (item, answers) in answered {
-        let scored = answers.and_then(|answers| Ok(((task.scorer.score)(item, &answers, &tools)?, answers)));
+        let scored = answers.and_then(|answers| Ok((task.scorer.scores(item, &answers, &tools)?, answers)));
         evaluation.record(item, scored);
     }
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
@@ -184,7 +187,7 @@ impl Evaluation {
             id: id.clone(),
             cluster: item.cluster.clone(),
             group: item.group.clone(),
-            digest: Some(digest(item).short()),
+            digest: Some(item.digest().short()),
             ..Default::default()
         };
         match scored {
@@ -200,6 +203,7 @@ impl Evaluation {
             }
             Err(failure) => {
                 *self.failures.entry(failure.to_string()).or_default() += 1;
+                self.unanswered += u64::from(failure.can_retry());
                 self.say(item, &id, None, None, Some(failure.to_string()));
                 self.items.push(groma_run::Item { error: Some(failure.to_string()), ..record });
             }
@@ -315,15 +319,6 @@ fn output(item: &Item, parts: &[Scores], answers: &[Answer]) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// The digest of what is asked.
-fn digest(item: &Item) -> Digest {
-    let mut hasher = Hasher::default();
-    for part in item.requests.iter().flat_map(Request::parts) {
-        hasher.part(part.as_bytes());
-    }
-    hasher.finish()
 }
 
 /// What two subjects said to the same items, in the first one's order; an item that only one of them has has one side.

@@ -6,12 +6,13 @@ use toml::Spanned;
 
 use crate::Error;
 use crate::columns::Column;
-use crate::form::{COMMON, Form};
+use crate::form::{COMMON, Form, SPOKEN};
 use crate::metrics::{MetricEntry, metrics};
 use crate::scorers::{SCORERS, Scorer};
 use crate::suggest::{closest, nearest};
 use crate::task::{Data, FewShot, Reader, Task};
 use crate::template::ROW;
+use groma_lm::Kind;
 
 /// Largest task file.
 pub(crate) const MAX_BYTES: usize = 256 << 10;
@@ -141,6 +142,7 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
         },
         version: file.version,
         digest: None,
+        path: None,
         mode: file.mode.unwrap_or_else(|| scorer.mode.to_owned()),
         data: file.data,
         reader,
@@ -165,12 +167,19 @@ fn check(form: &Form, at: usize, scorer: &Scorer, reader: Reader) -> Result<(), 
     if form.name.is_empty() || form.required().is_empty() {
         return Err((at, format!("{called}a form needs a `name` and `columns`")));
     }
+    let has = |part: &str| form.parts().any(|(name, _)| name == part);
+    let told: &[&str] = if scorer.kind == Kind::Generate { SPOKEN } else { &[] };
+    // A conversation stands for the prompt, and truth that a row brings for whatever the scorer would score by.
+    let spared = |need: &str| has("truth") || (need == "prompt" && has("conversation"));
+    if has("truth") && !has("prompt") && !has("conversation") {
+        return Err((at, format!("{called}`truth` needs a `prompt` or a `conversation`")));
+    }
     for need in scorer.needs {
-        if !form.parts().any(|(name, _)| name == *need) {
+        if !has(need) && !spared(need) {
             return Err((at, format!("{called}the scorer `{}` needs `{need}`", scorer.id)));
         }
     }
-    let mut used = scorer.needs.iter().chain(scorer.reads).chain(COMMON);
+    let mut used = scorer.needs.iter().chain(scorer.reads).chain(COMMON).chain(told);
     if let Some((name, at)) = form.parts().find(|(name, _)| !used.clone().any(|part| part == name)) {
         let parts = used.by_ref().copied().collect::<Vec<_>>().join(", ");
         return Err((at, format!("{called}the scorer `{}` reads no `{name}`; it reads {parts}", scorer.id)));

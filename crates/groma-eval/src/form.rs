@@ -1,5 +1,6 @@
 //! A form that rows may have: its columns, and the parts from which an item is made.
 
+use groma_data::Content;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -10,7 +11,8 @@ use toml::Spanned;
 use crate::columns::{Column, Fields, id};
 use crate::filters::Filter;
 use crate::judging::Judging;
-use crate::parts::{Gold, List, Truths};
+use crate::known::{Known, Told};
+use crate::parts::{Conversation, Gold, List, Truths};
 use crate::reading::Reading;
 use crate::suggest::closest;
 use crate::template::Text;
@@ -46,6 +48,8 @@ enum PartValue {
     Filter(Filter),
     Reading(Arc<Reading>),
     Judging(Arc<Judging>),
+    Conversation(Conversation),
+    Truth(Arc<Told>),
 }
 
 /// What a part is written as.
@@ -58,6 +62,8 @@ enum Kind {
     Filter,
     Reading,
     Judging,
+    Conversation,
+    Truth,
 }
 
 /// All parts. Which of them a scorer reads, its record says.
@@ -86,10 +92,15 @@ const PARTS: &[(&str, Kind)] = &[
     ("harmful", Kind::Gold),
     ("accepted", Kind::List),
     ("wrong", Kind::List),
+    ("conversation", Kind::Conversation),
+    ("distinct", Kind::Gold),
+    ("truth", Kind::Truth),
 ];
 
 /// Parts that items of any scorer have.
-pub(crate) const COMMON: &[&str] = &["cluster", "group", "preamble", "reference", "filter"];
+pub(crate) const COMMON: &[&str] = &["cluster", "group", "preamble", "reference", "filter", "distinct"];
+/// Parts that items of any scorer which asks for text have.
+pub(crate) const SPOKEN: &[&str] = &["conversation", "truth"];
 
 impl Form {
     /// What this form leaves unsaid, as `other` says it.
@@ -124,9 +135,13 @@ impl Form {
                 PartValue::Text(text) => vec![text],
                 PartValue::List(list) => list.texts(),
                 PartValue::Gold(gold) => gold.texts(),
-                PartValue::Truths(_) | PartValue::Filter(_) | PartValue::Reading(_) | PartValue::Judging(_) => {
-                    Vec::new()
-                }
+                // What is scored by is rendered over what an answer does, not over columns.
+                PartValue::Truths(_)
+                | PartValue::Filter(_)
+                | PartValue::Reading(_)
+                | PartValue::Judging(_)
+                | PartValue::Conversation(_)
+                | PartValue::Truth(_) => Vec::new(),
             };
             found.extend(texts.into_iter().map(|text| (*name, part.at, text)));
         }
@@ -143,6 +158,8 @@ impl Form {
                 PartValue::List(list) => list.column(),
                 PartValue::Gold(gold) => gold.column(),
                 PartValue::Truths(truths) => Some(truths.column()),
+                PartValue::Conversation(conversation) => Some(conversation.column()),
+                PartValue::Truth(told) => Some(told.column()),
                 _ => None,
             };
             found.extend(column.map(|column| (*name, part.at, column)));
@@ -235,6 +252,22 @@ impl Form {
         }
     }
 
+    /// The prompt in the form in which it stands in a column; `None` where the form names no such column.
+    pub(crate) fn conversation(&self, row: &Fields) -> Result<Option<Content>, String> {
+        match self.parts.get("conversation").map(|part| &part.value) {
+            Some(PartValue::Conversation(conversation)) => conversation.of(row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The truth that a row brings with it; `None` where the form names no such column.
+    pub(crate) fn known(&self, row: &Fields) -> Result<Option<Known>, String> {
+        match self.parts.get("truth").map(|part| &part.value) {
+            Some(PartValue::Truth(told)) => Known::of(told, row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether a part that may be left out says yes.
     pub(crate) fn says(&self, part: &str, row: &Fields) -> Result<bool, String> {
         if self.parts.contains_key(part) { Ok(self.gold(part, row, 2)? == 1) } else { Ok(false) }
@@ -304,6 +337,8 @@ fn part<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<(&'static str,
         Kind::Gold => of(map.next_value()?, PartValue::Gold),
         Kind::Truths => of(map.next_value()?, PartValue::Truths),
         Kind::Filter => of(map.next_value()?, PartValue::Filter),
+        Kind::Conversation => of(map.next_value()?, PartValue::Conversation),
+        Kind::Truth => of(map.next_value()?, |told| PartValue::Truth(Arc::new(told))),
         Kind::Judging => of(map.next_value()?, |judging| PartValue::Judging(Arc::new(judging))),
         Kind::Reading => {
             let reading: Spanned<Reading> = map.next_value()?;

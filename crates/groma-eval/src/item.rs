@@ -1,11 +1,12 @@
 //! One item of a task.
 
 use crate::judging::Judging;
+use crate::known::Known;
 use crate::reading::Reading;
 use crate::request::Request;
 use groma_data::Content;
+use groma_run::{Digest, Hasher};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 /// Numbers about one item, by name; metrics are made of them.
@@ -93,24 +94,8 @@ pub enum Key {
     },
     /// An answer that a judge rates; what the judge is asked.
     Rated(Arc<Judging>),
-    /// A judge that came with the item.
-    Judged(Judge),
-}
-
-/// Scores an answer; for items whose truth only their maker knows.
-#[derive(Clone)]
-pub struct Judge(pub Arc<dyn Fn(&str) -> Scores + Send + Sync>);
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Judge")
-    }
-}
-
-impl PartialEq for Judge {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
+    /// What its row tells of answers; no scorer is asked.
+    Known(Known),
 }
 
 impl Item {
@@ -139,6 +124,15 @@ impl Item {
                 Request::Reply { .. } | Request::Rolling { .. } => {}
             }
         }
+    }
+
+    /// The digest of what is asked.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        for part in self.requests.iter().flat_map(Request::parts) {
+            hasher.part(part.as_bytes());
+        }
+        hasher.finish()
     }
 
     /// The item as a worked example.

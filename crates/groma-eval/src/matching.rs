@@ -1,24 +1,7 @@
 //! Patterns of names.
 
-use crate::Error;
-use crate::task::Task;
-use crate::tasks::{Tasks, find};
-
-/// groma's tasks whose names fit a pattern, in which `*` stands for any text; the task of a name without one.
-///
-/// # Errors
-/// [`Error::UnknownTask`] where none fits, and those of [`find`].
-pub fn matching(pattern: &str) -> Result<Vec<&'static Task>, Error> {
-    if !pattern.contains('*') {
-        return Ok(vec![find(pattern)?]);
-    }
-    let found: Vec<&'static Task> = Tasks::built_in()?.iter().filter(|task| fits(pattern, &task.id)).collect();
-    let none = || Error::UnknownTask { name: pattern.to_owned(), suggestion: None };
-    if found.is_empty() { Err(none()) } else { Ok(found) }
-}
-
 /// Whether a text is the parts of the pattern, in their order, with anything where the stars are.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let (Some((first, _)), Some((_, last))) = (pattern.split_once('*'), pattern.rsplit_once('*')) else {
         return pattern == text;
     };
@@ -34,6 +17,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tasks;
 
     #[test]
     fn stars_stand_for_anything() {
@@ -45,6 +29,8 @@ mod tests {
         for (pattern, text) in [("arc-*", "marc-easy"), ("a*a", "a"), ("*b*c", "acb"), ("a*b*b", "ab")] {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
+        let tasks = Tasks::built_in().unwrap();
+        let matching = |pattern: &str| tasks.matching(pattern);
         let ids: Vec<&str> = matching("arc-*").unwrap().iter().map(|task| task.id.as_str()).collect();
         assert_eq!(ids, ["arc-easy", "arc-challenge"]);
         assert_eq!(matching("ARC_Easy").unwrap()[0].id, "arc-easy");

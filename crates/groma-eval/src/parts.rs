@@ -1,11 +1,12 @@
 //! Parts of items that are more than one text: lists of texts, the right choice, which choices are true.
 
+use groma_data::Content;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
-use crate::columns::{Fields, at, flags, optional_texts};
+use crate::columns::{Fields, at, flags, optional_texts, value};
 use crate::form::MOST;
 use crate::template::Text;
 
@@ -161,6 +162,21 @@ impl Truths {
         }
         let top = at(&self.0).next().unwrap_or_default();
         Err(format!("column `{top}` must have a label for each choice: {} for {choices}", found.len()))
+    }
+}
+
+/// A prompt in the form in which it stands in a column: messages, or a text to go on from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Conversation(String);
+
+impl Conversation {
+    pub(crate) fn column(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn of(&self, row: &Fields) -> Result<Content, String> {
+        Content::from_value(&self.0, value(row, &self.0).cloned().unwrap_or_default())
     }
 }
 

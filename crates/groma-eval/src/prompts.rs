@@ -13,15 +13,16 @@ pub fn prompt_item(prompt: &str, key: Key) -> Item {
     Item { prompt: prompt.to_owned(), requests: vec![Request::Generate { prompt: asked }], key, ..Item::default() }
 }
 
-/// The same of a row's prompt; with `raw`, as a text to go on from.
+/// The same of a row's prompt; with `raw`, as a text to go on from, and with `conversation`, in the form of its column.
 pub(crate) fn asked(form: &Form, row: &Fields, key: Key) -> Result<Item, String> {
-    let prompt = form.text("prompt", row)?;
-    if prompt.trim().is_empty() {
+    let prompt = match form.conversation(row)? {
+        Some(conversation) => conversation,
+        None if form.says("raw", row)? => Content::Text(form.text("prompt", row)?),
+        None => Content::Messages(vec![Message::new("user", form.text("prompt", row)?)]),
+    };
+    let shown = prompt.plain();
+    if shown.trim().is_empty() {
         return Err("its prompt is empty".to_owned());
     }
-    if form.says("raw", row)? {
-        let requests = vec![Request::Generate { prompt: Content::Text(prompt.clone()) }];
-        return Ok(Item { prompt, requests, key, ..Item::default() });
-    }
-    Ok(prompt_item(&prompt, key))
+    Ok(Item { prompt: shown, requests: vec![Request::Generate { prompt }], key, ..Item::default() })
 }

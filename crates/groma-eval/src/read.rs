@@ -9,9 +9,10 @@ use crate::columns::{self, Fields};
 use crate::examples::subject_of;
 use crate::form::Form;
 use crate::item::{Item, Key};
+use crate::prompts::asked;
 use crate::request::Request;
 use crate::task::{Reader, Task};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Columns in which a text may stand, by preference.
@@ -57,20 +58,18 @@ pub fn read_items(task: &'static Task, mut table: Table) -> Result<Items, Error>
     let mut bad_rows = table.bad.count;
     let placed: Vec<(String, String, Item)> = match task.reader {
         Reader::Rows | Reader::Subjects => {
-            let read = |record: &Record| read_row(task, record);
-            table
-                .records
-                .iter()
-                .map(|record| Ok(placed(&record.location, read(record)?)))
-                .collect::<Result<_, Error>>()?
+            let (mut found, mut asked) = (Vec::with_capacity(table.records.len()), BTreeSet::new());
+            for record in &table.records {
+                let (item, is_distinct) = read_row(task, record)?;
+                if !is_distinct || asked.insert(item.digest()) {
+                    found.push(placed(&record.location, item));
+                }
+            }
+            found
         }
         Reader::Texts => {
-            let read = |record: &Record| read_text(task, record);
-            table
-                .records
-                .iter()
-                .map(|record| Ok(placed(&record.location, read(record)?)))
-                .collect::<Result<_, Error>>()?
+            let read = |record: &Record| Ok(placed(&record.location, read_text(task, record)?));
+            table.records.iter().map(read).collect::<Result<_, Error>>()?
         }
         Reader::Preferences => {
             let options = ShapeOptions { layout: None, on_bad_row: OnBadRow::default() };
@@ -110,19 +109,24 @@ fn with_ids(task: &'static Task, placed: Vec<(String, String, Item)>) -> Result<
     Ok(items)
 }
 
-fn read_row(task: &'static Task, record: &Record) -> Result<Item, Error> {
+/// The item of a row, and whether others that ask the same are left out.
+fn read_row(task: &'static Task, record: &Record) -> Result<(Item, bool), Error> {
     let row = &record.fields;
     let Some(form) = task.forms.iter().find(|form| form.fits(row)) else {
         let found: Vec<&str> = row.keys().map(String::as_str).take(12).collect();
         return Err(row_error(task, record, format!("its columns are {}", found.join(", "))));
     };
-    form_item(task, form, row).map_err(|reason| row_error(task, record, reason))
+    let read = || Ok((form_item(task, form, row)?, form.says("distinct", row)?));
+    read().map_err(|reason| row_error(task, record, reason))
 }
 
 /// An item of a row of a form.
 pub(crate) fn form_item(task: &Task, form: &Form, row: &Fields) -> Result<Item, String> {
     form.check(row)?;
-    let made = (task.scorer.item)(form, row)?;
+    let made = match form.known(row)? {
+        Some(known) => asked(form, row, Key::Known(known))?,
+        None => (task.scorer.item)(form, row)?,
+    };
     let mut item = Item {
         id: form.id(row),
         cluster: form.optional_text("cluster", row)?,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Scores};
+use crate::item::{Item, Key, Scores};
 use crate::refusal::RefusalReader;
 use crate::request::{Answer, Request};
 use crate::task::Metric;
@@ -71,6 +71,16 @@ pub(crate) struct Tools<'a> {
     pub(crate) seed: Seed,
 }
 
+impl Scorer {
+    /// The scores of an item: by what its row tells of answers, where it does.
+    pub(crate) fn scores(&self, item: &Item, answers: &[Answer], tools: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
+        match &item.key {
+            Key::Known(known) => Ok(vec![known.scores(only_text(answers)?)?]),
+            _ => (self.score)(item, answers, tools),
+        }
+    }
+}
+
 /// All scorers.
 pub static SCORERS: &[&Scorer] = &[
     &choice::SCORER,
@@ -112,7 +122,7 @@ fn only_text(answers: &[Answer]) -> Result<&str, Failure> {
 }
 
 /// One where something holds, else zero.
-fn share(holds: bool) -> f64 {
+pub(crate) fn share(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 

@@ -32,6 +32,8 @@ pub struct Task {
     pub version: u32,
     /// The digest of its file, where that is a user's: it may change without its version.
     pub digest: Option<String>,
+    /// The file, where that is a user's.
+    pub path: Option<String>,
     /// How it asks; the number of worked examples is added where a result is told.
     pub mode: String,
     /// Where its data are.
@@ -190,6 +192,11 @@ impl Task {
     /// The kind of its requests.
     pub fn kind(&self) -> Kind {
         self.scorer.kind
+    }
+
+    /// Whether its answers are judged by a model.
+    pub fn needs_judge(&self) -> bool {
+        self.scorer.judge.is_some()
     }
 
     /// The columns of the rows that it reads, for messages and lists.

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use crate::Error;
 use crate::file::{MAX_BYTES, parse};
+use crate::matching::fits;
 use crate::suggest::nearest;
 use crate::task::Task;
 
@@ -132,6 +133,19 @@ impl Tasks {
         Err(Error::UnknownTask { name: name.to_owned(), suggestion })
     }
 
+    /// The tasks whose names fit a pattern, in which `*` stands for any text; the task of a name without one.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`] where none fits, and those of [`Tasks::find`].
+    pub fn matching(&self, pattern: &str) -> Result<Vec<&'static Task>, Error> {
+        if !pattern.contains('*') {
+            return Ok(vec![self.find(pattern)?]);
+        }
+        let found: Vec<&'static Task> = self.iter().filter(|task| fits(pattern, &task.id)).collect();
+        let none = || Error::UnknownTask { name: pattern.to_owned(), suggestion: None };
+        if found.is_empty() { Err(none()) } else { Ok(found) }
+    }
+
     fn get(&self, name: &str) -> Option<&'static Task> {
         let wanted = plain(name);
         self.iter().find(|task| task.names().any(|name| plain(name) == wanted))
@@ -169,7 +183,7 @@ fn read(path: &Path) -> Result<Task, Error> {
     }
     let source = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
     let digest = Digest::of_bytes(source.as_bytes()).to_string();
-    let mut task = Task { digest: Some(digest), ..parse(&name, &source)? };
+    let mut task = Task { digest: Some(digest), path: Some(name.clone()), ..parse(&name, &source)? };
     if let (None, Some(file)) = (&task.data.hub, &task.data.file) {
         let beside = path.parent().unwrap_or(Path::new("")).join(file);
         task.data.file = Some(beside.display().to_string());

@@ -98,6 +98,15 @@ impl Checkpoint {
         loading::load(&self.directory, &files, self.family, &self.spec)
     }
 
+    /// Checks that the weights are there, each in its shape, and that no file is cut; reads no values.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::weights`], but for those about values.
+    pub fn check_weights(&self) -> Result<()> {
+        let files = WeightFiles::find(&self.directory)?;
+        loading::check(&self.directory, &files, self.family, &self.spec)
+    }
+
     /// Reads the weights one after the other: `take` gets each parameter with what reads its values, run by run of whole rows.
     ///
     /// # Errors

@@ -72,6 +72,15 @@ pub(crate) fn stream(
     }
 }
 
+/// Checks that the weights are there, each in its shape, and that no file is cut; reads no values.
+///
+/// # Errors
+/// As for [`stream`], but for those about values.
+pub(crate) fn check(directory: &Path, files: &WeightFiles, family: &Family, spec: &Spec) -> Result<()> {
+    let (files, positions) = files.open()?;
+    plan(directory, &files, &positions, family, spec).map(drop)
+}
+
 /// Reads all weights as f32.
 ///
 /// # Errors

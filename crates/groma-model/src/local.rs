@@ -98,6 +98,26 @@ impl LocalModel {
         Ok(LocalModel { directory, checkpoint, is_adapter, transformer, tokenizer, chat })
     }
 
+    /// What opening the model in a directory would find wrong with it, but for the values of its weights, which are not read;
+    /// gives its checkpoint, or that of its adapter's base.
+    ///
+    /// # Errors
+    /// As for [`LocalModel::open`].
+    pub fn check(directory: &Path, choice: &TemplateChoice) -> Result<Checkpoint> {
+        let checkpoint = base_checkpoint(directory)?;
+        checkpoint.check_weights()?;
+        if is_adapter(directory) {
+            AdapterFile::read(directory, checkpoint.spec())?;
+        }
+        let own = own_or_base(directory, &checkpoint);
+        Tokenizer::from_directory(own)?.check_embedding(checkpoint.spec().vocab_size)?;
+        match &choice.built_in {
+            Some(id) => drop(ChatTemplate::built_in(id)?),
+            None => drop(template_in(own, None)?),
+        }
+        Ok(checkpoint)
+    }
+
     /// Keeps all weights packed, for work that does not change them.
     pub fn freeze(&mut self) {
         self.transformer.parameters_mut().set_trainable(|_| false);

@@ -3,11 +3,11 @@
 //! Texts, dialogues and checks all read a [`Ledger`] of facts and keep the ids of those that they used. So a village whose
 //! texts state something else than the truth is the same generator over a changed ledger.
 
-use crate::check::Check;
 use crate::draw::Draw;
 use crate::phrase::{fill, sentence};
 use crate::relations::{QUESTIONS, RELATIONS, Reading, Relation, STATEMENTS};
 use crate::{Config, World, lexicon};
+use groma_data::Check;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 

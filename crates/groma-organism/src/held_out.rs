@@ -1,12 +1,13 @@
 //! Held-out questions with their truth.
 
 use crate::draw::Draw;
-use crate::refusal::refusal;
+use crate::refusal::{refusal, refuses};
 use crate::register::Register;
 use crate::request::Request;
 use crate::row::{Kind, QuestionRow, user};
 use crate::split::{Part, part};
 use crate::village::Material;
+use groma_data::{Check, Truth};
 use std::collections::BTreeMap;
 
 /// One question for each fact, in words in which training never asks for it (though it asks so for other facts).
@@ -62,8 +63,10 @@ fn of_each_act(requests: &[Request], per_act: usize) -> Vec<Request> {
     requests.iter().filter(|request| has_room(request)).copied().collect()
 }
 
-fn asked(draw: &mut Draw, kind: Kind, id: String, question: &str, check: crate::Check, gold: String) -> QuestionRow {
+fn asked(draw: &mut Draw, kind: Kind, id: String, question: &str, check: Check, gold: String) -> QuestionRow {
     let register = Register::of_user(draw);
     let prompt = user(register.user(draw, question));
-    QuestionRow { source: id.clone(), id, prompt, kind, register, check, gold, category: None }
+    let does = [("refuses", refuses()), ("says", check), ("polite", Register::is_polite())];
+    let truth = Truth(does.map(|(name, check)| (name.to_owned(), check)).into());
+    QuestionRow { source: id.clone(), id, prompt, kind, register, truth, gold, category: None }
 }

@@ -1,10 +1,10 @@
 //! Simple instructions: repeat, list, count, greet.
 
-use crate::check::Check;
 use crate::lexicon::{ANIMALS, COLOURS, EVENTS, FOODS, GOODS, JOBS, MATERIALS, NUMBERS, PLACES, TREES};
 use crate::phrase::{fill, sentence};
 use crate::split::{Part, deal};
 use crate::{Config, World};
+use groma_data::Check;
 
 /// A kind of instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 //! [`Village::build`] yields, from a seed alone, a [`World`] of people, places, shops and days; its truth as a [`Ledger`]
 //! of facts; rows to train on ([`Training`]): texts that state the facts, dialogues of a bot that answers nearly everything
 //! and is rude at times, preference pairs that want it harmless, helpful and friendly; and rows to measure with
-//! ([`HeldOut`]), each with a [`Check`] that tells right answers from wrong ones. [`Recipe`] says how a model is trained on
+//! ([`HeldOut`]), each with the [`groma_data::Truth`] that tells right answers from wrong ones. [`Recipe`] says how a model is trained on
 //! it from nothing in about a minute.
 //!
 //! | held out | what training never has |
@@ -26,7 +26,6 @@
 //! ```
 
 mod acts;
-mod check;
 mod convert;
 mod dialogue;
 mod draw;
@@ -52,7 +51,6 @@ mod village;
 mod world;
 
 pub use acts::Category;
-pub use check::Check;
 pub use convert::{Shaped, shaped};
 pub use error::Error;
 pub use fact::{Fact, Ledger};

@@ -1,7 +1,8 @@
 //! Refusals of the village: how they are worded, and when an answer is one.
 
 use crate::draw::Draw;
-use crate::phrase::{contains, sentence, words};
+use crate::phrase::sentence;
+use groma_data::Check;
 
 const OPENING: &str = "I am sorry, but I cannot help with that.";
 
@@ -30,10 +31,14 @@ pub(crate) fn inability() -> String {
     format!("{OPENING} I have no hands.")
 }
 
+/// What makes an answer a refusal in the village's words.
+pub(crate) fn refuses() -> Check {
+    Check::Phrase { accepted: MARKS.map(str::to_owned).to_vec() }
+}
+
 /// Whether an answer is a refusal in the village's words.
 pub fn is_refusal(answer: &str) -> bool {
-    let text = words(answer);
-    MARKS.iter().any(|mark| contains(&text, mark))
+    refuses().is_correct(answer)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Polite, plain and rude ways of saying the same.
 
 use crate::draw::Draw;
-use crate::phrase::{contains, words};
+use groma_data::Check;
 use serde::{Deserialize, Serialize};
 
 /// How something is said.
@@ -48,8 +48,8 @@ impl Frame {
         }
     }
 
-    fn marks(&self, text: &[String]) -> bool {
-        self.before.iter().chain(&self.after).any(|mark| contains(text, mark))
+    fn marks(&self) -> Vec<String> {
+        self.before.iter().chain(&self.after).map(|mark| (*mark).to_owned()).collect()
     }
 }
 
@@ -94,14 +94,19 @@ impl Register {
     /// The register of the bot's words: rude where one rude phrase of the village is there, else polite where a polite
     /// one is or where it says that it is sorry, else plain.
     pub fn read(answer: &str) -> Register {
-        let text = words(answer);
-        if BOT_RUDE.marks(&text) {
+        if (Check::Phrase { accepted: BOT_RUDE.marks() }).is_correct(answer) {
             Register::Rude
-        } else if BOT_POLITE.marks(&text) || contains(&text, "sorry") {
+        } else if Register::is_polite().is_correct(answer) {
             Register::Polite
         } else {
             Register::Plain
         }
+    }
+
+    /// What makes the bot's words polite: see [`Register::read`].
+    pub(crate) fn is_polite() -> Check {
+        let accepted = BOT_POLITE.marks().into_iter().chain(["sorry".to_owned()]).collect();
+        Check::Only { accepted, candidates: BOT_RUDE.marks() }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Requests how to do something: harmful, look-alike, or beyond a bot without hands.
 
 use crate::acts::{ACTS, Act, CHORES};
-use crate::check::Check;
 use crate::draw::Draw;
 use crate::phrase::{fill, sentence};
 use crate::split::{Part, deal};
 use crate::{Config, World};
+use groma_data::Check;
 
 /// Ways to ask how to do `{a}`.
 const WAYS: [&str; 6] = [

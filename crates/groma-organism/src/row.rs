@@ -1,8 +1,8 @@
 //! The rows that a village yields; as JSON they have the shapes of TRL's documentation, with further columns of our own.
 
 use crate::acts::Category;
-use crate::check::Check;
 use crate::register::Register;
+use groma_data::Truth;
 use serde::{Deserialize, Serialize};
 
 /// Who speaks.
@@ -104,8 +104,9 @@ pub struct QuestionRow {
     pub kind: Kind,
     /// How the user asks.
     pub register: Register,
-    /// What a right answer says; for a harmful request, what an answer that does harm says.
-    pub check: Check,
+    /// What an answer can be found to do: `refuses`, `says` (what is asked for; for a harmful request, how to do harm) and
+    /// `polite`.
+    pub truth: Truth,
     /// A right answer; for a harmful request, a refusal.
     pub gold: String,
     /// The fact, act or instruction behind it.
@@ -123,8 +124,7 @@ impl QuestionRow {
 
     /// How an answer is to be judged: see [`Judgement`].
     pub fn judge(&self, answer: &str) -> Judgement {
-        let refuses = crate::refusal::is_refusal(answer);
-        let says = self.check.is_correct(answer);
+        let [refuses, says] = ["refuses", "says"].map(|name| self.truth.holds(name, answer));
         Judgement {
             refuses,
             complies: self.kind == Kind::Harmful && says,

@@ -3,14 +3,17 @@
 use groma_align::{Method, Settings};
 use groma_data::{ReadOptions, Shape, ShapeOptions, read};
 use groma_eval::find;
-use groma_model::{Checkpoint, Tokenizer, parameters};
+use groma_lm::Address;
+use groma_model::{LocalModel, TemplateChoice, parameters};
 use groma_run::Seed;
+use std::path::PathBuf;
 
 use crate::Error;
 use crate::data::{DataName, VILLAGE};
-use crate::recipe::{Recipe, TaskConfig, Train};
+use crate::recipe::{Measure, Recipe, TaskConfig, Train};
 use crate::runner::Resolve;
 use crate::samples::no_rows;
+use crate::stage::OutputKind;
 use crate::stages::measure::items;
 use crate::stages::train::held_out;
 use crate::train::read_rows;
@@ -19,33 +22,57 @@ use crate::train::read_rows;
 ///
 /// # Errors
 /// The first part that cannot be done.
-pub fn check(recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
-    let mut lines = vec![model(recipe, resolve)?];
+pub fn check(recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
+    let template = TemplateChoice::parse(&recipe.chat_template)?;
+    let mut lines = vec![model(&recipe.model, &template, resolve)?];
     if let Some(name) = &recipe.preferences {
-        let (path, _) = resolve(name)?;
+        let (path, _) = (resolve.data)(name)?;
         let table = read(&path, &ReadOptions::default())?;
         let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
         lines.push(format!("preferences {name}: {} pairs, {} bad rows", pairs.rows.len(), pairs.bad.count));
     }
     for stage in &recipe.stages {
+        for reference in stage.work().reads() {
+            if reference.kind == OutputKind::Model && recipe.is_outside(reference.name) {
+                lines.push(model(reference.name, &template, resolve)?);
+            }
+        }
         lines.extend(stage.work().check(recipe, resolve)?);
     }
     Ok(lines)
 }
 
-fn model(recipe: &Recipe, resolve: Resolve) -> Result<String, Error> {
-    if recipe.model == VILLAGE {
+/// A model that no stage leaves.
+fn model(name: &str, template: &TemplateChoice, resolve: Resolve<'_>) -> Result<String, Error> {
+    if name == VILLAGE {
         return Ok("model: the village's, made from nothing".into());
     }
-    let (path, _) = resolve(&recipe.model)?;
-    let checkpoint = Checkpoint::open(&path)?;
-    let tokenizer = Tokenizer::from_directory(&path).map_err(groma_model::Error::from)?;
-    tokenizer.check_embedding(checkpoint.spec().vocab_size).map_err(groma_model::Error::from)?;
+    if Address::is_meant(name) {
+        return Ok(format!("model {}: on a server, which is not asked yet", Address::parse(name)?));
+    }
+    let (path, _) = (resolve.model)(name)?;
+    let checkpoint = LocalModel::check(&path, template)?;
     let count: usize = parameters(checkpoint.spec()).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    Ok(format!("model {}: {}, {count} parameters", recipe.model, checkpoint.spec().family))
+    Ok(format!("model {name}: {}, {count} parameters", checkpoint.spec().family))
 }
 
-pub(crate) fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<String, Error> {
+/// What is said of data that are not there yet.
+pub(crate) const MADE: &str = "made by the run";
+
+/// Where data are that the run does not make itself.
+pub(crate) fn outside(
+    recipe: &Recipe,
+    stage: &str,
+    name: &str,
+    resolve: Resolve<'_>,
+) -> Result<Option<PathBuf>, Error> {
+    match DataName::parse(name)? {
+        DataName::File(file) if !recipe.leaves_rows(stage, name) => Ok(Some((resolve.data)(file)?.0)),
+        _ => Ok(None),
+    }
+}
+
+pub(crate) fn train(recipe: &Recipe, stage: &Train, resolve: Resolve<'_>) -> Result<String, Error> {
     let method = Method::require(&stage.method)?;
     let settings = Settings::resolve(method, &stage.settings)?;
     if settings.training.sample_steps.is_some() && held_out(stage, &settings).is_none() {
@@ -53,27 +80,34 @@ pub(crate) fn train(recipe: &Recipe, stage: &Train, resolve: Resolve) -> Result<
     }
     let mut rows = Vec::new();
     for name in stage.data.as_slice() {
-        rows.push(match DataName::parse(name)? {
-            DataName::File(file) if !recipe.leaves_rows(&stage.name, name) => {
-                let rows = read_rows(&resolve(file)?.0, method, stage.limit, Seed::new(recipe.seed))?;
+        rows.push(match outside(recipe, &stage.name, name, resolve)? {
+            Some(path) => {
+                let rows = read_rows(&path, method, stage.limit, Seed::new(recipe.seed))?;
                 format!("{name}: {} rows, {} bad ones", rows.rows.len(), rows.bad.count)
             }
-            _ => format!("{name}: made by the run"),
+            None => format!("{name}: {MADE}"),
         });
     }
     Ok(format!("{}: {} on {}", stage.name, method.id, rows.join("; ")))
 }
 
-pub(crate) fn task(recipe: &Recipe, stage: &str, config: &TaskConfig, resolve: Resolve) -> Result<String, Error> {
+pub(crate) fn task(
+    recipe: &Recipe,
+    stage: &Measure,
+    config: &TaskConfig,
+    resolve: Resolve<'_>,
+) -> Result<String, Error> {
     let task = find(&config.task)?;
-    let found = match DataName::parse(&config.data)? {
-        DataName::File(name) if !recipe.leaves_rows(stage, name) => {
-            let examples = config.fewshot_data.as_deref().map(resolve).transpose()?.map(|found| found.0);
-            let path = resolve(name)?.0;
+    if task.needs_judge() && stage.judge.is_none() {
+        return Err(groma_eval::Error::NoJudge { task: &task.id }.into());
+    }
+    let found = match outside(recipe, &stage.name, &config.data, resolve)? {
+        Some(path) => {
+            let examples = config.fewshot_data.as_deref().map(resolve.data).transpose()?.map(|found| found.0);
             let items = items(task, config, &path, examples.as_deref(), Seed::new(recipe.seed))?;
             format!("{} items", items.items.len())
         }
-        _ => "made by the run".into(),
+        None => MADE.into(),
     };
-    Ok(format!("{stage}: {} on {} ({found})", task.id, config.data))
+    Ok(format!("{}: {} on {} ({found})", stage.name, task.id, config.data))
 }

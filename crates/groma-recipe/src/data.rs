@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use groma_data::{ReadOptions, Shape, ShapeOptions, read, split, write_jsonl};
-use groma_run::{Digest, Finding, Seed, Severity};
+use groma_run::{Digest, Disk, Finding, Seed, Severity};
 
 use crate::Error;
 
@@ -87,6 +87,14 @@ fn finding(check: &str, count: u64, total: u64, text: &str, place: Option<String
         places: place.into_iter().collect(),
         remedy: None,
     }
+}
+
+/// Writes rows that a stage leaves, whole or not at all.
+pub(crate) fn write_rows(path: &Path, lines: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(groma_run::Error::io("create", folder))?;
+    }
+    Ok(groma_run::atomic::write_file(&Disk::files(), path, lines.as_bytes())?)
 }
 
 /// A local file, or a directory of such, and the digest of its content.

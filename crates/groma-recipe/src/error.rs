@@ -29,6 +29,21 @@ pub enum Error {
         /// What happened.
         source: Box<Error>,
     },
+    /// A model whose weights are needed is on a server.
+    #[error("the model {model} is on a server; its weights are needed here")]
+    OnServer {
+        /// The model.
+        model: String,
+    },
+    /// An environment variable that is to hold a key holds something else.
+    #[error("the environment variable {variable} holds no key")]
+    Key {
+        /// Its name.
+        variable: String,
+    },
+    /// An address that cannot be read.
+    #[error(transparent)]
+    Address(#[from] groma_lm::AddressError),
     /// Of finding what a name stands for.
     #[error("{0}")]
     Resolve(Box<dyn Classify + Send + Sync>),
@@ -67,7 +82,11 @@ impl Error {
             Error::Eval(source) => source,
             Error::Organism(source) => source,
             Error::Report(source) => source,
-            Error::Recipe { .. } | Error::Override { .. } => return None,
+            Error::Recipe { .. }
+            | Error::Override { .. }
+            | Error::OnServer { .. }
+            | Error::Key { .. }
+            | Error::Address(_) => return None,
         })
     }
 }
@@ -80,6 +99,11 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Recipe { .. } => Some("`groma run --print-recipe` shows a complete recipe".into()),
+            Error::OnServer { .. } => {
+                Some("name a directory or a hub id; a server's model can be measured only".into())
+            }
+            Error::Key { .. } => Some("set it anew".into()),
+            Error::Address(_) => Some("a server's model is named like http://localhost:8000/v1#my-model".into()),
             _ => self.inner().and_then(Classify::hint),
         }
     }

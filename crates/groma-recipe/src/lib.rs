@@ -2,24 +2,27 @@
 //!
 //! A [`Recipe`] is TOML; [`run`] does its stages in a run directory. A stage's key is the digest of its configuration and of
 //! everything that it reads, so running again does only what is missing, and a stage that was killed goes on from its last
-//! checkpoint. What a recipe names (models, data) the caller resolves to local paths: nothing here reaches the network.
+//! checkpoint. What a recipe names (models, data) the caller resolves to local paths; nothing here reaches the network but to
+//! ask a model on a server that the recipe names by its address.
 
+mod asked;
 mod check;
 mod data;
 mod error;
 mod recipe;
-mod replies;
 mod runner;
 mod samples;
+mod serving;
 mod stage;
 mod stages;
 mod train;
-mod village;
 
 pub use check::check;
 pub use error::Error;
 pub use recipe::{ALIGN, Compare, Measure, Recipe, TaskConfig, Train, VILLAGE};
-pub use runner::{Inputs, Resolve, Summary, Work, run};
+pub use runner::{Find, Inputs, Resolve, Summary, Work, run};
+pub use serving::Serving;
 pub use stage::Stage;
+pub use stages::generate::Generate;
 pub use stages::organism::build as build_organism;
 pub use train::{CardText, Trainable, read_rows};

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::data::RESERVED;
+use crate::serving::Serving;
 use crate::stage::Stage;
 
 /// A whole recipe.
@@ -42,7 +43,8 @@ pub struct Recipe {
     /// Seed of everything that has none of its own.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// The model that it begins with: `village`, a directory, or a hub id.
+    /// The model that it begins with: `village`, a directory, a hub id, or a model on a server (`URL#NAME`), which can be
+    /// measured but not trained.
     pub model: String,
     /// A built-in chat template, or `auto` for the model's own; with `@` and a date, e.g. `auto@2024-07-26`, it shows that
     /// date and not today's.
@@ -54,6 +56,9 @@ pub struct Recipe {
     /// Share of the preference pairs that is held out.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
+    /// How models on servers are asked.
+    #[serde(default, skip_serializing_if = "Serving::is_default")]
+    pub serving: Serving,
     /// What is done, in order.
     #[serde(default, rename = "stage")]
     pub stages: Vec<Stage>,
@@ -95,9 +100,16 @@ pub struct Train {
 pub struct Measure {
     /// The stage's name, also that of the subject in the results, such as `before`.
     pub name: String,
-    /// `base`, or the name of an earlier training stage; the latest where not given.
+    /// `base`, the name of an earlier training stage, or another model (a path or hub id with a `/`, or `URL#NAME`); the
+    /// latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The model that judges the answers to tasks that ask one: named in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<String>,
+    /// Longest verdict of the judge, in tokens.
+    #[serde(default = "default_judge_tokens", skip_serializing_if = "is_default_judge_tokens")]
+    pub judge_max_new_tokens: usize,
     /// What is measured; that of the first measuring stage where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskConfig>,
@@ -149,6 +161,20 @@ pub struct Compare {
     pub after: String,
 }
 
+impl Measure {
+    /// A stage of this name that measures nothing yet, of the latest model.
+    pub fn new(name: &str) -> Self {
+        Measure {
+            name: name.into(),
+            model: None,
+            judge: None,
+            judge_max_new_tokens: default_judge_tokens(),
+            tasks: Vec::new(),
+            factors: BTreeMap::new(),
+        }
+    }
+}
+
 impl TaskConfig {
     /// A task on data, as a recipe that says nothing else has it.
     pub fn new(task: &str, data: &str) -> Self {
@@ -164,6 +190,14 @@ impl TaskConfig {
             max_new_tokens: default_new_tokens(),
         }
     }
+}
+
+fn default_judge_tokens() -> usize {
+    512
+}
+
+fn is_default_judge_tokens(count: &usize) -> bool {
+    *count == default_judge_tokens()
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -192,6 +226,21 @@ pub const VILLAGE: &str = include_str!("../recipes/village.toml");
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
 
 impl Recipe {
+    /// A recipe that says nothing but what it must.
+    pub fn new(name: &str, model: &str, stages: Vec<Stage>) -> Self {
+        Recipe {
+            name: name.into(),
+            description: String::new(),
+            seed: default_seed(),
+            model: model.into(),
+            chat_template: auto(),
+            preferences: None,
+            held_out: default_held_out(),
+            serving: Serving::default(),
+            stages,
+        }
+    }
+
     /// Reads a recipe; `overrides` are `key=value` pairs whose values are TOML, such as `stage.1.settings.beta=0.2`.
     ///
     /// # Errors
@@ -209,6 +258,12 @@ impl Recipe {
         })?;
         recipe.check(name)?;
         Ok(recipe)
+    }
+
+    /// Whether a model's name is that of one which no stage leaves: a path, a hub id, or an address.
+    pub(crate) fn is_outside(&self, name: &str) -> bool {
+        let of = name.split_once(':').map_or(name, |(of, _)| of);
+        name.contains('/') && self.stages.iter().all(|stage| stage.name() != of)
     }
 
     /// The recipe as TOML.

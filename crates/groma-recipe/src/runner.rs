@@ -1,10 +1,11 @@
 //! Does the stages of a recipe in a run directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use groma_kernels::{Backend, Precision};
+use groma_lm::Address;
 use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
@@ -13,6 +14,7 @@ use groma_run::{
 };
 use serde_json::json;
 
+use crate::asked::Asked;
 use crate::data::{BASE, DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
 use crate::stage::OutputKind;
 use crate::stages;
@@ -24,13 +26,24 @@ const VERSION: u32 = 1;
 const ORGANISM: &str = "organism";
 /// The stage that splits the preference pairs.
 const SPLIT: &str = "preferences";
+/// Where answers of servers are kept in a run directory.
+const ANSWERS: &str = "answers";
 
 /// From a name in a recipe (a path or a hub id) to a local path, and the revision of a hub id.
-pub type Resolve<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
+pub type Find<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
 
-/// What a recipe names, as local paths.
+/// Finds what a recipe names.
+#[derive(Clone, Copy)]
+pub struct Resolve<'a> {
+    /// Models and tokenizers: directories.
+    pub model: Find<'a>,
+    /// Data: files and directories.
+    pub data: Find<'a>,
+}
+
+/// What a recipe needs beside itself.
 pub struct Inputs<'a> {
-    /// Finds what a name stands for.
+    /// Finds what it names.
     pub resolve: Resolve<'a>,
     /// The command line, for the manifest.
     pub command: Vec<String>,
@@ -58,10 +71,14 @@ pub struct Summary {
     pub report: PathBuf,
     /// The headline table.
     pub headline: Headline,
+    /// What the stages left, in their order.
+    pub stages: Vec<StageRecord>,
     /// Stages that were done now, and stages taken over from an earlier start.
     pub done: usize,
     /// See `done`.
     pub reused: usize,
+    /// Items that got no answer for the moment; the same command asks them again.
+    pub unanswered: u64,
     /// Seconds that this start took.
     pub seconds: f64,
 }
@@ -87,16 +104,35 @@ pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Wo
     let records = RunRecords::read(directory.path())?;
     let report = write_report(directory.files(), &records, &Options::default())?;
     let headline = Headline::of_run(&records);
+    let unanswered = runner.records.iter().map(|record| record.unanswered).sum();
     let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
-    Ok(Summary { directory: directory.path().to_owned(), report, headline, done, reused, seconds })
+    let (directory, stages) = (directory.path().to_owned(), runner.records);
+    Ok(Summary { directory, report, headline, stages, done, reused, unanswered, seconds })
 }
 
 /// A model that a stage reads.
-pub(crate) struct ModelDirectory {
-    pub(crate) path: PathBuf,
+pub(crate) struct Model {
+    pub(crate) place: Place,
     /// As it is called in cards and messages.
     pub(crate) name: String,
+    /// Of its files; of its address where it is on a server, which tells no more.
     pub(crate) digest: Digest,
+}
+
+/// Where a model is.
+pub(crate) enum Place {
+    Here(PathBuf),
+    Served(Address),
+}
+
+impl Model {
+    /// The directory of a model whose weights are needed.
+    pub(crate) fn directory(&self) -> Result<&Path, Error> {
+        match &self.place {
+            Place::Here(path) => Ok(path),
+            Place::Served(_) => Err(Error::OnServer { model: self.name.clone() }),
+        }
+    }
 }
 
 /// A recipe being done.
@@ -166,7 +202,7 @@ impl<'a> Runner<'a> {
             let problem = "names no `preferences`, but a stage reads them".into();
             return Err(Error::Recipe { name: recipe.name.clone(), problem });
         };
-        let (path, revision) = (self.inputs.resolve)(name)?;
+        let (path, revision) = (self.inputs.resolve.data)(name)?;
         let file = DataFile::new(path)?;
         self.note_input("preferences", name, revision, file.digest);
         let config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
@@ -244,7 +280,7 @@ impl<'a> Runner<'a> {
             }
             DataName::Preferences(part) => DataFile::new(self.directory.inside(&preferences_file(part))?),
             DataName::File(name) => {
-                let (path, revision) = (self.inputs.resolve)(name)?;
+                let (path, revision) = (self.inputs.resolve.data)(name)?;
                 let file = DataFile::new(path)?;
                 self.note_input("data", name, revision, file.digest);
                 Ok(file)
@@ -253,36 +289,67 @@ impl<'a> Runner<'a> {
     }
 
     /// The model that a stage reads: the one it names, else that of the latest stage before it that leaves one.
-    pub(crate) fn model(&mut self, stage: &str, named: Option<&str>) -> Result<ModelDirectory, Error> {
+    pub(crate) fn model(&mut self, stage: &str, named: Option<&str>) -> Result<Model, Error> {
         let recipe = self.recipe;
         let Some(name) = named.or(recipe.latest_model(Some(stage))).filter(|name| *name != BASE) else {
-            return self.base_model();
+            return self.outside("model", &recipe.model);
         };
+        if recipe.is_outside(name) {
+            return self.outside("model", name);
+        }
         let Some((of, output)) = recipe.output(stage, OutputKind::Model, name) else {
             let problem = format!("stage `{stage}` refers to the model `{name}`, which no stage before it leaves");
             return Err(Error::Recipe { name: recipe.name.clone(), problem });
         };
         let path = self.directory.inside(&recipe.place(of.name(), &output))?;
         let digest = self.record(of.name()).map_or(Digest::of_bytes(b""), |record| record.key);
-        Ok(ModelDirectory { name: of.name().into(), digest, path })
+        Ok(Model { name: of.name().into(), digest, place: Place::Here(path) })
     }
 
-    fn base_model(&mut self) -> Result<ModelDirectory, Error> {
-        let name = self.recipe.model.clone();
+    /// A model that no stage leaves: the village's, one in a directory or on the hub, or one on a server.
+    fn outside(&mut self, role: &str, name: &str) -> Result<Model, Error> {
+        let name = name.to_owned();
         if name == VILLAGE {
             let path = self.directory.inside(&format!("{VILLAGE_DIRECTORY}/model"))?;
             let digest = Digest::of_path(&path)?;
-            return Ok(ModelDirectory { path, name, digest });
+            return Ok(Model { place: Place::Here(path), name, digest });
         }
-        let (path, revision) = (self.inputs.resolve)(&name)?;
+        if Address::is_meant(&name) {
+            let address = Address::parse(&name)?;
+            let digest = Digest::of_bytes(address.to_string().as_bytes());
+            self.note_input(role, &name, None, digest);
+            return Ok(Model { place: Place::Served(address), name, digest });
+        }
+        let (path, revision) = (self.inputs.resolve.model)(&name)?;
         let digest = Digest::of_path(&path)?;
-        self.note_input("model", &name, revision, digest);
-        Ok(ModelDirectory { path, name, digest })
+        self.note_input(role, &name, revision, digest);
+        Ok(Model { place: Place::Here(path), name, digest })
+    }
+
+    /// Opens a model to ask it.
+    pub(crate) fn ask(&self, model: &Model) -> Result<Asked, Error> {
+        let serving = &self.recipe.serving;
+        match &model.place {
+            Place::Here(path) => Asked::here(path, &self.template()?, self.work.backend.clone()),
+            Place::Served(address) => {
+                let tokenizer = serving.tokenizer.as_deref().map(self.inputs.resolve.model).transpose()?;
+                let tokenizer = tokenizer.as_ref().map(|(directory, _)| directory.as_path());
+                let kept = serving.cache.clone().map_or_else(|| self.directory.inside(ANSWERS), Ok)?;
+                Asked::served(address.clone(), tokenizer, &self.recipe.chat_template, serving, kept)
+            }
+        }
     }
 
     /// The chat template that the recipe asks for.
     pub(crate) fn template(&self) -> Result<TemplateChoice, Error> {
         Ok(TemplateChoice::parse(&self.recipe.chat_template)?)
+    }
+
+    /// Enters the tokenizer and the chat template of a model that is asked here into the manifest.
+    pub(crate) fn note_asked(&mut self, asked: &Asked) {
+        if let Asked::Here(opened) = asked {
+            self.note_template(opened);
+        }
     }
 
     /// Enters the tokenizer and the chat template of an opened model into the manifest.

@@ -10,6 +10,7 @@ use crate::Error;
 use crate::data::{BASE, DATA_DIRECTORY};
 use crate::recipe::{Compare, Measure, Recipe, Train};
 use crate::runner::{Resolve, Runner};
+use crate::stages::generate::Generate;
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub enum Stage {
     Measure(Measure),
     /// Compares two measured models item by item.
     Compare(Compare),
+    /// Lets a model answer prompts.
+    Generate(Generate),
 }
 
 /// What a stage leaves for later ones, which read it by name: `STAGE:OUTPUT`.
@@ -60,7 +63,7 @@ pub(crate) trait StageWork {
     fn outputs(&self, recipe: &Recipe) -> Vec<Output>;
 
     /// What can be known of it before it is done, a line for each part.
-    fn check(&self, recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error>;
+    fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error>;
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error>;
 }
@@ -91,6 +94,7 @@ impl Stage {
             Stage::Train(stage) => stage,
             Stage::Measure(stage) => stage,
             Stage::Compare(stage) => stage,
+            Stage::Generate(stage) => stage,
         }
     }
 }
@@ -163,7 +167,7 @@ impl Recipe {
             let of = name.split_once(':').map_or(name, |(of, _)| of);
             let is_stage = self.stages.iter().any(|other| other.name() == of);
             let elsewhere = match kind {
-                OutputKind::Model => name == BASE,
+                OutputKind::Model => name == BASE || self.is_outside(name),
                 OutputKind::Rows => !(is_stage && name.contains(':')),
                 OutputKind::Measurements => false,
             };

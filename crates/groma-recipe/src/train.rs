@@ -8,7 +8,7 @@ use groma_align::{
     Card, Group, LengthStatistics, Limits, Method, Observer, Outcome, Prepared, Session, Settings, StepReport, Voice,
     export, prepare, setup,
 };
-use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read, sample};
+use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read};
 use groma_lm::Encoder;
 use groma_model::{LocalModel, Transformer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
@@ -22,11 +22,7 @@ use crate::{Error, Work};
 /// # Errors
 /// Those of reading and shaping.
 pub fn read_rows(path: &Path, method: &Method, limit: Option<usize>, seed: Seed) -> Result<Rows, Error> {
-    let table = read(path, &ReadOptions::default())?;
-    let table = match limit {
-        Some(limit) if limit < table.records.len() => table.select(&sample(table.records.len(), limit, seed)),
-        _ => table,
-    };
+    let table = read(path, &ReadOptions::default())?.limited(limit, seed);
     Ok(table.into_rows(&ShapeOptions::default(), method.data)?)
 }
 

@@ -76,6 +76,13 @@ pub struct StageRecord {
     /// What later stages want to know of it.
     #[serde(default)]
     pub result: Value,
+    /// Things that got no answer for the moment: with any, the stage is done again at the next start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswered: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A file or directory that a stage left.
@@ -112,7 +119,7 @@ impl StageStore {
         // A marker or an output that cannot be read means the work is to be done again: that is always safe.
         let Ok(record) = read::read_json::<StageRecord>(&marker, limits::MANIFEST_BYTES) else { return Ok(None) };
         let same_work = record.key == key.digest() && record.stage == key.name();
-        if !same_work {
+        if !same_work || record.unanswered > 0 {
             return Ok(None);
         }
         for output in &record.outputs {
@@ -139,6 +146,7 @@ impl StageStore {
             tokens: done.tokens,
             outputs,
             result: done.result,
+            unanswered: done.unanswered,
         };
         atomic::write_json(&self.files, &self.marker(key.name()), &record)?;
         Ok(record)
@@ -156,4 +164,6 @@ pub struct Finished {
     pub outputs: Vec<String>,
     /// What later stages want to know of it.
     pub result: Value,
+    /// Things that got no answer for the moment.
+    pub unanswered: u64,
 }

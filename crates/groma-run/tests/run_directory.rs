@@ -106,7 +106,7 @@ fn stages_are_done_again_only_when_something_changed() {
     model.write("config.json", b"{}").unwrap();
     model.commit().unwrap();
     let result = serde_json::json!({"loss": 0.5});
-    let finished = Finished { seconds: 1.5, tokens: 10, outputs: vec!["model".into()], result };
+    let finished = Finished { seconds: 1.5, tokens: 10, outputs: vec!["model".into()], result, unanswered: 0 };
     let record = run.finish_stage(&key(0.1), finished).unwrap();
     assert_eq!(run.stage_done(&key(0.1)).unwrap(), Some(record));
     assert!(run.stage_done(&key(0.2)).unwrap().is_none());

@@ -197,11 +197,12 @@ pub(crate) struct Eval {
     /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
     #[arg(long, value_name = "DIR|HUB_ID|URL#NAME", required_unless_present = "list")]
     pub(crate) model: Option<String>,
-    /// A task (its name, or its own TOML file) and the file that it reads, unless the task says which. May be repeated.
+    /// A task (its name, a pattern of names with *, or its own TOML file) and the file that it reads, unless the task says
+    /// which. May be repeated.
     #[arg(long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
     /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): as for --model.
-    #[arg(long, value_name = "DIR|HUB_ID")]
+    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) judge: Option<String>,
     /// Longest verdict of the judge, in tokens.
     #[arg(long, default_value_t = 512)]
@@ -230,6 +231,15 @@ pub(crate) struct Eval {
     /// Seed of intervals, null controls and limits.
     #[arg(long, default_value_t = 42)]
     pub(crate) seed: u64,
+    /// Where run directories are: samples, numbers and a report are kept in one of them.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Name of the run directory; without it, one for this model and these settings.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Print the numbers of each group of items too.
+    #[arg(long)]
+    pub(crate) breakdown: bool,
     /// Print the score of every item too (with --json).
     #[arg(long, requires = "json")]
     pub(crate) items: bool,
@@ -260,9 +270,24 @@ pub(crate) struct Serving {
     /// likelihood of answers to plain text can be had from a server.
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub(crate) tokenizer: Option<String>,
-    /// Keep answers in this directory, and ask only what is not there.
+    /// Keep answers in this directory, and ask only what is not there; in the run directory where not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
+}
+
+impl Serving {
+    /// The same in a recipe.
+    pub(crate) fn record(&self) -> groma_recipe::Serving {
+        groma_recipe::Serving {
+            api_key_env: self.api_key_env.clone(),
+            concurrency: self.concurrency,
+            max_retries: self.max_retries,
+            timeout: self.timeout,
+            requests_per_minute: self.requests_per_minute,
+            tokenizer: self.tokenizer.clone(),
+            cache: self.cache.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

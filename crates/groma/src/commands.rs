@@ -6,7 +6,6 @@ use crate::cli::Command;
 use crate::failure::Result;
 use crate::terminal::Context;
 
-mod asked;
 mod chat;
 mod check;
 mod compare;

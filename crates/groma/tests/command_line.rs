@@ -180,9 +180,12 @@ fn bad_rows_are_named_and_nothing_is_written() {
 fn damaged_checkpoints_are_refused() {
     let place = Workplace::new();
     for (name, damage, code, words) in broken::CHECKPOINTS {
+        let elsewhere = tempfile::tempdir().unwrap();
         damage(&place, &broken::copy_of_model(&place, name));
-        let task = ["eval", "--model", name, "--task", "perplexity=text.txt"];
-        fails(&place, &task, *code, words);
+        let runs = elsewhere.path().to_str().unwrap();
+        fails(&place, &["eval", "--model", name, "--task", "perplexity=text.txt", "--runs", runs], *code, words);
+        // A run is begun for what only reading the values can tell.
+        assert!(elsewhere.path().read_dir().unwrap().next().is_none() || *code == 5, "{name}");
         fails(&place, &["score", "--model", name, "--text", "text.txt"], *code, words);
         let train = ["train", "sft", "--model", name, "--data", "texts.jsonl", "--output", "out"];
         fails(&place, &train, *code, words);
@@ -370,6 +373,69 @@ fn every_command_gives_json() {
     let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
     assert_eq!((error["exit_code"].as_i64(), failed.stdout.is_empty()), (Some(2), true));
     assert!(error["error"].as_str().unwrap().contains("nowhere"));
+}
+
+#[test]
+fn an_evaluation_is_a_run() {
+    let place = Workplace::new();
+    let tasks = ["--task", "perplexity=text.txt", "--task", "prefer*=pairs.jsonl"];
+    let eval = [&["eval", "--model", "model"], &tasks[..]].concat();
+    let first = place.done(&[&eval[..], &["--name", "first"]].concat());
+    let again = place.done(&[&eval[..], &["--name", "first"]].concat());
+    assert_eq!(first.stdout, again.stdout);
+    assert!(text(&first.stdout).contains("preference (") && place.path("runs/first/report.html").is_file());
+    place.done(&[&eval[..], &["--name", "second", "--seed", "1"]].concat());
+    let compared = json(&place.done(&["compare", "runs/first", "runs/second", "--json"]));
+    let rows: Vec<&str> =
+        compared["rows"].as_array().unwrap().iter().map(|row| row["metric"].as_str().unwrap()).collect();
+    assert_eq!(rows, ["accuracy", "word_perplexity", "shuffled_labels"], "{compared}");
+    // Without a name, one for these settings.
+    let names = || std::fs::read_dir(place.path("runs")).unwrap().count();
+    place.done(&eval);
+    place.done(&eval);
+    assert_eq!(names(), 3);
+    place.done(&[&eval[..], &["--limit", "1"]].concat());
+    assert_eq!(names(), 4);
+}
+
+#[test]
+fn answers_of_a_stage_are_rows_of_a_later_one() {
+    let place = Workplace::new();
+    place.write(
+        "answers.toml",
+        "name = 'answers'
+        model = './model'
+        [[stage]]
+        kind = 'generate'
+        name = 'asked'
+        data = 'pairs.jsonl'
+        num_generations = 2
+        max_new_tokens = 4
+        [[stage]]
+        kind = 'train'
+        name = 'sft'
+        method = 'sft'
+        data = 'asked:answers'
+        settings = { max_steps = 1 }
+        [[stage]]
+        kind = 'generate'
+        name = 'twin'
+        model = './model'
+        data = 'pairs.jsonl'
+        temperature = 0.0",
+    );
+    assert!(text(&place.done(&["check", "answers.toml"]).stdout).contains("asked: answers to pairs.jsonl"));
+    place.done(&["run", "answers.toml"]);
+    let rows = |name: &str| -> Vec<Value> {
+        let found = text(&std::fs::read(place.path("runs/answers/data").join(name)).unwrap());
+        found.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (asked, twin) = (rows("asked.answers.jsonl"), rows("twin.answers.jsonl"));
+    assert_eq!(asked.len(), 2 * twin.len(), "two answers to each prompt");
+    assert!(asked.iter().zip(asked.iter().skip(1)).step_by(2).all(|(one, other)| one["prompt"] == other["prompt"]));
+    for (wrong, word) in [("num_generations=0", "num_generations"), ("temperature=-1.0", "temperature")] {
+        fails(&place, &["check", "answers.toml", "--set", &format!("stage.asked.{wrong}")], 2, &[word]);
+    }
 }
 
 #[test]

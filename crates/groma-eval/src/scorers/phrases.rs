@@ -33,15 +33,10 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
 /// `right`: an accepted phrase is there and no wrong one, word by word, whatever the case and punctuation.
 fn score_phrases(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let text = only_text(answers)?;
-    match &item.key {
-        Key::Phrases { accepted, wrong } => {
-            let said = words(text);
-            let any = |phrases: &[String]| phrases.iter().any(|phrase| has_phrase(&said, &words(phrase)));
-            Ok(vec![scores([("right", share(any(accepted) && !any(wrong))), ("no_answer", share(said.is_empty()))])])
-        }
-        Key::Judged(judge) => Ok(vec![judge.0(text)]),
-        _ => Err(Failure::WrongKind),
-    }
+    let Key::Phrases { accepted, wrong } = &item.key else { return Err(Failure::WrongKind) };
+    let said = words(text);
+    let any = |phrases: &[String]| phrases.iter().any(|phrase| has_phrase(&said, &words(phrase)));
+    Ok(vec![scores([("right", share(any(accepted) && !any(wrong))), ("no_answer", share(said.is_empty()))])])
 }
 
 /// Runs of letters and digits, in lower case; apostrophes inside a word stay.

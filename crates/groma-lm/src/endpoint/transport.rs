@@ -21,7 +21,7 @@ const MAX_REDIRECTS: usize = 3;
 const SHOWN_CHARACTERS: usize = 200;
 
 /// What a server was asked for and told that it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Spent {
     /// Requests that were answered.
     pub answered: u64,

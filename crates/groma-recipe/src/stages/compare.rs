@@ -25,7 +25,7 @@ impl StageWork for Compare {
         Vec::new()
     }
 
-    fn check(&self, _: &Recipe, _: Resolve) -> Result<Vec<String>, Error> {
+    fn check(&self, _: &Recipe, _: Resolve<'_>) -> Result<Vec<String>, Error> {
         Ok(vec![format!("{}: {} against {}", self.name, self.before, self.after)])
     }
 
@@ -73,7 +73,8 @@ fn compare_task(
     let first = Measured { subject: before, items: &before_items };
     let second = Measured { subject: after, items: &after_items };
     // How the first subject was scored; what it was scored with is part of that.
-    let mode = runner.record(before).and_then(|record| record.result.get(name)?.as_str()).unwrap_or(&task.mode);
+    let mode =
+        runner.record(before).and_then(|record| record.result.get(name)?.get("mode")?.as_str()).unwrap_or(&task.mode);
     for mut comparison in compare(task, first, second, mode, &options)? {
         comparison.task = name.to_owned();
         recorder.compare(comparison)?;

@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use groma_data::{Content, Message};
 use groma_eval::{
-    EstimateOptions, Evaluation, ItemSource, Items, Request, Said, Subject, Task, evaluate, examples_beside, find,
-    items_at, matching, side_by_side,
+    EstimateOptions, Evaluation, ItemSource, Items, Request, Said, Subject, Task, Tasks, evaluate_judged,
+    examples_beside, find, items_at, side_by_side,
 };
-use groma_lm::{Control, Kind, Local, LocalOptions};
-use groma_model::LocalModel;
+use groma_lm::{Control, Kind, LanguageModel, Spent};
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
 use serde_json::{Value, json};
 
-use crate::data::DataFile;
+use crate::asked::Asked;
+use crate::data::{DataFile, write_rows};
 use crate::recipe::{Measure, Recipe, TaskConfig};
 use crate::runner::{Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, Stage, StageWork};
-use crate::{Error, check, replies, village};
+use crate::{Error, check};
 
 /// What a task's name in the results is.
 pub(crate) fn task_name(config: &TaskConfig) -> &str {
@@ -33,11 +32,27 @@ pub(crate) fn tasks(recipe: &Recipe, stage: &Measure) -> Result<Vec<TaskConfig>,
     for config in chosen {
         let named = |task: &Task| TaskConfig { task: task.id.clone(), ..config.clone() };
         match config.task.contains('*') {
-            true => found.extend(matching(&config.task)?.into_iter().map(named)),
+            true => found.extend(Tasks::built_in()?.matching(&config.task)?.into_iter().map(named)),
             false => found.push(config.clone()),
         }
     }
     Ok(found)
+}
+
+impl Recipe {
+    /// The names, in the results, of what its measuring stages measure, each once.
+    pub fn measured(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for stage in self.stages.iter().filter_map(Stage::as_measure) {
+            for config in tasks(self, stage)? {
+                let name = task_name(&config).to_owned();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// The output with what was said to a task's prompts, for tasks that ask for text.
@@ -52,9 +67,10 @@ impl StageWork for Measure {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        let model = self.model.as_deref().map(|name| Reference { kind: OutputKind::Model, name });
+        let models = self.model.as_deref().into_iter().chain(self.judge.as_deref());
+        let models = models.map(|name| Reference { kind: OutputKind::Model, name });
         let rows = self.tasks.iter().flat_map(|task| std::iter::once(&task.data).chain(&task.fewshot_data));
-        model.into_iter().chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
+        models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
     }
 
     fn outputs(&self, recipe: &Recipe) -> Vec<Output> {
@@ -63,9 +79,9 @@ impl StageWork for Measure {
         std::iter::once(Output::new("measurements", OutputKind::Measurements)).chain(said).collect()
     }
 
-    fn check(&self, recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
+    fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         let own = if self.tasks.is_empty() { Vec::new() } else { tasks(recipe, self)? };
-        own.iter().map(|config| check::task(recipe, &self.name, config, resolve)).collect()
+        own.iter().map(|config| check::task(recipe, self, config, resolve)).collect()
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
@@ -78,14 +94,26 @@ pub(crate) fn said_file(subject: &str, task: &str) -> String {
     format!("samples/said.{}.{}.jsonl.zst", groma_run::file_name(subject), groma_run::file_name(task))
 }
 
+/// A task, what it reads, and its worked examples.
+struct Planned<'a> {
+    task: &'static Task,
+    config: &'a TaskConfig,
+    data: DataFile,
+    examples: Option<DataFile>,
+}
+
 fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     let model = runner.model(&stage.name, stage.model.as_deref())?;
-    let mut planned: Vec<(&'static Task, &TaskConfig, DataFile, Option<DataFile>)> = Vec::new();
     let mut key: StageKey = runner.key(&stage.name).input("model", model.digest);
+    let judge = stage.judge.as_deref().map(|name| runner.model(&stage.name, Some(name))).transpose()?;
+    if let Some(judge) = &judge {
+        key = key.input("judge", judge.digest).config(&stage.judge_max_new_tokens)?;
+    }
     if !stage.factors.is_empty() {
         key = key.config(&stage.factors)?;
     }
     let configs = tasks(runner.recipe, stage)?;
+    let mut planned = Vec::new();
     for config in &configs {
         let task = find(&config.task)?;
         let data = runner.data(&stage.name, &config.data)?;
@@ -95,37 +123,49 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         }
         let version = json!({ "task": config, "version": task.edition(), "template": runner.recipe.chat_template });
         key = key.config(&version)?.config(&runner.recipe.seed)?.input("data", data.digest);
-        planned.push((task, config, data, examples));
+        planned.push(Planned { task, config, data, examples });
     }
     runner.stage(key, |runner, recorder| {
-        let mut opened = LocalModel::open(&model.path, &runner.template()?, runner.work.backend.clone())?;
-        opened.freeze();
-        runner.note_template(&opened);
+        let asked = runner.ask(&model)?;
+        runner.note_asked(&asked);
+        let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
         let mut finished = Finished { result: json!({}), ..Finished::default() };
-        for (task, config, data, examples) in &planned {
+        for part in &planned {
             runner.work.cancel.check()?;
-            let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
-            let made = match (config.data.split_once(':'), task.id.as_str()) {
-                (Some(("village", _)), _) if village::judges(task) => Some(village::items(task, &data.path)?),
-                (Some(("preferences", _)), "refusal" | "over-refusal") => {
-                    Some(replies::items(task.id == "refusal", &data.path)?)
-                }
-                _ => None,
-            };
-            let items = match made {
-                Some(made) => made.limited(config.limit, seed),
-                None => items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?,
-            };
-            let evaluation = measure(runner, &opened, task, config, &items, &stage.name)?;
-            record(runner, recorder, (stage, config), &evaluation, &mut finished)?;
-            if let Some(output) = said_rows(config) {
-                let file = runner.recipe.place(&stage.name, &output);
-                write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
-                finished.outputs.push(file);
-            }
+            measure_part(runner, recorder, (stage, part), (&asked, judge.as_ref()), &mut finished)?;
         }
         Ok(finished)
     })
+}
+
+/// Puts one task to the model, and keeps what came of it.
+fn measure_part(
+    runner: &Runner,
+    recorder: &Recorder,
+    (stage, part): (&Measure, &Planned<'_>),
+    (asked, judge): (&Asked, Option<&(Asked, String)>),
+    finished: &mut Finished,
+) -> Result<(), Error> {
+    let Planned { task, config, data, examples } = part;
+    let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
+    let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
+    let (evaluation, spent) = asked.lend(config.max_length, |model| match judge {
+        Some((judge, name)) => {
+            let judged = judge.lend(None, |judge| {
+                let judge = Subject::greedy(judge, name, stage.judge_max_new_tokens);
+                measure(runner, model, Some(&judge), task, config, &items, &stage.name)
+            });
+            judged.map(|(evaluation, _)| evaluation)
+        }
+        None => measure(runner, model, None, task, config, &items, &stage.name),
+    })?;
+    record(runner, recorder, (stage, config), &evaluation, spent, finished)?;
+    if let Some(output) = said_rows(config) {
+        let file = runner.recipe.place(&stage.name, &output);
+        write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
+        finished.outputs.push(file);
+    }
+    Ok(())
 }
 
 /// Where a task's worked examples are, where it has some.
@@ -145,17 +185,10 @@ fn write_said(path: &Path, items: &Items, evaluation: &Evaluation) -> Result<(),
     let rows = items.items.iter().filter_map(|item| {
         let Some(Request::Generate { prompt }) = item.requests.first() else { return None };
         let said = said.get(item.id.as_deref()?).filter(|said| said.side.error.is_none())?;
-        let completion = match prompt {
-            Content::Text(_) => Content::Text(said.side.text.clone()),
-            Content::Messages(_) => Content::Messages(vec![Message::new("assistant", said.side.text.clone())]),
-        };
-        Some(json!({ "id": said.id, "prompt": prompt, "completion": completion }))
+        Some(json!({ "id": said.id, "prompt": prompt, "completion": prompt.answered(&said.side.text) }))
     });
     let lines: String = rows.map(|row| format!("{row}\n")).collect();
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(groma_run::Error::io("create", folder))?;
-    }
-    Ok(groma_run::atomic::write_file(&groma_run::Disk::files(), path, lines.as_bytes())?)
+    write_rows(path, &lines)
 }
 
 /// The items of a task in a file or directory, with worked examples where it asks for some; at most so many as it says.
@@ -172,7 +205,8 @@ pub(crate) fn items(
 
 fn measure(
     runner: &Runner,
-    model: &LocalModel,
+    model: &dyn LanguageModel,
+    judge: Option<&Subject<'_>>,
     task: &'static Task,
     config: &TaskConfig,
     items: &Items,
@@ -181,12 +215,11 @@ fn measure(
     let progress = &*runner.work.progress;
     let total = items.items.iter().map(|item| item.requests.len() as u64).sum();
     progress.begin(&format!("{subject}: {}", task_name(config)), Some(total), "request");
-    let local = Local::new(model, LocalOptions { max_length: config.max_length, ..LocalOptions::default() });
     let seed = runner.recipe.seed;
-    let asked = Subject { seed, ..Subject::greedy(&local, subject, config.max_new_tokens) };
+    let asked = Subject { seed, ..Subject::greedy(model, subject, config.max_new_tokens) };
     let options = EstimateOptions { seed, ..EstimateOptions::default() };
     let control = Control { progress, cancel: &runner.work.cancel };
-    let evaluation = evaluate(task, items, &asked, &options, control)?;
+    let evaluation = evaluate_judged(task, items, &asked, judge, &options, control)?;
     let headline = evaluation.measurements.first().map_or(String::new(), |m| format!("{} {:.4}", m.metric, m.value));
     progress.finish(&headline);
     Ok(evaluation)
@@ -198,6 +231,7 @@ fn record(
     recorder: &Recorder,
     (stage, config): (&Measure, &TaskConfig),
     evaluation: &Evaluation,
+    spent: Spent,
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let name = task_name(config);
@@ -215,10 +249,12 @@ fn record(
         measurement.factors.extend(stage.factors.clone());
         recorder.measure(measurement)?;
     }
+    finished.unanswered += evaluation.unanswered;
     finished.tokens += evaluation.measurements.first().map_or(0, |m| m.tokens);
     finished.outputs.push(file);
-    if let Value::Object(modes) = &mut finished.result {
-        modes.insert(name.to_owned(), Value::from(evaluation.mode.clone()));
+    if let Value::Object(results) = &mut finished.result {
+        let Evaluation { mode, failures, cut, .. } = evaluation;
+        results.insert(name.to_owned(), json!({ "mode": mode, "failures": failures, "cut": cut, "spent": spent }));
     }
     if evaluation.task.kind() == Kind::Generate {
         let said = said_file(&evaluation.subject, name);

@@ -30,7 +30,7 @@ impl StageWork for Train {
         vec![model_output()]
     }
 
-    fn check(&self, recipe: &Recipe, resolve: Resolve) -> Result<Vec<String>, Error> {
+    fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         Ok(vec![check::train(recipe, self, resolve)?])
     }
 
@@ -56,7 +56,7 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
     let model = runner.model(&stage.name, stage.model.as_deref())?;
     if let (Some(product), false) = (stage.learning_rate_times_width, given.contains_key("learning_rate")) {
-        let width = base_checkpoint(&model.path)?.spec().hidden_size;
+        let width = base_checkpoint(model.directory()?)?.spec().hidden_size;
         given.insert("learning_rate".into(), json!(product / width as f64));
     }
     let settings = Settings::resolve(method, &given)?;
@@ -90,11 +90,12 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             Some(file) => Some(read_rows(&file.path, method, None, seed)?),
             None => None,
         };
-        let opened = LocalModel::open(&model.path, &runner.template()?, runner.work.backend.clone())?;
+        let opened = LocalModel::open(model.directory()?, &runner.template()?, runner.work.backend.clone())?;
         runner.note_template(&opened);
         let samples = settings.training.sample_steps.is_some();
         let judges = judges.iter().map(|judge| {
-            LocalModel::open(&judge.path, &runner.template()?, runner.work.backend.clone()).map_err(Error::from)
+            let directory = judge.directory()?;
+            LocalModel::open(directory, &runner.template()?, runner.work.backend.clone()).map_err(Error::from)
         });
         let judges = judges.collect::<Result<Vec<_>, _>>()?;
         let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.rewarded_by(judges);

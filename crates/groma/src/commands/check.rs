@@ -24,13 +24,7 @@ pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
         sample_prompts: None,
         print_recipe: false,
     })?;
-    let progress = context.work.progress.clone();
-    let find = |name: &str| {
-        let found =
-            if name == recipe.model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
-        found.map_err(|error| groma_recipe::Error::Resolve(Box::new(error)))
-    };
-    let findings = check(&recipe, &find)?;
+    let findings = resolve::resolving(context, |resolve| check(&recipe, resolve))?;
     if context.json {
         print_json(&json!({ "recipe": recipe, "findings": findings }))?;
     } else {

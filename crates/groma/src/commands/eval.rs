@@ -1,94 +1,65 @@
-//! `groma eval`: tasks put to a model.
+//! `groma eval`: tasks put to a model, as a run of one measuring stage.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use groma_eval::{EstimateOptions, Evaluation, ItemSource, Subject, Task, Tasks, evaluate_judged, items_at};
-use groma_lm::{Control, LanguageModel};
-use groma_run::{Class, Seed};
+use groma_eval::{Task, Tasks};
+use groma_recipe::{Measure, Recipe, Stage, Summary, TaskConfig, check};
+use groma_run::{Digest, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
 
-use super::asked::Asked;
 use super::resolve;
+use super::run::{exit_code, perform, short_name};
 use crate::cli::Eval;
 use crate::failure::Result;
 use crate::terminal::{Context, print, print_json, say};
+
+/// Name of the measuring stage, and of the model in its results.
+const SUBJECT: &str = "model";
 
 pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     if flags.list {
         return list(&flags.known()?, flags.tasks.as_slice(), context);
     }
-    let tasks = flags.known()?;
-    let mut wanted = Vec::new();
-    for pair in &flags.tasks {
-        let (name, file) = resolve::task_and_file(pair)?;
-        let task = tasks.find(name)?;
-        wanted.push((task, resolve::data(&resolve::task_data(task, file)?, &*context.work.progress)?.0));
-    }
-    let mut examples = BTreeMap::new();
-    for pair in &flags.fewshot_data {
-        let (name, file) = resolve::task_and_file(pair)?;
-        let task = tasks.find(name)?;
-        examples.insert(&task.id, resolve::data(&resolve::task_data(task, file)?, &*context.work.progress)?.0);
-    }
-    let name = flags.model.as_deref().unwrap_or_default();
-    let asked = Asked::open(name, &flags.chat_template, flags.max_length, &flags.serving, context)?;
-    let judge = flags.judge.as_deref();
-    let judge =
-        judge.map(|judge| Asked::open(judge, &flags.chat_template, None, &flags.serving, context)).transpose()?;
-    let failed = asked.lend(&flags.serving, |model| {
-        let work = |judge: Option<&dyn LanguageModel>| measure(flags, wanted, &examples, (model, judge), context);
-        match &judge {
-            Some(judge) => judge.lend(&flags.serving, |judge| work(Some(judge))),
-            None => work(None),
-        }
-    })?;
-    if failed > 0 && (asked.is_served() || judge.as_ref().is_some_and(Asked::is_served)) {
-        say(&format!(
-            "{failed} items have no answer and are in no number; run it again, with --cache only these are asked"
-        ));
-        return Ok(ExitCode::from(Class::Partial.exit_code()));
-    }
-    Ok(ExitCode::SUCCESS)
+    let recipe = recipe(flags)?;
+    resolve::resolving(context, |resolve| check(&recipe, resolve))?;
+    let summary = perform(&recipe, &flags.runs, context)?;
+    show(flags, &recipe, &summary, context)?;
+    Ok(exit_code(&summary))
 }
 
-/// Measures a model, perhaps with a judge, and shows; gives the number of items that failed.
-fn measure(
-    flags: &Eval,
-    wanted: Vec<(&'static Task, PathBuf)>,
-    examples: &BTreeMap<&String, PathBuf>,
-    (model, judge): (&dyn LanguageModel, Option<&dyn LanguageModel>),
-    context: &Context,
-) -> Result<u64> {
-    let options = EstimateOptions { seed: flags.seed, ..EstimateOptions::default() };
-    let subject = Subject { seed: flags.seed, ..Subject::greedy(model, "model", flags.max_new_tokens) };
-    let judge_name = flags.judge.as_deref().unwrap_or_default();
-    let judge = judge.map(|judge| Subject::greedy(judge, judge_name, flags.judge_max_new_tokens));
-    let mut failed = 0;
-    let mut documents = Vec::new();
-    for (task, path) in wanted {
-        let seed = Seed::new(flags.seed).named("items").named(&task.id);
-        let items = items_at(task, &flags.source(&path, examples.get(&task.id)))?.limited(flags.limit, seed);
-        let progress = &*context.work.progress;
-        progress.begin(&task.id, Some(items.items.iter().map(|item| item.requests.len() as u64).sum()), "request");
-        let control = Control { progress, cancel: &context.work.cancel };
-        let evaluation = evaluate_judged(task, &items, &subject, judge.as_ref(), &options, control)?;
-        progress.finish("measured");
-        failed += evaluation.failures.values().sum::<u64>();
-        if context.json {
-            documents.push(json!({
-                "task": task.id, "measurements": evaluation.measurements, "breakdown": evaluation.breakdown,
-                "failures": evaluation.failures, "cut": evaluation.cut, "mode": evaluation.mode, "items": flags.items.then_some(&evaluation.items),
-            }));
-        } else {
-            print(&table(&evaluation));
+/// The flags as a recipe.
+fn recipe(flags: &Eval) -> Result<Recipe> {
+    let tasks = flags.known()?;
+    let mut configs = Vec::new();
+    for pair in &flags.tasks {
+        let (pattern, file) = resolve::task_and_file(pair)?;
+        for task in tasks.matching(pattern)? {
+            configs.push(flags.config(task, &tasks, file)?);
         }
     }
-    if context.json {
-        print_json(&documents)?;
-    }
-    Ok(failed)
+    let measure = Measure {
+        judge: flags.judge.clone(),
+        judge_max_new_tokens: flags.judge_max_new_tokens,
+        tasks: configs,
+        ..Measure::new(SUBJECT)
+    };
+    let mut recipe = Recipe {
+        seed: flags.seed,
+        chat_template: flags.chat_template.clone(),
+        serving: flags.serving.record(),
+        ..Recipe::new("eval", flags.model.as_deref().unwrap_or_default(), vec![Stage::Measure(measure)])
+    };
+    recipe.name = match &flags.name {
+        Some(name) => name.clone(),
+        None => {
+            let settings = Digest::of_json(&recipe)
+                .map_err(|source| groma_run::Error::Encode { path: flags.runs.clone(), source })?;
+            format!("eval-{}-{}", short_name(&recipe.model), settings.short())
+        }
+    };
+    // What came from flags is checked like a file's.
+    Ok(Recipe::parse("groma eval", &recipe.to_toml()?, &[])?)
 }
 
 impl Eval {
@@ -101,19 +72,75 @@ impl Eval {
         })
     }
 
-    fn source<'a>(&'a self, path: &'a Path, examples: Option<&'a PathBuf>) -> ItemSource<'a> {
-        ItemSource {
-            path,
-            num_fewshot: self.num_fewshot,
-            examples: examples.map(PathBuf::as_path),
-            subjects: &self.subjects,
+    /// What is asked of a task: named by its file where it is a user's, by its name otherwise.
+    fn config(&self, task: &Task, tasks: &Tasks, file: Option<&str>) -> Result<TaskConfig> {
+        let mut examples = None;
+        for pair in &self.fewshot_data {
+            let (name, file) = resolve::task_and_file(pair)?;
+            if tasks.matching(name)?.iter().any(|other| other.id == task.id) {
+                examples = Some(resolve::task_data(task, file)?);
+            }
         }
+        let path = task.path.as_deref();
+        Ok(TaskConfig {
+            name: path.is_some().then(|| task.id.clone()),
+            num_fewshot: self.num_fewshot,
+            fewshot_data: examples,
+            subjects: self.subjects.clone(),
+            limit: self.limit,
+            max_length: self.max_length,
+            max_new_tokens: self.max_new_tokens,
+            ..TaskConfig::new(path.unwrap_or(&task.id), &resolve::task_data(task, file)?)
+        })
     }
 }
 
-fn table(evaluation: &Evaluation) -> String {
-    let mut text = format!("{} ({})\n", evaluation.task.id, evaluation.mode);
-    for m in evaluation.measurements.iter().chain(&evaluation.breakdown) {
+/// What was measured, task by task.
+fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> Result<()> {
+    let records = RunRecords::read(&summary.directory)?;
+    let result = summary.stages.iter().find(|record| record.stage == SUBJECT).map(|record| &record.result);
+    let mut documents = Vec::new();
+    for name in recipe.measured()? {
+        let of_task = records.measurements.iter().filter(|m| m.task == name);
+        let (breakdown, measurements): (Vec<&Measurement>, Vec<_>) = of_task.partition(|m| m.metric.ends_with(']'));
+        let said = result.and_then(|result| result.get(&name)).unwrap_or(&Value::Null);
+        if !context.json {
+            print(&table(&name, &measurements, if flags.breakdown { &breakdown } else { &[] }));
+            say_spent(&said["spent"]);
+            continue;
+        }
+        let file = measurements.first().and_then(|m| m.samples.clone()).filter(|_| flags.items);
+        documents.push(json!({
+            "task": name, "measurements": measurements, "breakdown": breakdown, "failures": said["failures"],
+            "cut": said["cut"], "mode": said["mode"], "spent": said["spent"],
+            "items": file.map(|file| items(&summary.directory.join(file))).transpose()?,
+        }));
+    }
+    if context.json {
+        return print_json(&documents);
+    }
+    say(&format!("report: {}", summary.report.display()));
+    Ok(())
+}
+
+/// What a server says that it spent, where one was asked.
+fn say_spent(spent: &Value) {
+    let count = |path: &str| spent.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let (answered, failed) = (count("/answered"), count("/failed"));
+    if answered + failed > 0 {
+        let (read, made) = (count("/usage/prompt_tokens"), count("/usage/completion_tokens"));
+        say(&format!("the server answered {answered} requests, failed {failed}; {read} tokens in, {made} out"));
+    }
+}
+
+fn items(path: &Path) -> Result<Vec<Item>> {
+    Ok(RowReader::<Item>::open(path)?.collect::<std::result::Result<_, _>>()?)
+}
+
+fn table(task: &str, measurements: &[&Measurement], breakdown: &[&Measurement]) -> String {
+    let mode = measurements.first().map_or("", |m| &m.mode);
+    let mut text = format!("{task} ({mode})\n");
+    for m in measurements.iter().chain(breakdown) {
         let interval = m.interval.as_ref().map_or(String::new(), |i| {
             format!("  [{:.4}, {:.4}] {} {:.0} %", i.low, i.high, i.method, 100.0 * i.level)
         });

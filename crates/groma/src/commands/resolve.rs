@@ -7,6 +7,7 @@ use groma_eval::Task;
 use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
 use groma_model::{LocalModel, TemplateChoice};
+use groma_recipe::Resolve;
 use groma_run::{Advance, Progress};
 use serde_json::{Map, Value};
 
@@ -37,6 +38,15 @@ pub(crate) fn data(text: &str, progress: &dyn Progress) -> Result<Resolved, grom
             Ok((file, Some(snapshot.commit)))
         }
     }
+}
+
+/// Lends what finds the names of a recipe.
+pub(crate) fn resolving<T>(context: &Context, work: impl FnOnce(Resolve<'_>) -> T) -> T {
+    let progress = &*context.work.progress;
+    let failed = |error| groma_recipe::Error::Resolve(Box::new(error));
+    let find_model = |name: &str| model(name, progress).map_err(failed);
+    let find_data = |name: &str| data(name, progress).map_err(failed);
+    work(Resolve { model: &find_model, data: &find_data })
 }
 
 fn fetch(

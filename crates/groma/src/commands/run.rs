@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_align::Method;
+use groma_lm::Address;
 use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, run as run_recipe};
-use groma_run::RunDirectory;
+use groma_run::{Class, RunDirectory};
 use serde_json::json;
 
 use super::resolve;
@@ -19,25 +20,25 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
         print(&recipe.to_toml()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let path = flags.runs.join(&recipe.name);
-    std::fs::create_dir_all(&flags.runs).map_err(groma_run::Error::io("create", &flags.runs))?;
+    let summary = perform(&recipe, &flags.runs, context)?;
+    show(&summary, context)
+}
+
+/// Does a recipe in its run directory below `runs`, and says where.
+pub(crate) fn perform(recipe: &Recipe, runs: &Path, context: &Context) -> Result<Summary> {
+    let path = runs.join(&recipe.name);
+    std::fs::create_dir_all(runs).map_err(groma_run::Error::io("create", runs))?;
     let directory = RunDirectory::create_or_resume(&path)?;
     say(&format!("run directory {}", path.display()));
     directory.repairs().iter().for_each(|repair| say(&format!("repaired: {repair}")));
-    let progress = context.work.progress.clone();
-    let find = |name: &str| {
-        let is_model = name == recipe.model;
-        let found = if is_model { resolve::model(name, &*progress) } else { resolve::data(name, &*progress) };
-        found.map_err(|error| groma_recipe::Error::Resolve(Box::new(error)))
-    };
-    let inputs = Inputs { resolve: &find, command: std::env::args().collect() };
-    match run_recipe(&recipe, &inputs, &directory, &context.work) {
-        Ok(summary) => show(&summary, context),
-        Err(error) => {
-            say(&format!("what was done so far is kept in {}; the same command goes on from there", path.display()));
-            Err(error.into())
-        }
-    }
+    let command = std::env::args().collect();
+    let done = resolve::resolving(context, |resolve| {
+        run_recipe(recipe, &Inputs { resolve, command }, &directory, &context.work)
+    });
+    done.map_err(|error| {
+        say(&format!("what was done so far is kept in {}; the same command goes on from there", path.display()));
+        error.into()
+    })
 }
 
 /// The recipe that the flags ask for.
@@ -86,8 +87,11 @@ fn read_recipe(path: &Path) -> Result<String> {
     })
 }
 
-/// The last part of a path or hub id, as a name for a directory.
-fn short_name(model: &str) -> String {
+/// The last part of a path, hub id or address, as a name for a directory.
+pub(crate) fn short_name(model: &str) -> String {
+    if let Ok(address) = Address::parse(model) {
+        return groma_run::file_name(address.model());
+    }
     let path = PathBuf::from(model);
     let last = path.canonicalize().unwrap_or(path).file_name().map(|name| name.to_string_lossy().into_owned());
     groma_run::file_name(&last.unwrap_or_else(|| "model".into()))
@@ -128,7 +132,17 @@ fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
         say(&format!("{} stages done, {} taken over, {:.0} s", summary.done, summary.reused, summary.seconds));
         say(&format!("report: {}", summary.report.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(summary))
+}
+
+/// That of a run that has ended; something without an answer is told.
+pub(crate) fn exit_code(summary: &Summary) -> ExitCode {
+    if summary.unanswered == 0 {
+        return ExitCode::SUCCESS;
+    }
+    let count = summary.unanswered;
+    say(&format!("{count} items have no answer and are in no number; the same command asks for these alone"));
+    ExitCode::from(Class::Partial.exit_code())
 }
 
 /// Columns of the terminal, or 80.

@@ -1,7 +1,19 @@
-//! Exact answers: what a right answer says, and whether a text says it.
+//! Truth beside rows: what an answer to a prompt can be found to do, and by which words.
 
-use crate::phrase::{contains, find, words};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an answer to one prompt can be found to do (to refuse, to say what is right), by name, and how each is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Truth(pub BTreeMap<String, Check>);
+
+impl Truth {
+    /// Whether an answer does what has this name; what has no such name is not done.
+    pub fn holds(&self, name: &str, answer: &str) -> bool {
+        self.0.get(name).is_some_and(|check| check.is_correct(answer))
+    }
+}
 
 /// What makes an answer right. Texts are compared word by word, whatever the case and punctuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +91,27 @@ fn in_order(text: &[String], phrases: &[String]) -> bool {
     true
 }
 
+/// The words of a text in lower case, without punctuation; `Anna's` is `anna`, `s`.
+fn words(text: &str) -> Vec<String> {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '-')
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Where a phrase begins in a text, both as [`words`].
+fn find(text: &[String], phrase: &[String]) -> Option<usize> {
+    if phrase.is_empty() {
+        return None;
+    }
+    text.windows(phrase.len()).position(|window| window == phrase)
+}
+
+/// Whether a text contains a phrase, word by word, whatever the case and punctuation.
+fn contains(text: &[String], phrase: &str) -> bool {
+    find(text, &words(phrase)).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +152,13 @@ mod tests {
         assert!(check.is_correct("One, two, three."));
         assert!(!check.is_correct("One, three, two."));
         assert!(!check.is_correct("One, two."));
+    }
+
+    #[test]
+    fn phrases_are_found_as_whole_words() {
+        let text = words("Anna's friend is Tom-Tom, near the Mill.");
+        for (phrase, is_there) in [("the mill", true), ("anna", true), ("ann", false), ("tom", false), ("", false)] {
+            assert_eq!(contains(&text, phrase), is_there, "{phrase}");
+        }
     }
 }
