@@ -45,7 +45,7 @@ mod training;
 
 pub use encode::{Continuation, Conversation, Encode};
 pub use error::Error;
-pub use export::{Card, export};
+pub use export::{Card, Origin, export};
 pub use findings::{Check, Findings};
 pub use forecast::estimate_memory;
 pub use forest::Sequence;

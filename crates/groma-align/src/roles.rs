@@ -38,8 +38,8 @@ pub(crate) fn reference(
     }
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter;
     if objective.rollouts().is_some() {
-        let copy = || Ok::<_, Error>(Reference::Model(Box::new(crate::setup::frozen_copy(model)?)));
-        return Ok(Some(if switch { Reference::WithoutAdapter } else { copy()? }));
+        let copy = || Reference::Model(Box::new(model.frozen_copy()));
+        return Ok(Some(if switch { Reference::WithoutAdapter } else { copy() }));
     }
     let visited = visited(session, pace);
     let tables = Tables {

@@ -2,7 +2,7 @@
 
 use crate::training::LoraSettings;
 use crate::{Error, Settings};
-use groma_model::{Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
+use groma_model::{BaseModel, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
 use groma_run::Seed;
 
 /// All layers inside the blocks.
@@ -40,17 +40,6 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
     model.parameters_mut().set_trainable(|name| is_factor(name) || spec.is_head_parameter(name));
     model.freeze();
     Ok(model)
-}
-
-/// The same model, adapter included, to read from while the original trains.
-pub(crate) fn frozen_copy(model: &Transformer) -> Result<Transformer, Error> {
-    let mut copy = Transformer::new(model.spec().clone(), &model.weights(), model.backend().clone())?;
-    if let Some(lora) = model.adapter() {
-        copy.attach(&lora)?;
-    }
-    copy.parameters_mut().set_trainable(|_| false);
-    copy.freeze();
-    Ok(copy)
 }
 
 /// Whether an adapter is attached.
@@ -99,13 +88,12 @@ fn no_such_layer(word: &str, paths: &[String]) -> String {
 }
 
 /// The adapter's settings as PEFT files have them.
-pub(crate) fn peft_config(settings: &LoraSettings, base_model: Option<String>) -> LoraConfig {
+pub(crate) fn peft_config(settings: &LoraSettings, base: BaseModel) -> LoraConfig {
     LoraConfig {
         rank: settings.r,
         alpha: settings.alpha,
         dropout: settings.dropout as f32,
         rank_stabilised: settings.rslora,
-        base_model,
-        revision: None,
+        base,
     }
 }

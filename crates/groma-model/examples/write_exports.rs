@@ -10,8 +10,8 @@ use std::sync::Arc;
 use groma_kernels::{Cpu, Tape};
 use groma_model::spec::Spec;
 use groma_model::{
-    AdapterFile, Checkpoint, ElementType, Export, Head, HeadKind, Pass, TokenTree, Transformer, Weights, families,
-    open_transformer,
+    AdapterFile, BaseModel, Checkpoint, ElementType, Export, Head, HeadKind, Pass, TokenTree, Transformer, Weights,
+    families, open_transformer,
 };
 use groma_run::Seed;
 use serde_json::json;
@@ -95,7 +95,7 @@ fn write_adapter_with_heads(name: &str, source: &Path, heads: &[Head], target: &
     let mut adapter = AdapterFile::read(source, checkpoint.spec())?;
     let mut model = transformer(checkpoint.spec(), &checkpoint.weights()?, 0)?;
     model.set_heads(heads, Some(Seed::new(2)))?;
-    adapter.config.base_model = Some(base.to_string_lossy().into_owned());
+    adapter.config.base = BaseModel::at(&base);
     (adapter.heads, adapter.head_weights) = (heads.to_vec(), model.head_weights());
     finish_adapter(&format!("adapter-{name}"), &adapter, &checkpoint, target)
 }
@@ -125,7 +125,7 @@ fn write_adapter(source: &Path, target: &Path) -> Outcome<()> {
         pair.b.values.iter_mut().for_each(|value| *value += 0.05);
     }
     let base = base.canonicalize()?;
-    adapter.config.base_model = Some(base.to_string_lossy().into_owned());
+    adapter.config.base = BaseModel::at(&base);
     finish_adapter(&format!("adapter-{}", name(source)), &adapter, &checkpoint, target)
 }
 

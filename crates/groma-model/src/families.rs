@@ -11,6 +11,7 @@ mod gemma3;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
+mod inert;
 mod llama;
 mod mistral;
 mod names;
@@ -20,11 +21,11 @@ mod qwen2;
 mod qwen3;
 mod rope;
 
-use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
-use crate::heads::{self, Class};
-use crate::parameters::parameter_count;
 use crate::spec::Spec;
+use crate::spec::heads::{self, Class};
+use crate::spec::parameters::parameter_count;
+use crate::weights::config::{Config, Fields};
 
 pub use llama::config_of as llama_config;
 pub(crate) use names::VALUE_PATH;
@@ -97,7 +98,7 @@ pub fn read(config: &Config) -> Result<Spec> {
         std::iter::once(class.head(labels)).chain(heads::read_beside(&fields)?.unwrap_or_default()).collect();
     heads::check(&spec.outputs, |problem| fields.error(heads::FIELD, problem))?;
     common::check_common(&fields)?;
-    fields.finish(common::IRRELEVANT)?;
+    fields.finish(inert::FIELDS)?;
     let count = parameter_count(&spec);
     if count > PARAMETER_LIMIT {
         let problem = format!("describes {count} parameters; the limit is {PARAMETER_LIMIT}");

@@ -32,10 +32,12 @@ use crate::{Error, Result};
 mod acts;
 mod address;
 mod lowered;
+mod view;
 
 pub use acts::{Code, Hooks, Intervention, Reading};
 pub use address::{Address, Cell, Positions};
 pub(crate) use lowered::{Lowered, is_narrow};
+pub use view::{AdapterChoice, View};
 
 /// A kind of place in the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

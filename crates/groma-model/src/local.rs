@@ -8,8 +8,8 @@ use groma_chat::{BUILT_IN, BuiltIn, Message, Options, Template, TemplateError, t
 use groma_kernels::Backend;
 use groma_run::{Digest, Hasher};
 
-use crate::score::{ScoreOptions, ScoreRequest, score};
-use crate::tokenizer::Specials;
+use crate::inference::score::{ScoreOptions, ScoreRequest, score};
+use crate::tokenizer::{Boundary, Specials, TokenOptions};
 use crate::{AdapterFile, Checkpoint, Error, Result, Spec, Tokenizer, Transformer};
 
 /// A chat template, and where it came from.
@@ -82,8 +82,7 @@ impl LocalModel {
         let checkpoint = base_checkpoint(directory)?;
         let transformer = open_transformer(directory, &checkpoint, checkpoint.spec().clone(), backend)?;
         let own = own_or_base(directory, &checkpoint);
-        let tokenizer = Tokenizer::from_directory(own)?;
-        tokenizer.check_embedding(transformer.spec().vocab_size)?;
+        let tokenizer = open_tokenizer(directory, &checkpoint)?;
         let mut chat = match &choice.built_in {
             Some(id) => ChatTemplate::built_in(id)?,
             None => match template_in(own, None)? {
@@ -110,7 +109,7 @@ impl LocalModel {
             AdapterFile::read(directory, checkpoint.spec())?;
         }
         let own = own_or_base(directory, &checkpoint);
-        Tokenizer::from_directory(own)?.check_embedding(checkpoint.spec().vocab_size)?;
+        open_tokenizer(directory, &checkpoint)?;
         match &choice.built_in {
             Some(id) => drop(ChatTemplate::built_in(id)?),
             None => drop(template_in(own, None)?),
@@ -138,11 +137,12 @@ impl LocalModel {
         Ok(hasher.finish())
     }
 
-    /// Tokens that end an answer.
+    /// Tokens that end an answer: those that the files name, and the one by which the chat template ends a turn.
     pub fn stop_ids(&self) -> Vec<u32> {
         let mut ids = self.tokenizer.stop_ids().to_vec();
         ids.extend(&self.checkpoint.special_ids().eos);
         ids.extend(self.tokenizer.eos());
+        ids.extend(self.chat.turn_end(&self.tokenizer));
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -150,6 +150,16 @@ impl LocalModel {
 }
 
 impl ChatTemplate {
+    /// The control token at the end of an answer; `None` where an answer ends in text, or the template refuses so short a
+    /// conversation.
+    pub fn turn_end(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let turns = [Message::new("user", "Hello"), Message::new("assistant", "Hi")];
+        let options = TokenOptions { boundary: Boundary::Separate, ..TokenOptions::default() };
+        let chat = tokenizer.conversation(&self.template, &turns, &options).ok()?;
+        let last = chat.assistant_mask.iter().rposition(|is_answer| *is_answer)?;
+        Some(chat.ids[last]).filter(|id| tokenizer.is_control(*id))
+    }
+
     /// A checkpoint's own template; one that was a built-in one when the model was trained here is that again, with its
     /// stop strings.
     fn of_checkpoint(template: Template) -> Result<ChatTemplate> {
@@ -186,9 +196,12 @@ pub fn base_checkpoint(directory: &Path) -> Result<Checkpoint> {
 /// The tokenizer in a directory, or that of the checkpoint which the adapter in it adapts.
 ///
 /// # Errors
-/// As for [`Tokenizer::from_directory`].
+/// As for [`Tokenizer::from_directory`]; and where an id of it is beyond the checkpoint's vocabulary, so that what it encodes can
+/// always be read by the model.
 pub fn open_tokenizer(directory: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
-    Ok(Tokenizer::from_directory(own_or_base(directory, checkpoint))?)
+    let tokenizer = Tokenizer::from_directory(own_or_base(directory, checkpoint))?;
+    tokenizer.check_embedding(checkpoint.spec().vocab_size)?;
+    Ok(tokenizer)
 }
 
 /// Where the tokenizer's files are.

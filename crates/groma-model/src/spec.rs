@@ -4,7 +4,10 @@
 
 pub use groma_kernels::{Activation, NormKind, RotaryStyle};
 
-pub use crate::heads::{Head, HeadKind};
+pub use heads::{Head, HeadKind};
+
+pub(crate) mod heads;
+pub(crate) mod parameters;
 
 /// The whole function, but for its weights.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@
 //! Whether a sequence gets a BOS or EOS is decided by the post-processor in `tokenizer.json` alone: transformers 5 ignores
 //! `add_bos_token` and `add_eos_token` where there is a `tokenizer.json`, and so does this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -20,11 +20,13 @@ mod chat;
 mod check;
 mod config;
 mod error;
+mod reading;
 mod stream;
 mod train;
 
 pub use chat::{Boundary, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat};
 pub use error::TokenizerError;
+pub use reading::{Reading, TwoReadings};
 pub use stream::TextStream;
 pub use train::{SpecialTokens, train_bpe};
 
@@ -76,8 +78,11 @@ pub struct Tokenizer {
     roles: BTreeMap<String, String>,
     stop_ids: Vec<u32>,
     max_length: Option<usize>,
+    /// The largest id of each source of ids.
+    largest: Vec<(&'static str, u32)>,
     vocab_size: usize,
     growth: usize,
+    readings: Option<TwoReadings>,
     digest: String,
 }
 
@@ -126,26 +131,38 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::from_directory`].
-    pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self> {
-        let json =
-            files.get("tokenizer.json").ok_or_else(|| TokenizerError::Missing { path: "the given files".into() })?;
-        let checked = check::check(json)?;
+    pub fn from_files(mut files: BTreeMap<String, Vec<u8>>) -> Result<Self> {
+        let missing = || TokenizerError::Missing { path: "the given files".into() };
+        let checked = check::check(files.get("tokenizer.json").ok_or_else(missing)?)?;
+        let (readings, built) =
+            reading::settle(&mut files)?.map_or((None, None), |(readings, built)| (Some(readings), built));
+        let json = built.as_ref().or_else(|| files.get("tokenizer.json")).ok_or_else(missing)?;
         let config = Config::read(&files)?;
         let (inner, added) = guarded("be loaded", || {
             let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
             // Both are part of how a text is used, not of what its tokens are.
             inner.with_truncation(None)?;
             inner.with_padding(None);
-            let known = inner.get_added_tokens_decoder();
-            let is_new = |token: &&tokenizers::AddedToken| !known.values().any(|known| known.content == token.content);
+            let known: BTreeSet<String> =
+                inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+            let is_new = |token: &&tokenizers::AddedToken| !known.contains(&token.content);
             let new: Vec<_> = config.added.iter().filter(is_new).cloned().collect();
             inner.add_tokens(&new);
             let added = AddedTokens::of(&inner)?;
             inner.encode("The quick 12 é\n", true)?;
             Ok((inner, added))
         })?;
-        let largest = inner.get_vocab(true).into_values().max();
-        let vocab_size = largest.map_or(0, |id| id as usize + 1);
+        let vocabulary = inner.get_vocab(true).into_values().max();
+        let largest: Vec<(&str, u32)> = [
+            ("the vocabulary or the added tokens", vocabulary),
+            ("`post_processor`", checked.post_processor),
+            ("`eos_token_id` of generation_config.json", config.stop_ids.iter().max().copied()),
+        ]
+        .into_iter()
+        .filter_map(|(source, id)| Some((source, id?)))
+        .collect();
+        // What ends generation is compared, and never written.
+        let vocab_size = vocabulary.max(checked.post_processor).map_or(0, |id| id as usize + 1);
         let mut tokenizer = Self {
             digest: digest(&files),
             inner,
@@ -153,8 +170,10 @@ impl Tokenizer {
             roles: config.roles,
             stop_ids: config.stop_ids,
             max_length: config.max_length,
+            largest,
             vocab_size,
             growth: checked.growth,
+            readings,
             files,
         };
         if tokenizer.stop_ids.is_empty() {
@@ -168,15 +187,15 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// Checks that every id has a row in an embedding.
+    /// Checks that every id that the tokenizer's files name has a row in an embedding.
     ///
     /// # Errors
     /// Where the embedding is too small.
     pub fn check_embedding(&self, rows: usize) -> Result<()> {
-        if self.vocab_size <= rows {
-            return Ok(());
+        match self.largest.iter().find(|&&(_, id)| id as usize >= rows) {
+            Some(&(origin, largest)) => Err(TokenizerError::LargerThanEmbedding { origin, largest, rows }),
+            None => Ok(()),
         }
-        Err(TokenizerError::LargerThanEmbedding { largest: self.vocab_size - 1, rows })
     }
 
     fn role(&self, role: &str) -> Option<u32> {
@@ -300,7 +319,13 @@ impl Tokenizer {
         TextStream::new(self, skip_special)
     }
 
-    /// The files it was read from, unchanged, by name.
+    /// Which reading was taken, where there are two.
+    pub fn readings(&self) -> Option<&TwoReadings> {
+        self.readings.as_ref()
+    }
+
+    /// The files it was read from, by name, to be written beside a model: unchanged, but for a `tokenizer_class` by which
+    /// transformers 5 would read others than were read here.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.files
     }

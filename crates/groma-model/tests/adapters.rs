@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use groma_model::{AdapterFile, Checkpoint, Error, Spec, Tensor};
+use groma_model::{AdapterFile, BaseModel, Checkpoint, Error, LoraConfig, Spec, Tensor};
 use serde_json::{Value, json};
 
 fn fixture(kind: &str, name: &str) -> PathBuf {
@@ -167,4 +167,36 @@ fn what_does_not_fit_is_not_written() {
     empty.pairs.clear();
     assert!(matches!(write(&empty), Error::Weights { .. }));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+}
+
+/// An adapter finds its base from any directory: by absolute path, beside itself, or by hub id where the snapshot lay.
+#[test]
+fn a_base_is_found_from_anywhere() {
+    let place = tempfile::tempdir().unwrap();
+    let snapshot = place.path().join("models--org--name/snapshots/0123456789abcdef0123456789abcdef01234567");
+    let plain = place.path().join("plain");
+    for base in [&snapshot, &plain] {
+        std::fs::create_dir_all(base).unwrap();
+        for entry in std::fs::read_dir(fixture("families", "llama")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, base.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let spec = spec("llama");
+    let file = AdapterFile::read(&fixture("adapters", "llama"), &spec).unwrap();
+    let hub = BaseModel::at(&snapshot);
+    assert_eq!((hub.name.as_deref(), hub.revision.as_deref().map(str::len)), (Some("org/name"), Some(40)));
+    let beside = BaseModel { name: Some("../plain".into()), ..BaseModel::default() };
+    for (index, (base, directory)) in
+        [(hub, &snapshot), (BaseModel::at(&plain), &plain), (beside, &plain)].into_iter().enumerate()
+    {
+        let target = place.path().join(index.to_string());
+        let config = LoraConfig { base: base.clone(), ..file.config.clone() };
+        AdapterFile { config, ..file.clone() }.write(&target, &spec, None, &[]).unwrap();
+        assert_eq!(AdapterFile::read(&target, &spec).unwrap().config.base, base);
+        let found = AdapterFile::base_directory(&target).unwrap();
+        assert_eq!(found.canonicalize().unwrap(), directory.canonicalize().unwrap());
+    }
+    let relative = std::path::absolute("some/where").unwrap();
+    assert_eq!(BaseModel::at(Path::new("some/where")).name, Some(relative.to_string_lossy().into_owned()));
 }

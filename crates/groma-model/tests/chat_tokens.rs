@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use groma_chat::{BUILT_IN, Message, Options, Template, TemplateError};
 use groma_model::tokenizer::{Boundary, ContentTokens, SpecialTokens, Specials, TokenOptions, train_bpe};
-use groma_model::{Error, Tokenizer};
+use groma_model::{ChatTemplate, Error, Tokenizer};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -272,4 +272,22 @@ fn the_dialogue_checkpoint_s_form_is_user_bot() {
     assert_eq!(chat.text, format!("{dialogue}\n"));
     assert!(!chat.separated);
     assert_eq!(chat.ids, tokenizer.encode(&chat.text, Specials::None).unwrap());
+}
+
+/// What ends a turn is found in the template, whatever the tokenizer's EOS is.
+#[test]
+fn the_end_of_a_turn_is_known() {
+    let tokenizer = tokenizer();
+    for (id, expected) in [
+        ("chatml", Some("<|im_end|>")),
+        ("llama2", Some("</s>")),
+        ("llama3", Some("<|eot_id|>")),
+        ("zephyr", Some("</s>")),
+    ] {
+        let template = ChatTemplate::built_in(id).unwrap();
+        assert_eq!(template.turn_end(&tokenizer), expected.and_then(|token| tokenizer.id(token)), "{id}");
+    }
+    let refuses = Template::new("{{ raise_exception('no') }}").unwrap();
+    let refuses = ChatTemplate { name: "x".into(), template: refuses, stop_strings: Vec::new() };
+    assert_eq!(refuses.turn_end(&tokenizer), None);
 }

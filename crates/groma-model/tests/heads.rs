@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use groma_kernels::{Cotangent, Cpu, Divergence, Gradients, HeadWants, Tape, TeacherVar, Var};
 use groma_model::{
-    AdapterFile, Checkpoint, Export, Head, HeadKind, Lora, LoraConfig, Pass, TokenTree, Transformer, lora,
+    AdapterFile, BaseModel, Checkpoint, Export, Head, HeadKind, Lora, LoraConfig, Pass, TokenTree, Transformer, lora,
     open_transformer,
 };
 use groma_run::Seed;
@@ -121,8 +121,8 @@ fn heads_beside_an_adapter_are_saved_with_it() {
     assert!(step(&mut model, 5e-3)[1..].iter().zip(&first[1..]).all(|(last, first)| *last < 0.7 * first));
 
     let directory = tempfile::tempdir().unwrap();
-    let base_model = Some(checkpoint.directory().to_string_lossy().into_owned());
-    let config = LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, rank_stabilised: false, base_model, revision: None };
+    let base = BaseModel::at(checkpoint.directory());
+    let config = LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, rank_stabilised: false, base };
     let pairs = model.adapter().unwrap().pairs;
     let file = AdapterFile { config, pairs, heads: many(), head_weights: model.head_weights() };
     file.write(directory.path().join("adapter").as_path(), checkpoint.spec(), None, &[]).unwrap();

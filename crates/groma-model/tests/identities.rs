@@ -432,3 +432,41 @@ fn a_continued_cache_changes_no_bit_and_computes_what_is_new() {
         assert_eq!(cache.computed(), before);
     }
 }
+
+/// A target that the vocabulary does not have is an error, though it is never read.
+#[test]
+fn targets_are_held_against_the_vocabulary() {
+    let model = model(0);
+    let vocab = model.spec().vocab_size as u32;
+    for ids in [[1, vocab], [vocab, 1], [1, u32::MAX]] {
+        let request = ScoreRequest { context: vec![ids[0]], continuation: vec![ids[1]] };
+        let error = score(&model, &[request], &ScoreOptions::default(), &mut |_| true).unwrap_err();
+        assert!(error.to_string().contains("vocabulary") || error.to_string().contains("token"), "{error}");
+    }
+}
+
+/// A frozen copy scores alike, shares what is packed, and does not follow the original.
+#[test]
+fn a_frozen_copy_stays_as_it_is() {
+    for kind in 0..4 {
+        let mut original = model(kind);
+        let request = || ScoreRequest { context: tokens(3, 5), continuation: tokens(4, 6) };
+        let scored = |model: &Transformer| score(model, &[request()], &ScoreOptions::default(), &mut |_| true).unwrap();
+        let before = scored(&original);
+        let copy = original.frozen_copy();
+        assert!(copy.parameters().trainable().is_empty() && !original.parameters().trainable().is_empty());
+        assert_eq!(scored(&copy), before);
+        for id in original.parameters().trainable() {
+            let backend = original.backend().clone();
+            let parameter = original.parameters_mut().get_mut(id);
+            let halved: Vec<f32> = backend.read(parameter.buffer()).iter().map(|value| value * 0.5).collect();
+            *parameter.buffer_mut().unwrap() = backend.upload(&halved);
+        }
+        assert_ne!(scored(&original), before);
+        assert_eq!(scored(&copy), before);
+        original.parameters_mut().set_trainable(|_| false);
+        original.freeze();
+        let packed = scored(&original);
+        assert_eq!(scored(&original.frozen_copy()), packed);
+    }
+}

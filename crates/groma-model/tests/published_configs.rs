@@ -2,11 +2,98 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper fails the test")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use groma_model::spec::Spec;
-use groma_model::{Config, families, parameters};
-use serde_json::{Value, json};
+use groma_model::{AdapterFile, Checkpoint, Config, families, parameters};
+use serde_json::{Map, Value, json};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn object(path: &Path) -> Map<String, Value> {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A copy of a fixture's directory whose file `name` has other fields.
+fn copy(directory: &Path, name: &str, fields: &Map<String, Value>) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    std::fs::write(copy.path().join(name), serde_json::to_vec(fields).unwrap()).unwrap();
+    copy
+}
+
+/// The fields that configuration classes write and that published models carry, from `scripts/make_config_fixtures.py`.
+#[test]
+fn the_published_fields_of_each_family_change_nothing() {
+    let fields = Value::Object(object(&fixtures().join("config_fields.json")));
+    let published = &fields["published"];
+    for (family, class) in fields["families"].as_object().unwrap() {
+        let directory = fixtures().join("families").join(family);
+        let plain = object(&directory.join("config.json"));
+        let mut all = plain.clone();
+        for source in [class, &fields["generation"], &published["all"], &published[family]] {
+            for (name, value) in source.as_object().into_iter().flatten() {
+                all.entry(name.clone()).or_insert(value.clone());
+            }
+        }
+        assert!(all.len() > plain.len() + 70, "{family}");
+        let copy = copy(&directory, "config.json", &all);
+        let (opened, original) = (Checkpoint::open(copy.path()).unwrap(), Checkpoint::open(&directory).unwrap());
+        assert_eq!(opened.spec(), original.spec(), "{family}");
+        assert_eq!(opened.weights().unwrap(), original.weights().unwrap(), "{family}");
+        for (name, value) in [
+            ("quantization_config", json!({ "bits": 4 })),
+            ("use_bidirectional_attention", json!(true)),
+            ("residual_multiplier", json!(0.22)),
+        ] {
+            all.insert(name.into(), value);
+            let config = Config::new(Path::new("config.json"), all.clone());
+            let error = families::read(&config).unwrap_err().to_string();
+            assert!(error.contains(name), "{family}: {error}");
+            all.remove(name);
+        }
+    }
+}
+
+#[test]
+fn the_fields_of_an_adapter_change_nothing() {
+    let fields = object(&fixtures().join("config_fields.json"));
+    let directory = fixtures().join("adapters/llama");
+    let spec = Checkpoint::open(&fixtures().join("families/llama")).unwrap().spec().clone();
+    let mut all = object(&directory.join("adapter_config.json"));
+    for (name, value) in fields["peft"].as_object().unwrap() {
+        all.entry(name.clone()).or_insert(value.clone());
+    }
+    all.insert("eva_config".into(), json!({ "rho": 2.0 }));
+    all.insert("init_lora_weights".into(), json!("eva"));
+    let read = |all: &Map<String, Value>| AdapterFile::read(copy(&directory, "adapter_config.json", all).path(), &spec);
+    assert_eq!(read(&all).unwrap(), AdapterFile::read(&directory, &spec).unwrap());
+    for (name, value) in [("use_dora", json!(true)), ("lora_bias", json!(true)), ("use_qalora", json!(true))] {
+        let mut changed = all.clone();
+        changed.insert(name.into(), value);
+        let error = read(&changed).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn gpt_2_medium() {
+    let spec = read(json!({
+        "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
+        "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 1024, "n_head": 16, "n_layer": 24,
+        "n_positions": 1024, "n_special": 0, "predict_special_tokens": true, "resid_pdrop": 0.1,
+        "summary_activation": null, "summary_first_dropout": 0.1, "summary_proj_to_labels": true,
+        "summary_type": "cls_index", "summary_use_proj": true,
+        "task_specific_params": { "text-generation": { "do_sample": true, "max_length": 50 } }, "vocab_size": 50257
+    }));
+    assert_eq!(count(&spec), 354_823_168);
+}
 
 fn read(value: Value) -> Spec {
     let config = Config::parse(Path::new("config.json"), value.to_string().as_bytes()).unwrap();

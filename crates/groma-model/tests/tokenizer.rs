@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use groma_model::Tokenizer;
-use groma_model::tokenizer::{SpecialTokens, Specials, TokenizerError, train_bpe};
+use groma_model::tokenizer::{Reading, SpecialTokens, Specials, TokenizerError, train_bpe};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ fn roles_and_stop_ids_are_read_as_transformers_reads_them() {
         assert_eq!(tokenizer.vocab_size(), size, "{path}");
         tokenizer.check_embedding(size).unwrap();
         let error = tokenizer.check_embedding(size - 1).unwrap_err();
-        assert!(matches!(error, TokenizerError::LargerThanEmbedding { largest, .. } if largest == size - 1));
+        assert!(matches!(error, TokenizerError::LargerThanEmbedding { largest, .. } if largest as usize == size - 1));
     }
 }
 
@@ -404,6 +404,121 @@ fn files_beside_the_tokenizer_are_checked() {
     assert!(tokenizer.check_embedding(4).is_err());
     let missing = Tokenizer::from_directory(Path::new("/nonexistent")).unwrap_err();
     assert!(matches!(missing, TokenizerError::Missing { .. }));
+}
+
+#[test]
+fn ids_of_every_source_are_held_against_the_embedding() {
+    let post_processor = json!({ "type": "BertProcessing", "sep": ["<s>", 2], "cls": ["<s>", 9] });
+    let files = |json: Vec<u8>, generation: &str| {
+        let generation = ("generation_config.json".to_owned(), generation.as_bytes().to_vec());
+        Tokenizer::from_files(BTreeMap::from([("tokenizer.json".to_owned(), json), generation])).unwrap()
+    };
+    let around = files(with("/post_processor", post_processor), "{}");
+    assert_eq!(around.vocab_size(), 10);
+    around.check_embedding(10).unwrap();
+    let error = around.check_embedding(9).unwrap_err().to_string();
+    assert!(error.contains("`post_processor`") && error.contains("up to 9"), "{error}");
+    let ended = files(serde_json::to_vec(&good()).unwrap(), "{\"eos_token_id\": [2, 4]}");
+    assert_eq!(ended.vocab_size(), 4);
+    let error = ended.check_embedding(4).unwrap_err().to_string();
+    assert!(error.contains("generation_config.json") && error.contains("up to 4"), "{error}");
+    for id in [json!(-1), json!(1_u64 << 40), json!("2")] {
+        let json = with("/post_processor", json!({ "type": "BertProcessing", "sep": ["<s>", id], "cls": ["<s>", 2] }));
+        let error = Tokenizer::from_bytes(json).unwrap_err().to_string();
+        assert!(error.contains("post_processor"), "{error}");
+    }
+}
+
+#[test]
+fn length_and_number_of_added_tokens_are_limited() {
+    let token = |id: usize, content: String| json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": false });
+    let refused = |json: Vec<u8>, words: &str| {
+        let error = Tokenizer::from_bytes(json).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(with("/added_tokens", json!([token(4, "x".repeat(16_000))])), "16000 bytes; the limit is 1024");
+    let many: Vec<Value> = (0..100_000).map(|i| token(4 + i, format!("<{i}>"))).collect();
+    refused(with("/added_tokens", json!(many)), "100000 added tokens; the limit is 32768");
+    for (name, text) in [
+        ("tokenizer_config.json", json!({ "extra_special_tokens": many })),
+        ("special_tokens_map.json", json!({ "bos_token": "x".repeat(16_000) })),
+    ] {
+        let files = BTreeMap::from([
+            ("tokenizer.json".to_owned(), serde_json::to_vec(&good()).unwrap()),
+            (name.to_owned(), serde_json::to_vec(&text).unwrap()),
+        ]);
+        let error = Tokenizer::from_files(files).unwrap_err().to_string();
+        assert!(error.starts_with(name) && error.contains("the limit is"), "{error}");
+    }
+    // As many as are allowed, with one first byte, are found in a long text.
+    let allowed: Vec<Value> = (0..32_768).map(|i| token(4 + i, format!("<{i}>"))).collect();
+    let tokenizer = Tokenizer::from_bytes(with("/added_tokens", json!(allowed))).unwrap();
+    let ids = tokenizer.encode_plain(&"<12a<3><32767>".repeat(20_000)).unwrap();
+    assert_eq!(ids.iter().filter(|id| **id == 7 || **id == 32_771).count(), 40_000);
+}
+
+#[test]
+fn a_map_of_characters_is_as_large_as_it_says() {
+    let normalizer = |map: &str| with("/normalizer", json!({ "type": "Precompiled", "precompiled_charsmap": map }));
+    for map in ["/////w==", "/////wAAAAA=", "BQAAAAAAAA==", "AAA=", "", "?"] {
+        let error = Tokenizer::from_bytes(normalizer(map)).unwrap_err().to_string();
+        assert!(error.contains("precompiled_charsmap"), "{map}: {error}");
+    }
+}
+
+/// What transformers 5 reads under each class and its settings (`scripts/make_tokenizer_fixtures.py`).
+#[test]
+fn both_readings_of_a_llama_tokenizer_are_those_of_transformers() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokenizers/llama");
+    let bytes = |name: &str| std::fs::read(directory.join(name)).unwrap();
+    let value = |name: &str| serde_json::from_slice::<Value>(&bytes(name)).unwrap();
+    let lines: Vec<String> = serde_json::from_value(value("lines.json")).unwrap();
+    let all = value("readings.json");
+    let readings = all["readings"].as_array().unwrap();
+    let of = |index: usize, part: &str| match readings[index][part].as_u64() {
+        Some(same) => readings[same as usize][part].clone(),
+        None => readings[index][part].clone(),
+    };
+    let open = |config: &Value| {
+        let config = ("tokenizer_config.json".to_owned(), serde_json::to_vec(config).unwrap());
+        let json = ("tokenizer.json".to_owned(), bytes("tokenizer.json"));
+        Tokenizer::from_files(BTreeMap::from([json, config])).unwrap()
+    };
+    let ids = |tokenizer: &Tokenizer| -> Vec<Vec<u32>> {
+        lines.iter().map(|line| tokenizer.encode(line, Specials::AsConfigured).unwrap()).collect()
+    };
+    assert_eq!((lines.len(), readings.len()), (200, 32));
+    let file = readings.iter().position(|reading| reading["class"] == "TokenizersBackend").unwrap();
+    for (index, reading) in readings.iter().enumerate() {
+        let is_llama = reading["class"] == "LlamaTokenizer";
+        let mut config = reading["config"].clone();
+        let plain = open(&config);
+        assert_eq!(json!(ids(&plain)), of(file, "ids"), "{config}");
+        assert_eq!(plain.readings().map(|two| two.taken), is_llama.then_some(Reading::File));
+        // What is written is read alike by transformers: as the file, whatever the class was.
+        let written: Value = serde_json::from_slice(&plain.files()["tokenizer_config.json"]).unwrap();
+        assert_eq!(
+            written["tokenizer_class"] == "PreTrainedTokenizerFast",
+            config["tokenizer_class"] != "TokenizersBackend"
+        );
+        config["groma_tokenizer"] = json!("class");
+        let built = open(&config);
+        assert_eq!(json!(ids(&built)), of(index, "ids"), "{config}");
+        let decoded: Vec<_> = ids(&built).iter().map(|ids| built.decode(ids, true).unwrap()).collect();
+        assert_eq!(json!(decoded), of(index, "decoded"), "{config}");
+        if let Some(two) = built.readings() {
+            assert!(two.taken == Reading::Class && two.note().contains("\"groma_tokenizer\": \"file\""));
+            let again = Tokenizer::from_files(built.files().clone()).unwrap();
+            assert_eq!(ids(&again), ids(&built));
+        }
+    }
+    let wrong = json!({ "tokenizer_class": "LlamaTokenizer", "groma_tokenizer": "both" });
+    let files = BTreeMap::from([
+        ("tokenizer.json".to_owned(), bytes("tokenizer.json")),
+        ("tokenizer_config.json".to_owned(), serde_json::to_vec(&wrong).unwrap()),
+    ]);
+    let error = Tokenizer::from_files(files).unwrap_err().to_string();
+    assert!(error.contains("`groma_tokenizer`"), "{error}");
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use groma_lm::Address;
 use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
-    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Manifest, Progress, Recorder, RunDirectory,
+    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, Manifest, Progress, Recorder, RunDirectory,
     RunRecords, Seed, StageEntry, StageKey, StageRecord, Status, SystemClock,
 };
 use serde_json::json;
@@ -362,6 +362,9 @@ impl<'a> Runner<'a> {
         self.note_input("chat template", &name, None, Digest::of_bytes(template.template.identity().as_bytes()));
         let digest = Digest::of_bytes(model.tokenizer.digest().as_bytes());
         self.note_input("tokenizer", "tokenizer.json", None, digest);
+        if let Some(readings) = model.tokenizer.readings() {
+            self.work.progress.message(Level::Info, &readings.note());
+        }
     }
 
     /// Enters an input into the manifest.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use groma_align::rewards::{ModelReward, NamedReward};
 use groma_align::{
-    Card, Group, LengthStatistics, Limits, Method, Observer, Outcome, Prepared, Session, Settings, StepReport, Voice,
-    export, prepare, setup,
+    Card, Group, LengthStatistics, Limits, Method, Observer, Origin, Outcome, Prepared, Session, Settings, StepReport,
+    Voice, export, prepare, setup,
 };
 use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read};
 use groma_lm::Encoder;
-use groma_model::{LocalModel, Transformer};
+use groma_model::{BaseModel, LocalModel, Transformer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
 
@@ -160,8 +160,15 @@ impl Trainable {
             files.push(sampler.file()?);
         }
         let card = card.card(&outcome, &train, &findings, model_digest);
-        let config = checkpoint.config().map();
-        export(&transformer, &settings, config, checkpoint.generation_config(), &files, &card, output)?;
+        let origin = Origin {
+            config: checkpoint.config().map(),
+            generation_config: checkpoint.generation_config(),
+            base: BaseModel::at(checkpoint.directory()),
+            tokenizer: Some(&tokenizer),
+            stop_ids: &encoder.stop_ids,
+            files: &files,
+        };
+        export(&transformer, &settings, &origin, &card, output)?;
         Ok(outcome)
     }
 

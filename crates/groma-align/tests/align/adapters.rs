@@ -2,11 +2,11 @@
 
 use crate::support::{fingerprint, model, prepared, settings};
 use crate::training::run;
-use groma_align::{Card, History, Prepared, Session, evaluate, export, setup, train};
+use groma_align::{Card, History, Origin, Prepared, Session, evaluate, export, setup, train};
 use groma_kernels::Cpu;
-use groma_model::{AdapterFile, Checkpoint, Transformer, families};
+use groma_model::{AdapterFile, BaseModel, Checkpoint, Tokenizer, Transformer, families};
 use groma_run::Digest;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +24,11 @@ fn card() -> Card {
         findings: Vec::new(),
         version: "0".into(),
     }
+}
+
+fn origin(config: &Map<String, Value>) -> Origin<'_> {
+    let base = BaseModel { name: Some("base".into()), ..BaseModel::default() };
+    Origin { config, generation_config: None, base, tokenizer: None, stop_ids: &[], files: &[] }
 }
 
 /// Loss on the rows, as SFT.
@@ -94,7 +99,7 @@ fn exported_models_load_again_with_the_same_numbers() {
         let rows = prepared(&settings);
         let (_, trained) = run(&settings, &rows, model(5));
         let path = directory.path().join(method);
-        export(&trained, &settings, &config, None, &[], &card(), &path).unwrap();
+        export(&trained, &settings, &origin(&config), &card(), &path).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
         let loaded =
             Transformer::new(checkpoint.spec().clone(), &checkpoint.weights().unwrap(), Arc::new(Cpu::new())).unwrap();
@@ -110,7 +115,7 @@ fn exported_adapters_load_again_with_their_score_head() {
     let settings = settings("reward", json!({"max_steps": 3, "learning_rate": 1e-2, "lora": {"r": 2}}));
     let rows = prepared(&settings);
     let (_, trained) = run(&settings, &rows, model(6));
-    export(&trained, &settings, &config, None, &[], &card(), directory.path().join("a").as_path()).unwrap();
+    export(&trained, &settings, &origin(&config), &card(), directory.path().join("a").as_path()).unwrap();
     let file = AdapterFile::read(&directory.path().join("a"), trained.spec()).unwrap();
     assert!(file.head_weights["score.weight"].values.iter().any(|value| *value != 0.0));
     let mut weights = setup(model(6), &settings).unwrap().weights();
@@ -118,4 +123,75 @@ fn exported_adapters_load_again_with_their_score_head() {
     let mut loaded = Transformer::new(trained.spec().clone(), &weights, Arc::new(Cpu::new())).unwrap();
     loaded.attach(&file.lora()).unwrap();
     assert_eq!(evaluate(&loaded, &settings, &rows).unwrap(), evaluate(&trained, &settings, &rows).unwrap());
+}
+
+/// A reward model's pad token ends no sequence: the tokenizer's own if it is not the EOS, else one that it has, else a new one.
+#[test]
+fn a_reward_model_has_a_pad_token_that_is_not_its_eos() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = families::llama_config(model(7).spec(), 10000.0).unwrap();
+    let settings = settings("reward", json!({"max_steps": 2, "learning_rate": 1e-2}));
+    let rows = prepared(&settings);
+    let (_, trained) = run(&settings, &rows, model(7));
+    let rows_of_embedding = trained.spec().vocab_size;
+    let vocab = |count: usize| (0..count).map(|id| (format!("t{id}"), json!(id))).collect::<Map<_, _>>();
+    for (index, (words, roles, expected)) in [
+        (9, json!({"eos_token": "t2", "pad_token": "t3"}), 3),
+        (9, json!({"eos_token": "t2", "pad_token": "t2", "unk_token": "t0"}), 0),
+        (9, json!({"eos_token": "t2", "bos_token": "t1"}), 1),
+        (9, json!({"eos_token": "t2", "bos_token": "t2", "unk_token": "t2"}), 9),
+        (rows_of_embedding, json!({"eos_token": "t2", "bos_token": "t2"}), rows_of_embedding),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let json = json!({
+            "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "pre_tokenizer": null,
+            "post_processor": null, "decoder": null, "added_tokens": [],
+            "model": {"type": "BPE", "vocab": vocab(words), "merges": []}
+        });
+        let files = [("tokenizer.json", &json), ("tokenizer_config.json", &roles)];
+        let files = files.map(|(name, value)| (name.to_owned(), serde_json::to_vec(value).unwrap()));
+        let tokenizer = Tokenizer::from_files(files.clone().into()).unwrap();
+        let origin = Origin { tokenizer: Some(&tokenizer), stop_ids: &[2], files: &files, ..origin(&config) };
+        let path = directory.path().join(index.to_string());
+        export(&trained, &settings, &origin, &card(), &path).unwrap();
+        let written = Checkpoint::open(&path).unwrap();
+        assert_eq!(written.special_ids().pad, Some(expected as u32), "{roles}");
+        assert_eq!(written.spec().vocab_size, rows_of_embedding.max(expected + 1));
+        let read = groma_model::open_tokenizer(&path, &written).unwrap();
+        assert_eq!(read.pad(), Some(expected as u32));
+        let mut weights = written.weights().unwrap();
+        let embedding = weights.get_mut("embed.weight").unwrap();
+        embedding.values.truncate(rows_of_embedding * embedding.shape[1]);
+        embedding.shape[0] = rows_of_embedding;
+        assert_eq!(weights, trained.weights());
+    }
+}
+
+/// All that ends an answer is told to others, beside what the model had.
+#[test]
+fn what_ends_an_answer_is_exported() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = families::llama_config(model(5).spec(), 10000.0).unwrap();
+    config.insert("eos_token_id".into(), json!(2));
+    let settings = settings("sft", json!({"max_steps": 1}));
+    let (_, trained) = run(&settings, &prepared(&settings), model(5));
+    let own = json!({"temperature": 0.7, "eos_token_id": [4]});
+    for (index, (own, stop_ids, expected)) in [
+        (None, &[2_u32][..], Value::Null),
+        (None, &[2, 7], json!({"eos_token_id": [2, 7]})),
+        (own.as_object(), &[4, 7], json!({"temperature": 0.7, "eos_token_id": [4, 7]})),
+        (own.as_object(), &[4], own.clone()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = directory.path().join(index.to_string());
+        let origin = Origin { generation_config: own, stop_ids, ..origin(&config) };
+        export(&trained, &settings, &origin, &card(), &path).unwrap();
+        let written = std::fs::read(path.join("generation_config.json"));
+        let written = written.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+        assert_eq!(written, expected);
+    }
 }

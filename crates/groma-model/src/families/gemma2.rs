@@ -5,9 +5,9 @@ use super::gemma::apply_gemma;
 use super::names::{LLAMA_MODULES, SANDWICH_NORMS};
 use super::rope;
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{NormPlacement, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "gemma2",

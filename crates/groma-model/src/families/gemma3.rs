@@ -7,9 +7,9 @@ use super::gemma::apply_gemma;
 use super::gemma2::softcap;
 use super::names::{LLAMA_MODULES, SANDWICH_NORMS};
 use super::rope::{Base, Tables, check_theta};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Layer, NormPlacement, QkNorm, Rotary, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "gemma3",

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_decoder};
 use super::names::{ModuleRule, rule, transposed};
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Layer, Qkv, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "gpt2",
@@ -59,9 +59,10 @@ fn read(fields: &Fields<'_>) -> Result<Spec> {
     Ok(spec)
 }
 
-/// Order and precision of a product that is in f32 anyway; the old name of the context; the heads of other classes.
+/// Order and precision of a product that is in f32 anyway; the old name of the context; what older versions of transformers
+/// wrote; the heads of other classes.
 fn accept_without_influence(fields: &Fields<'_>) {
-    fields.accept(&["reorder_and_upcast_attn", "n_ctx"]);
+    fields.accept(&["reorder_and_upcast_attn", "n_ctx", "n_special", "output_past", "predict_special_tokens"]);
     accept_summary(fields);
 }
 

@@ -6,9 +6,9 @@ use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_
 use super::gpt2::accept_summary;
 use super::names::{ModuleRule, rule};
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Layer, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "gpt_neo",

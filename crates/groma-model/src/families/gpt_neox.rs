@@ -4,9 +4,9 @@ use super::common::{PlainSizes, activation, finish_decoder, head_width, layer_co
 use super::names::{ModuleRule, rule};
 use super::rope::{PLAIN, RopeDefaults};
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Qkv, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "gpt_neox",

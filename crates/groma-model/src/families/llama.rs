@@ -6,9 +6,9 @@ use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::{Error, Result};
 use crate::spec::{Activation, Head, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "llama",
@@ -75,7 +75,7 @@ pub fn config_of(spec: &Spec, rope_theta: f64) -> Result<Map<String, Value>> {
         "use_cache": true,
     });
     let Value::Object(map) = value else { return Ok(Map::new()) };
-    let config = crate::config::Config::new("config.json".as_ref(), map);
+    let config = crate::weights::config::Config::new("config.json".as_ref(), map);
     let read_back = super::read(&config)?;
     if read_back != spec.with_heads(&[Head::UNEMBEDDING]) {
         let problem = "it is not a plain Llama, for which alone a configuration can be made from nothing".into();

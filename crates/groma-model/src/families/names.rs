@@ -1,9 +1,9 @@
 //! From the names of parameters to those in a family's checkpoints, and back.
 
 use super::Family;
-use crate::heads::{Class, Head, HeadKind};
-use crate::parameters::{Parameter, parameters};
 use crate::spec::Spec;
+use crate::spec::heads::{Class, Head, HeadKind};
+use crate::spec::parameters::{Parameter, parameters};
 
 /// What TRL calls a value head.
 pub(crate) const VALUE_PATH: &str = "v_head.summary";

@@ -4,9 +4,9 @@ use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
 use super::names::{LLAMA_MODULES, ModuleRule, rule};
 use super::rope;
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{NormPlacement, QkNorm, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "olmo2",

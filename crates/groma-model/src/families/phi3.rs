@@ -6,9 +6,9 @@ use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder
 use super::names::{LLAMA_MODULES, ModuleRule, PRE_NORMS, rule};
 use super::rope::{PLAIN, RopeDefaults};
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{Mlp, Qkv, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "phi3",

@@ -4,9 +4,9 @@ use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::Spec;
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "qwen2",

@@ -5,9 +5,9 @@ use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::qwen2::upper_windows;
 use super::rope;
 use super::{Family, TokenClass};
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{QkNorm, Spec};
+use crate::weights::config::Fields;
 
 pub(super) static FAMILY: Family = Family {
     id: "qwen3",

@@ -7,9 +7,9 @@
 
 use std::f64::consts::TAU;
 
-use crate::config::Fields;
 use crate::error::Result;
 use crate::spec::{LongContext, Rotary, RotaryStyle, Spec};
+use crate::weights::config::Fields;
 
 /// What a family's class takes where a configuration is silent.
 pub(super) struct RopeDefaults {

@@ -3,7 +3,7 @@
 //! The same steps as the crate's `encode`: added tokens are cut out, what is left is normalised, split and looked up; but a
 //! control token inside a span that is plain text is left in the text, and the text can be cut where no token may pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use tokenizers::tokenizer::normalizer::Range as TextRange;
@@ -24,8 +24,10 @@ pub(super) struct AddedTokens {
 #[derive(Debug, Default)]
 struct Patterns {
     all: Vec<Pattern>,
-    /// Indices by first byte, longest first.
-    by_first: BTreeMap<u8, Vec<usize>>,
+    /// Index of each text; the first of two that are normalised to the same.
+    places: BTreeMap<Vec<u8>, usize>,
+    /// Which lengths there are, by first byte.
+    lengths: BTreeMap<u8, BTreeSet<usize>>,
 }
 
 #[derive(Debug)]
@@ -37,12 +39,11 @@ struct Pattern {
 
 impl Patterns {
     fn push(&mut self, pattern: Pattern) {
-        if let Some(first) = pattern.text.bytes().next() {
-            let place = self.all.len();
+        let text = pattern.text.as_bytes();
+        if let Some(first) = text.first() {
+            self.lengths.entry(*first).or_default().insert(text.len());
+            self.places.entry(text.to_owned()).or_insert(self.all.len());
             self.all.push(pattern);
-            let places = self.by_first.entry(first).or_default();
-            places.push(place);
-            places.sort_by_key(|place| std::cmp::Reverse(self.all[*place].text.len()));
         }
     }
 
@@ -50,9 +51,9 @@ impl Patterns {
     fn find(&self, text: &str, from: usize) -> Option<(usize, &Pattern)> {
         let bytes = text.as_bytes();
         (from..bytes.len()).find_map(|at| {
-            let places = self.by_first.get(&bytes[at])?;
-            let fits = |place: &&usize| bytes[at..].starts_with(self.all[**place].text.as_bytes());
-            places.iter().find(fits).map(|place| (at, &self.all[*place]))
+            let lengths = self.lengths.get(&bytes[at])?;
+            let place = lengths.iter().rev().find_map(|len| self.places.get(bytes.get(at..at + len)?))?;
+            Some((at, &self.all[*place]))
         })
     }
 }

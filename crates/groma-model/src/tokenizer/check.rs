@@ -15,7 +15,10 @@ use super::error::{Result, TokenizerError};
 pub(super) const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
 const MAX_ENTRIES: usize = 4 << 20;
 const MAX_ID: u64 = (1 << 24) - 1;
-const MAX_ADDED_TOKENS: usize = 1 << 16;
+/// Far more than any published tokenizer has.
+const MAX_ADDED_TOKENS: usize = 1 << 15;
+/// Longest added token: the automaton that looks for them takes a state a byte, and time for each.
+const MAX_ADDED_BYTES: usize = 1 << 10;
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 const MAX_PATTERN_BYTES: usize = 16 << 10;
 const MAX_STEPS: usize = 256;
@@ -27,6 +30,8 @@ const MAX_GROWTH: usize = 64;
 pub(super) struct Checked {
     /// Normalisation makes a text at most so many times longer.
     pub(super) growth: usize,
+    /// The largest id that is put around a text.
+    pub(super) post_processor: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +44,8 @@ struct Head {
     pre_tokenizer: Value,
     #[serde(default)]
     decoder: Value,
+    #[serde(default)]
+    post_processor: Value,
     model: Model,
 }
 
@@ -134,7 +141,27 @@ pub(super) fn check(bytes: &[u8]) -> Result<Checked> {
     let growth = walk.growth;
     walk.steps_of(&head.pre_tokenizer)?;
     Walk { growth: 1, steps: 0 }.steps_of(&head.decoder)?;
-    Ok(Checked { growth })
+    let mut ids = Vec::new();
+    Walk { growth: 1, steps: 0 }.steps_of(&head.post_processor)?;
+    post_processor_ids(&head.post_processor, &mut ids)?;
+    Ok(Checked { growth, post_processor: ids.into_iter().max() })
+}
+
+/// The ids that a post-processor puts around a text: those of a template's special tokens, `["[CLS]", 101]` of other kinds.
+fn post_processor_ids(step: &Value, ids: &mut Vec<u32>) -> Result<()> {
+    for inner in step.get("processors").and_then(Value::as_array).into_iter().flatten() {
+        post_processor_ids(inner, ids)?;
+    }
+    let tokens = step.get("special_tokens").and_then(Value::as_object).into_iter().flatten();
+    let listed = tokens.filter_map(|(_, token)| token.get("ids")?.as_array()).flatten();
+    let paired = ["sep", "cls"].into_iter().filter_map(|name| step.get(name)?.get(1));
+    for value in listed.chain(paired) {
+        match value.as_u64().filter(|id| *id <= MAX_ID) {
+            Some(id) => ids.push(id as u32),
+            None => return Err(bad(format!("`post_processor` has the id {value}; ids go from 0 to {MAX_ID}"))),
+        }
+    }
+    Ok(())
 }
 
 fn check_ids(head: &Head) -> Result<()> {
@@ -143,20 +170,31 @@ fn check_ids(head: &Head) -> Result<()> {
     if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(bad(format!("two tokens of the vocabulary have the id {}", pair[0])));
     }
-    if head.added_tokens.len() > MAX_ADDED_TOKENS {
-        return Err(bad(format!("{} added tokens; the limit is {MAX_ADDED_TOKENS}", head.added_tokens.len())));
+    check_added("tokenizer.json", head.added_tokens.iter().map(|token| &*token.content))?;
+    if let Some(token) = head.added_tokens.iter().find(|token| token.id > MAX_ID) {
+        return Err(bad(format!("the added token {} has an id beyond the limit of {MAX_ID}", token.id)));
     }
-    for token in &head.added_tokens {
-        check_entry::<serde_json::Error>(&token.content, token.id, 0).map_err(|error| bad(error.to_string()))?;
-        if token.content.is_empty() {
-            return Err(bad(format!("the added token {} is empty", token.id)));
-        }
+    if let Some(token) = head.added_tokens.iter().find(|token| token.content.is_empty()) {
+        return Err(bad(format!("the added token {} is empty", token.id)));
     }
     let mut added: Vec<(u64, &str)> =
         head.added_tokens.iter().map(|token| (token.id, token.content.as_str())).collect();
     added.sort_unstable();
     match added.windows(2).find(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1) {
         Some(pair) => Err(bad(format!("the added tokens {:?} and {:?} have the same id", pair[0].1, pair[1].1))),
+        None => Ok(()),
+    }
+}
+
+/// Checks number and lengths of the added tokens that a file lists.
+pub(super) fn check_added<'a>(file: &str, tokens: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
+    let bad = |problem: String| Err(TokenizerError::File { file: file.into(), problem });
+    let count = tokens.len();
+    if count > MAX_ADDED_TOKENS {
+        return bad(format!("{count} added tokens; the limit is {MAX_ADDED_TOKENS}"));
+    }
+    match tokens.map(str::len).find(|len| *len > MAX_ADDED_BYTES) {
+        Some(len) => bad(format!("an added token of {len} bytes; the limit is {MAX_ADDED_BYTES}")),
         None => Ok(()),
     }
 }
@@ -173,7 +211,7 @@ impl Walk {
         if self.steps > MAX_STEPS {
             return Err(bad(format!("more than {MAX_STEPS} steps of processing")));
         }
-        for list in ["normalizers", "pretokenizers", "decoders"] {
+        for list in ["normalizers", "pretokenizers", "decoders", "processors"] {
             for inner in step.get(list).and_then(Value::as_array).into_iter().flatten() {
                 self.steps_of(inner)?;
             }
@@ -183,6 +221,9 @@ impl Walk {
             self.replace(step.get("pattern").unwrap_or(&Value::Null), text("content"))?;
         } else if let Some(pattern) = step.get("pattern") {
             pattern_text(pattern)?;
+        }
+        if let Some(map) = step.get("precompiled_charsmap").and_then(Value::as_str) {
+            check_charsmap(map)?;
         }
         if text("prepend").len() > MAX_TOKEN_BYTES {
             return Err(bad("a `prepend` that is too long"));
@@ -203,6 +244,23 @@ impl Walk {
             return Err(bad(format!("replacements that make a text more than {MAX_GROWTH} times longer")));
         }
         Ok(())
+    }
+}
+
+/// A map of characters in base64 begins with the size of its first part, for which the crate takes memory before it looks.
+fn check_charsmap(map: &str) -> Result<()> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let text = map.trim_end_matches('=');
+    let bytes = text.len() as u64 * 6 / 8;
+    let start = text.bytes().take(6).try_fold(0_u64, |bits, byte| {
+        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
+        Some(bits << 6 | digit as u64)
+    });
+    let size = start.filter(|_| bytes >= 4).map(|bits| u64::from(((bits >> 4) as u32).swap_bytes()));
+    match size {
+        Some(size) if size <= bytes - 4 => Ok(()),
+        Some(size) => Err(bad(format!("a `precompiled_charsmap` of {bytes} bytes that says it has {size}"))),
+        None => Err(bad("a `precompiled_charsmap` that is no map of characters in base64")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::check::check_added;
 use super::error::{Result, TokenizerError};
 
 /// Names under which transformers keeps single special tokens.
@@ -23,11 +24,11 @@ pub(super) struct Config {
     pub(super) max_length: Option<usize>,
 }
 
-fn bad(file: &str, problem: impl Into<String>) -> TokenizerError {
+pub(super) fn bad(file: &str, problem: impl Into<String>) -> TokenizerError {
     TokenizerError::File { file: file.into(), problem: problem.into() }
 }
 
-fn object(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Result<Map<String, Value>> {
+pub(super) fn object(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Result<Map<String, Value>> {
     let Some(bytes) = files.get(file) else { return Ok(Map::new()) };
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
@@ -46,6 +47,7 @@ impl Config {
             config.read_added(file, &fields)?;
             let length = fields.get("model_max_length").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
             config.max_length = config.max_length.or(length);
+            check_added(file, config.added.iter().map(|token| &*token.content))?;
         }
         config.stop_ids = stop_ids(&object(files, "generation_config.json")?)?;
         Ok(config)

@@ -40,10 +40,12 @@ pub enum TokenizerError {
         problem: String,
     },
     /// There are more token ids than rows in the embedding.
-    #[error("the tokenizer has ids up to {largest}, but the embedding has only {rows} rows")]
+    #[error("the tokenizer has ids up to {largest} in {origin}, but the embedding has only {rows} rows")]
     LargerThanEmbedding {
-        /// The largest id.
-        largest: usize,
+        /// Which of its files' parts names it.
+        origin: &'static str,
+        /// The largest id there.
+        largest: u32,
         /// Rows of the embedding.
         rows: usize,
     },
@@ -85,7 +87,7 @@ impl Classify for TokenizerError {
                 "write one with transformers: `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
             }
             TokenizerError::LargerThanEmbedding { .. } => {
-                "the tokenizer belongs to another model, or tokens were added without resizing the embedding"
+                "the tokenizer belongs to another model, or tokens were added without resizing the embedding: take the tokenizer of this model"
             }
             _ => return None,
         };

@@ -7,7 +7,7 @@ use groma_kernels::ParameterId;
 use crate::spec::{Head, HeadKind, Mlp, Qkv, Spec};
 use crate::{Error, ParameterStore, Result};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Linear {
     name: String,
     pub(super) weight: ParameterId,
@@ -16,19 +16,19 @@ pub(super) struct Linear {
     pub(super) low_rank: Vec<(usize, ParameterId, ParameterId)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Norm {
     pub(super) weight: ParameterId,
     pub(super) bias: Option<ParameterId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum QkvLayers {
     Separate { q: Linear, k: Linear, v: Linear },
     Fused(Linear),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum MlpLayers {
     Plain { up: Linear, down: Linear },
     Gated { gate: Linear, up: Linear, down: Linear },
@@ -53,7 +53,7 @@ impl MlpLayers {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) norm_attention: Option<Norm>,
     pub(super) norm_attention_out: Option<Norm>,
@@ -66,7 +66,7 @@ pub(super) struct Block {
     pub(super) mlp: MlpLayers,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Model {
     pub(super) embed: ParameterId,
     pub(super) positions: Option<ParameterId>,

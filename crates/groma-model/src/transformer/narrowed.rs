@@ -5,9 +5,9 @@ use std::sync::Arc;
 use groma_kernels::{AttentionLayout, Tape, Var};
 
 use super::{Input, Narrowed, Transformer};
-use crate::cache::{Cache, Trunk};
 use crate::hooks::{Cell, is_narrow};
-use crate::prefixes::PrefixCache;
+use crate::inference::cache::Cache;
+use crate::inference::prefixes::PrefixCache;
 use crate::{Pass, Result, TokenTree, View};
 
 /// Where more of the rows are asked for, leaving out the others would not pay: numerator and denominator.
@@ -42,58 +42,34 @@ impl Transformer {
         self.spec.layers.len().saturating_sub(1)
     }
 
-    /// [`Transformer::hidden_at`] of a tree whose first rows are those of `trunk`; none of these may be asked for. Leaves
-    /// the trunk that was asked for by [`Trunk::keep`]. `cells` are those of the whole tree.
-    pub(crate) fn hidden_below<'m>(
-        &'m self,
-        tape: &mut Tape<'m>,
-        tree: &TokenTree,
-        trunk: &mut Trunk,
-        rows: &Arc<[u32]>,
-        cells: &[Cell],
-        pass: &Pass,
-    ) -> Result<Var> {
-        let above = trunk.rows();
-        self.check_tokens(tree.tokens())?;
-        let new: Vec<u32> = (above as u32..tree.len() as u32).collect();
-        let below = |cell: &Cell| Some(Cell { row: cell.row.checked_sub(above)?, ..*cell });
-        let rows_below: Arc<[u32]> = rows.iter().map(|row| row - above as u32).collect();
-        let all = self.looks_at_all(pass.view);
-        let input = Input {
-            cells: cells.iter().filter_map(below).collect(),
-            ids: tree.tokens()[above..].into(),
-            positions: tree.positions()[above..].into(),
-            layout: Arc::new(tree.layout_of(&new)),
-            cache: Some(Cache::Below(trunk)),
-            narrowed: (!all).then(|| self.narrowed(rows_below.clone(), tree.layout_of(rows))),
-        };
-        let hidden = self.run(tape, input, pass)?;
-        trunk.passed();
-        Ok(if all { tape.gather_rows(&hidden, &rows_below) } else { hidden })
-    }
-
-    /// [`Transformer::hidden_at`] of a tree of which some rows are known already.
+    /// [`Transformer::hidden_at`] of a tree of which some rows may be known already, for a view without hooks or of which none
+    /// of these is asked for again. `kept` are the rows of a path that alone are held; all are where there is none. `cells` are
+    /// those of the whole tree.
     pub(crate) fn hidden_among<'m>(
         &'m self,
         tape: &mut Tape<'m>,
         tree: &TokenTree,
-        prefixes: &mut PrefixCache,
+        (prefixes, kept): (&mut PrefixCache, Option<&[u32]>),
         rows: &Arc<[u32]>,
+        cells: &[Cell],
         pass: &Pass,
     ) -> Result<Var> {
         self.check_tokens(tree.tokens())?;
-        let known = prefixes.find(tree, rows, &self.spec);
+        let known = prefixes.find(tree, rows, kept, &self.spec);
         let (tokens, positions) = (tree.tokens(), tree.positions());
-        let places = rows.iter().map(|row| known.new.partition_point(|other| other < row) as u32);
+        let place = |row: u32| known.new.binary_search(&row).ok();
+        let places: Arc<[u32]> = rows.iter().filter_map(|&row| Some(place(row)? as u32)).collect();
+        let all = self.looks_at_all(pass.view);
         let input = Input {
-            cells: Arc::default(),
+            cells: cells.iter().filter_map(|cell| Some(Cell { row: place(cell.row as u32)?, ..*cell })).collect(),
             ids: known.new.iter().map(|&row| tokens[row as usize]).collect(),
             positions: known.new.iter().map(|&row| positions[row as usize]).collect(),
             layout: Arc::new(tree.layout_of(&known.new)),
-            narrowed: Some(self.narrowed(places.collect(), tree.layout_of(rows))),
+            narrowed: (!all).then(|| self.narrowed(places.clone(), tree.layout_of(rows))),
             cache: Some(Cache::Among(prefixes, &known)),
         };
-        self.run(tape, input, pass)
+        let hidden = self.run(tape, input, pass)?;
+        Ok(if all { tape.gather_rows(&hidden, &places) } else { hidden })
     }
 
     /// The last layer goes on with `rows` of the pass alone, which see the keys of `layout`.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use groma_eval::Task;
 use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
-use groma_model::{LocalModel, TemplateChoice};
+use groma_model::{LocalModel, TemplateChoice, Tokenizer};
 use groma_recipe::Resolve;
-use groma_run::{Advance, Progress};
+use groma_run::{Advance, Level, Progress};
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Result};
@@ -68,7 +68,16 @@ fn fetch(
 /// Opens a model that a user names.
 pub(crate) fn open(text: &str, template: &str, context: &Context) -> Result<LocalModel> {
     let (path, _) = model(text, &*context.work.progress)?;
-    open_directory(&path, template, context.work.backend.clone())
+    let opened = open_directory(&path, template, context.work.backend.clone())?;
+    say_reading(&opened.tokenizer, context);
+    Ok(opened)
+}
+
+/// Says which reading of a tokenizer was taken, where there are two.
+pub(crate) fn say_reading(tokenizer: &Tokenizer, context: &Context) {
+    if let Some(readings) = tokenizer.readings() {
+        context.work.progress.message(Level::Info, &readings.note());
+    }
 }
 
 /// Opens the model in a directory.

@@ -21,11 +21,11 @@ pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
     let (directory, _) = resolve::model(&flags.model, &*context.work.progress)?;
     let checkpoint = base_checkpoint(&directory)?;
     let tokenizer = open_tokenizer(&directory, &checkpoint)?;
+    resolve::say_reading(&tokenizer, context);
     let ids = if flags.ids { parse_ids(&text)? } else { encode(&tokenizer, &text)? };
     let Some((first, rest)) = ids.split_first() else {
         return Err(Failure::usage("the text holds no token", "give at least two tokens; the first has no score"));
     };
-    tokenizer.check_embedding(checkpoint.spec().vocab_size).map_err(groma_model::Error::from)?;
     let spec = checkpoint.spec().for_length(ids.len());
     let transformer = open_transformer(&directory, &checkpoint, spec, context.work.backend.clone())?;
     let request = ScoreRequest { context: vec![*first], continuation: rest.to_vec() };

@@ -1,5 +1,5 @@
-//! Prefixes that were computed, kept from one call to the next: the rest of a target, the next turn of a dialogue, a judge's
-//! second question cost what is new in them.
+//! Prefixes that were computed, kept from one pass to the next, and from one call to the next: the rest of a target, the next
+//! turn of a dialogue, a judge's second question cost what is new in them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use crate::{AdapterChoice, Spec, TokenTree, Transformer, View};
 /// The parent of a first token.
 const NOTHING: u32 = u32::MAX;
 
-/// Keys and values of token paths, for [`crate::score::score_from`] and [`crate::generate::generate_from`].
+/// Keys and values of token paths, for [`crate::inference::score::score_from`] and [`crate::inference::generate::generate_from`].
 ///
 /// What is found in it has the bits that it would be computed with again. It forgets everything when it meets another model,
-/// another adapter, or the same model after its parameters could have changed. Views with hooks neither use nor fill it.
+/// another adapter, or the same model after its parameters could have changed. Views with hooks neither use nor fill it: what
+/// hook code does cannot be compared with what it did, and what it read would not be read again.
 #[derive(Debug)]
 pub struct PrefixCache {
     backend: Arc<dyn Backend>,
@@ -78,6 +79,25 @@ impl PrefixCache {
         self.layers.clear();
     }
 
+    /// Forgets all but the first tokens of a path, as many of them as it holds.
+    pub(crate) fn retain(&mut self, path: &[u32]) {
+        let mut above = NOTHING;
+        let places = path.iter().map_while(|&token| {
+            above = *self.rows.get(&(above, token))?;
+            Some(above)
+        });
+        let places: Vec<u32> = places.collect();
+        let layers = std::mem::take(&mut self.layers);
+        self.clear();
+        if !places.is_empty() {
+            let chain = (0..).zip(path).take(places.len());
+            self.rows =
+                chain.map(|(row, &token)| ((u32::checked_sub(row, 1).unwrap_or(NOTHING), token), row)).collect();
+            let part = |all| rows_of(all, &places, &*self.backend);
+            self.layers = layers.iter().map(|(keys, values)| (part(keys), part(values))).collect();
+        }
+    }
+
     /// Made ready for calls of a model; `None` where the view has hooks.
     pub(crate) fn ready(&mut self, transformer: &Transformer, view: &View) -> Option<&mut Self> {
         if !view.hooks.is_empty() {
@@ -92,8 +112,9 @@ impl PrefixCache {
     }
 
     /// Finds the rows of a tree of which the hidden states of `wanted` (ascending) are asked for, and makes room for those
-    /// that are not there.
-    pub(crate) fn find(&mut self, tree: &TokenTree, wanted: &[u32], spec: &Spec) -> Known {
+    /// that are not there; where `kept` lists the rows of a path, for these alone.
+    pub(crate) fn find(&mut self, tree: &TokenTree, wanted: &[u32], kept: Option<&[u32]>, spec: &Spec) -> Known {
+        let keeps = |row: usize| kept.is_none_or(|kept| kept.binary_search(&(row as u32)).is_ok());
         let mut known = Known { places: vec![None; tree.len()], ..Known::default() };
         for segment in tree.segments() {
             let mut above = match tree.parent(segment).and_then(|parent| tree.last_row(parent)) {
@@ -109,7 +130,7 @@ impl PrefixCache {
                     known.there.from.push(row as u32);
                     known.there.to.push(place);
                 }
-                above = found.or_else(|| self.place(above, tree.tokens()[row]));
+                above = found.or_else(|| self.place(above.filter(|_| keeps(row)), tree.tokens()[row]));
                 known.places[row] = above;
                 if let (None, Some(place)) = (found, above) {
                     known.keep.from.push(known.new.len() as u32 - 1);

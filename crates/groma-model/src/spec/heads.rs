@@ -11,12 +11,12 @@ use std::borrow::Cow;
 use groma_run::Seed;
 use serde_json::{Map, Value, json};
 
-use crate::config::Fields;
 use crate::error::{Error, Result};
-use crate::lora::uniform;
-use crate::parameters::Parameter;
 use crate::spec::Spec;
-use crate::weights::Tensor;
+use crate::spec::parameters::Parameter;
+use crate::transformer::lora::uniform;
+use crate::weights::config::Fields;
+use crate::weights::tensor::Tensor;
 
 /// The field of a configuration that lists the heads beside the first.
 pub(crate) const FIELD: &str = "groma_heads";

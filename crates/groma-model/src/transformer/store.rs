@@ -34,7 +34,13 @@ impl StoredParameter {
         &self.buffer
     }
 
-    /// The values, to be changed; `None` while a tape still refers to them.
+    /// Gives it other values of the same shape, or the same ones in another form.
+    pub(crate) fn set_buffer(&mut self, buffer: Buffer) {
+        assert_eq!(buffer.len(), self.len(), "{}: a parameter's buffer has its shape", self.name);
+        self.buffer = Arc::new(buffer);
+    }
+
+    /// The values, to be changed; `None` while a tape or a copy of the model still refers to them.
     pub fn buffer_mut(&mut self) -> Option<&mut Buffer> {
         Arc::get_mut(&mut self.buffer)
     }

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::read_limited;
 use crate::error::{Error, Result};
-use crate::safetensors::SafetensorsFile;
+use crate::weights::config::read_limited;
+use crate::weights::safetensors::SafetensorsFile;
 
 /// Name of the weights in one file.
 pub(crate) const SINGLE: &str = "model.safetensors";

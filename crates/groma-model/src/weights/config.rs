@@ -259,9 +259,10 @@ impl<'a> Fields<'a> {
     }
 
     /// An error that names all fields that nobody read and that are not neutral by their value (null, false, empty).
-    pub(crate) fn finish(self, irrelevant: &[&str]) -> Result<()> {
+    pub(crate) fn finish(self, inert: &[&[&str]]) -> Result<()> {
         let used = self.used.borrow();
-        let unread = |name: &str| !used.contains(name) && !name.starts_with('_') && !irrelevant.contains(&name);
+        let is_inert = |name: &str| name.starts_with('_') || inert.iter().any(|names| names.contains(&name));
+        let unread = |name: &str| !used.contains(name) && !is_inert(name);
         let fields: Vec<String> = self
             .map
             .iter()

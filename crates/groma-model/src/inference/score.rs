@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use groma_kernels::{HeadOutput, HeadWants, Tape, together};
 
-use crate::cache::Trunk;
 use crate::hooks::Cell;
 use crate::tree::distinct_rows;
 use crate::{Error, Pass, PrefixCache, Result, TokenTree, Transformer, View};
@@ -78,8 +77,10 @@ pub fn score_from(
     cache: &mut PrefixCache,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<ContinuationScore>> {
-    let mut ready = cache.ready(transformer, options.view);
-    let mut each = |scored: &mut Scored| passes(transformer, requests, options, &mut ready, scored);
+    let mut each = |scored: &mut Scored| match cache.ready(transformer, options.view) {
+        Some(cache) => passes(transformer, requests, options, (cache, true), scored),
+        None => score_each(transformer, requests, options, scored),
+    };
     let scores = collected(requests.len(), progress, &mut each);
     if scores.is_err() {
         // A pass that failed has left rows without their values.
@@ -115,27 +116,35 @@ pub fn score_each(
     options: &ScoreOptions,
     scored: &mut dyn FnMut(Vec<(usize, ContinuationScore)>) -> bool,
 ) -> Result<()> {
-    passes(transformer, requests, options, &mut None, scored)
+    let mut trunk = PrefixCache::new(transformer, usize::MAX);
+    passes(transformer, requests, options, (&mut trunk, false), scored)
 }
 
+/// Scores pass by pass, continuing what `cache` holds. It keeps everything where `all`, else the path that the next pass
+/// continues: its trunk.
 fn passes(
     transformer: &Transformer,
     requests: &[ScoreRequest],
     options: &ScoreOptions,
-    cache: &mut Option<&mut PrefixCache>,
+    (cache, all): (&mut PrefixCache, bool),
     scored: &mut Scored,
 ) -> Result<()> {
     let paths: Vec<Vec<u32>> = requests.iter().map(|r| [&r.context[..], &r.continuation].concat()).collect();
+    // Each path's last token is never read, but asked for.
+    paths.iter().try_for_each(|path| transformer.check_tokens(path))?;
     let hooks = &options.view.hooks;
     hooks.begin(transformer.spec())?;
     for mut order in alike(requests.len(), options.view) {
         order.sort_by(|&a, &b| paths[a].cmp(&paths[b]));
         let plan = plan(&order, &paths, requests, options.budget_tokens);
-        let mut trunk = Trunk::new(transformer.backend().clone());
+        if !all {
+            cache.clear();
+        }
         for (index, planned) in plan.iter().enumerate() {
             let next = plan.get(index + 1).map_or(0, |next| next.shared);
+            let next = (!all).then_some(next);
             let batch = Batch { transformer, requests, paths: &paths, order: &order[planned.range.clone()], options };
-            let scores = together(|| batch.score((&mut trunk, cache), next))?;
+            let scores = together(|| batch.score(cache, next))?;
             if !scored(batch.order.iter().copied().zip(scores).collect()) {
                 return Err(Error::Cancelled);
             }
@@ -219,12 +228,8 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Scores the paths, the first of which begins with the trunk, and leaves the first `next` tokens of the last one.
-    fn score(
-        &self,
-        (trunk, cache): (&mut Trunk, &mut Option<&mut PrefixCache>),
-        next: usize,
-    ) -> Result<Vec<ContinuationScore>> {
+    /// Scores the paths, and leaves in `cache` the first `next` tokens of the last one, or everything.
+    fn score(&self, cache: &mut PrefixCache, next: Option<usize>) -> Result<Vec<ContinuationScore>> {
         let borrowed: Vec<&[u32]> = self.order.iter().map(|&i| read_tokens(&self.paths[i])).collect();
         let (tree, ends) = TokenTree::share_prefixes(&borrowed);
         let mut wanted = Vec::new();
@@ -236,18 +241,21 @@ impl Batch<'_> {
         let mut unique = wanted.clone();
         unique.sort_unstable();
         unique.dedup();
-        let left = ends.last().map_or_else(Vec::new, |&end| tree.path_rows(end));
-        trunk.keep(left[..next].into());
+        let last = ends.last().map_or_else(Vec::new, |&end| tree.path_rows(end));
+        let kept = next.map(|next| &last[..next]);
         let mut scores = vec![ContinuationScore { is_greedy: true, ..Default::default() }; self.order.len()];
-        if unique.is_empty() && next == 0 {
-            trunk.passed();
+        if unique.is_empty() && kept.is_none_or(<[u32]>::is_empty) {
             return Ok(scores);
         }
         let cells = match self.options.view.hooks.is_empty() {
             true => Vec::new(),
             false => tree.cells(self.order.iter().copied().zip(ends)),
         };
-        let output = self.head(&tree, (trunk, cache), &unique, &cells)?;
+        let output = self.head(&tree, (cache, kept), &unique, &cells)?;
+        if let Some(kept) = kept {
+            let path: Vec<u32> = kept.iter().map(|&row| tree.tokens()[row as usize]).collect();
+            cache.retain(&path);
+        }
         let mut wanted = wanted.iter();
         for (&i, score) in self.order.iter().zip(&mut scores) {
             for pair in wanted.by_ref().take(self.predicted(i).len()) {
@@ -271,7 +279,7 @@ impl Batch<'_> {
     fn head(
         &self,
         tree: &TokenTree,
-        (trunk, cache): (&mut Trunk, &mut Option<&mut PrefixCache>),
+        cache: (&mut PrefixCache, Option<&[u32]>),
         pairs: &[(u32, u32)],
         cells: &[Cell],
     ) -> Result<HeadOutput> {
@@ -279,11 +287,7 @@ impl Batch<'_> {
         let (rows, of_pair) = distinct_rows(&pairs.iter().map(|&(row, _)| row).collect::<Vec<_>>());
         let targets: Arc<[u32]> = pairs.iter().map(|&(_, target)| target).collect();
         let mut tape = Tape::inference(transformer.backend().clone());
-        let pass = Pass::of(self.options.view);
-        let hidden = match cache {
-            Some(cache) => transformer.hidden_among(&mut tape, tree, cache, &rows, &pass)?,
-            None => transformer.hidden_below(&mut tape, tree, trunk, &rows, cells, &pass)?,
-        };
+        let hidden = transformer.hidden_among(&mut tape, tree, cache, &rows, cells, &Pass::of(self.options.view))?;
         let hidden = tape.gather_rows(&hidden, &of_pair);
         let wants = HeadWants { entropy: self.options.entropy, argmax: true, mean_logit: false };
         let softcap = transformer.spec().final_softcap;

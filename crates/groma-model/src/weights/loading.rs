@@ -6,11 +6,11 @@ use std::path::Path;
 
 use crate::error::{Error, Mismatch, MismatchProblem, Result};
 use crate::families::{Family, StoredParameter};
-use crate::parameters::Parameter;
-use crate::safetensors::{SafetensorsFile, is_readable, zeros};
-use crate::shards::WeightFiles;
 use crate::spec::Spec;
-use crate::weights::{Tensor, Weights, non_finite};
+use crate::spec::parameters::Parameter;
+use crate::weights::safetensors::{SafetensorsFile, is_readable, zeros};
+use crate::weights::shards::WeightFiles;
+use crate::weights::tensor::{Tensor, Weights, non_finite};
 
 /// Values of two tensors that are compared at once.
 const COMPARED: usize = 1 << 18;

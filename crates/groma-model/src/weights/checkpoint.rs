@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use groma_run::{Digest, Hasher};
 use serde_json::{Map, Value};
 
-use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
-use crate::heads::{self, Head};
-use crate::loading;
-use crate::parameters::Parameter;
-use crate::shards::WeightFiles;
 use crate::spec::Spec;
-use crate::weights::Weights;
+use crate::spec::heads::{self, Head};
+use crate::spec::parameters::Parameter;
+use crate::weights::config::{Config, Fields};
+use crate::weights::loading;
+use crate::weights::shards::WeightFiles;
+use crate::weights::tensor::Weights;
 
 /// A model directory whose configuration was read and understood.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use groma_kernels::{Backend, KEY_PANEL, KeyOrder, Var};
 
 use crate::Spec;
-use crate::prefixes::{Kept, Known, PrefixCache};
+use crate::inference::prefixes::{Kept, Known, PrefixCache};
 
 /// Where the keys and values of a pass go, and which others its queries see.
 #[derive(Debug)]
@@ -14,8 +14,6 @@ pub(crate) enum Cache<'a> {
     Rows(&'a mut KvCache, Arc<[u32]>, Option<(&'a mut PrefixCache, Kept)>),
     /// Among the rows of a tree of which some are known.
     Among(&'a mut PrefixCache, &'a Known),
-    /// Below the rows of a trunk.
-    Below(&'a mut Trunk),
 }
 
 impl Cache<'_> {
@@ -29,7 +27,6 @@ impl Cache<'_> {
                 cache.write(layer, rows, k, v)
             }
             Cache::Among(prefixes, known) => known.join(prefixes, layer, k, v),
-            Cache::Below(trunk) => trunk.write(layer, k, v),
         }
     }
 
@@ -37,7 +34,7 @@ impl Cache<'_> {
     pub(crate) fn key_order(&self) -> KeyOrder {
         match self {
             Cache::Rows(..) => KeyOrder::Cached,
-            Cache::Below(_) | Cache::Among(..) => KeyOrder::Rows,
+            Cache::Among(..) => KeyOrder::Rows,
         }
     }
 }
@@ -84,75 +81,5 @@ impl KvCache {
         let (keys, values) = &mut self.layers[layer];
         Var::cache_rows((keys, values), &*self.backend, rows, (k, v), self.kv_heads);
         (keys.clone(), values.clone())
-    }
-}
-
-/// Keys and values of the first tokens of one path, which the tokens of the next pass continue.
-///
-/// A pass over a tree whose first rows are the trunk's computes the other rows only, and leaves the trunk of the pass that
-/// follows it. So a prefix that more sequences share than fit into one pass is computed once.
-#[derive(Debug)]
-pub(crate) struct Trunk {
-    backend: Arc<dyn Backend>,
-    /// Per layer, once a pass has left them: keys, values; `[rows, kv_heads * head_dim]`.
-    layers: Vec<(Var, Var)>,
-    /// Tokens that it holds.
-    rows: usize,
-    /// Rows of the tree that the pass in progress leaves.
-    keep: Arc<[u32]>,
-}
-
-impl Trunk {
-    /// Without any token.
-    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Trunk { backend, layers: Vec::new(), rows: 0, keep: Arc::default() }
-    }
-
-    /// Number of tokens.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Says which rows of the next pass's tree (the trunk's own among them) become the trunk.
-    pub(crate) fn keep(&mut self, rows: Arc<[u32]>) {
-        self.keep = rows;
-    }
-
-    /// To be called after a pass.
-    pub(crate) fn passed(&mut self) {
-        self.rows = self.keep.len();
-        if self.rows == 0 {
-            self.layers.clear();
-        }
-    }
-
-    fn write(&mut self, layer: usize, k: &Var, v: &Var) -> (Var, Var) {
-        let old = self.layers.get(layer).filter(|_| self.rows > 0).cloned();
-        let (old_k, old_v) = old.map_or((None, None), |(k, v)| (Some(k), Some(v)));
-        let (k, v) = (self.below(old_k, k), self.below(old_v, v));
-        if !self.keep.is_empty() {
-            let kept = (self.kept(&k), self.kept(&v));
-            if layer < self.layers.len() {
-                self.layers[layer] = kept;
-            } else {
-                self.layers.push(kept);
-            }
-        }
-        (k, v)
-    }
-
-    fn below(&self, old: Option<Var>, new: &Var) -> Var {
-        let Some(old) = old else { return new.clone() };
-        let (above, all) = (old.rows(), old.rows() + new.rows());
-        let mut joined = Var::constant(self.backend.scratch(all * new.width()), all, new.width());
-        joined.scatter_rows(&*self.backend, &(0..above as u32).collect::<Vec<_>>(), &old);
-        joined.scatter_rows(&*self.backend, &(above as u32..all as u32).collect::<Vec<_>>(), new);
-        joined
-    }
-
-    fn kept(&self, all: &Var) -> Var {
-        let mut rows = self.backend.scratch(self.keep.len() * all.width());
-        self.backend.gather_rows(&mut rows, all.buffer(), &self.keep, all.width());
-        Var::constant(rows, self.keep.len(), all.width())
     }
 }

@@ -18,7 +18,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 pub use safetensors::Dtype;
 
 use crate::error::{Error, Result, SafetensorsProblem as Problem};
-use crate::weights::Tensor;
+use crate::weights::tensor::Tensor;
 
 /// The format's own limit for headers, in bytes.
 const HEADER_BYTES_LIMIT: u64 = 100_000_000;

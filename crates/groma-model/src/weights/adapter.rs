@@ -7,17 +7,17 @@ use groma_run::atomic::AtomicDirectory;
 use groma_run::{Disk, Files};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Fields};
 use crate::error::{Error, Result};
-use crate::export::{check_shape, write_json};
 use crate::families::{self, Family, VALUE_PATH};
-use crate::heads::{self, Class, Head};
-use crate::loading::check_finite;
-use crate::lora::{self, Lora, LowRank};
-use crate::parameters::{LinearModule, Parameter, linear_modules};
-use crate::safetensors::{ElementType, Pending, SafetensorsFile, write_file};
 use crate::spec::Spec;
-use crate::weights::{Tensor, Weights};
+use crate::spec::heads::{self, Class, Head};
+use crate::spec::parameters::{LinearModule, Parameter, linear_modules};
+use crate::transformer::lora::{self, Lora, LowRank};
+use crate::weights::config::{Config, Fields};
+use crate::weights::export::{check_shape, write_json};
+use crate::weights::loading::check_finite;
+use crate::weights::safetensors::{ElementType, Pending, SafetensorsFile, write_file};
+use crate::weights::tensor::{Tensor, Weights};
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
@@ -37,11 +37,44 @@ pub struct LoraConfig {
     pub dropout: f32,
     /// Scale by the root of the rank (Kalajdzievski 2023).
     pub rank_stabilised: bool,
-    /// Path or hub id of the model that it adapts.
-    pub base_model: Option<String>,
-    /// Revision of the base model.
-    pub revision: Option<String>,
+    /// The model that it adapts.
+    pub base: BaseModel,
 }
+
+/// What an adapter says of the model that it adapts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BaseModel {
+    /// Its hub id or path.
+    pub name: Option<String>,
+    /// Its revision, of a hub id.
+    pub revision: Option<String>,
+    /// Where it lay when the adapter was trained, of a hub id.
+    pub directory: Option<String>,
+}
+
+impl BaseModel {
+    /// The model in a directory, so that it is found again from anywhere: a snapshot in the hub's cache by id and commit, any
+    /// other by its absolute path.
+    pub fn at(directory: &Path) -> BaseModel {
+        let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let path = path.canonicalize().unwrap_or(path);
+        let text = path.to_string_lossy().into_owned();
+        let parts: Vec<String> = path.iter().rev().map(|part| part.to_string_lossy().into_owned()).take(3).collect();
+        let id = match &parts[..] {
+            [commit, snapshots, folder] if snapshots == "snapshots" => {
+                folder.strip_prefix("models--").map(|id| (id.replace("--", "/"), commit.clone()))
+            }
+            _ => None,
+        };
+        match id {
+            Some((id, commit)) => BaseModel { name: Some(id), revision: Some(commit), directory: Some(text) },
+            None => BaseModel { name: Some(text), ..BaseModel::default() },
+        }
+    }
+}
+
+/// The field that says where a base model of a hub id lay.
+const BASE_DIRECTORY: &str = "groma_base_directory";
 
 /// An adapter read from or to be written to disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +99,7 @@ const TASKS: [(Class, &str); 3] = [
 /// Fields that do not change what an adapter computes.
 const IRRELEVANT: &[&str] = &[
     "auto_mapping",
+    "eva_config",
     "exclude_modules",
     "inference_mode",
     "layers_pattern",
@@ -77,7 +111,7 @@ const IRRELEVANT: &[&str] = &[
 ];
 
 /// Values of `init_lora_weights` with which the base weights stay what they are.
-const PLAIN_STARTS: &[&str] = &["gaussian", "orthogonal", "true"];
+const PLAIN_STARTS: &[&str] = &["eva", "gaussian", "orthogonal", "true"];
 
 impl AdapterFile {
     /// Reads an adapter of a model, `spec` as its own checkpoint describes it.
@@ -103,20 +137,19 @@ impl AdapterFile {
         Ok(AdapterFile { config: lora, pairs, heads, head_weights })
     }
 
-    /// The directory of the model that an adapter's `base_model_name_or_path` names: as it is, or beside the adapter.
+    /// The directory of the model that an adapter's `base_model_name_or_path` names: as it is, beside the adapter, or, of a hub
+    /// id, where it lay when the adapter was trained.
     ///
     /// # Errors
     /// Where the adapter names none, or there is none on this disk.
     pub fn base_directory(directory: &Path) -> Result<PathBuf> {
         let path = directory.join(CONFIG);
-        let named = read_config(&Config::read(&path)?)?.0.base_model;
-        let fail = |problem: String| Err(Error::Adapter { path, problem });
-        let Some(named) = named else { return fail("`base_model_name_or_path` names no base model".into()) };
-        let candidates = [PathBuf::from(&named), directory.join(&named)];
-        match candidates.into_iter().find(|candidate| candidate.join("config.json").exists()) {
-            Some(found) => Ok(found),
-            None => fail(format!("the base model `{named}` is not a model directory on this disk")),
-        }
+        let base = read_config(&Config::read(&path)?)?.0.base;
+        let fail = |problem: String| Err(Error::Adapter { path: path.clone(), problem });
+        let Some(named) = base.name else { return fail("`base_model_name_or_path` names no base model".into()) };
+        let candidates = [Some(PathBuf::from(&named)), Some(directory.join(&named)), base.directory.map(PathBuf::from)];
+        let found = candidates.into_iter().flatten().find(|candidate| candidate.join("config.json").exists());
+        found.map_or_else(|| fail(format!("the base model `{named}` is not a model directory on this disk")), Ok)
     }
 
     /// What a transformer attaches.
@@ -205,7 +238,7 @@ impl AdapterFile {
     }
 
     fn config_map(&self, family: &Family, spec: &Spec) -> Result<Map<String, Value>> {
-        let LoraConfig { rank, alpha, dropout, rank_stabilised, base_model, revision } = &self.config;
+        let LoraConfig { rank, alpha, dropout, rank_stabilised, base } = &self.config;
         let (class, _) = Class::of(&self.heads)?;
         let task = TASKS.iter().find(|(of, _)| *of == class).map(|(_, task)| *task);
         let saved: BTreeSet<String> = (head_names(family, &self.heads, spec).into_iter())
@@ -216,7 +249,7 @@ impl AdapterFile {
         let alpha = if alpha.fract() == 0.0 && alpha.abs() < 1e15 { json!(*alpha as i64) } else { json!(alpha) };
         let transposed = self.pairs.keys().any(|module| family.is_transposed(module));
         let value = json!({
-            "base_model_name_or_path": base_model,
+            "base_model_name_or_path": base.name,
             "bias": "none",
             "fan_in_fan_out": transposed,
             "inference_mode": true,
@@ -226,13 +259,16 @@ impl AdapterFile {
             "modules_to_save": if saved.is_empty() { Value::Null } else { json!(saved) },
             "peft_type": "LORA",
             "r": rank,
-            "revision": revision,
+            "revision": base.revision,
             "target_modules": self.target_modules(family, spec),
             "task_type": task,
             "use_dora": false,
             "use_rslora": rank_stabilised,
         });
         let Value::Object(mut map) = value else { return Ok(Map::new()) };
+        if let Some(directory) = &base.directory {
+            map.insert(BASE_DIRECTORY.into(), json!(directory));
+        }
         heads::write_beside(&mut map, &self.heads)?;
         Ok(map)
     }
@@ -286,8 +322,11 @@ fn read_config(config: &Config) -> Result<(LoraConfig, Class)> {
         alpha: fields.positive_or("lora_alpha", 8.0)?,
         dropout: dropout(&fields)?,
         rank_stabilised: fields.flag_or("use_rslora", false)?,
-        base_model: fields.text("base_model_name_or_path")?.map(str::to_owned),
-        revision: fields.text("revision")?.map(str::to_owned),
+        base: BaseModel {
+            name: fields.text("base_model_name_or_path")?.map(str::to_owned),
+            revision: fields.text("revision")?.map(str::to_owned),
+            directory: fields.text(BASE_DIRECTORY)?.map(str::to_owned),
+        },
     };
     if lora.rank > RANK_LIMIT {
         return Err(fields.error("r", format!("is {}; the limit is {RANK_LIMIT}", lora.rank)));
@@ -297,7 +336,7 @@ fn read_config(config: &Config) -> Result<(LoraConfig, Class)> {
     heads::read_beside(&fields)?;
     // The tensors themselves say which modules are adapted.
     fields.accept(&["target_modules", "modules_to_save", "fan_in_fan_out"]);
-    fields.finish(IRRELEVANT)?;
+    fields.finish(&[IRRELEVANT])?;
     Ok((lora, class))
 }
 

@@ -8,17 +8,17 @@ use groma_run::atomic::AtomicDirectory;
 use groma_run::{Disk, Files};
 use serde_json::{Map, Value, json};
 
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
-use crate::heads::{self, Class, Head};
-use crate::loading::check_finite;
-use crate::parameters::parameters;
-use crate::safetensors::{ElementType, Pending, write_file};
-use crate::shards::{INDEX, SINGLE};
 use crate::spec::Spec;
-use crate::weights::{Tensor, Weights};
+use crate::spec::heads::{self, Class, Head};
+use crate::spec::parameters::parameters;
+use crate::weights::checkpoint::Checkpoint;
+use crate::weights::config::Config;
+use crate::weights::loading::check_finite;
+use crate::weights::safetensors::{ElementType, Pending, write_file};
+use crate::weights::shards::{INDEX, SINGLE};
+use crate::weights::tensor::{Tensor, Weights};
 
 /// Largest file of weights that is written by default, as in transformers.
 pub const SHARD_BYTES: u64 = 5_000_000_000;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use groma_kernels::{AttentionLayout, AttentionSegment, KEY_PANEL, KeySpan, Tape, Var, for_each_mut, together};
 use groma_run::Seed;
 
-use crate::cache::{Cache, KvCache};
 use crate::hooks::Cell;
-use crate::prefixes::{Kept, Known};
-use crate::sampling::SamplingParameters;
+use crate::inference::cache::{Cache, KvCache};
+use crate::inference::prefixes::{Kept, Known};
+use crate::inference::sampling::SamplingParameters;
 use crate::transformer::Input;
 use crate::tree::{distinct_rows, pack};
 use crate::{Error, Pass, PrefixCache, Result, SegmentId, TokenTree, Transformer, View};
@@ -213,7 +213,7 @@ impl<'a> Batch<'a> {
         let (keys, all) = (cache.rows(), transformer.looks_at_all(context.view));
         let layout = AttentionLayout { keys, ..tree.layout_of(&distinct) };
         let known = match &mut prefixes {
-            Some(prefixes) => prefixes.find(&tree, &distinct, transformer.spec()),
+            Some(prefixes) => prefixes.find(&tree, &distinct, None, transformer.spec()),
             None => Known { new: (0..tree.len() as u32).collect(), ..Known::default() },
         };
         if let Some(prefixes) = &prefixes {
