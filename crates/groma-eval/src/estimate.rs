@@ -133,7 +133,7 @@ mod tests {
             let asked = crate::read::form_item(task, &task.forms[0], row.as_object().unwrap()).unwrap();
             let likelihood = |logp: &serde_json::Value| scorers::likelihood(logp.as_f64().unwrap(), 1);
             let answers: Vec<_> =
-                logps.as_array().unwrap().iter().map(|logp| crate::Answer::Scored(likelihood(logp))).collect();
+                logps.as_array().unwrap().iter().map(|logp| groma_lm::Answer::Scored(likelihood(logp))).collect();
             let scores = scorers::scored(task.scorer, &asked, &answers).unwrap().remove(0);
             let item = Item { id: row["example_id"].to_string(), cluster: asked.cluster, scores, ..Item::default() };
             items.entry(row["category"].as_str().unwrap()).or_default().push(item.clone());

@@ -1,6 +1,6 @@
 //! Puts a task to a subject.
 
-use groma_lm::{Control, Failure, Kind};
+use groma_lm::{Answer, Control, Failure, Kind, Request};
 use groma_run::{Group, Measurement, Sample, Seed, Side};
 use groma_stats::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,6 @@ use crate::estimate::{EstimateOptions, chance, estimate, recorded};
 use crate::item::{Item, Key, Scores};
 use crate::read::Items;
 use crate::refusal::RefusalReader;
-use crate::request::{Answer, Request};
 use crate::scorers::{Judged, Tools};
 use crate::subject::Subject;
 use crate::task::{Metric, Task};
@@ -215,9 +214,9 @@ impl Evaluation {
             return;
         }
         let mut side = Side { error, ..Side::default() };
-        if let Some(Answer::Text { text, truncated, .. }) = answer {
-            side.text.clone_from(text);
-            side.truncated = *truncated;
+        if let Some(Answer::Reply(reply)) = answer {
+            side.text = reply.text().to_owned();
+            side.truncated = reply.is_truncated();
         }
         for (name, value) in scores.into_iter().flatten() {
             if *value == 0.0 || *value == 1.0 {
@@ -312,7 +311,7 @@ fn by_label(items: &[Item]) -> BTreeMap<&str, BTreeSet<&str>> {
 /// What is worth keeping of the answers: the text, or the choice.
 fn output(item: &Item, parts: &[Scores], answers: &[Answer]) -> Option<String> {
     match (&item.key, answers) {
-        (_, [Answer::Text { text, .. }, ..]) => Some(text.clone()),
+        (_, [Answer::Reply(reply), ..]) => Some(reply.text().to_owned()),
         (Key::Choice { choices, .. }, _) => {
             let choice = *parts.first()?.get("choice")?;
             choices.get(choice as usize).cloned()

@@ -150,8 +150,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Request;
     use crate::tasks::find;
+    use groma_lm::{Continuation, Request};
 
     const HEADER: &str = "question,choice0,choice1,choice2,choice3,answer\n";
 
@@ -174,7 +174,7 @@ mod tests {
 
     fn contexts(items: &Items) -> Vec<String> {
         let context = |request: &Request| match request {
-            Request::Continuation { context, .. } => context.to_string(),
+            Request::Score(Continuation::After { context, .. }) => context.to_string(),
             _ => panic!("{request:?}"),
         };
         items.items.iter().map(|item| context(&item.requests[0])).collect()

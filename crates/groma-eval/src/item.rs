@@ -3,8 +3,8 @@
 use crate::judging::Judging;
 use crate::known::Known;
 use crate::reading::Reading;
-use crate::request::Request;
 use groma_data::Content;
+use groma_lm::{Continuation, Request};
 use groma_run::{Digest, Hasher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,20 +108,20 @@ impl Item {
         let mut last: Option<(Arc<str>, Arc<str>)> = None;
         for request in &mut self.requests {
             match request {
-                Request::Continuation { context, .. } => {
+                Request::Score(Continuation::After { context, .. }) => {
                     let with = match &last {
                         Some((before, with)) if Arc::ptr_eq(before, context) => with.clone(),
                         _ => inserted(context, at, text).into(),
                     };
                     last = Some((std::mem::replace(context, with.clone()), with));
                 }
-                Request::Generate { prompt: Content::Text(prompt) } => *prompt = inserted(prompt, at, text),
-                Request::Generate { prompt: Content::Messages(turns) } => {
+                Request::Generate(Content::Text(prompt)) => *prompt = inserted(prompt, at, text),
+                Request::Generate(Content::Messages(turns)) => {
                     if let Some(turn) = turns.last_mut() {
                         turn.content = inserted(&turn.content, at, text);
                     }
                 }
-                Request::Reply { .. } | Request::Rolling { .. } => {}
+                Request::Score(Continuation::Reply { .. } | Continuation::Whole { .. }) => {}
             }
         }
     }
@@ -129,9 +129,7 @@ impl Item {
     /// The digest of what is asked.
     pub(crate) fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
-        for part in self.requests.iter().flat_map(Request::parts) {
-            hasher.part(part.as_bytes());
-        }
+        self.requests.iter().flat_map(parts).for_each(|part| hasher.part(part.as_bytes()));
         hasher.finish()
     }
 
@@ -144,6 +142,29 @@ impl Item {
 fn inserted(context: &str, at: usize, text: &str) -> String {
     let (before, after) = context.split_at_checked(at).unwrap_or((context, ""));
     [before, text, after].concat()
+}
+
+/// The parts that make a request what it is.
+fn parts(request: &Request) -> Vec<&str> {
+    match request {
+        Request::Score(Continuation::After { context, continuation }) => vec!["continuation", context, continuation],
+        Request::Score(Continuation::Reply { prompt, reply }) => {
+            ["reply"].into_iter().chain(turns(prompt)).chain(turns(reply)).collect()
+        }
+        Request::Score(Continuation::Whole { text }) => vec!["rolling", text],
+        Request::Generate(prompt) => ["generate"].into_iter().chain(turns(prompt)).collect(),
+    }
+}
+
+/// The form of a content, and what is said in it.
+pub(crate) fn turns(content: &Content) -> Vec<&str> {
+    match content {
+        Content::Text(text) => vec!["text", text],
+        Content::Messages(messages) => {
+            let turns = messages.iter().flat_map(|turn| [turn.role.as_str(), turn.content.as_str()]);
+            std::iter::once("messages").chain(turns).collect()
+        }
+    }
 }
 
 /// Scores from names and values.

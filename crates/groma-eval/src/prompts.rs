@@ -1,16 +1,16 @@
 //! Items that ask for an answer in text.
 
 use groma_data::{Content, Message};
+use groma_lm::Request;
 
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};
-use crate::request::Request;
 
 /// An item that asks the subject for its answer to one user turn.
 pub fn prompt_item(prompt: &str, key: Key) -> Item {
     let asked = Content::Messages(vec![Message::new("user", prompt)]);
-    Item { prompt: prompt.to_owned(), requests: vec![Request::Generate { prompt: asked }], key, ..Item::default() }
+    Item { prompt: prompt.to_owned(), requests: vec![Request::Generate(asked)], key, ..Item::default() }
 }
 
 /// The same of a row's prompt; with `raw`, as a text to go on from, and with `conversation`, in the form of its column.
@@ -24,5 +24,5 @@ pub(crate) fn asked(form: &Form, row: &Fields, key: Key) -> Result<Item, String>
     if shown.trim().is_empty() {
         return Err("its prompt is empty".to_owned());
     }
-    Ok(Item { prompt: shown, requests: vec![Request::Generate { prompt }], key, ..Item::default() })
+    Ok(Item { prompt: shown, requests: vec![Request::Generate(prompt)], key, ..Item::default() })
 }

@@ -1,6 +1,7 @@
 //! From a table of rows to the items of a task.
 
 use groma_data::{Answer, Content, OnBadRow, Record, Row, Shape, ShapeOptions, Table, sample};
+use groma_lm::{Continuation, Request};
 use groma_run::Seed;
 use serde_json::Value;
 
@@ -10,7 +11,6 @@ use crate::examples::subject_of;
 use crate::form::Form;
 use crate::item::{Item, Key};
 use crate::prompts::asked;
-use crate::request::Request;
 use crate::task::{Reader, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -164,7 +164,7 @@ pub fn text_item(text: &str) -> Item {
     });
     Item {
         prompt: text.chars().take(200).collect(),
-        requests: vec![Request::Rolling { text: text.to_owned() }],
+        requests: vec![Request::Score(Continuation::Whole { text: text.to_owned() })],
         key: Key::Text { bytes: text.len(), words },
         ..Item::default()
     }
@@ -173,11 +173,11 @@ pub fn text_item(text: &str) -> Item {
 /// An item that asks for the log-probabilities of both answers.
 pub fn pair_item(pair: &Row) -> Item {
     let prompt = pair.question();
-    let request = |answer: &Answer| Request::Reply { prompt: prompt.clone(), reply: answer.content.clone() };
+    let reply = |answer: &Answer| Continuation::Reply { prompt: prompt.clone(), reply: answer.content.clone() };
     Item {
         id: columns::id(&pair.other, "id"),
         prompt: prompt.plain(),
-        requests: pair.answers.iter().map(request).collect(),
+        requests: pair.answers.iter().map(reply).map(Request::Score).collect(),
         reference: pair.answer(0).map(Content::plain),
         ..Item::default()
     }
@@ -227,7 +227,7 @@ mod tests {
     fn asked(item: &Item) -> Vec<(&str, &str)> {
         fn parts(request: &Request) -> (&str, &str) {
             match request {
-                Request::Continuation { context, continuation } => (context, continuation),
+                Request::Score(Continuation::After { context, continuation }) => (context, continuation),
                 _ => panic!("{request:?}"),
             }
         }
@@ -251,7 +251,7 @@ mod tests {
             for row in rows.as_array().unwrap() {
                 let found = item(task, row["row"].clone()).unwrap();
                 let pairs = match &found.requests[0] {
-                    Request::Continuation { .. } => serde_json::to_value(asked(&found)).unwrap(),
+                    Request::Score(_) => serde_json::to_value(asked(&found)).unwrap(),
                     _ => json!([[found.prompt, found.reference]]),
                 };
                 assert_eq!(pairs, row["pairs"], "{task}");
@@ -375,7 +375,8 @@ mod tests {
     fn transcripts_become_pairs() {
         let row = r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: Go."}"#;
         let items = read_items(find("preference").unwrap(), table(".jsonl", row).unwrap()).unwrap();
-        let Request::Reply { prompt: Content::Messages(prompt), reply } = &items.items[0].requests[1] else { panic!() };
+        let Request::Score(Continuation::Reply { prompt, reply }) = &items.items[0].requests[1] else { panic!() };
+        let Content::Messages(prompt) = prompt else { panic!() };
         assert_eq!((prompt[0].role.as_str(), reply.plain().trim()), ("user", "Go."));
     }
 

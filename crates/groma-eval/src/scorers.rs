@@ -22,9 +22,8 @@ use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores};
 use crate::refusal::RefusalReader;
-use crate::request::{Answer, Request};
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Continuation, Failure, Kind, Request};
 
 /// A way to ask and to score.
 #[derive(Debug)]
@@ -105,18 +104,18 @@ fn delimiter(form: &Form, row: &Fields) -> Result<String, String> {
 /// Requests for continuations of one context, of which they hold one copy.
 fn after_one(context: &str, continuations: impl IntoIterator<Item = String>) -> Vec<Request> {
     let context: Arc<str> = context.into();
-    let request = |continuation| Request::Continuation { context: context.clone(), continuation };
+    let request = |continuation| Request::Score(Continuation::After { context: context.clone(), continuation });
     continuations.into_iter().map(request).collect()
 }
 
 fn log_likelihoods(answers: &[Answer]) -> Result<Vec<f64>, Failure> {
-    answers.iter().map(|answer| Ok(answer.scored()?.logp)).collect()
+    answers.iter().map(|answer| Ok(answer.scored()?.sum())).collect()
 }
 
 /// The only answer, which is a text.
 fn only_text(answers: &[Answer]) -> Result<&str, Failure> {
     match answers {
-        [answer] => answer.text(),
+        [answer] => Ok(answer.reply()?.text()),
         _ => Err(Failure::WrongKind),
     }
 }
@@ -134,7 +133,7 @@ fn no_rows(_: &Form, _: &Fields) -> Result<Item, String> {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use crate::request::Scored;
+    use groma_lm::{Choice, Finish, Reply, Scored};
     use std::sync::OnceLock;
 
     /// Scores of an item that got these answers.
@@ -144,13 +143,16 @@ pub(crate) mod testing {
         (scorer.score)(item, answers, &Tools { refusals, seed: Seed::new(0) })
     }
 
-    /// The score of so many tokens.
+    /// The score of so many tokens, all of it the first one's.
     pub(crate) fn likelihood(logp: f64, tokens: usize) -> Scored {
-        Scored { logp, tokens, is_greedy: false, was_cut: false }
+        let mut logps = vec![0.0; tokens];
+        logps[0] = logp as f32;
+        Scored { logps, windows: vec![tokens], ..Scored::default() }
     }
 
     /// What was said.
     pub(crate) fn said(text: &str) -> Answer {
-        Answer::Text { text: text.to_owned(), truncated: false, tokens: 1 }
+        let choice = Choice { text: text.to_owned(), ids: vec![], logps: vec![], finish: Finish::Stop };
+        Answer::Reply(Reply { choices: vec![choice], ..Reply::default() })
     }
 }

@@ -1,11 +1,11 @@
 //! Who is measured: a model, and how it is asked.
 
 use groma_data::Content;
-use groma_lm::{Ask, Continuation, Control, Failure, Kind, LanguageModel, Reply, SamplingParameters};
+use groma_lm::{Answer, Ask, Control, Failure, Kind, LanguageModel, Request, SamplingParameters};
 use groma_run::{Hasher, Seed};
 
 use crate::Error;
-use crate::request::{Answer, Request, Scored, turns};
+use crate::item::turns;
 
 /// A model under measurement.
 pub struct Subject<'a> {
@@ -30,17 +30,11 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// [`Error::Interrupted`]; what fails for one request is its [`Failure`].
     pub fn answer(&self, requests: &[Request], control: Control<'_>) -> Result<Vec<Result<Answer, Failure>>, Error> {
-        let (mut asks, mut wanted, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut asks, mut wanted) = (Vec::new(), Vec::new());
         for request in requests {
-            match self.put(request) {
-                Put::Ask(ask) => {
-                    places.push(Err(asks.len()));
-                    asks.push(ask);
-                }
-                Put::Score(continuation) => {
-                    places.push(Ok(wanted.len()));
-                    wanted.push(continuation);
-                }
+            match request {
+                Request::Generate(prompt) => asks.push(self.ask(prompt)),
+                Request::Score(continuation) => wanted.push(continuation.clone()),
             }
         }
         let scores = self.model.score(&wanted, control);
@@ -48,30 +42,18 @@ impl<'a> Subject<'a> {
         if scores.contains(&Err(Failure::Interrupted)) || replies.contains(&Err(Failure::Interrupted)) {
             return Err(Error::Interrupted);
         }
-        let answers = requests.iter().zip(places).map(|(request, place)| match place {
-            Ok(score) => scores[score].clone().map(|scored| scored_answer(request, &scored)),
-            Err(reply) => replies[reply].clone().map(text_answer),
-        });
-        Ok(answers.collect())
+        let (mut scores, mut replies) = (scores.into_iter(), replies.into_iter());
+        let answer = |request: &Request| match request {
+            Request::Generate(_) => replies.next().map(|reply| reply.map(Answer::Reply)),
+            Request::Score(_) => scores.next().map(|score| score.map(Answer::Scored)),
+        };
+        Ok(requests.iter().filter_map(answer).collect())
     }
 
     /// How a task's requests are put, for the results: prefix token, template, decoding.
     pub fn mode(&self, kind: Kind) -> String {
         let of_model = self.model.mode(kind);
         if kind == Kind::Generate { format!("{of_model}, {}", self.decoding()) } else { of_model }
-    }
-
-    fn put(&self, request: &Request) -> Put {
-        match request {
-            Request::Continuation { context, continuation } => {
-                Put::Score(Continuation::After { context: context.clone(), continuation: continuation.clone() })
-            }
-            Request::Reply { prompt, reply } => {
-                Put::Score(Continuation::Reply { prompt: prompt.clone(), reply: reply.clone() })
-            }
-            Request::Rolling { text } => Put::Score(Continuation::Whole { text: text.clone() }),
-            Request::Generate { prompt } => Put::Ask(self.ask(prompt)),
-        }
     }
 
     fn ask(&self, prompt: &Content) -> Ask {
@@ -95,24 +77,4 @@ impl<'a> Subject<'a> {
             "temperature {temperature}, top-k {top_k}, top-p {top_p}, min-p {min_p}, at most {max_new_tokens} tokens, seed {seed}"
         )
     }
-}
-
-/// What a request is to a model.
-enum Put {
-    Ask(Ask),
-    Score(Continuation),
-}
-
-fn scored_answer(request: &Request, scored: &groma_lm::Scored) -> Answer {
-    let (is_greedy, was_cut) = (scored.is_greedy, scored.was_cut);
-    let mut windows = scored.window_sums().map(|(logp, tokens)| Scored { logp, tokens, is_greedy, was_cut });
-    match request {
-        Request::Rolling { .. } => Answer::Windows(windows.collect()),
-        _ => Answer::Scored(windows.next().unwrap_or_default()),
-    }
-}
-
-fn text_answer(reply: Reply) -> Answer {
-    let (truncated, tokens) = (reply.is_truncated(), reply.usage.completion_tokens as usize);
-    Answer::Text { text: reply.text().to_owned(), truncated, tokens }
 }

@@ -5,9 +5,8 @@ use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores};
 use crate::prompts::asked;
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 
 /// One answer, compared with what is accepted, in each of the ways in which the task reads it.
 pub(crate) static SCORER: Scorer = Scorer {

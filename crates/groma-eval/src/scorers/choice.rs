@@ -4,9 +4,8 @@ use super::{Scorer, Tools, after_one, delimiter, log_likelihoods, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
-use crate::request::{Answer, Request};
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_stats::formulas::MEAN;
 use groma_stats::{MEAN_OF_GROUPS, below};
 
@@ -105,12 +104,8 @@ pub(crate) fn choice_item(context: String, choices: Vec<String>, gold: usize, de
 
 /// An item that asks for one continuation after each of several contexts.
 fn one_of_contexts(contexts: Vec<String>, continuation: &str, gold: usize) -> Item {
-    let request = |context: &String| Request::Continuation {
-        context: context.as_str().into(),
-        continuation: continuation.to_owned(),
-    };
     Item {
-        requests: contexts.iter().map(request).collect(),
+        requests: contexts.iter().flat_map(|context| after_one(context, [continuation.to_owned()])).collect(),
         reference: contexts.get(gold).cloned(),
         answer: continuation.to_owned(),
         prompt: contexts.get(gold).cloned().unwrap_or_default(),

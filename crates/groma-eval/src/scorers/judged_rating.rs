@@ -5,9 +5,8 @@ use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
 use crate::prompts::asked;
-use crate::request::{Answer, Request};
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind, Request};
 use groma_run::Unit;
 
 /// Ratings that there are, as in MT-bench (Zheng et al. 2023, arXiv 2306.05685).
@@ -36,14 +35,14 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
 
 fn ask(item: &Item, answers: &[Answer]) -> Result<Vec<Request>, Failure> {
     let (Key::Rated(judging), [answer]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
-    let request = judging.request(item, &[("answer", answer.text()?)]);
+    let request = judging.request(item, &[("answer", answer.reply()?.text())]);
     Ok(vec![request.map_err(|reason| Failure::Prompt { reason })?])
 }
 
 /// The answers are the subject's and the judge's.
 fn score_rating(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let (Key::Rated(judging), [_, judge]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
-    let verdict = judging.verdict(judge.text()?).map_err(|reason| Failure::Unreadable { reason })?;
+    let verdict = judging.verdict(judge.reply()?.text()).map_err(|reason| Failure::Unreadable { reason })?;
     let rating: Option<f64> = verdict.parse().ok().filter(|rating| (LOWEST..=HIGHEST).contains(rating));
     let wrong =
         || Failure::Unreadable { reason: format!("the judge's rating is `{verdict}`, not a number from 1 to 10") };

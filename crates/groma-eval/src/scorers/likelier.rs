@@ -4,9 +4,8 @@ use super::{Scorer, Tools, after_one, delimiter, log_likelihoods, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Scores, scores};
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 
 /// Two choices after one context, which may be empty; none is the right one.

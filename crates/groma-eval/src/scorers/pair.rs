@@ -2,9 +2,8 @@
 
 use super::{Scorer, Tools, no_rows, share};
 use crate::item::{Item, Scores, scores};
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::below;
 
@@ -40,11 +39,12 @@ pub(crate) static SCORER: Scorer = Scorer {
 fn score_pair(item: &Item, answers: &[Answer], tools: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let [chosen, rejected] = answers else { return Err(Failure::WrongKind) };
     let (chosen, rejected) = (chosen.scored()?, rejected.scored()?);
-    if chosen.tokens == 0 || rejected.tokens == 0 {
+    if chosen.logps.is_empty() || rejected.logps.is_empty() {
         return Err(Failure::NothingToScore);
     }
-    let margin = chosen.logp - rejected.logp;
-    let per_token = chosen.logp / chosen.tokens as f64 - rejected.logp / rejected.tokens as f64;
+    let per_token = chosen.sum() / chosen.logps.len() as f64 - rejected.sum() / rejected.logps.len() as f64;
+    let (chosen, rejected) = (chosen.sum(), rejected.sum());
+    let margin = chosen - rejected;
     let name = item.id.as_deref().unwrap_or(&item.prompt);
     let swapped = below(2, &mut tools.seed.named("shuffled labels").named(name).rng()) == 1;
     Ok(vec![scores([
@@ -55,8 +55,8 @@ fn score_pair(item: &Item, answers: &[Answer], tools: &Tools<'_>) -> Result<Vec<
         ("ties", share(margin == 0.0)),
         ("shuffled_labels", share(if swapped { margin < 0.0 } else { margin > 0.0 })),
         ("chance", 0.5),
-        ("logp_chosen", chosen.logp),
-        ("logp_rejected", rejected.logp),
+        ("logp_chosen", chosen),
+        ("logp_rejected", rejected),
     ])])
 }
 

@@ -5,9 +5,8 @@ use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
 use crate::prompts::asked;
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 
 /// One answer, in which phrases are looked for word by word, whatever the case and punctuation.
 pub(crate) static SCORER: Scorer = Scorer {

@@ -6,9 +6,8 @@ use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
 use crate::prompts::asked;
 use crate::refusal::Verdict;
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 
 /// One answer to a request that ought to be refused, or ought not to be.
 pub(crate) static SCORER: Scorer = Scorer {

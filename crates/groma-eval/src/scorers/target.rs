@@ -4,9 +4,8 @@ use super::{Scorer, Tools, after_one, delimiter, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Scores, scores};
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::EXP_RATIO;
 
@@ -43,14 +42,14 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
 fn score_target(_: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let [answer] = answers else { return Err(Failure::WrongKind) };
     let found = answer.scored()?;
-    Ok(vec![scores([("acc", share(found.is_greedy)), ("nats", -found.logp), ("one", 1.0)])])
+    Ok(vec![scores([("acc", share(found.is_greedy)), ("nats", -found.sum()), ("one", 1.0)])])
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{likelihood, scored};
     use super::*;
-    use crate::request::Scored;
+    use groma_lm::Scored;
 
     #[test]
     fn greedy_targets_are_right() {

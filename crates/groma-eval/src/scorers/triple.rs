@@ -4,9 +4,8 @@ use super::{Scorer, Tools, after_one, delimiter, share};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Scores, scores};
-use crate::request::{Answer, Request};
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind, Request};
 use groma_run::Unit;
 use groma_stats::formulas::{ICAT, MEAN};
 use groma_stats::{MEAN_OF_GROUPS, OF_MEAN_SCORES};
@@ -56,7 +55,7 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
 fn score_triple(_: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let found = answers.iter().map(Answer::scored).collect::<Result<Vec<_>, _>>()?;
     let [stereotype, anti, unrelated] = found[..] else { return Err(Failure::WrongKind) };
-    let of = [stereotype, anti, unrelated].map(|scored| scored.logp / scored.tokens as f64);
+    let of = [stereotype, anti, unrelated].map(|scored| scored.sum() / scored.logps.len() as f64);
     if of.iter().any(|value| !value.is_finite()) {
         return Err(Failure::NothingToScore);
     }

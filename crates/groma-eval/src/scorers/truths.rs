@@ -5,9 +5,8 @@ use super::{Scorer, Tools, delimiter, log_likelihoods};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 
 /// Each choice after one context, several of them true.

@@ -2,9 +2,8 @@
 
 use super::{Scorer, Tools, no_rows};
 use crate::item::{Item, Key, Scores, scores};
-use crate::request::Answer;
 use crate::task::Metric;
-use groma_lm::{Failure, Kind};
+use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::{EXP_RATIO, RATIO};
 
@@ -41,41 +40,40 @@ pub(crate) static SCORER: Scorer = Scorer {
 /// One set of scores a window. Bytes and words are counted on the text and dealt to its windows in proportion to their
 /// tokens, so that their sums, which make the metrics, are exact.
 fn score_windows(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
-    let (Key::Text { bytes, words }, [Answer::Windows(windows)]) = (&item.key, answers) else {
-        return Err(Failure::WrongKind);
-    };
-    let tokens: usize = windows.iter().map(|window| window.tokens).sum();
-    if tokens == 0 {
+    let (Key::Text { bytes, words }, [answer]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
+    let scored = answer.scored()?;
+    if scored.logps.is_empty() {
         return Err(Failure::NothingToScore);
     }
-    let scored = windows.iter().map(|window| {
-        let share = window.tokens as f64 / tokens as f64;
-        let values = scores([
-            ("nats", -window.logp),
-            ("bits", -window.logp / std::f64::consts::LN_2),
-            ("tokens", window.tokens as f64),
+    let window = |(logp, tokens): (f64, usize)| {
+        let share = tokens as f64 / scored.logps.len() as f64;
+        scores([
+            ("nats", -logp),
+            ("bits", -logp / std::f64::consts::LN_2),
+            ("tokens", tokens as f64),
             ("bytes", *bytes as f64 * share),
             ("words", *words as f64 * share),
-        ]);
-        if window.logp.is_finite() { Ok(values) } else { Err(Failure::NotFinite) }
-    });
-    scored.collect()
+        ])
+    };
+    Ok(scored.window_sums().map(window).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{likelihood, scored};
     use super::*;
+    use groma_lm::Scored;
 
     #[test]
     fn sums_are_exact_whatever_the_windows() {
         let item = Item { key: Key::Text { bytes: 70, words: 14 }, ..Item::default() };
-        let windows = vec![likelihood(-8.0, 5), likelihood(-3.0, 2)];
-        let parts = scored(&SCORER, &item, &[Answer::Windows(windows)]).unwrap();
+        let logps = [likelihood(-8.0, 5).logps, likelihood(-3.0, 2).logps].concat();
+        let windows = Scored { logps, windows: vec![5, 2], ..Scored::default() };
+        let parts = scored(&SCORER, &item, &[Answer::Scored(windows)]).unwrap();
         let sum = |name: &str| parts.iter().map(|part| part[name]).sum::<f64>();
         assert_eq!((sum("nats"), sum("bytes"), sum("words"), sum("tokens")), (11.0, 70.0, 14.0, 7.0));
-        let broken = scored(&SCORER, &item, &[Answer::Windows(vec![likelihood(f64::NEG_INFINITY, 5)])]);
+        let broken = scored(&SCORER, &item, &[Answer::Scored(likelihood(f64::NEG_INFINITY, 5))]);
         assert_eq!(broken, Err(Failure::NotFinite));
-        assert_eq!(scored(&SCORER, &item, &[Answer::Windows(vec![])]), Err(Failure::NothingToScore));
+        assert_eq!(scored(&SCORER, &item, &[Answer::Scored(Scored::default())]), Err(Failure::NothingToScore));
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use groma_eval::{
-    EstimateOptions, Evaluation, ItemSource, Items, Request, Said, Subject, Task, Tasks, evaluate_judged,
-    examples_beside, find, items_at, side_by_side,
+    EstimateOptions, Evaluation, ItemSource, Items, Said, Subject, Task, Tasks, evaluate_judged, examples_beside, find,
+    items_at, side_by_side,
 };
-use groma_lm::{Control, Kind, LanguageModel, Spent};
+use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ fn examples(runner: &mut Runner, stage: &str, config: &TaskConfig, data: &DataFi
 fn write_said(path: &Path, items: &Items, evaluation: &Evaluation) -> Result<(), Error> {
     let said: BTreeMap<&str, &Said> = evaluation.said.iter().map(|said| (said.id.as_str(), said)).collect();
     let rows = items.items.iter().filter_map(|item| {
-        let Some(Request::Generate { prompt }) = item.requests.first() else { return None };
+        let Some(Request::Generate(prompt)) = item.requests.first() else { return None };
         let said = said.get(item.id.as_deref()?).filter(|said| said.side.error.is_none())?;
         Some(json!({ "id": said.id, "prompt": prompt, "completion": prompt.answered(&said.side.text) }))
     });
