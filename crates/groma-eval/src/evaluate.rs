@@ -202,7 +202,7 @@ impl Evaluation {
             }
             Err(failure) => {
                 *self.failures.entry(failure.to_string()).or_default() += 1;
-                self.unanswered += u64::from(failure.can_retry());
+                self.unanswered += u64::from(failure.may_be_answered_later());
                 self.say(item, &id, None, None, Some(failure.to_string()));
                 self.items.push(groma_run::Item { error: Some(failure.to_string()), ..record });
             }

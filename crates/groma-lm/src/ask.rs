@@ -5,6 +5,7 @@ use groma_model::generate::Finish;
 use groma_model::sampling::SamplingParameters;
 use groma_run::Seed;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// One prompt, with all that its reply depends on beside the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,15 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// How the reply is to be sampled, as JSON: the seed is part of it where something is drawn.
+    pub(crate) fn settings(&self) -> Value {
+        let mut settings = json!(self.sampling);
+        if self.sampling.temperature > 0.0 {
+            settings["seed"] = self.seed.bits().into();
+        }
+        settings
+    }
+
     /// The most likely reply to a prompt.
     pub fn greedy(prompt: Content, max_new_tokens: usize) -> Self {
         Ask { prompt, sampling: SamplingParameters::greedy(max_new_tokens), seed: Seed::new(0), logps: false }
@@ -56,6 +66,13 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens of replies.
     pub completion_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
 }
 
 impl Reply {

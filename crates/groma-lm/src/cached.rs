@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Ask, Continuation, Kind, LanguageModel, Reply, Scored, Sink};
+use crate::{Ask, Continuation, Cost, Failure, Kind, LanguageModel, Reply, Scored, Sink};
 
 /// A model whose answers are kept, each in a file named by the digest of its question: what was asked once is not asked
 /// again, also after the process was killed. Failures are not kept.
@@ -69,7 +69,7 @@ impl<'a> Cached<'a> {
         let going = (0..asked.len()).take_while(|_| !cancel.is_requested());
         let find = |&index: &usize| match self.find(&question(&asked[index])) {
             Some(answer) => {
-                sink(index, Ok(answer));
+                sink(index, Ok(answer), Cost::default());
                 false
             }
             None => true,
@@ -78,19 +78,11 @@ impl<'a> Cached<'a> {
     }
 
     fn ask(&self, ask: &Ask) -> Value {
-        let mut sampling = json!(ask.sampling);
-        if ask.sampling.temperature > 0.0 {
-            sampling["seed"] = ask.seed.bits().into();
-        }
-        json!({ "model": self.id, "prompt": ask.prompt, "sampling": sampling, "logps": ask.logps })
+        let Ask { prompt, logps, .. } = ask;
+        json!({ "model": self.id, "prompt": prompt, "sampling": ask.settings(), "logps": logps })
     }
 
     fn continuation(&self, wanted: &Continuation) -> Value {
-        let wanted = match wanted {
-            Continuation::After { context, continuation } => json!({ "after": &**context, "score": continuation }),
-            Continuation::Reply { prompt, reply } => json!({ "prompt": prompt, "score": reply }),
-            Continuation::Whole { text } => json!({ "score": text }),
-        };
         json!({ "model": self.id, "continuation": wanted })
     }
 }
@@ -99,23 +91,33 @@ impl LanguageModel for Cached<'_> {
     fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let missing = self.known(asks, |ask| self.ask(ask), cancel, sink);
         let asks: Vec<Ask> = missing.iter().map(|&index| asks[index].clone()).collect();
-        self.model.generate_each(&asks, cancel, &|place, reply| {
+        self.model.generate_each(&asks, cancel, &|place, reply, cost| {
             if let Ok(reply) = &reply {
                 self.keep(self.ask(&asks[place]), reply);
             }
-            sink(missing[place], reply);
+            sink(missing[place], reply, cost);
         });
     }
 
     fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         let missing = self.known(wanted, |wanted| self.continuation(wanted), cancel, sink);
         let wanted: Vec<Continuation> = missing.iter().map(|&index| wanted[index].clone()).collect();
-        self.model.score_each(&wanted, cancel, &|place, scored| {
+        self.model.score_each(&wanted, cancel, &|place, scored, cost| {
             if let Ok(scored) = &scored {
                 self.keep(self.continuation(&wanted[place]), scored);
             }
-            sink(missing[place], scored);
+            sink(missing[place], scored, cost);
         });
+    }
+
+    fn stream(&self, ask: &Ask, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+        if let Some(reply) = self.find::<Reply>(&self.ask(ask)) {
+            piece(reply.text());
+            return Ok(reply);
+        }
+        let reply = self.model.stream(ask, cancel, piece)?;
+        self.keep(self.ask(ask), &reply);
+        Ok(reply)
     }
 
     fn mode(&self, kind: Kind) -> String {
@@ -126,7 +128,7 @@ impl LanguageModel for Cached<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Control, Failure, Scripted};
+    use crate::{Control, Scripted};
     use groma_data::Content;
     use groma_run::Silent;
     use std::sync::Arc;

@@ -13,7 +13,7 @@ use groma_run::{Cancel, Clock, Secret, SystemClock};
 use serde_json::Value;
 
 use crate::tokens::{self, Pending, Windows};
-use crate::{Ask, Continuation, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink};
+use crate::{Ask, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
 mod address;
 mod answer;
@@ -25,7 +25,9 @@ mod transport;
 pub use address::{Address, AddressError, Api};
 pub use transport::Spent;
 
-use transport::Transport;
+use transport::{Transport, Trouble};
+use ureq::Body;
+use ureq::http::Response;
 
 /// How a server is asked.
 #[derive(Clone, Debug)]
@@ -113,11 +115,45 @@ impl<'a> Endpoint<'a> {
         });
     }
 
-    fn reply(&self, ask: &Ask, cancel: &Cancel) -> Result<Reply, Failure> {
-        let (path, body) = question::generate(&self.address, ask)?;
-        let reply = self.transport.post(path, &body, cancel, |bytes| answer::reply(bytes, ask))?;
-        self.transport.spend(reply.usage);
-        Ok(self.scrubbed(reply))
+    fn reply(&self, ask: &Ask, cancel: &Cancel) -> (Result<Reply, Failure>, Cost) {
+        self.priced(|| {
+            let (path, body) = question::generate(&self.address, ask)?;
+            let reply = self.transport.post(path, &body, cancel, |bytes| answer::reply(bytes, ask))?;
+            let usage = reply.usage;
+            Ok((self.scrubbed(reply), usage))
+        })
+    }
+
+    /// Does something, and says what it took.
+    fn priced<T>(&self, work: impl FnOnce() -> Result<(T, Usage), Failure>) -> (Result<T, Failure>, Cost) {
+        let started = self.transport.elapsed();
+        let (answer, usage) = match work() {
+            Ok((answer, usage)) => (Ok(answer), usage),
+            Err(failure) => (Err(failure), Usage::default()),
+        };
+        self.transport.spend(usage);
+        (answer, Cost { usage, seconds: (self.transport.elapsed() - started).as_secs_f64() })
+    }
+
+    /// A reply that comes piece by piece.
+    fn pieces(&self, response: Response<Body>, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Trouble> {
+        let (mut said, mut done) = (answer::Streamed::default(), 0);
+        let mut tell = |text: &str, certain: usize| {
+            if certain > done {
+                piece(&self.transport.scrub(&text[done..certain]));
+                done = certain;
+            }
+        };
+        let ended = self.transport.lines(response, cancel, &mut |line| {
+            let goes_on = said.take(line)?;
+            tell(&said.text, self.transport.certain(&said.text));
+            Ok(goes_on)
+        });
+        let reply = ended.and_then(|()| {
+            tell(&said.text, said.text.len());
+            said.reply()
+        });
+        reply.map(|reply| self.scrubbed(reply)).map_err(|failure| Trouble::amid(failure, done > 0))
     }
 
     /// A server that repeats the key is not listened to in that.
@@ -132,12 +168,12 @@ impl<'a> Endpoint<'a> {
         prompt: &Value,
         cancel: &Cancel,
         score: impl Fn(&echo::Echo) -> Result<ContinuationScore, Failure>,
-    ) -> Result<ContinuationScore, Failure> {
-        let body = question::score(&self.address, prompt)?;
-        let read = |bytes: &[u8]| echo::read(bytes).and_then(|echo| Ok((echo.usage, score(&echo)?)));
-        let (usage, score) = self.transport.post("completions", &body, cancel, read)?;
-        self.transport.spend(usage);
-        Ok(score)
+    ) -> (Result<ContinuationScore, Failure>, Cost) {
+        self.priced(|| {
+            let body = question::score(&self.address, prompt)?;
+            let read = |bytes: &[u8]| echo::read(bytes).and_then(|echo| Ok((score(&echo)?, echo.usage)));
+            self.transport.post("completions", &body, cancel, read)
+        })
     }
 
     fn score_ids(&self, encoder: &Encoder<'_>, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
@@ -149,32 +185,39 @@ impl<'a> Endpoint<'a> {
                     pending.push(Mutex::new(Pending::new(index, requests.len(), was_cut)));
                     jobs.extend(requests.into_iter().enumerate().map(|(window, request)| (place, window, request)));
                 }
-                Err(failure) => sink(index, Err(failure)),
+                Err(failure) => sink(index, Err(failure), Cost::default()),
             }
         }
         self.each(&jobs, cancel, |(place, window, request)| {
             let ids: Vec<u32> = [&request.context[..], &request.continuation].concat();
             let (start, count) = (request.context.len(), request.continuation.len());
-            let score = self.echo(&Value::from(ids), cancel, |echo| echo.score(start, count));
+            let (score, cost) = self.echo(&Value::from(ids), cancel, |echo| echo.score(start, count));
             let mut pending = pending[*place].lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(scored) = pending.put(*window, score) {
-                sink(pending.index, scored);
+            if let Some((scored, cost)) = pending.put(*window, score, cost) {
+                sink(pending.index, scored, cost);
             }
         });
     }
 
-    fn score_text(&self, wanted: &Continuation, cancel: &Cancel) -> Result<Scored, Failure> {
-        let Continuation::After { context, continuation } = wanted else { return Err(needs_tokenizer()) };
+    fn score_text(&self, wanted: &Continuation, cancel: &Cancel) -> (Result<Scored, Failure>, Cost) {
+        let failed = |failure| (Err(failure), Cost::default());
+        let Continuation::After { context, continuation } = wanted else { return failed(needs_tokenizer()) };
         if continuation.is_empty() {
-            return Err(Failure::NothingToScore);
+            return failed(Failure::NothingToScore);
         }
         let text = [context, continuation.as_str()].concat();
         let border = context.trim_end().len();
-        let score = self.echo(&Value::from(text.as_str()), cancel, |echo| {
+        let (score, cost) = self.echo(&Value::from(text.as_str()), cancel, |echo| {
             let (start, count) = echo.behind(&text, border).ok_or_else(needs_tokenizer)?;
             echo.score(start, count)
-        })?;
-        Ok(Scored { windows: vec![score.logps.len()], logps: score.logps, is_greedy: score.is_greedy, was_cut: false })
+        });
+        let scored = |ContinuationScore { logps, is_greedy, .. }| Scored {
+            windows: vec![logps.len()],
+            logps,
+            is_greedy,
+            was_cut: false,
+        };
+        (score.map(scored), cost)
     }
 }
 
@@ -186,7 +229,10 @@ fn needs_tokenizer() -> Failure {
 impl LanguageModel for Endpoint<'_> {
     fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let jobs: Vec<(usize, &Ask)> = asks.iter().enumerate().collect();
-        self.each(&jobs, cancel, |(index, ask)| sink(*index, self.reply(ask, cancel)));
+        self.each(&jobs, cancel, |(index, ask)| {
+            let (reply, cost) = self.reply(ask, cancel);
+            sink(*index, reply, cost);
+        });
     }
 
     fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
@@ -194,7 +240,28 @@ impl LanguageModel for Endpoint<'_> {
             return self.score_ids(encoder, wanted, cancel, sink);
         }
         let jobs: Vec<(usize, &Continuation)> = wanted.iter().enumerate().collect();
-        self.each(&jobs, cancel, |(index, wanted)| sink(*index, self.score_text(wanted, cancel)));
+        self.each(&jobs, cancel, |(index, wanted)| {
+            let (scored, cost) = self.score_text(wanted, cancel);
+            sink(*index, scored, cost);
+        });
+    }
+
+    fn stream(&self, ask: &Ask, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+        let (path, body) = question::streamed(&self.address, ask)?;
+        let mut read = |response| {
+            if Transport::is_stream(&response) {
+                return self.pieces(response, cancel, piece);
+            }
+            let reply = self.scrubbed(answer::reply(&self.transport.whole(response)?, ask)?);
+            piece(reply.text());
+            Ok(reply)
+        };
+        let (reply, _) = self.priced(|| {
+            let reply = self.transport.exchange(path, &body, cancel, &mut read)?;
+            let usage = reply.usage;
+            Ok((reply, usage))
+        });
+        reply
     }
 
     fn mode(&self, kind: Kind) -> String {

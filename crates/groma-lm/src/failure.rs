@@ -59,6 +59,12 @@ pub enum Failure {
         /// What was wrong last.
         reason: String,
     },
+    /// No more may be asked.
+    #[error("the budget of {budget} is spent")]
+    Spent {
+        /// What was at hand.
+        budget: String,
+    },
     /// The work was stopped before this was answered.
     #[error("interrupted")]
     Interrupted,
@@ -68,6 +74,11 @@ impl Failure {
     /// Whether the same question may well be answered when it is asked again.
     pub fn can_retry(&self) -> bool {
         matches!(self, Failure::Unavailable { .. } | Failure::Unusable { .. } | Failure::Interrupted)
+    }
+
+    /// Whether a later run may well have an answer: it can ask again, and may spend anew.
+    pub fn may_be_answered_later(&self) -> bool {
+        self.can_retry() || matches!(self, Failure::Spent { .. })
     }
 
     /// That of a prompt.

@@ -2,11 +2,13 @@
 //!
 //! A [`LanguageModel`] *generates* replies to prompts and *scores* continuations after contexts. Each [`Ask`] says all that
 //! its reply depends on; a result is a value, a [`Failure`] too, and one for each thing that was asked. [`Local`] is a model
-//! in this process, [`Endpoint`] one behind an OpenAI-compatible server, [`Scripted`] one for tests; [`Cached`] keeps answers.
+//! in this process, [`Endpoint`] one behind an OpenAI-compatible server, [`Scripted`] one for tests. Three wrap a model:
+//! [`Cached`] keeps answers, [`Budgeted`] asks for so much and no more, [`Recorded`] writes down what was asked and answered.
 //!
 //! [`Encoder`] is the one way from texts and conversations to a model's tokens.
 
 mod ask;
+mod budgeted;
 mod cached;
 mod encoder;
 mod endpoint;
@@ -14,6 +16,8 @@ mod failure;
 mod local;
 mod model;
 mod pair;
+mod pieces;
+mod recorded;
 mod request;
 mod scoring;
 mod scripted;
@@ -21,6 +25,7 @@ mod tokens;
 mod windows;
 
 pub use ask::{Ask, Choice, Reply, Usage};
+pub use budgeted::{Budget, Budgeted, Prices, Purse};
 pub use cached::Cached;
 pub use encoder::Encoder;
 pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Spent};
@@ -28,8 +33,9 @@ pub use failure::Failure;
 pub use groma_model::generate::Finish;
 pub use groma_model::sampling::SamplingParameters;
 pub use local::{Local, LocalOptions};
-pub use model::{Control, Kind, LanguageModel, Sink};
+pub use model::{Control, Cost, Kind, LanguageModel, Sink};
 pub use pair::{cut_to_fit, encode_pair};
+pub use recorded::{Exchange, Recorded};
 pub use request::{Answer, Request};
 pub use scoring::{Continuation, Scored};
 pub use scripted::Scripted;

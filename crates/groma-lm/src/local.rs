@@ -1,13 +1,15 @@
 //! A model in this process.
 
-use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate};
+use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate, generate_telling};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score_each};
 use groma_model::{LocalModel, Transformer, View};
 use groma_run::Cancel;
+use std::time::Instant;
 
+use crate::pieces::Pieces;
 use crate::tokens::{Pending, Windows, mode, windows};
-use crate::{Ask, Choice, Continuation, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
+use crate::{Ask, Choice, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
 /// Prompts that are answered before their replies are handed out.
 const PROMPTS_AT_ONCE: usize = 128;
@@ -63,12 +65,16 @@ impl<'a> Local<'a> {
         parameters: &SamplingParameters,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> groma_model::Result<Vec<Vec<Generation>>> {
+        self.generating(parameters, |context| generate(self.transformer, prompts, context, progress))
+    }
+
+    /// With the model's own stops beside those of `parameters`.
+    fn generating<T>(&self, parameters: &SamplingParameters, work: impl FnOnce(&GenerationContext<'_>) -> T) -> T {
         let mut parameters = parameters.clone();
         parameters.stop_ids.extend(&self.encoder.stop_ids);
         parameters.stop_strings.extend(self.encoder.chat.stop_strings.iter().cloned());
         let decode = |ids: &[u32]| self.encoder.decode(ids);
-        let context = GenerationContext { parameters: &parameters, decode: &decode, view: self.view };
-        generate(self.transformer, prompts, &context, progress)
+        work(&GenerationContext { parameters: &parameters, decode: &decode, view: self.view })
     }
 
     fn prompt(&self, ask: &Ask) -> Result<GenerationPrompt, Failure> {
@@ -89,16 +95,19 @@ impl<'a> Local<'a> {
                     places.push((*index, ask.logps));
                     prompts.push(prompt);
                 }
-                Err(failure) => sink(*index, Err(failure)),
+                Err(failure) => sink(*index, Err(failure), Cost::default()),
             }
         }
+        let started = Instant::now();
         let made = self.sample(&prompts, sampling, &mut |_| !cancel.is_requested());
         let made = match made {
             Ok(made) => made.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(Failure::from(error)); prompts.len()],
         };
         for (((index, logps), prompt), made) in places.into_iter().zip(&prompts).zip(made) {
-            sink(index, made.map(|made| reply(prompt, made, logps)));
+            let reply = made.map(|made| reply(prompt, made, logps));
+            let usage = reply.as_ref().map_or(Usage::default(), |reply| reply.usage);
+            sink(index, reply, Cost { usage, seconds: started.elapsed().as_secs_f64() });
         }
     }
 }
@@ -156,28 +165,47 @@ impl LanguageModel for Local<'_> {
                     pending.push(Pending::new(index, own.len(), was_cut));
                     requests.extend(own);
                 }
-                Err(failure) => sink(index, Err(failure)),
+                Err(failure) => sink(index, Err(failure), Cost::default()),
             }
         }
         let budget_tokens = self.options.budget_tokens;
         let options = ScoreOptions { budget_tokens, view: self.view, ..ScoreOptions::default() };
+        let started = Instant::now();
         let ended = score_each(self.transformer, &requests, &options, &mut |scored| {
             for (request, score) in scored {
-                let (place, window) = places[request];
-                if let Some(scored) = pending[place].put(window, Ok(score)) {
-                    sink(pending[place].index, scored);
+                let ((place, window), ScoreRequest { context, continuation }) = (places[request], &requests[request]);
+                let usage = Usage { prompt_tokens: (context.len() + continuation.len()) as u64, completion_tokens: 0 };
+                let cost = Cost { usage, seconds: started.elapsed().as_secs_f64() };
+                if let Some((scored, cost)) = pending[place].put(window, Ok(score), cost) {
+                    sink(pending[place].index, scored, cost);
                 }
             }
             !cancel.is_requested()
         });
         if let Err(error) = ended {
             let failure = Failure::from(error);
-            for pending in &mut pending {
-                if let Some(failed) = pending.put(0, Err(failure.clone())) {
-                    sink(pending.index, failed);
-                }
+            for pending in pending.iter().filter(|pending| pending.is_open()) {
+                sink(pending.index, Err(failure.clone()), Cost::default());
             }
         }
+    }
+
+    fn stream(&self, ask: &Ask, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+        let prompt = self.prompt(ask)?;
+        let made = self.generating(&ask.sampling, |context| {
+            let mut text = self.encoder.tokenizer.stream(true);
+            let mut pieces = Pieces::new(&context.parameters.stop_strings);
+            let made = generate_telling(self.transformer, &prompt, context, &mut |id| {
+                // A token that cannot be shown is part of the reply all the same.
+                if !context.parameters.stop_ids.contains(&id) {
+                    piece(pieces.push(&text.push(id).unwrap_or_default()));
+                }
+                !cancel.is_requested()
+            })?;
+            piece(pieces.rest(&made.text));
+            Ok(made)
+        });
+        Ok(reply(&prompt, vec![made.map_err(|error: groma_model::Error| Failure::from(error))?], ask.logps))
     }
 
     fn mode(&self, kind: Kind) -> String {

@@ -3,12 +3,24 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-use groma_run::{Advance, Cancel, Progress};
+use groma_run::{Advance, Cancel, Progress, Silent};
 
-use crate::{Ask, Continuation, Failure, Reply, Scored};
+use serde::{Deserialize, Serialize};
 
-/// Is given each answer once, as it comes, with the index of what was asked; from any thread.
-pub type Sink<'a, T> = dyn Fn(usize, Result<T, Failure>) + Sync + 'a;
+use crate::{Ask, Continuation, Failure, Reply, Scored, Usage};
+
+/// Is given each answer once, as it comes, with the index of what was asked and what it took; from any thread.
+pub type Sink<'a, T> = dyn Fn(usize, Result<T, Failure>, Cost) + Sync + 'a;
+
+/// What an answer, or the attempt at one, took. Nothing, where it was known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Tokens that were read and made, as far as is known.
+    pub usage: Usage,
+    /// Seconds from when it was put to when it was answered, waits and repetitions included; of a text in several windows
+    /// those of the slowest.
+    pub seconds: f64,
+}
 
 /// Who is told, and who may stop the work.
 #[derive(Clone, Copy)]
@@ -48,6 +60,18 @@ pub trait LanguageModel: Sync {
     /// How this model is asked, for results: prefix token, template.
     fn mode(&self, kind: Kind) -> String;
 
+    /// The reply to one ask, of which pieces are handed out as they are made, or all of it at once by a model that makes no
+    /// pieces.
+    ///
+    /// # Errors
+    /// Why there is no reply. Pieces may have been handed out before.
+    fn stream(&self, ask: &Ask, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+        let control = Control { progress: &Silent, cancel };
+        let reply = self.generate(std::slice::from_ref(ask), control).pop().unwrap_or(Err(Failure::Interrupted))?;
+        piece(reply.text());
+        Ok(reply)
+    }
+
     /// Replies to `asks`, in their order.
     fn generate(&self, asks: &[Ask], control: Control<'_>) -> Vec<Result<Reply, Failure>> {
         collect(asks.len(), control, |sink| self.generate_each(asks, control.cancel, sink))
@@ -63,7 +87,7 @@ pub trait LanguageModel: Sync {
 fn collect<T: Send>(count: usize, control: Control<'_>, ask: impl FnOnce(&Sink<'_, T>)) -> Vec<Result<T, Failure>> {
     let done = AtomicU64::new(0);
     let (sender, receiver) = channel();
-    ask(&|index, answer| {
+    ask(&|index, answer, _| {
         // The receiver outlives the asking.
         let _ = sender.send((index, answer));
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -78,14 +102,13 @@ fn collect<T: Send>(count: usize, control: Control<'_>, ask: impl FnOnce(&Sink<'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use groma_run::Silent;
 
     #[test]
     fn what_never_came_is_a_failure_in_its_place() {
         let control = Control { progress: &Silent, cancel: &Cancel::default() };
         let answers = collect(3, control, |sink| {
-            sink(2, Ok('c'));
-            sink(0, Ok('a'));
+            sink(2, Ok('c'), Cost::default());
+            sink(0, Ok('a'), Cost::default());
         });
         assert_eq!(answers, [Ok('a'), Err(Failure::Interrupted), Ok('c')]);
     }

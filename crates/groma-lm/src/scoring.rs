@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use groma_data::Content;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// A run of text whose log-probability is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::Kind;
+
+/// A run of text whose log-probability is wanted; serialised, what is scored is `score`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Continuation {
     /// Raw text after raw text, encoded as a pair (see [`crate::encode_pair`]).
     After {
         /// What comes before; may be empty. Continuations of one context hold one copy.
+        #[serde(rename = "after", serialize_with = "as_text")]
         context: Arc<str>,
         /// What is scored.
+        #[serde(rename = "score")]
         continuation: String,
     },
     /// A reply to a prompt, its end included, tokenised as for training: messages by the model's chat template, texts as
@@ -21,16 +26,31 @@ pub enum Continuation {
         /// What comes before.
         prompt: Content,
         /// The reply, of the same form.
+        #[serde(rename = "score")]
         reply: Content,
     },
     /// A whole text, by rolling windows with disjoint targets (see [`crate::rolling_windows`]).
     Whole {
         /// The text.
+        #[serde(rename = "score")]
         text: String,
     },
 }
 
+fn as_text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
 impl Continuation {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Continuation::After { .. } => Kind::Continuation,
+            Continuation::Reply { .. } => Kind::Reply,
+            Continuation::Whole { .. } => Kind::Rolling,
+        }
+    }
+
     /// Whether both continue one and the same copy of a context.
     pub(crate) fn shares_context(&self, other: &Continuation) -> bool {
         match (self, other) {

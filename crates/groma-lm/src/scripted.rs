@@ -2,7 +2,7 @@
 
 use groma_run::Cancel;
 
-use crate::{Ask, Choice, Continuation, Failure, Finish, Kind, LanguageModel, Reply, Scored, Sink};
+use crate::{Ask, Choice, Continuation, Cost, Failure, Finish, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
 type Answer<Q, A> = Box<dyn Fn(&Q) -> Result<A, Failure> + Sync>;
 
@@ -34,12 +34,16 @@ impl Scripted {
 impl LanguageModel for Scripted {
     fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let going = asks.iter().enumerate().take_while(|_| !cancel.is_requested());
-        going.for_each(|(index, ask)| sink(index, (self.reply)(ask)));
+        going.for_each(|(index, ask)| {
+            let reply = (self.reply)(ask);
+            let usage = reply.as_ref().map_or(Usage::default(), |reply| reply.usage);
+            sink(index, reply, Cost { usage, seconds: 0.0 });
+        });
     }
 
     fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         let going = wanted.iter().enumerate().take_while(|_| !cancel.is_requested());
-        going.for_each(|(index, wanted)| sink(index, (self.scored)(wanted)));
+        going.for_each(|(index, wanted)| sink(index, (self.scored)(wanted), Cost::default()));
     }
 
     fn mode(&self, _: Kind) -> String {

@@ -5,7 +5,7 @@ use groma_model::tokenizer::Specials;
 use rayon::prelude::*;
 
 use crate::pair::EncodedContext;
-use crate::{Continuation, Encoder, Failure, Kind, Scored, cut_to_fit, rolling_windows};
+use crate::{Continuation, Cost, Encoder, Failure, Kind, Scored, cut_to_fit, rolling_windows};
 
 /// The length of a model that reads anything.
 pub(crate) const NO_LIMIT: usize = usize::MAX - 1;
@@ -87,40 +87,45 @@ fn prefix(encoder: &Encoder<'_>) -> Result<u32, Failure> {
 pub(crate) struct Pending {
     /// Its place among what is wanted.
     pub(crate) index: usize,
-    /// The score of each window; none at all once the whole was handed out.
-    windows: Vec<Option<ContinuationScore>>,
+    /// What came of each window.
+    windows: Vec<Option<Result<ContinuationScore, Failure>>>,
     was_cut: bool,
+    /// What those took that came.
+    cost: Cost,
 }
 
 impl Pending {
     pub(crate) fn new(index: usize, windows: usize, was_cut: bool) -> Self {
-        Pending { index, windows: vec![None; windows], was_cut }
+        Pending { index, windows: vec![None; windows], was_cut, cost: Cost::default() }
     }
 
-    /// Takes the score of a window; gives that of the whole with the last one, or the first failure, once.
+    /// Whether windows are missing.
+    pub(crate) fn is_open(&self) -> bool {
+        self.windows.iter().any(Option::is_none)
+    }
+
+    /// Takes what came of a window; gives the score of the whole with the last one, or the first failure.
     pub(crate) fn put(
         &mut self,
         window: usize,
         score: Result<ContinuationScore, Failure>,
-    ) -> Option<Result<Scored, Failure>> {
-        let place = self.windows.get_mut(window)?;
-        match score {
-            Ok(score) => *place = Some(score),
-            Err(failure) => {
-                self.windows.clear();
-                return Some(Err(failure));
-            }
-        }
-        if self.windows.iter().any(Option::is_none) {
-            return None;
-        }
-        let windows: Vec<ContinuationScore> = std::mem::take(&mut self.windows).into_iter().flatten().collect();
-        Some(Ok(Scored {
+        cost: Cost,
+    ) -> Option<(Result<Scored, Failure>, Cost)> {
+        self.windows[window] = Some(score);
+        self.cost.usage += cost.usage;
+        self.cost.seconds = self.cost.seconds.max(cost.seconds);
+        (!self.is_open()).then(|| (self.scored(), self.cost))
+    }
+
+    fn scored(&mut self) -> Result<Scored, Failure> {
+        let windows = std::mem::take(&mut self.windows).into_iter().flatten();
+        let windows: Vec<ContinuationScore> = windows.collect::<Result<_, _>>()?;
+        Ok(Scored {
             windows: windows.iter().map(|window| window.logps.len()).collect(),
             is_greedy: windows.iter().all(|window| window.is_greedy),
             was_cut: self.was_cut,
             logps: windows.into_iter().flat_map(|window| window.logps).collect(),
-        }))
+        })
     }
 }
 

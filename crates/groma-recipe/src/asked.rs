@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use groma_kernels::Backend;
-use groma_lm::{Address, Cached, Encoder, Endpoint, LanguageModel, Local, LocalOptions, Spent};
+use groma_lm::{
+    Address, Budgeted, Cached, Encoder, Endpoint, LanguageModel, Local, LocalOptions, Purse, Recorded, Spent,
+};
 use groma_model::{ChatTemplate, LocalModel, TemplateChoice, Tokenizer};
 
 use crate::Error;
@@ -14,7 +16,7 @@ use crate::serving::Serving;
 const NO_TEMPLATE: &str = "{{ raise_exception('the tokenizer has no chat template; name one with --chat-template') }}";
 
 /// A model, ready to be asked.
-pub(crate) enum Asked {
+pub enum Asked {
     /// Weights on this machine, which nothing trains.
     Here(Box<LocalModel>),
     /// A model on a server.
@@ -22,39 +24,52 @@ pub(crate) enum Asked {
 }
 
 /// A model on a server, with its tokenizer where that was named, and where its answers are kept.
-pub(crate) struct Served {
+pub struct Served {
     address: Address,
     tokenizer: Option<(Tokenizer, ChatTemplate)>,
     serving: Serving,
-    cache: PathBuf,
+    cache: Option<PathBuf>,
+    purse: Purse,
 }
 
 impl Asked {
     /// Opens the model in a directory.
-    pub(crate) fn here(path: &Path, template: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn here(path: &Path, template: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<Self, Error> {
         let mut model = LocalModel::open(path, template, backend)?;
         model.freeze();
         Ok(Asked::Here(Box::new(model)))
     }
 
-    /// A model on a server, of which nothing is asked yet. `tokenizer` is the directory of its tokenizer.
-    pub(crate) fn served(
+    /// A model on a server, of which nothing is asked yet. `tokenizer` is the directory of its tokenizer, `cache` that in which
+    /// answers are kept.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot be read.
+    pub fn served(
         address: Address,
         tokenizer: Option<&Path>,
         template: &str,
         serving: &Serving,
-        cache: PathBuf,
+        cache: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let tokenizer = tokenizer.map(|directory| with_template(directory, template)).transpose()?;
-        Ok(Asked::Served(Box::new(Served { address, tokenizer, serving: serving.clone(), cache })))
+        let (serving, purse) = (serving.clone(), Purse::new(serving.budget()));
+        Ok(Asked::Served(Box::new(Served { address, tokenizer, serving, cache, purse })))
     }
 
-    /// Lends the model, which reads at most `max_length` tokens, to some work; gives what a server says that it spent.
-    pub(crate) fn lend<T>(
+    /// Lends the model, which reads at most `max_length` tokens, to some work; gives what a server says that it spent. Answers
+    /// that are kept cost nothing of a budget, and are not recorded again.
+    ///
+    /// # Errors
+    /// Those of the work, and where files of the cache or the record cannot be made or written.
+    pub fn lend<T, E: From<Error>>(
         &self,
         max_length: Option<usize>,
-        work: impl FnOnce(&dyn LanguageModel) -> Result<T, Error>,
-    ) -> Result<(T, Spent), Error> {
+        work: impl FnOnce(&dyn LanguageModel) -> Result<T, E>,
+    ) -> Result<(T, Spent), E> {
         let served = match self {
             Asked::Here(model) => {
                 let options = LocalOptions { max_length, ..LocalOptions::default() };
@@ -65,7 +80,16 @@ impl Asked {
         let encoder = served.tokenizer.as_ref();
         let encoder = encoder.map(|(tokenizer, chat)| Encoder { tokenizer, chat, stop_ids: Vec::new() });
         let endpoint = Endpoint::new(served.address.clone(), encoder, served.serving.options(max_length)?);
-        let done = work(&Cached::open(&endpoint, served.address.to_string(), &served.cache)?)?;
+        let id = served.address.to_string();
+        let record = served.serving.record.as_deref();
+        let recorded = record.map(|path| Recorded::open(&endpoint, &id, path)).transpose().map_err(Error::from)?;
+        let asked = recorded.as_ref().map_or(&endpoint as &dyn LanguageModel, |recorded| recorded);
+        let budgeted = Budgeted::new(asked, &served.purse);
+        let done = match &served.cache {
+            Some(directory) => work(&Cached::open(&budgeted, &id, directory).map_err(Error::from)?)?,
+            None => work(&budgeted)?,
+        };
+        recorded.map(Recorded::finish).transpose().map_err(Error::from)?;
         Ok((done, endpoint.spent()))
     }
 }

@@ -17,6 +17,7 @@ mod stage;
 mod stages;
 mod train;
 
+pub use asked::{Asked, Served};
 pub use check::check;
 pub use error::Error;
 pub use recipe::{ALIGN, Compare, Measure, Recipe, TaskConfig, Train, VILLAGE};

@@ -335,7 +335,7 @@ impl<'a> Runner<'a> {
                 let tokenizer = serving.tokenizer.as_deref().map(self.inputs.resolve.model).transpose()?;
                 let tokenizer = tokenizer.as_ref().map(|(directory, _)| directory.as_path());
                 let kept = serving.cache.clone().map_or_else(|| self.directory.inside(ANSWERS), Ok)?;
-                Asked::served(address.clone(), tokenizer, &self.recipe.chat_template, serving, kept)
+                Asked::served(address.clone(), tokenizer, &self.recipe.chat_template, serving, Some(kept))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use groma_lm::EndpointOptions;
+use groma_lm::{Budget, EndpointOptions, Prices};
 use groma_run::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,24 @@ pub struct Serving {
     /// Where answers are kept, so that only what is not there is asked; in the run directory where not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// A file to which each question is added with what came of it, a JSON line each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+    /// Questions to a model, at most; those beyond have no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_requests: Option<u64>,
+    /// Tokens, read and made, after which nothing more is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u64>,
+    /// The same in money, by the prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_money: Option<f64>,
+    /// Price of a million tokens that are read, in any currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_in: Option<f64>,
+    /// Price of a million tokens that are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_out: Option<f64>,
 }
 
 impl Default for Serving {
@@ -43,6 +61,12 @@ impl Default for Serving {
             requests_per_minute: None,
             tokenizer: None,
             cache: None,
+            record: None,
+            budget_requests: None,
+            budget_tokens: None,
+            budget_money: None,
+            price_in: None,
+            price_out: None,
         }
     }
 }
@@ -51,6 +75,17 @@ impl Serving {
     /// Whether nothing was said about servers.
     pub(crate) fn is_default(&self) -> bool {
         *self == Serving::default()
+    }
+
+    /// What tokens cost, where that is said.
+    pub(crate) fn prices(&self) -> Option<Prices> {
+        Some(Prices { input: self.price_in?, output: self.price_out? })
+    }
+
+    /// What may be spent on a model.
+    pub(crate) fn budget(&self) -> Budget {
+        let money = self.budget_money.zip(self.prices());
+        Budget { requests: self.budget_requests, tokens: self.budget_tokens, money }
     }
 
     /// The same for a client, with the key of the environment.

@@ -74,7 +74,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  echo 'Once upon a time' | groma score --model my-model --text - --json")]
     Score(Score),
     /// Talk to a model.
-    #[command(after_help = "Example:\n  groma chat --model runs/village/model")]
+    #[command(
+        after_help = "Examples:\n  groma chat --model runs/village/model\n  groma chat --model http://localhost:8000/v1#my-model"
+    )]
     Chat(Chat),
     /// Compare two runs.
     #[command(
@@ -273,11 +275,35 @@ pub(crate) struct Serving {
     /// Keep answers in this directory, and ask only what is not there; in the run directory where not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
+    /// Add each question and what came of it to this file, a JSON line each.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Put at most so many questions; those beyond have no answer, and are counted as such.
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_requests: Option<u64>,
+    /// Stop asking once so many tokens were read and made; what is on its way then is still paid for.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) budget_tokens: Option<u64>,
+    /// The same in money, by the prices.
+    #[arg(long, value_name = "AMOUNT", requires = "price_in", value_parser = amount)]
+    pub(crate) budget_money: Option<f64>,
+    /// Price of a million tokens that are read, in any currency.
+    #[arg(long, value_name = "AMOUNT", requires = "price_out", value_parser = amount)]
+    pub(crate) price_in: Option<f64>,
+    /// Price of a million tokens that are made.
+    #[arg(long, value_name = "AMOUNT", requires = "price_in", value_parser = amount)]
+    pub(crate) price_out: Option<f64>,
+}
+
+/// An amount of money.
+fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0);
+    amount.ok_or_else(|| "an amount is a number of at least 0".to_owned())
 }
 
 impl Serving {
     /// The same in a recipe.
-    pub(crate) fn record(&self) -> groma_recipe::Serving {
+    pub(crate) fn settings(&self) -> groma_recipe::Serving {
         groma_recipe::Serving {
             api_key_env: self.api_key_env.clone(),
             concurrency: self.concurrency,
@@ -286,6 +312,12 @@ impl Serving {
             requests_per_minute: self.requests_per_minute,
             tokenizer: self.tokenizer.clone(),
             cache: self.cache.clone(),
+            record: self.record.clone(),
+            budget_requests: self.budget_requests,
+            budget_tokens: self.budget_tokens,
+            budget_money: self.budget_money,
+            price_in: self.price_in,
+            price_out: self.price_out,
         }
     }
 }
@@ -305,8 +337,8 @@ pub(crate) struct Score {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// The model or adapter: a directory, or a hub id.
-    #[arg(long, value_name = "DIR|HUB_ID")]
+    /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
+    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) model: String,
     /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -340,6 +372,8 @@ pub(crate) struct Chat {
     /// Seed of the samples.
     #[arg(long, default_value_t = 42)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Methods(flags) => methods::run(&flags, context),
         Command::Organism(flags) => organism::run(&flags, context),
         Command::Doctor => doctor::run(context),
-        Command::Completions(flags) => completions::run(&flags),
+        Command::Completions(flags) => completions::run(&flags, context),
     }
 }

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use groma_run::{Class, Classify};
+use serde_json::json;
+
+use crate::terminal;
 
 /// Why a command ended without its result.
 #[derive(Debug)]
@@ -22,18 +25,11 @@ impl Failure {
     }
 
     /// Prints the failure and gives its exit code.
-    pub(crate) fn report(self, json: bool) -> ExitCode {
-        let message = safe_lines(&self.message);
-        if json {
-            let hint = self.hint.as_deref().map(safe_lines);
-            let error = serde_json::json!({ "error": message, "hint": hint, "exit_code": self.class.exit_code() });
-            crate::terminal::say(&error.to_string());
-        } else {
-            crate::terminal::say(&format!("error: {message}"));
-            if let Some(hint) = &self.hint {
-                crate::terminal::say(&format!("hint: {}", safe_lines(hint)));
-            }
-        }
+    pub(crate) fn report(self) -> ExitCode {
+        let (message, hint) = (safe_lines(&self.message), self.hint.as_deref().map(safe_lines));
+        let hint_line = hint.as_ref().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+        let document = json!({ "error": message, "hint": hint, "exit_code": self.class.exit_code() });
+        terminal::tell(&format!("error: {message}{hint_line}"), &document);
         ExitCode::from(self.class.exit_code())
     }
 }

@@ -8,13 +8,20 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::Error;
+
+use failure::Failure;
 
 fn main() -> ExitCode {
     groma_run::silence_caught_panics();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    terminal::speak_json(cli.global.json);
     let context = match terminal::Context::new(&cli.global) {
         Ok(context) => context,
-        Err(failure) => return failure.report(cli.global.json),
+        Err(failure) => return failure.report(),
     };
     // Work that begins on a thread of the pool hands nothing over when a kernel begins.
     let result = match context.pool() {
@@ -23,6 +30,21 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(failure) => failure.report(context.json),
+        Err(failure) => failure.report(),
     }
+}
+
+/// Shows what a user ought to have said, in JSON where JSON was asked for; help is no misuse.
+fn misused(error: &Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    if !(error.use_stderr() && is_json) {
+        // That nobody reads it is no failure.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    terminal::speak_json(true);
+    let text = error.render().to_string();
+    let (message, usage) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+    let usage = usage.lines().next().map_or("see --help".to_owned(), |usage| format!("usage: {}", usage.trim()));
+    Failure::usage(message.trim_start_matches("error: ").trim(), usage).report()
 }

@@ -2,15 +2,20 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use groma_kernels::{Backend, Cpu, Level};
 use groma_recipe::Work;
 use groma_run::{Cancel, Progress};
+use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::failure::{Failure, Result};
 
+mod interrupts;
 mod progress;
+
+pub(crate) use interrupts::Interrupts;
 
 /// What every command needs.
 pub(crate) struct Context {
@@ -18,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Progress, cancellation and the backend.
     pub(crate) work: Work,
+    /// Is told by sessions what a signal means.
+    pub(crate) interrupts: Interrupts,
 }
 
 impl Context {
@@ -25,7 +32,7 @@ impl Context {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = global.threads.map_or_else(cores, usize::from);
         let cancel = Cancel::default();
-        stop_on_interrupt(cancel.clone())?;
+        let interrupts = Interrupts::listen(cancel.clone())?;
         let progress: Arc<dyn Progress> = progress::progress(global.progress);
         let level = Level::requested().map_err(|error| Failure::usage(error.to_string(), "unset GROMA_CPU"))?;
         let cpu = level.map_or_else(|| Ok(Cpu::new()), Cpu::with_level);
@@ -37,7 +44,7 @@ impl Context {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(cpu);
-        Ok(Context { json: global.json, work: Work { backend, progress, cancel, threads } })
+        Ok(Context { json: global.json, work: Work { backend, progress, cancel, threads }, interrupts })
     }
 
     /// The threads that models use.
@@ -49,24 +56,23 @@ impl Context {
     }
 }
 
-/// The first Ctrl-C asks the work to stop where it can be resumed; the second stops the process.
-fn stop_on_interrupt(cancel: Cancel) -> Result<()> {
-    let handler = move || {
-        if cancel.request() {
-            #[allow(clippy::exit, reason = "the user asked twice")]
-            std::process::exit(groma_run::Class::Interrupted.exit_code().into());
-        }
-        say("stopping at the next step; press Ctrl-C again to stop at once");
-    };
-    let set = ctrlc::set_handler(handler);
-    set.map_err(|error| {
-        Failure::usage(format!("cannot listen for Ctrl-C: {error}"), "start groma as a process of its own")
-    })
+/// Whether all that is written is JSON.
+static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on all that is written is JSON, or text.
+pub(crate) fn speak_json(json: bool) {
+    SPEAKS_JSON.store(json, Ordering::Relaxed);
 }
 
-/// Writes a line to standard error; that nobody reads it is no failure.
+/// Writes a note to standard error.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    tell(text, &json!({ "note": text }));
+}
+
+/// Writes a text, or a line of JSON in its place, to standard error; that nobody reads it is no failure.
+pub(crate) fn tell(text: &str, document: &Value) {
+    let mut out = std::io::stderr().lock();
+    let _ = if SPEAKS_JSON.load(Ordering::Relaxed) { writeln!(out, "{document}") } else { writeln!(out, "{text}") };
 }
 
 /// Writes data to standard output. A reader that went away is no failure, as with other filters.

@@ -439,6 +439,48 @@ fn answers_of_a_stage_are_rows_of_a_later_one() {
 }
 
 #[test]
+fn all_that_is_written_is_json_where_json_is_asked_for() {
+    let place = Workplace::new();
+    let wrong: &[&[&str]] = &[
+        &["rum"],
+        &["run", "nowhere.toml"],
+        &["run", "--nmae", "x"],
+        &["run", "recipe.toml", "--eval", "perplexty=text.txt"],
+        &["train", "dpo", "--model", "model", "--data", "texts.jsonl", "--output", "out"],
+        &["train", "dpo", "--model", "model"],
+        &["eval", "--model", "model", "--task", "perplexity=./nothing.txt"],
+        &["eval"],
+        &["score", "--model", "model", "--text", "nothing.txt"],
+        &["score", "--model", "model", "--text", "text.txt", "--ids"],
+        &["chat", "--model", "./nowhere"],
+        &["chat", "--model", "http://localhost:1/v1"],
+        &["compare", "runs/a", "runs/b"],
+        &["report", "model"],
+        &["check", "nowhere.toml"],
+        &["methods", "rewrad"],
+        &["organism", "--export", "model"],
+        &["completions", "shell"],
+        &["doctor", "--threads", "0"],
+    ];
+    for arguments in wrong {
+        let output = place.groma(&[arguments, &["--json"][..]].concat()).output().unwrap();
+        let lines: Vec<Value> = text(&output.stderr)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{arguments:?}: {line}: {error}")))
+            .collect();
+        let error = lines.last().unwrap_or_else(|| panic!("{arguments:?} says nothing"));
+        assert_eq!(error["exit_code"].as_i64(), output.status.code().map(i64::from), "{arguments:?}: {error}");
+        assert!(error["error"].as_str().is_some_and(|error| !error.is_empty()), "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: a failure writes no data");
+    }
+    let script = json(&place.done(&["completions", "bash", "--json"]));
+    assert!(script["script"].as_str().unwrap().contains("groma"));
+    assert_eq!(json(&place.done(&["run", "recipe.toml", "--print-recipe", "--json"]))["name"], "tiny");
+    let output = place.done(&["score", "--help", "--json"]);
+    assert!(text(&output.stdout).contains("Example"), "help is for people");
+}
+
+#[test]
 fn chat_answers_a_pipe_line_by_line() {
     let place = Workplace::new();
     let arguments = ["chat", "--model", "model", "--max-new-tokens", "4", "--json"];

@@ -234,7 +234,7 @@ fn a_stop_is_heard_and_what_was_answered_is_kept() {
     let one = Endpoint::new(address(&server.origin), None, EndpointOptions { concurrency: 1, ..options() });
     let cached = Cached::open(&one, "m", &kept).unwrap();
     let answered = std::sync::atomic::AtomicUsize::new(0);
-    cached.generate_each(&asks, &cancel, &|_, reply| {
+    cached.generate_each(&asks, &cancel, &|_, reply, _| {
         reply.unwrap();
         if answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
             cancel.request();

@@ -2,6 +2,7 @@
 
 use groma_model::generate::Finish;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{Ask, Choice, Failure, Reply, Usage};
 
@@ -80,20 +81,75 @@ pub(super) fn reply(bytes: &[u8], ask: &Ask) -> Result<Reply, Failure> {
     Ok(Reply { choices, usage: answer.usage.unwrap_or_default().into() })
 }
 
+fn finish(reason: Option<&str>) -> Result<Finish, Failure> {
+    match reason {
+        Some("length") => Ok(Finish::Length),
+        Some("content_filter") => Err(Failure::Refused { reason: "the server's filter withheld the reply".to_owned() }),
+        Some("error" | "abort") | None => Err(unusable("the reply broke off")),
+        Some(_) => Ok(Finish::Stop),
+    }
+}
+
 fn choice(said: Said, logps: bool) -> Result<Choice, Failure> {
-    let finish = match said.finish_reason.as_deref() {
-        Some("length") => Finish::Length,
-        Some("content_filter") => {
-            return Err(Failure::Refused { reason: "the server's filter withheld the reply".to_owned() });
-        }
-        Some("error" | "abort") | None => return Err(unusable("the reply broke off")),
-        Some(_) => Finish::Stop,
-    };
+    let finish = finish(said.finish_reason.as_deref())?;
     // What a model says where it refuses is what it says.
     let of_message = said.message.and_then(|turn| turn.content.or(turn.refusal));
     let text = said.text.or(of_message).ok_or_else(|| unusable("the reply has no text"))?;
     let logps = if logps { said.logprobs.map(Logprobs::values).ok_or_else(no_logprobs)?? } else { Vec::new() };
     Ok(Choice { text, ids: Vec::new(), logps, finish })
+}
+
+/// One of the events in which a reply comes piece by piece.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(default)]
+    choices: Vec<Piece>,
+    usage: Option<Used>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    text: Option<String>,
+    delta: Option<Turn>,
+    finish_reason: Option<String>,
+}
+
+/// A reply, as far as it came.
+#[derive(Default)]
+pub(super) struct Streamed {
+    pub(super) text: String,
+    finish: Option<String>,
+    usage: Option<Used>,
+}
+
+impl Streamed {
+    /// Takes a line of the stream; `false` with the last.
+    pub(super) fn take(&mut self, line: &str) -> Result<bool, Failure> {
+        // Other lines are comments, names of events, and ends of them.
+        let Some(data) = line.strip_prefix("data:").map(str::trim) else { return Ok(true) };
+        if data == "[DONE]" {
+            return Ok(false);
+        }
+        let event: Event = serde_json::from_str(data).map_err(not_json)?;
+        if event.error.is_some_and(|error| !error.is_null()) {
+            return Err(unusable("the reply broke off with an error"));
+        }
+        self.usage = event.usage.or(self.usage);
+        for piece in event.choices {
+            let of_message = piece.delta.and_then(|turn| turn.content.or(turn.refusal));
+            self.text.extend(piece.text.or(of_message));
+            self.finish = piece.finish_reason.or(self.finish.take());
+        }
+        Ok(true)
+    }
+
+    /// What came, once it ended.
+    pub(super) fn reply(self) -> Result<Reply, Failure> {
+        let finish = finish(self.finish.as_deref())?;
+        let choice = Choice { text: self.text, ids: Vec::new(), logps: Vec::new(), finish };
+        Ok(Reply { choices: vec![choice], usage: self.usage.unwrap_or_default().into() })
+    }
 }
 
 impl Logprobs {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use groma_run::{Cancel, Clock};
 
 /// Longest sleep before one looks whether to stop.
-const NAP: Duration = Duration::from_millis(100);
+pub(super) const NAP: Duration = Duration::from_millis(100);
 
 /// Turns of all threads that ask one server.
 #[derive(Debug)]

@@ -38,6 +38,14 @@ pub(super) fn generate(address: &Address, ask: &Ask) -> Result<(&'static str, Va
     Ok((path, Value::Object(body)))
 }
 
+/// The same, of a reply that is to come piece by piece where the server can do so.
+pub(super) fn streamed(address: &Address, ask: &Ask) -> Result<(&'static str, Value), Failure> {
+    let (path, mut body) = generate(address, ask)?;
+    body["stream"] = true.into();
+    body["stream_options"] = json!({ "include_usage": true });
+    Ok((path, body))
+}
+
 /// Those that OpenAI knows, and of those that other servers know what is not as usual.
 fn sampling(body: &mut Map<String, Value>, ask: &Ask) -> Result<(), Failure> {
     let SamplingParameters { temperature, top_k, top_p, min_p, repetition_penalty, samples, .. } = ask.sampling;

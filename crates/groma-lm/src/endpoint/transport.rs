@@ -1,7 +1,8 @@
 //! Requests to a server: bounded in time, in size and in number, and repeated where that can help.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,16 +13,18 @@ use ureq::{Agent, Body};
 
 use super::EndpointOptions;
 use super::address::Address;
-use super::pace::Pace;
+use super::pace::{NAP, Pace};
 use crate::{Failure, Usage};
 
 /// Redirects that one request may follow.
 const MAX_REDIRECTS: usize = 3;
+/// Lines of an answer that are read before they are taken.
+const LINES_AHEAD: usize = 64;
 /// Of what a server says, so much is repeated.
 const SHOWN_CHARACTERS: usize = 200;
 
 /// What a server was asked for and told that it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Spent {
     /// Requests that were answered.
     pub answered: u64,
@@ -31,15 +34,32 @@ pub struct Spent {
     pub usage: Usage,
 }
 
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Spent { answered, failed, usage: Usage { prompt_tokens, completion_tokens } } = self;
+        write!(f, "the server answered {answered} requests, failed {failed}; ")?;
+        write!(f, "{prompt_tokens} tokens in, {completion_tokens} out")
+    }
+}
+
 /// Why a request failed, and when the server wants the next.
-struct Trouble {
+pub(super) struct Trouble {
     failure: Failure,
     after: Option<Duration>,
+    /// Part of the answer was handed out, so that another cannot take its place.
+    is_final: bool,
+}
+
+impl Trouble {
+    /// That of an answer of which something was handed out, or nothing.
+    pub(super) fn amid(failure: Failure, is_final: bool) -> Self {
+        Trouble { failure, after: None, is_final }
+    }
 }
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        Trouble { failure, after: None }
+        Trouble::amid(failure, false)
     }
 }
 
@@ -92,9 +112,12 @@ impl Transport {
     }
 
     pub(super) fn spend(&self, usage: Usage) {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        spent.usage.prompt_tokens += usage.prompt_tokens;
-        spent.usage.completion_tokens += usage.completion_tokens;
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).usage += usage;
+    }
+
+    /// Time that only moves forward.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.options.clock.elapsed()
     }
 
     /// A text of the server, without the key.
@@ -110,6 +133,17 @@ impl Transport {
         cancel: &Cancel,
         read: impl Fn(&[u8]) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.exchange(path, body, cancel, &mut |response| Ok(read(&self.whole(response)?)?))
+    }
+
+    /// Posts a body until the answer can be taken, or nothing can be hoped for.
+    pub(super) fn exchange<T>(
+        &self,
+        path: &str,
+        body: &Value,
+        cancel: &Cancel,
+        take: &mut dyn FnMut(Response<Body>) -> Result<T, Trouble>,
+    ) -> Result<T, Failure> {
         let body = body.to_string();
         let jitter = Seed::new(0).named(&Digest::of_bytes(body.as_bytes()).to_string());
         for attempt in 0.. {
@@ -119,16 +153,16 @@ impl Transport {
             if !self.pace.turn(cancel) {
                 return Err(Failure::Interrupted);
             }
-            let answer = self.attempt(path, &body).and_then(|bytes| read(&bytes).map_err(Trouble::from));
+            let answer = self.attempt(path, &body).and_then(&mut *take);
             self.count(answer.is_ok());
-            let Trouble { failure, after } = match answer {
+            let Trouble { failure, after, is_final } = match answer {
                 Ok(answer) => {
                     self.given_up.store(0, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Err(trouble) => trouble,
             };
-            if !failure.can_retry() {
+            if !failure.can_retry() || is_final {
                 return Err(failure);
             }
             let given_up = self.given_up.load(Ordering::Relaxed) >= self.options.concurrency as u64;
@@ -164,20 +198,64 @@ impl Transport {
         full.mul_f64(1.0 - drawn / 2.0)
     }
 
-    fn attempt(&self, path: &str, body: &str) -> Result<Vec<u8>, Trouble> {
+    /// The head of an answer that is no redirect.
+    fn attempt(&self, path: &str, body: &str) -> Result<Response<Body>, Trouble> {
         let mut address = format!("{}/{path}", self.base);
         for _ in 0..=MAX_REDIRECTS {
-            let mut response = self.request(&address, body)?;
+            let response = self.request(&address, body)?;
             let status = response.status().as_u16();
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 address = self.redirected(&address, status, response.headers())?;
                 continue;
             }
-            let after = retry_after(response.headers(), self.pace.clock().now());
-            let bytes = self.body(&mut response)?;
-            return self.checked(status, after, bytes);
+            return Ok(response);
         }
         Err(refused(format!("{} redirects too often", self.host)).into())
+    }
+
+    /// The body of a good answer.
+    pub(super) fn whole(&self, mut response: Response<Body>) -> Result<Vec<u8>, Trouble> {
+        let status = response.status().as_u16();
+        let after = retry_after(response.headers(), self.pace.clock().now());
+        let bytes = self.body(&mut response)?;
+        self.checked(status, after, bytes)
+    }
+
+    /// Whether a good answer comes piece by piece.
+    pub(super) fn is_stream(response: &Response<Body>) -> bool {
+        let kind = text(response.headers(), "content-type").unwrap_or_default();
+        response.status().is_success() && kind.starts_with("text/event-stream")
+    }
+
+    /// The lines of an answer, while more are wanted. Between them a stop is heard at once.
+    pub(super) fn lines(
+        &self,
+        response: Response<Body>,
+        cancel: &Cancel,
+        line: &mut dyn FnMut(&str) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let body = response.into_body().into_with_config().limit(u64::MAX).reader().take(self.options.max_answer_bytes);
+        let (sender, lines) = sync_channel(LINES_AHEAD);
+        // It ends with the answer, or with the first line that nobody takes.
+        std::thread::spawn(move || BufReader::new(body).lines().try_for_each(|line| sender.send(line)));
+        loop {
+            match lines.recv_timeout(NAP) {
+                _ if cancel.is_requested() => return Err(Failure::Interrupted),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Err(error)) => return Err(self.unavailable(format!("the answer broke off ({error})"))),
+                Ok(Ok(text)) if !line(&text)? => return Ok(()),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// How much of the beginning of a text may be shown before the rest is known: a key in it must be seen whole.
+    pub(super) fn certain(&self, text: &str) -> usize {
+        match self.options.key {
+            Some(_) => text.trim_end_matches(|c: char| c.is_ascii_graphic()).len(),
+            None => text.len(),
+        }
     }
 
     fn request(&self, address: &str, body: &str) -> Result<Response<Body>, Failure> {
@@ -238,7 +316,7 @@ impl Transport {
             404 => refused(format!("{answered} (is the model's name right, and does the server offer this?)")),
             _ => refused(answered),
         };
-        Err(Trouble { failure, after })
+        Err(Trouble { failure, after, is_final: false })
     }
 
     /// The key is wrong. Where nothing was ever answered, nothing will be.

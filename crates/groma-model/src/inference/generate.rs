@@ -91,8 +91,29 @@ pub fn generate(
     context: &GenerationContext,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    generate_with(transformer, prompts, context, &mut None, progress)
+    generate_with(transformer, prompts, context, &mut None, &mut |_, made| progress(made))
 }
+
+/// [`generate`] of one sample of one prompt, to the bit; `told` is given each token as it is drawn, and stops the work with
+/// [`Error::Cancelled`] by returning `false`.
+pub fn generate_telling(
+    transformer: &Transformer,
+    prompt: &GenerationPrompt,
+    context: &GenerationContext,
+    told: &mut dyn FnMut(u32) -> bool,
+) -> Result<Generation> {
+    let parameters = &SamplingParameters { samples: 1, ..context.parameters.clone() };
+    let context = GenerationContext { parameters, ..*context };
+    let mut step = |samples: &[Sample], _| {
+        let token = samples.first().and_then(|sample| sample.ids.last());
+        token.is_none_or(|&token| told(token))
+    };
+    let made = generate_with(transformer, std::slice::from_ref(prompt), &context, &mut None, &mut step)?;
+    made.into_iter().flatten().next().ok_or(Error::EmptyPrompt { index: 0 })
+}
+
+/// Is shown the samples after each token, and how many got one; `false` stops the work.
+type Step<'a> = dyn FnMut(&[Sample], usize) -> bool + 'a;
 
 /// [`generate`], to the bit, where what `cache` holds of the prompts is not computed again; and prompts and samples are held
 /// in it, so that the next turn of a dialogue costs what is new in it.
@@ -103,7 +124,8 @@ pub fn generate_from(
     cache: &mut PrefixCache,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    let made = generate_with(transformer, prompts, context, &mut cache.ready(transformer, context.view), progress);
+    let mut step = |_: &[Sample], made| progress(made);
+    let made = generate_with(transformer, prompts, context, &mut cache.ready(transformer, context.view), &mut step);
     if made.is_err() {
         // A pass that failed has left rows without their values.
         cache.clear();
@@ -116,7 +138,7 @@ fn generate_with(
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
     cache: &mut Option<&mut PrefixCache>,
-    progress: &mut dyn FnMut(usize) -> bool,
+    step: &mut Step<'_>,
 ) -> Result<Vec<Vec<Generation>>> {
     if let Some(problem) = context.parameters.problem() {
         return Err(Error::Sampling { problem });
@@ -140,7 +162,7 @@ fn generate_with(
             let numbers = &alike[range];
             let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
             let cache = cache.as_deref_mut();
-            let made = together(|| Batch::prefill(transformer, &batch, numbers, context, cache)?.run(progress))?;
+            let made = together(|| Batch::prefill(transformer, &batch, numbers, context, cache)?.run(step))?;
             numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
         }
     }
@@ -238,14 +260,14 @@ impl<'a> Batch<'a> {
         Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden })
     }
 
-    fn run(mut self, progress: &mut dyn FnMut(usize) -> bool) -> Result<Vec<Vec<Generation>>> {
+    fn run(mut self, step: &mut Step<'_>) -> Result<Vec<Vec<Generation>>> {
         loop {
             let active: Vec<usize> = (0..self.samples.len()).filter(|&i| self.samples[i].finish.is_none()).collect();
             if active.is_empty() {
                 return Ok(self.finish());
             }
             self.choose(&active)?;
-            if !progress(active.len()) {
+            if !step(&self.samples, active.len()) {
                 return Err(Error::Cancelled);
             }
             self.advance()?;

@@ -158,7 +158,7 @@ impl Generate {
                     rows(prompt, &reply).for_each(|row| lines.push_str(&format!("{row}\n")));
                 }
                 Err(failure) => {
-                    finished.unanswered += u64::from(failure.can_retry());
+                    finished.unanswered += u64::from(failure.may_be_answered_later());
                     *failures.entry(failure.to_string()).or_default() += 1;
                 }
             }

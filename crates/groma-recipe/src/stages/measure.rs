@@ -254,7 +254,9 @@ fn record(
     finished.outputs.push(file);
     if let Value::Object(results) = &mut finished.result {
         let Evaluation { mode, failures, cut, .. } = evaluation;
-        results.insert(name.to_owned(), json!({ "mode": mode, "failures": failures, "cut": cut, "spent": spent }));
+        let money = runner.recipe.serving.prices().map(|prices| prices.of(spent.usage));
+        let result = json!({ "mode": mode, "failures": failures, "cut": cut, "spent": spent, "money": money });
+        results.insert(name.to_owned(), result);
     }
     if evaluation.task.kind() == Kind::Generate {
         let said = said_file(&evaluation.subject, name);

@@ -1,12 +1,13 @@
 //! `groma chat`: turns in a terminal, or one answer a line from a pipe.
 
-use std::io::{BufRead, IsTerminal};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::ExitCode;
 
-use groma_data::{Content, Message};
-use groma_lm::{Ask, Control, LanguageModel, Local, LocalOptions, Reply, SamplingParameters};
-use groma_model::{Hooks, Intervention, LocalModel, View};
-use groma_run::{Seed, Silent, read_json};
+use groma_lm::{Address, Ask, Encoder, Failure as NoAnswer, LanguageModel, Local, LocalOptions, SamplingParameters};
+use groma_model::{Hooks, Intervention, LocalModel, TemplateChoice, View};
+use groma_recipe::Asked;
+use groma_run::{Cancel, Class, Seed, read_json};
 use serde_json::json;
 
 use super::resolve;
@@ -14,48 +15,224 @@ use crate::cli::Chat;
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, say};
 
+mod command;
+mod dialogue;
+mod input;
+
+use command::{Command, HELP};
+use dialogue::Dialogue;
+use input::{Input, Line};
+
 /// Largest file of interventions that is read, in bytes.
 const STEER_BYTES_LIMIT: u64 = 1 << 26;
 
 pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
-    let parameters = parameters(flags);
-    if let Some(problem) = parameters.problem() {
+    if let Some(problem) = parameters(flags).problem() {
         return Err(Failure::usage(problem, "see `groma chat --help`"));
     }
-    let mut model = resolve::open(&flags.model, &flags.chat_template, context)?;
-    model.freeze();
-    let view = view(flags, &model)?;
-    let interactive = std::io::stdin().is_terminal();
-    if interactive {
-        say(&format!("chat template {}; an empty line begins anew, Ctrl-D ends", model.chat.name));
+    match &open(flags, context)? {
+        Asked::Here(model) => {
+            let view = view(flags, model)?;
+            let local = Local { view: &view, ..Local::new(model, LocalOptions::default()) };
+            let window = Window { encoder: &local.encoder, tokens: model.transformer.spec().max_positions };
+            Session::new(flags, &local, Some(window), context)?.run()
+        }
+        Asked::Served(_) if flags.steer.is_some() => Err(Failure::usage(
+            "a model on a server cannot be steered",
+            "leave out --steer, or give a model's directory",
+        )),
+        asked => {
+            let (code, spent) = asked.lend(None, |model| Session::new(flags, model, None, context)?.run())?;
+            say(&spent.to_string());
+            Ok(code)
+        }
     }
-    let local = Local { view: &view, ..Local::new(&model, LocalOptions::default()) };
-    let mut turns = beginning(flags);
-    let mut count = 0;
-    loop {
-        if interactive {
-            print("> ");
-        }
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line);
-        let read =
-            read.map_err(|error| Failure::usage(format!("cannot read the question: {error}"), "give UTF-8 text"))?;
-        if read == 0 {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let line = line.trim_end_matches(['\n', '\r']);
-        if line.is_empty() {
-            turns = beginning(flags);
-            continue;
-        }
-        turns.push(Message::new("user", line));
-        let prompt = Content::Messages(turns.clone());
-        let seed = Seed::new(flags.seed).index(count);
-        let text = answer(&local, Ask { prompt, sampling: parameters.clone(), seed, logps: false }, context)?;
-        count += 1;
-        show(line, &text, context.json);
-        turns.push(Message::new("assistant", text));
+}
+
+/// Opens what a user names; nothing is asked of a server yet.
+fn open(flags: &Chat, context: &Context) -> Result<Asked> {
+    let place = |name: &str| resolve::model(name, &*context.work.progress).map(|(directory, _)| directory);
+    if !Address::is_meant(&flags.model) {
+        let (template, backend) = (TemplateChoice::parse(&flags.chat_template)?, context.work.backend.clone());
+        return Ok(Asked::here(&place(&flags.model)?, &template, backend)?);
     }
+    let hint = "e.g. --model http://localhost:8000/v1#my-model";
+    let address = Address::parse(&flags.model).map_err(|error| Failure::usage(error.to_string(), hint))?;
+    let tokenizer = flags.serving.tokenizer.as_deref().map(place).transpose()?;
+    let (serving, cache) = (flags.serving.settings(), flags.serving.cache.clone());
+    Ok(Asked::served(address, tokenizer.as_deref(), &flags.chat_template, &serving, cache)?)
+}
+
+/// What fits into a model.
+struct Window<'a> {
+    encoder: &'a Encoder<'a>,
+    tokens: usize,
+}
+
+/// A conversation with a model.
+struct Session<'a> {
+    model: &'a dyn LanguageModel,
+    /// Where it is known.
+    window: Option<Window<'a>>,
+    flags: &'a Chat,
+    context: &'a Context,
+    input: Input,
+    dialogue: Dialogue,
+    /// Answers so far.
+    count: u64,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        flags: &'a Chat,
+        model: &'a dyn LanguageModel,
+        window: Option<Window<'a>>,
+        context: &'a Context,
+    ) -> Result<Self> {
+        let (input, dialogue) = (Input::open()?, Dialogue::new(flags.system.clone()));
+        if let (Input::Terminal(_), Some(window)) = (&input, &window) {
+            say(&format!("chat template {}; /help shows what there is, Ctrl-D ends", window.encoder.chat.name));
+        }
+        Ok(Session { model, window, flags, context, input, dialogue, count: 0 })
+    }
+
+    fn run(&mut self) -> Result<ExitCode> {
+        loop {
+            self.context.interrupts.idle();
+            let line = match self.input.read()? {
+                Line::Text(line) => line,
+                Line::End => return Ok(ExitCode::SUCCESS),
+                Line::Stop => return Ok(ExitCode::from(Class::Interrupted.exit_code())),
+            };
+            if matches!(self.input, Input::Terminal(_)) {
+                match Command::read(&line) {
+                    Some(Ok(Command::Quit)) => return Ok(ExitCode::SUCCESS),
+                    Some(Ok(command)) => self.obey(command)?,
+                    Some(Err(problem)) => say(&problem),
+                    None if line.trim().is_empty() => {}
+                    None => self.answer(&line)?,
+                }
+            } else if line.is_empty() {
+                self.dialogue.begin_anew();
+            } else {
+                self.answer(&line)?;
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Help => print(HELP),
+            Command::System(None) => say(self.dialogue.system.as_deref().unwrap_or("there is no system message")),
+            Command::System(text) => self.dialogue.system = text,
+            Command::Reset => self.dialogue.begin_anew(),
+            Command::Retry => match self.dialogue.take_back() {
+                Some(question) => self.answer(&question)?,
+                None => say("nothing was asked yet"),
+            },
+            Command::Save(file) => self.save(&file),
+            Command::Quit => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the conversation to a file, as a row.
+    fn save(&self, file: &str) {
+        if self.dialogue.is_empty() {
+            return say("nothing was said yet");
+        }
+        let row = json!({ "messages": self.dialogue.messages() });
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        match opened.and_then(|mut file| file.write_all(format!("{row}\n").as_bytes())) {
+            Ok(()) => say(&format!("added to {file}")),
+            Err(error) => say(&format!("cannot write {file}: {error}")),
+        }
+    }
+
+    /// Asks, and shows the answer. In a terminal an answer that fails ends no session.
+    fn answer(&mut self, question: &str) -> Result<()> {
+        self.dialogue.ask(question);
+        let in_terminal = matches!(self.input, Input::Terminal(_));
+        let cancel = self.context.work.cancel.part();
+        self.context.interrupts.part(&cancel);
+        let shows = in_terminal && !self.context.json;
+        let mut shown = String::new();
+        let answer = self.ask(&cancel, &mut |piece| {
+            let piece = if shown.is_empty() { piece.trim_start() } else { piece };
+            shown.push_str(piece);
+            if shows {
+                print(&visible(piece));
+            }
+        });
+        let text = match answer {
+            Ok(text) => text,
+            Err(NoAnswer::Interrupted) if in_terminal && !shown.trim().is_empty() => shown.trim().to_owned(),
+            Err(failure) => {
+                self.dialogue.take_back();
+                match failure {
+                    failure if !in_terminal => return Err(failure.into()),
+                    NoAnswer::Interrupted => say("stopped; the question is taken back"),
+                    failure => say(&format!("error: {failure}")),
+                }
+                return Ok(());
+            }
+        };
+        if self.context.json {
+            print(&format!("{}\n", json!({ "question": question, "answer": text })));
+        } else if shows {
+            print("\n");
+        } else {
+            print(&format!("{}\n", groma_report::for_terminal(&text)));
+        }
+        self.dialogue.answer(&text);
+        Ok(())
+    }
+
+    /// The answer to the conversation, of which the oldest turns are forgotten where it is too long.
+    fn ask(&mut self, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<String, NoAnswer> {
+        let seed = Seed::new(self.flags.seed).index(self.count);
+        self.count += 1;
+        while !self.fits() && self.forget() {}
+        loop {
+            let (prompt, sampling) = (self.dialogue.prompt(), parameters(self.flags));
+            let reply = self.model.stream(&Ask { prompt, sampling, seed, logps: false }, cancel, piece);
+            match reply {
+                Err(failure) if is_too_long(&failure) && self.forget() => {}
+                reply => return reply.map(|reply| reply.text().trim().to_owned()),
+            }
+        }
+    }
+
+    /// Whether the conversation leaves room for an answer, as far as is known.
+    fn fits(&self) -> bool {
+        let Some(Window { encoder, tokens }) = &self.window else { return true };
+        let room = self.flags.max_new_tokens.min(tokens / 2);
+        // What cannot be encoded fails where it is asked.
+        encoder.prompt(&self.dialogue.prompt()).map_or(true, |ids| ids.len() + room <= *tokens)
+    }
+
+    /// Forgets the oldest turns, and says so; `false` where there are none but what is asked.
+    fn forget(&mut self) -> bool {
+        let has_forgotten = self.dialogue.drop_oldest();
+        if has_forgotten {
+            say("the window is full: the oldest question and its answer are forgotten");
+        }
+        has_forgotten
+    }
+}
+
+/// Whether the prompt was too long, as servers say in words of their own.
+fn is_too_long(failure: &NoAnswer) -> bool {
+    match failure {
+        NoAnswer::TooLong { .. } => true,
+        NoAnswer::Refused { reason } => reason.contains("context"),
+        _ => false,
+    }
+}
+
+/// A text as a terminal may show it, in its lines.
+fn visible(text: &str) -> String {
+    text.split('\n').map(groma_report::for_terminal).collect::<Vec<_>>().join("\n")
 }
 
 fn parameters(flags: &Chat) -> SamplingParameters {
@@ -77,23 +254,4 @@ fn view(flags: &Chat, model: &LocalModel) -> Result<View> {
     let hooks = interventions.into_iter().fold(Hooks::new(), Hooks::intervene);
     hooks.check(model.transformer.spec())?;
     Ok(hooks.into())
-}
-
-fn beginning(flags: &Chat) -> Vec<Message> {
-    flags.system.iter().map(|system| Message::new("system", system)).collect()
-}
-
-fn answer(model: &dyn LanguageModel, ask: Ask, context: &Context) -> Result<String> {
-    let control = Control { progress: &Silent, cancel: &context.work.cancel };
-    let replies = model.generate(&[ask], control).into_iter();
-    let reply = replies.collect::<Result<Vec<_>, _>>()?;
-    Ok(reply.first().map_or("", Reply::text).trim().to_owned())
-}
-
-fn show(question: &str, answer: &str, as_json: bool) {
-    if as_json {
-        print(&format!("{}\n", json!({ "question": question, "answer": answer })));
-    } else {
-        print(&format!("{}\n", groma_report::for_terminal(answer)));
-    }
 }

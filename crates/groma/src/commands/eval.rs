@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use groma_eval::{Task, Tasks};
+use groma_lm::Spent;
 use groma_recipe::{Measure, Recipe, Stage, Summary, TaskConfig, check};
 use groma_run::{Digest, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ fn recipe(flags: &Eval) -> Result<Recipe> {
     let mut recipe = Recipe {
         seed: flags.seed,
         chat_template: flags.chat_template.clone(),
-        serving: flags.serving.record(),
+        serving: flags.serving.settings(),
         ..Recipe::new("eval", flags.model.as_deref().unwrap_or_default(), vec![Stage::Measure(measure)])
     };
     recipe.name = match &flags.name {
@@ -106,13 +107,13 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> 
         let said = result.and_then(|result| result.get(&name)).unwrap_or(&Value::Null);
         if !context.json {
             print(&table(&name, &measurements, if flags.breakdown { &breakdown } else { &[] }));
-            say_spent(&said["spent"]);
+            say_spent(said);
             continue;
         }
         let file = measurements.first().and_then(|m| m.samples.clone()).filter(|_| flags.items);
         documents.push(json!({
             "task": name, "measurements": measurements, "breakdown": breakdown, "failures": said["failures"],
-            "cut": said["cut"], "mode": said["mode"], "spent": said["spent"],
+            "cut": said["cut"], "mode": said["mode"], "spent": said["spent"], "money": said["money"],
             "items": file.map(|file| items(&summary.directory.join(file))).transpose()?,
         }));
     }
@@ -124,12 +125,11 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> 
 }
 
 /// What a server says that it spent, where one was asked.
-fn say_spent(spent: &Value) {
-    let count = |path: &str| spent.pointer(path).and_then(Value::as_u64).unwrap_or_default();
-    let (answered, failed) = (count("/answered"), count("/failed"));
-    if answered + failed > 0 {
-        let (read, made) = (count("/usage/prompt_tokens"), count("/usage/completion_tokens"));
-        say(&format!("the server answered {answered} requests, failed {failed}; {read} tokens in, {made} out"));
+fn say_spent(said: &Value) {
+    let spent: Spent = serde_json::from_value(said["spent"].clone()).unwrap_or_default();
+    if spent.answered + spent.failed > 0 {
+        let money = said["money"].as_f64().map_or(String::new(), |money| format!("; {money:.6} in money"));
+        say(&format!("{spent}{money}"));
     }
 }
 

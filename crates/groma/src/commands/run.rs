@@ -17,7 +17,11 @@ use crate::terminal::{Context, print, print_json, say};
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
     let recipe = recipe(flags)?;
     if flags.print_recipe {
-        print(&recipe.to_toml()?);
+        if context.json {
+            print_json(&recipe)?;
+        } else {
+            print(&recipe.to_toml()?);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let summary = perform(&recipe, &flags.runs, context)?;
