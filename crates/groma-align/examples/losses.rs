@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut history = History::default();
     let started = std::time::Instant::now();
     let mut transformer = setup(model.transformer, &settings)?;
-    let memory_bytes = estimate_memory(&transformer, &settings, &prepared).total();
+    let memory_bytes = estimate_memory(&transformer, &settings, &prepared, &[]).total();
     train(&mut transformer, Session { observers: vec![&mut history], ..Session::new(&settings, &prepared) })?;
     let seconds = started.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();

@@ -4,7 +4,7 @@ use crate::forest::Sequence;
 use crate::group::{Group, Member};
 use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
-use crate::rollout::{Rollouts, Voice};
+use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::{Error, Metrics};
 use groma_data::below;
 use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 /// The policy as it is now, the roles, a decoder and rewards.
 pub(crate) struct Collector<'a> {
     pub(crate) model: &'a Transformer,
-    pub(crate) reference: Option<&'a Reference>,
+    pub(crate) reference: Option<&'a Reference<'a>>,
     /// Token rows in a pass of the reference, at most.
     pub(crate) pass_rows: usize,
     /// Temperature of the log-probabilities that are learned from.
@@ -39,18 +39,33 @@ impl Collector<'_> {
         }
     }
 
-    /// Completions of prompts by the policy as it is now, with their log-probabilities and rewards. The n-th completion of the
+    /// Completions of prompts by the policy as it is now, with their log-probabilities and rewards.
+    ///
+    /// # Errors
+    /// Those of sampling and of rewards.
+    pub(crate) fn rollouts(&mut self, prompts: &[Cow<'_, Group>], rollouts: &Rollouts) -> Result<Vec<Group>, Error> {
+        let (mut groups, texts) = self.samples(prompts, &rollouts.sampling, rollouts.num_generations)?;
+        self.reward(&mut groups, &texts, rollouts)?;
+        Ok(groups)
+    }
+
+    /// So many completions of each prompt by the policy as it is now, with their log-probabilities, and as texts. The n-th of the
     /// m-th prompt is a function of the weights, the prompt and the collection's seed.
     ///
     /// # Errors
-    /// [`Error::Role`] where there is nobody to decode, those of rewards and of the model, and a request to stop.
-    pub(crate) fn rollouts(&mut self, prompts: &[Cow<'_, Group>], rollouts: &Rollouts) -> Result<Vec<Group>, Error> {
+    /// [`Error::Role`] where there is nobody to decode, those of the model, and a request to stop.
+    pub(crate) fn samples(
+        &mut self,
+        prompts: &[Cow<'_, Group>],
+        sampling: &Sampling,
+        samples: usize,
+    ) -> Result<(Vec<Group>, Vec<Vec<String>>), Error> {
         let Some(voice) = self.voice else {
             return Err(Error::Role { role: "decoder", problem: "sampling needs the model's tokenizer".into() });
         };
-        let parameters = rollouts.parameters(voice);
+        let parameters = sampling.parameters(voice, samples);
         let asked = prompts.iter().enumerate().map(|(index, group)| GenerationPrompt {
-            ids: group.members.first().map(|member| member.sequence.ids.clone()).unwrap_or_default(),
+            ids: prompt(group).to_vec(),
             seed: self.seed.index(index as u64),
         });
         let context = GenerationContext { parameters: &parameters, decode: voice.decode, view: View::plain() };
@@ -63,10 +78,9 @@ impl Collector<'_> {
         let texts: Vec<Vec<String>> =
             answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
         let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
-        let mut groups: Vec<Group> = prompts.iter().zip(answers).map(with).collect();
+        let groups: Vec<Group> = prompts.iter().zip(answers).map(with).collect();
         self.measure(&groups);
-        self.reward(&mut groups, &texts, rollouts)?;
-        Ok(groups)
+        Ok((groups, texts))
     }
 
     /// Sets what completions are worth: the weighted sum of what the rewards say, of those that say something.
@@ -79,13 +93,12 @@ impl Collector<'_> {
                 columns: &group.columns,
                 completion: text,
                 tokens: member.sampled.len(),
-                ended: member.ended == Some(true),
             })
             .collect();
         let mut totals: Vec<Option<f64>> = vec![None; rollouts.len()];
-        for (index, NamedReward { name, reward, .. }) in self.rewards.iter().enumerate() {
+        for (index, NamedReward { name, reward }) in self.rewards.iter().enumerate() {
             let weight = settings.weight(index);
-            let said = reward.score(&rollouts)?;
+            let said = reward.score(&rollouts, self.cancel)?;
             for (total, value) in totals.iter_mut().zip(&said) {
                 *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
             }
@@ -93,6 +106,7 @@ impl Collector<'_> {
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add(&format!("rewards/{name}/mean"), mean * known.len() as f64, known.len() as f64);
             self.metrics.add(&format!("rewards/{name}/std"), deviation, 1.0);
+            self.metrics.add(&format!("rewards/{name}/unscored"), (rollouts.len() - known.len()) as f64, 1.0);
         }
         if settings.shuffle_rewards {
             shuffle(&mut totals, self.seed.named("shuffled rewards"));
@@ -128,8 +142,8 @@ impl Collector<'_> {
 }
 
 /// A prompt's group with its completions as members.
-fn sampled(prompt: &Group, answers: Vec<Generation>) -> Group {
-    let ids = prompt.members.first().map_or(&[][..], |member| &member.sequence.ids);
+fn sampled(group: &Group, answers: Vec<Generation>) -> Group {
+    let ids = prompt(group);
     let member = |answer: Generation| Member {
         sequence: Sequence::completion(ids, &answer.ids),
         sampled: answer.logps,
@@ -137,7 +151,12 @@ fn sampled(prompt: &Group, answers: Vec<Generation>) -> Group {
         ..Member::default()
     };
     let members = answers.into_iter().map(member).collect();
-    Group { place: prompt.place.clone(), members, columns: prompt.columns.clone() }
+    Group { place: group.place.clone(), members, columns: group.columns.clone() }
+}
+
+/// The tokens that completions of a group follow.
+fn prompt(group: &Group) -> &[u32] {
+    group.members.first().map_or(&[], |member| member.sequence.prompt())
 }
 
 /// Mean and sample standard deviation; 0 of fewer than two values.

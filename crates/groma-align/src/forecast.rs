@@ -1,10 +1,12 @@
 //! How much memory a run will take, from its settings and rows; see [`MemoryEstimate`] for what is counted.
 
 use crate::group::Group;
-use crate::memory::MemoryEstimate;
+use crate::memory::{MemoryEstimate, divergence_values, head_values};
 use crate::objective::Objective;
-use crate::{Error, Prepared, Settings};
-use groma_model::Transformer;
+use crate::role::{Role, Seat};
+use crate::{Error, Prepared, Settings, rewards};
+use groma_model::spec::HeadKind;
+use groma_model::{Head, Transformer};
 use groma_run::available_memory_bytes;
 
 /// # Errors
@@ -13,10 +15,12 @@ pub(crate) fn check_memory(
     model: &Transformer,
     settings: &Settings,
     prepared: &Prepared,
+    seats: &[Seat<'_>],
     with_copy: bool,
 ) -> Result<(), Error> {
-    let estimate = estimate_memory(model, settings, prepared);
-    let needed = estimate.total() + if with_copy { MemoryEstimate::of_copy(model) } else { 0 };
+    let estimate = estimate_memory(model, settings, prepared, seats);
+    // What fills the seats is there already, and not among what is available.
+    let needed = estimate.total() - estimate.seats + if with_copy { MemoryEstimate::of_copy(model) } else { 0 };
     match available_memory_bytes() {
         Some(available) if needed > available => {
             Err(Error::Memory { needed_bytes: needed, available_bytes: available })
@@ -25,17 +29,29 @@ pub(crate) fn check_memory(
     }
 }
 
-/// Memory that training will need, with the largest rows in one micro-batch.
-pub fn estimate_memory(model: &Transformer, settings: &Settings, prepared: &Prepared) -> MemoryEstimate {
+/// Memory that training will need, with the largest rows in one micro-batch, beside models that fill roles. What a judge takes
+/// is its own affair.
+pub fn estimate_memory(
+    model: &Transformer,
+    settings: &Settings,
+    prepared: &Prepared,
+    seats: &[Seat<'_>],
+) -> MemoryEstimate {
     let sizes = Sizes::new(settings, prepared);
     let rows = sizes.rows();
-    let scored = |group: &Group| match settings.method.predicts() {
-        true => group.sequences().map(|sequence| sequence.scored_count()).sum(),
-        false => group.members.len(),
+    let of = |role: Role| seats.iter().filter(move |seat| seat.role == role).filter_map(Seat::weights);
+    let read = |head: &Head| match (head.kind, of(Role::Teacher).next()) {
+        (HeadKind::Unembedding, Some(teacher)) => {
+            divergence_values(model.spec(), teacher.spec(), sizes.scored_tokens() as u64)
+        }
+        (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
+        _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
-    let head_rows = if sizes.packs.is_some() { rows } else { sizes.head_rows(scored) };
-    let estimate = MemoryEstimate::new(model, rows, head_rows, settings.training.gradient_checkpointing);
-    estimate.with_sampling(model, sizes.cached())
+    let heads = settings.method.heads.iter().map(read).sum();
+    let estimate = MemoryEstimate::new(model, rows, heads, settings.training.gradient_checkpointing);
+    let sampled = estimate.with_sampling(model, sizes.sampled_at_once(), sizes.cached());
+    let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, rows));
+    of(Role::Reward).fold(seated, |all, model| all.beside(model, sizes.rewarded()))
 }
 
 /// Token rows of the largest micro-batch that there may be.
@@ -49,7 +65,9 @@ struct Sizes<'a> {
     groups: &'a [Group],
     packs: Option<usize>,
     /// Members of a sampled group, prompts at once, and tokens of a completion.
-    rollouts: Option<(usize, usize, usize)>,
+    sampled: Option<(usize, usize, usize)>,
+    /// Whether rows are learned from as they are.
+    as_they_are: bool,
 }
 
 impl<'a> Sizes<'a> {
@@ -57,10 +75,14 @@ impl<'a> Sizes<'a> {
         // Settings were resolved, so the method can be built.
         let objective: Option<Box<dyn Objective>> = (settings.method.build)(settings).ok();
         let rollouts = objective.as_ref().and_then(|objective| objective.rollouts());
-        let sampled =
-            |r: &crate::rollout::Rollouts| (r.num_generations, r.prompts(&settings.training), r.max_completion_length);
+        let sampling = objective.as_ref().and_then(|objective| objective.sampling());
+        let (members, prompts) = match rollouts {
+            Some(rollouts) => (rollouts.num_generations, rollouts.prompts(&settings.training)),
+            None => (1, settings.training.step_batch_size()),
+        };
+        let sampled = sampling.map(|sampling| (members, prompts, sampling.max_completion_length));
         let packs = objective.as_ref().and_then(|objective| objective.packs());
-        Sizes { settings, groups: &prepared.groups, packs, rollouts: rollouts.map(sampled) }
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are: rollouts.is_none() }
     }
 
     fn micro(&self) -> usize {
@@ -72,29 +94,43 @@ impl<'a> Sizes<'a> {
             let all = self.groups.iter().map(Group::tree_rows).sum();
             return length.saturating_mul(self.micro()).min(all);
         }
-        match self.rollouts {
-            Some((members, _, completion)) => {
-                let prompts = self.sum_of_largest(self.micro().div_ceil(members), Group::tree_rows);
-                prompts + self.micro() * completion
-            }
-            None => self.sum_of_largest(self.micro(), Group::tree_rows),
+        let sampled = self.sampled.map_or(0, |(members, _, completion)| {
+            self.sum_of_largest(self.micro().div_ceil(members), prompt) + self.micro() * completion
+        });
+        sampled.max(if self.as_they_are { self.sum_of_largest(self.micro(), Group::tree_rows) } else { 0 })
+    }
+
+    /// What a head reads, where it reads so much of a row as it is.
+    fn head_rows(&self, read: impl Fn(&Group) -> usize) -> usize {
+        let sampled = self.sampled.map_or(0, |(.., completion)| self.micro() * completion);
+        sampled.max(if self.as_they_are { self.sum_of_largest(self.micro(), read) } else { 0 })
+    }
+
+    /// Tokens whose log-probabilities count.
+    fn scored_tokens(&self) -> usize {
+        match self.packs {
+            Some(_) => self.rows(),
+            None => self.head_rows(|group| group.sequences().map(|sequence| sequence.scored_count()).sum()),
         }
     }
 
-    fn head_rows(&self, scored: impl Fn(&Group) -> usize) -> usize {
-        match self.rollouts {
-            Some((.., completion)) => self.micro() * completion,
-            None => self.sum_of_largest(self.micro(), scored),
-        }
+    /// Rows that a reward model reads at once.
+    fn rewarded(&self) -> usize {
+        let Some((members, prompts, completion)) = self.sampled else { return 0 };
+        (self.sum_of_largest(prompts, prompt) + prompts * members * completion).min(rewards::PASS_TOKENS)
+    }
+
+    /// Sequences that are sampled at once.
+    fn sampled_at_once(&self) -> usize {
+        self.sampled.map_or(0, |(members, prompts, _)| members * prompts)
     }
 
     /// Rows that the sampler's cache holds at once.
     fn cached(&self) -> usize {
-        let Some((members, prompts, completion)) = self.rollouts else { return 0 };
-        let longest = self.sum_of_largest(1, Group::tree_rows);
+        let Some((members, prompts, completion)) = self.sampled else { return 0 };
+        let longest = self.sum_of_largest(1, prompt);
         let one = longest + members * (completion + groma_kernels::KEY_PANEL);
-        let all = self.sum_of_largest(prompts, Group::tree_rows)
-            + prompts * members * (completion + groma_kernels::KEY_PANEL);
+        let all = self.sum_of_largest(prompts, prompt) + prompts * members * (completion + groma_kernels::KEY_PANEL);
         all.min(one.max(groma_model::generate::BATCH_ROWS))
     }
 
@@ -104,4 +140,9 @@ impl<'a> Sizes<'a> {
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         sizes.iter().take(count).sum()
     }
+}
+
+/// Tokens of a group's prompt.
+fn prompt(group: &Group) -> usize {
+    group.sequences().next().map_or(0, |sequence| sequence.prompt().len())
 }

@@ -1,7 +1,9 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
 use crate::Error;
-use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadVar, HeadWants, Tape};
+use groma_kernels::{
+    Cotangent, Divergence, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
+};
 use groma_model::tree::distinct_rows;
 use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
@@ -23,6 +25,12 @@ impl Sequence {
         let ids = [prompt, completion].concat();
         let supervised = (0..ids.len()).map(|i| i >= prompt.len()).collect();
         Sequence { ids, supervised }
+    }
+
+    /// The tokens before the first that counts; all where none does.
+    pub fn prompt(&self) -> &[u32] {
+        let end = self.supervised.iter().position(|&counts| counts).unwrap_or(self.ids.len());
+        &self.ids[..end]
     }
 
     /// Places of the tokens whose log-probabilities count.
@@ -118,6 +126,29 @@ impl Forest {
         };
         let half = run.half_temperature.then(half).transpose()?;
         Ok(Scored { tape, head, half })
+    }
+
+    /// What a teacher's divergences are taken from: its hidden states, one a slot.
+    pub(crate) fn taught(&self, teacher: &Transformer) -> Result<TeacherVar, Error> {
+        let mut tape = Tape::inference(teacher.backend().clone());
+        let hidden = teacher.hidden_at(&mut tape, &self.tree, &self.distinct, &Run::plain(true).pass())?;
+        let hidden = tape.gather_rows(&hidden, &self.rows);
+        Ok(TeacherVar { hidden, unembed: teacher.unembed()?, softcap: teacher.spec().final_softcap })
+    }
+
+    /// Runs the model; how far its distribution at each slot is from the teacher's.
+    pub(crate) fn forward_divergence<'m>(
+        &self,
+        model: &'m Transformer,
+        tape: &mut Tape<'m>,
+        teacher: &TeacherVar,
+        kind: Divergence,
+        run: Run,
+    ) -> Result<DivergenceVar, Error> {
+        let hidden = model.hidden_at(tape, &self.tree, &self.distinct, &run.pass())?;
+        let hidden = tape.gather_rows(&hidden, &self.rows);
+        let softcap = model.spec().final_softcap;
+        Ok(tape.divergence(&hidden, &model.unembed()?, teacher, kind, softcap, run.temperature))
     }
 
     /// Runs the model up to the last row of each sequence and the score head behind it; the row's scores, in order.

@@ -5,6 +5,7 @@ use crate::Metrics;
 use crate::forest::{Forest, Run};
 use crate::group::Group;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::role::Role;
 use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadWants, Tape};
 use groma_model::Transformer;
 use groma_run::Seed;
@@ -21,6 +22,8 @@ pub(crate) struct Loss {
 /// With what a step is computed, and where its results go.
 pub(crate) struct Learner<'a> {
     pub(crate) model: &'a Transformer,
+    /// Where the method learns from one.
+    pub(crate) teacher: Option<&'a Transformer>,
     /// `None`: evaluation.
     pub(crate) gradients: Option<&'a mut Gradients>,
     pub(crate) metrics: &'a mut Metrics,
@@ -58,16 +61,16 @@ impl Learner<'_> {
         (number, micro): (usize, Range<usize>),
         forest: &Forest,
     ) -> Result<Slopes, Error> {
-        let Reads::Tokens { temperature, half_temperature } = objective.reads() else {
-            return self.scores(objective, step, (number, micro), forest);
+        let (temperature, half_temperature) = match objective.reads() {
+            Reads::Scores => return self.scores(objective, step, (number, micro), forest),
+            _ if forest.slot_count() == 0 => return Ok(Slopes::default()),
+            Reads::Divergence { .. } => return self.divergences(objective, step, (number, micro), forest),
+            Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
         };
-        if forest.slot_count() == 0 {
-            return Ok(Slopes::default());
-        }
         let run = Run { temperature, half_temperature, ..self.policy(number) };
         let scored = forest.forward(self.model, self.tape(), run)?;
         let half = scored.half_temperature();
-        let said = Said { forest, output: scored.output(), half, scores: &[] };
+        let said = Said { forest, output: scored.output(), half, scores: &[], divergences: &[] };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
             objective.survey(step, &all_logps(&said, step.groups));
         }
@@ -88,11 +91,34 @@ impl Learner<'_> {
         let mut tape = self.tape();
         let scores = forest.forward_scores(self.model, &mut tape, self.policy(number))?;
         let values = self.model.backend().download(scores.buffer());
-        let said = Said { forest, output: &HeadOutput::default(), half: None, scores: &values };
+        let said = Said { forest, output: &HeadOutput::default(), half: None, scores: &values, divergences: &[] };
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
             let cotangent = self.model.backend().upload(&slopes.scores);
             tape.backward(vec![Cotangent::Value(&scores, cotangent)], gradients);
+        }
+        Ok(slopes)
+    }
+
+    fn divergences(
+        &mut self,
+        objective: &mut dyn Objective,
+        step: Step<'_>,
+        (number, micro): (usize, Range<usize>),
+        forest: &Forest,
+    ) -> Result<Slopes, Error> {
+        let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.teacher) else {
+            return Err(Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() });
+        };
+        let taught = forest.taught(teacher)?;
+        let mut tape = self.tape();
+        let run = Run { temperature, ..self.policy(number) };
+        let found = forest.forward_divergence(self.model, &mut tape, &taught, kind, run)?;
+        let output = &HeadOutput::default();
+        let said = Said { forest, output, half: None, scores: &[], divergences: found.values() };
+        let slopes = objective.loss(step, micro, &said, self.metrics);
+        if let Some(gradients) = self.gradients.as_deref_mut() {
+            tape.backward(vec![Cotangent::Divergence { divergence: &found, d_value: &slopes.logps }], gradients);
         }
         Ok(slopes)
     }
@@ -106,7 +132,7 @@ impl Learner<'_> {
             let forest = forest(groups);
             let run = Run { temperature, ..self.policy(number) };
             let scored = forest.forward(self.model, Tape::inference(self.model.backend().clone()), run)?;
-            let said = Said { forest: &forest, output: scored.output(), half: None, scores: &[] };
+            let said = Said { forest: &forest, output: scored.output(), half: None, scores: &[], divergences: &[] };
             logps.extend(all_logps(&said, groups));
         }
         objective.survey(step, &logps);

@@ -3,17 +3,21 @@
 //! Per token row and block the tape keeps: what norms and layers behind no norm read, queries and keys after the rotation,
 //! values, the attention's output, and what the MLP's activation reads. With `gradient_checkpointing` it keeps the input
 //! of each block, and all of that for one block at a time. The most is held either when the head has run (with the logits
-//! that are kept, or those of a chunk) or in the backward pass of the last block (with gradients on their way).
+//! that are kept, or those of a chunk, or scores) or in the backward pass of the last block (with gradients on their way).
 
-use groma_kernels::{HeadShape, Precision};
-use groma_model::Transformer;
-use groma_model::spec::{Mlp, NormPlacement, QkNorm, Spec};
+use groma_kernels::{Buffer, HeadShape, Precision};
+use groma_model::spec::{HeadKind, Mlp, NormPlacement, QkNorm, Spec};
+use groma_model::{Head, Transformer};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
 /// Rows, and logits, that the head holds at once where it does not keep them all.
 const HEAD_ROWS: u64 = 512;
 const HEAD_LOGITS: u64 = 1 << 21;
+/// The parameter that is looked up.
+const EMBEDDING: &str = "embed.weight";
+/// Rows of which logits of student and teacher exist at once, at least.
+const DIVERGENCE_ROWS: u64 = 64;
 /// Sequences that the sampler grows at once, at most.
 const SAMPLED_AT_ONCE: usize = 256;
 /// What the program needs besides buffers, in bytes: itself, tokenizer, rows, and what is kept for the next buffers.
@@ -30,11 +34,13 @@ pub struct MemoryEstimate {
     pub activations: u64,
     /// What exists for a short while: logits, or gradients on their way.
     pub transient: u64,
+    /// Weights of the models that fill roles.
+    pub seats: u64,
 }
 
 impl MemoryEstimate {
-    /// For micro-batches of at most `rows` token rows, of which the head reads `head_rows`.
-    pub fn new(model: &Transformer, rows: usize, head_rows: usize, recompute: bool) -> Self {
+    /// For micro-batches of at most `rows` token rows, and so many values that heads hold.
+    pub(crate) fn new(model: &Transformer, rows: usize, head_values: u64, recompute: bool) -> Self {
         let parameters = model.parameters();
         let train: u64 = parameters.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p.len() as u64).sum();
         let spec = model.spec();
@@ -48,21 +54,34 @@ impl MemoryEstimate {
             false => layers * block + ranks,
         };
         MemoryEstimate {
-            weights: parameters.iter().map(|(_, p)| p.buffer().bytes_in_training() as u64).sum(),
+            weights: weights(model),
             training: 3 * F32 * train,
             activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
-            transient: F32 * head_values(spec, head_rows as u64).max(rows * backward_values(spec)),
+            transient: F32 * head_values.max(rows * backward_values(spec)),
+            seats: 0,
         }
     }
 
-    /// With a sampler whose cache holds so many rows: it is gone before the tape is there.
+    /// With a sampler of so many sequences, whose cache holds so many rows.
     #[must_use]
-    pub(crate) fn with_sampling(self, model: &Transformer, rows: usize) -> Self {
+    pub(crate) fn with_sampling(self, model: &Transformer, sequences: usize, rows: usize) -> Self {
         let spec = model.spec();
         let keys = 2 * spec.layers.len() * spec.kv_heads * spec.head_dim;
-        let logits = SAMPLED_AT_ONCE.min(rows) * spec.vocab_size;
-        let sampler = F32 * (rows * keys + logits) as u64;
-        MemoryEstimate { transient: self.transient.max(sampler.saturating_sub(self.activations)), ..self }
+        let logits = SAMPLED_AT_ONCE.min(sequences) * spec.vocab_size;
+        self.before_the_tape((rows * keys + logits) as u64)
+    }
+
+    /// With another model, which reads so many rows at once and keeps nothing of them.
+    #[must_use]
+    pub(crate) fn beside(self, model: &Transformer, rows: usize) -> Self {
+        let estimate = self.before_the_tape(rows as u64 * backward_values(model.spec()));
+        let weights: u64 = model.parameters().iter().map(|(_, parameter)| read_one_way(parameter.buffer())).sum();
+        MemoryEstimate { seats: estimate.seats + weights, ..estimate }
+    }
+
+    /// With so many values that are gone once the tape is there.
+    fn before_the_tape(self, values: u64) -> Self {
+        MemoryEstimate { transient: self.transient.max((F32 * values).saturating_sub(self.activations)), ..self }
     }
 
     /// Bytes of a frozen copy of a model: packed, and beside it the values themselves where products round them.
@@ -81,7 +100,7 @@ impl MemoryEstimate {
 
     /// What buffers of the backend hold at the most.
     pub fn buffers(&self) -> u64 {
-        self.weights + self.training + self.activations + self.transient
+        self.weights + self.training + self.activations + self.transient + self.seats
     }
 }
 
@@ -98,8 +117,40 @@ fn row_values(spec: &Spec) -> u64 {
     (norms * spec.hidden_size + 2 * queries + 2 * keys + qk_norm + mlp * spec.intermediate_size) as u64
 }
 
-/// Values that the head holds: logits, and their gradient's share of hidden states.
-fn head_values(spec: &Spec, rows: u64) -> u64 {
+/// Bytes of a model's weights, with what training packs beside them. An embedding that is no unembedding is looked up, and
+/// never multiplied.
+fn weights(model: &Transformer) -> u64 {
+    let multiplied = model.spec().tied && model.spec().predicts();
+    let bytes = |name: &str, buffer: &Buffer| match name == EMBEDDING && !multiplied {
+        true => read_one_way(buffer),
+        false => buffer.bytes_in_training() as u64,
+    };
+    model.parameters().iter().map(|(_, parameter)| bytes(&parameter.name, parameter.buffer())).sum()
+}
+
+/// Bytes of what is packed for the forward pass alone.
+fn read_one_way(buffer: &Buffer) -> u64 {
+    buffer.bytes_in_training() as u64 / if buffer.is_packed() { 2 } else { 1 }
+}
+
+/// Values that a head holds of so many rows, or sequences, that it reads: hidden states and its outputs, and the gradients of
+/// both.
+pub(crate) fn head_values(head: &Head, spec: &Spec, rows: u64) -> u64 {
+    match head.kind {
+        HeadKind::Unembedding => logp_values(spec, rows),
+        HeadKind::Sequence | HeadKind::Token => 2 * rows * (spec.hidden_size + head.width) as u64,
+    }
+}
+
+/// Values of a divergence from a teacher at so many rows: both lines of logits of some of them, hidden states of both, and the
+/// gradient of the student's.
+pub(crate) fn divergence_values(spec: &Spec, teacher: &Spec, rows: u64) -> u64 {
+    let logits = (rows * spec.vocab_size as u64).min(HEAD_LOGITS.max(DIVERGENCE_ROWS * spec.vocab_size as u64));
+    2 * logits + rows * (2 * spec.hidden_size + teacher.hidden_size) as u64
+}
+
+/// Values that the log-probability head holds: logits, and their gradient's share of hidden states.
+fn logp_values(spec: &Spec, rows: u64) -> u64 {
     let shape = HeadShape {
         rows: rows as usize,
         width: spec.hidden_size,

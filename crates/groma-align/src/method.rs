@@ -5,32 +5,12 @@ use crate::group::Group;
 use crate::methods::METHODS;
 use crate::objective::Objective;
 use crate::parameter::{Parameter, Variant};
+use crate::role::Role;
 use crate::training::TRAINING;
 use crate::{Error, Settings};
 use groma_data::Shape;
 use groma_model::Head;
 use groma_model::spec::HeadKind;
-use serde::Serialize;
-
-/// What a model or rule is to a method, besides the policy, which trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// A frozen model whose log-probabilities the policy's are compared with: what training starts from, kept as a table, as
-    /// the policy without its adapter, or as a copy.
-    Reference,
-    /// Says what a sampled completion is worth: rules (see [`crate::rewards`]), or reward models.
-    Reward,
-}
-
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Role::Reference => "reference",
-            Role::Reward => "reward",
-        })
-    }
-}
 
 /// A way to train.
 pub struct Method {

@@ -4,9 +4,9 @@
 use crate::collect::Collector;
 use crate::forest::Forest;
 use crate::group::Group;
-use crate::rollout::Rollouts;
+use crate::rollout::{Rollouts, Sampling};
 use crate::{Error, Metrics};
-use groma_kernels::HeadOutput;
+use groma_kernels::{Divergence, HeadOutput};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,6 +26,10 @@ pub(crate) trait Objective {
         None
     }
     /// How it samples from the model in training; `None`: it learns from rows as they are.
+    fn sampling(&self) -> Option<&Sampling> {
+        self.rollouts().map(|rollouts| &rollouts.sampling)
+    }
+    /// How it samples groups that are rewarded; `None`: each row stays one.
     fn rollouts(&self) -> Option<&Rollouts> {
         None
     }
@@ -78,13 +82,20 @@ pub(crate) enum Reads {
     },
     /// The score behind the last token.
     Scores,
+    /// How far the distribution at scored tokens is from the teacher's.
+    Divergence {
+        /// Which.
+        kind: Divergence,
+        /// Of both distributions.
+        temperature: f32,
+    },
 }
 
 impl Reads {
     /// Of the log-probabilities that are read; 1 where none are.
     pub(crate) fn temperature(self) -> f32 {
         match self {
-            Reads::Tokens { temperature, .. } => temperature,
+            Reads::Tokens { temperature, .. } | Reads::Divergence { temperature, .. } => temperature,
             Reads::Scores => 1.0,
         }
     }
@@ -104,12 +115,14 @@ pub(crate) struct Step<'a> {
 /// What the model says of the members of a micro-batch, numbered through.
 pub(crate) struct Said<'a> {
     pub(crate) forest: &'a Forest,
-    /// By slot of the forest; empty where scores are read.
+    /// By slot of the forest; empty unless tokens are read.
     pub(crate) output: &'a HeadOutput,
     /// Log-probabilities at half the temperature, by slot, where they were wanted; no gradient goes through them.
     pub(crate) half: Option<&'a [f32]>,
-    /// By member; empty where tokens are read.
+    /// By member; empty unless scores are read.
     pub(crate) scores: &'a [f32],
+    /// By slot; empty unless divergences are read.
+    pub(crate) divergences: &'a [f32],
 }
 
 impl Said<'_> {
@@ -140,8 +153,8 @@ impl Said<'_> {
 pub(crate) struct Slopes {
     /// Sum of the losses, not yet divided.
     pub(crate) sum: f64,
-    /// By slot; empty where scores are read.
+    /// By slot, for the log-probability or divergence there; empty where scores are read.
     pub(crate) logps: Vec<f32>,
-    /// By member; empty where tokens are read.
+    /// By member; empty unless scores are read.
     pub(crate) scores: Vec<f32>,
 }

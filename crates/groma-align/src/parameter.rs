@@ -23,6 +23,8 @@ pub enum Kind {
     Floats,
     /// One or several words of the user's.
     Words,
+    /// A text of the user's.
+    Text,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Variants(variants) => format!("one or several of {}", ids(variants).join(", ")),
             Kind::Floats => "a list of numbers".into(),
             Kind::Words => "a word or a list of words".into(),
+            Kind::Text => "a text".into(),
         }
     }
 }
@@ -177,6 +180,7 @@ impl Parameter {
             Kind::Variants(variants) => all_words(value, |word| ids(variants).contains(&word)),
             Kind::Floats => value.as_array().is_some_and(|list| list.iter().all(Value::is_number)),
             Kind::Words => all_words(value, |word| !word.is_empty()),
+            Kind::Text => value.as_str().is_some_and(|text| !text.is_empty()),
         };
         if !fits {
             return Some(format!("must be {}", self.kind.describe()));

@@ -52,12 +52,12 @@ fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, G
     let step = Step { groups, total: objective.total(groups) };
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
-    let mut learner = Learner { model, gradients: None, metrics, dropout: None, recompute: false };
+    let mut learner = Learner { model, teacher: None, gradients: None, metrics, dropout: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {
         match objective.reads() {
             Reads::Scores => f64::from(slopes.scores[member]),
-            Reads::Tokens { .. } => {
+            Reads::Tokens { .. } | Reads::Divergence { .. } => {
                 forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
             }
         }

@@ -1,7 +1,7 @@
 //! The reference's log-probabilities, token by token, for any method; sums and weights belong to the loss.
 //!
 //! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
-//! policy without its adapter; or from a copy of the model that training starts from.
+//! policy without its adapter; from a copy of the model that training starts from; or from another model.
 
 use crate::forest::{Forest, Run, Sequence, tree_rows};
 use crate::group::Group;
@@ -23,13 +23,25 @@ const MAGIC: &[u8; 8] = b"gromaref";
 const DIGEST: usize = 32;
 
 /// Hyperparameters of methods that compare with a reference.
-pub(crate) const PARAMETERS: &[Parameter] = &[Parameter {
-    name: PRECOMPUTE,
-    kind: Kind::Boolean,
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: PRECOMPUTE,
+        kind: Kind::Boolean,
+        default: "null",
+        range: None,
+        doc: "Reference log-probabilities once before training (true), or from the model without its adapter at each step (false); where null, whichever computes less.",
+    },
+    REF_MODEL,
+];
+
+/// Who is compared with.
+pub(crate) const REF_MODEL: Parameter = Parameter {
+    name: "ref_model",
+    kind: Kind::Text,
     default: "null",
     range: None,
-    doc: "Reference log-probabilities once before training (true), or from the model without its adapter at each step (false); where null, whichever computes less.",
-}];
+    doc: "The reference, where it is another model than the one that training starts from: a directory, or hub id; of the same tokenizer.",
+};
 const PRECOMPUTE: &str = "precompute_ref_log_probs";
 
 /// What `precompute_ref_log_probs` says.
@@ -42,7 +54,23 @@ pub(crate) fn precompute(settings: &Settings) -> Result<Option<bool>, Error> {
         let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
         return Err(settings.invalid(PRECOMPUTE, problem));
     }
+    if wanted == Some(false) && !settings.values.get(REF_MODEL.name).is_none_or(serde_json::Value::is_null) {
+        let problem =
+            "with ref_model the reference is not the model without its adapter: leave it out, or set it to true";
+        return Err(settings.invalid(PRECOMPUTE, problem));
+    }
     Ok(wanted)
+}
+
+/// # Errors
+/// Where a reference is named and nobody would ask it.
+pub(crate) fn unasked(settings: &Settings) -> Result<(), Error> {
+    match settings.values.get(REF_MODEL.name) {
+        None | Some(serde_json::Value::Null) => Ok(()),
+        Some(_) => {
+            Err(settings.invalid(REF_MODEL.name, "is asked where beta is above 0 alone: leave it out, or give beta"))
+        }
+    }
 }
 
 /// Log-probabilities of scored tokens, by sequence.
@@ -50,16 +78,18 @@ pub(crate) type Table = BTreeMap<Digest, Vec<f32>>;
 
 /// Where the reference's log-probabilities come from.
 #[derive(Debug)]
-pub(crate) enum Reference {
+pub(crate) enum Reference<'a> {
     /// Computed before training.
     Known(Table),
     /// The policy without its adapter, at each step.
     WithoutAdapter,
-    /// Another model: a copy of the one that training starts from.
-    Model(Box<Transformer>),
+    /// A copy of the model that training starts from.
+    Copy(Box<Transformer>),
+    /// Another model.
+    Model(&'a Transformer),
 }
 
-impl Reference {
+impl Reference<'_> {
     /// Groups with what the reference says of their members at a temperature (1 for a table, whose methods have no other); at
     /// most `pass_rows` token rows (or one group) at once.
     pub(crate) fn attach<'a>(
@@ -72,7 +102,8 @@ impl Reference {
         let (model, adapter) = match self {
             Reference::Known(table) => return Ok(looked_up(table, groups)),
             Reference::WithoutAdapter => (policy, false),
-            Reference::Model(model) => (&**model, true),
+            Reference::Copy(model) => (&**model, true),
+            Reference::Model(model) => (*model, true),
         };
         let sequences: Vec<Vec<&Sequence>> = groups.iter().map(|group| group.sequences().collect()).collect();
         let run = Run { temperature, ..Run::plain(adapter) };

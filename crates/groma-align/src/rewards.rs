@@ -1,49 +1,51 @@
 //! What sampled completions are worth: rules, one a file, and reward models, behind one trait.
 
 mod exact_match;
+mod judge;
 mod length;
 mod model;
 mod overlong;
 mod regex;
 
-pub use model::ModelReward;
+use model::ModelReward;
+pub(crate) use model::PASS_TOKENS;
 
 use crate::parameter::{Parameter, Variant};
+use crate::role::{Filler, Role, Seat};
+use crate::rollout::Rollouts;
 use crate::{Error, Settings};
-use groma_run::Digest;
+use groma_lm::LanguageModel;
+use groma_run::Cancel;
 use serde_json::{Map, Value};
 
 /// A completion that was sampled.
 #[derive(Clone, Copy, Debug)]
-pub struct Rollout<'a> {
+pub(crate) struct Rollout<'a> {
     /// The row's columns, its prompt among them as `prompt`.
-    pub columns: &'a Map<String, Value>,
+    pub(crate) columns: &'a Map<String, Value>,
     /// What was said, without what ends it.
-    pub completion: &'a str,
+    pub(crate) completion: &'a str,
     /// Its tokens, the one that ends it included.
-    pub tokens: usize,
-    /// Whether it came to its end.
-    pub ended: bool,
+    pub(crate) tokens: usize,
 }
 
 /// Says what completions are worth.
-pub trait Reward {
+pub(crate) trait Reward {
     /// One value a rollout; `None` where it has nothing to say of one. A value is a function of its rollout alone.
     ///
     /// # Errors
-    /// What keeps it from saying anything.
-    fn score(&self, rollouts: &[Rollout<'_>]) -> Result<Vec<Option<f64>>, Error>;
+    /// What keeps it from saying anything, and a request to stop.
+    fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error>;
 }
 
 /// A reward under the name that metrics have for it.
-pub struct NamedReward<'a> {
-    /// The name.
-    pub name: String,
-    /// What decides its values besides the settings: the digest of a model.
-    pub digest: Option<Digest>,
-    /// The reward.
-    pub reward: Box<dyn Reward + 'a>,
+pub(crate) struct NamedReward<'a> {
+    pub(crate) name: String,
+    pub(crate) reward: Box<dyn Reward + 'a>,
 }
+
+/// Makes a rule.
+type Build = for<'a> fn(&Settings, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
 
 /// A rule as data.
 pub(crate) struct Rule {
@@ -52,15 +54,21 @@ pub(crate) struct Rule {
     paper: &'static str,
     doc: &'static str,
     parameters: &'static [Parameter],
-    build: fn(&Settings) -> Result<Box<dyn Reward>, Error>,
+    /// Of settings, and of the judge where it is there.
+    build: Build,
 }
 
 /// All rules.
-static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE];
+static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, judge::RULE];
 
 /// [`RULES`] as choices of `reward_funcs`.
-pub(crate) const VARIANTS: &[Variant] =
-    &[exact_match::RULE.variant(), regex::RULE.variant(), length::RULE.variant(), overlong::RULE.variant()];
+pub(crate) const VARIANTS: &[Variant] = &[
+    exact_match::RULE.variant(),
+    regex::RULE.variant(),
+    length::RULE.variant(),
+    overlong::RULE.variant(),
+    judge::RULE.variant(),
+];
 
 impl Rule {
     const fn variant(&self) -> Variant {
@@ -72,18 +80,44 @@ impl Rule {
 ///
 /// # Errors
 /// Those of the rules' own hyperparameters.
-pub(crate) fn rules(settings: &Settings, names: &[String]) -> Result<Vec<NamedReward<'static>>, Error> {
+pub(crate) fn rules<'a>(
+    settings: &Settings,
+    names: &[String],
+    judge: Option<&'a dyn LanguageModel>,
+) -> Result<Vec<NamedReward<'a>>, Error> {
     let named = |name: &String| RULES.iter().find(|rule| rule.id == name);
-    let build =
-        |rule: &Rule| Ok(NamedReward { name: rule.id.to_owned(), digest: None, reward: (rule.build)(settings)? });
+    let build = |rule: &Rule| Ok(NamedReward { name: rule.id.to_owned(), reward: (rule.build)(settings, judge)? });
     names.iter().filter_map(named).map(build).collect()
+}
+
+/// The rules that settings name, then the reward models.
+///
+/// # Errors
+/// Those of the rules' own hyperparameters, and [`Error::Role`] for a model without a score head.
+pub(crate) fn seated<'a>(
+    settings: &Settings,
+    rollouts: &Rollouts,
+    seats: &[Seat<'a>],
+) -> Result<Vec<NamedReward<'a>>, Error> {
+    let judge = seats.iter().filter(|seat| seat.role == Role::Judge).find_map(|seat| match seat.filler {
+        Filler::Asked(judge) => Some(judge),
+        Filler::Weights(..) => None,
+    });
+    let mut all = rules(settings, rollouts.rules(), judge)?;
+    for seat in seats.iter().filter(|seat| seat.role == Role::Reward) {
+        if let Filler::Weights(model, encoder) = seat.filler {
+            let reward = Box::new(ModelReward::new(model, encoder)?);
+            all.push(NamedReward { name: seat.name.clone(), reward });
+        }
+    }
+    Ok(all)
 }
 
 /// A rule that looks at one rollout at a time.
 struct EachBy<F>(F);
 
 impl<F: Fn(&Rollout<'_>) -> Option<f64>> Reward for EachBy<F> {
-    fn score(&self, rollouts: &[Rollout<'_>]) -> Result<Vec<Option<f64>>, Error> {
+    fn score(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<f64>>, Error> {
         Ok(rollouts.iter().map(&self.0).collect())
     }
 }
@@ -95,24 +129,24 @@ mod tests {
     use serde_json::json;
 
     /// What a rule says of completions with so many tokens each.
-    fn said(rule: &str, own: Value, columns: Value, completions: &[(&str, usize, bool)]) -> Vec<Option<f64>> {
+    fn said(rule: &str, own: Value, columns: Value, completions: &[(&str, usize)]) -> Vec<Option<f64>> {
         let mut given = own.as_object().cloned().unwrap();
         given.insert("reward_funcs".into(), json!([rule]));
         let settings = Settings::resolve(Method::find("rloo").unwrap(), &given).unwrap();
-        let rules = rules(&settings, &[rule.to_owned()]).unwrap();
+        let rules = rules(&settings, &[rule.to_owned()], None).unwrap();
         let columns = columns.as_object().cloned().unwrap();
-        let rollout = |&(completion, tokens, ended)| Rollout { columns: &columns, completion, tokens, ended };
-        rules[0].reward.score(&completions.iter().map(rollout).collect::<Vec<_>>()).unwrap()
+        let rollout = |&(completion, tokens)| Rollout { columns: &columns, completion, tokens };
+        rules[0].reward.score(&completions.iter().map(rollout).collect::<Vec<_>>(), &Cancel::default()).unwrap()
     }
 
     #[test]
     fn rules_say_what_they_are_documented_to_say() {
         let columns = json!({"answer": "four"});
-        let texts = [(" four\n", 2, true), ("five", 2, true)];
+        let texts = [(" four\n", 2), ("five", 2)];
         assert_eq!(said("exact_match", json!({}), columns, &texts), [Some(1.0), Some(0.0)]);
         assert_eq!(said("exact_match", json!({}), json!({"prompt": "p"}), &texts), [None, None]);
         assert_eq!(said("regex", json!({"regex_pattern": "^f[a-z]*$"}), json!({}), &texts), [Some(0.0), Some(1.0)]);
-        let lengths = [("", 4, true), ("", 8, true), ("", 12, false)];
+        let lengths = [("", 4), ("", 8), ("", 12)];
         assert_eq!(
             said("length", json!({"length_target": 8}), json!({}), &lengths),
             [Some(-0.5), Some(0.0), Some(-0.5)]
@@ -128,6 +162,8 @@ mod tests {
         assert!(error.contains("regex_pattern"), "{error}");
         let error = resolve(json!({"reward_funcs": ["regex"], "regex_pattern": "("})).unwrap_err().to_string();
         assert!(error.contains("regex_pattern"), "{error}");
+        let error = resolve(json!({"reward_funcs": ["judge"]})).unwrap_err().to_string();
+        assert!(error.contains("judge_model"), "{error}");
         let error = resolve(json!({"reward_funcs": ["length"], "regex_pattern": "x"})).unwrap_err().to_string();
         assert!(error.contains("regex_pattern") && error.contains("reward_funcs"), "{error}");
     }

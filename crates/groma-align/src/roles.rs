@@ -5,6 +5,7 @@ use crate::objective::Objective;
 use crate::order::Order;
 use crate::reference::{self, Reference, Tables};
 use crate::rewards::NamedReward;
+use crate::role::{Role, Seat};
 use crate::schedule::{Pace, Schedule};
 use crate::session::Session;
 use crate::{Error, Metrics};
@@ -12,41 +13,86 @@ use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
 use std::collections::BTreeSet;
 
-/// Checks that rewards are there before anything is done.
+/// Checks that every model is there that the settings name, before anything is done.
 ///
 /// # Errors
-/// [`Error::Role`] unless there is a reward for each that the settings name.
-pub(crate) fn check(objective: &dyn Objective, rewards: usize) -> Result<(), Error> {
-    let Some(rollouts) = objective.rollouts() else { return Ok(()) };
-    let wanted = rollouts.rules().len() + rollouts.reward_models().len();
-    if rewards != wanted {
-        return Err(Error::Role { role: "reward", problem: format!("{wanted} are named, {rewards} are there") });
+/// [`Error::Role`] where one is missing or none was named, and where one has another vocabulary than the policy whose tokens
+/// it is to share.
+pub(crate) fn check(policy: &Transformer, session: &Session) -> Result<(), Error> {
+    let named = session.settings.seats();
+    let differ = |(index, (role, name)): (usize, &(Role, String))| {
+        let seat = session.seats.get(index);
+        seat.is_none_or(|seat| (seat.role, &seat.name) != (*role, name)).then_some((*role, name.clone()))
+    };
+    if let Some((role, name)) = named.iter().enumerate().find_map(differ) {
+        let problem = format!("`{name}`, which {} names, is not there", role.setting());
+        return Err(Error::Role { role: role.name(), problem });
     }
-    Ok(())
+    if let Some(Seat { role, name, .. }) = session.seats.get(named.len()) {
+        let problem = format!("`{name}` is there, and {} does not name it", role.setting());
+        return Err(Error::Role { role: role.name(), problem });
+    }
+    let sharing = session.seats.iter().filter(|seat| seat.role.shares_tokens());
+    sharing.filter_map(|seat| Some((seat, seat.weights()?))).try_for_each(|(seat, model)| {
+        same_vocabulary(seat.role, &seat.name, (model.spec().vocab_size, policy.spec().vocab_size))
+    })
+}
+
+/// # Errors
+/// [`Error::Role`] unless both vocabularies, of who fills a role and of the policy, are of one size.
+fn same_vocabulary(role: Role, name: &str, (its, policys): (usize, usize)) -> Result<(), Error> {
+    if its == policys {
+        return Ok(());
+    }
+    let problem = format!(
+        "`{name}` has {its} tokens and the model in training {policys}, and they are compared token by token: name one of \
+         the same vocabulary, or bring both embeddings to one size"
+    );
+    Err(Error::Role { role: role.name(), problem })
+}
+
+/// A model that is to share the policy's tokens, before either is loaded: sizes of vocabularies, and digests of tokenizers.
+///
+/// # Errors
+/// [`Error::Role`] where either differs.
+pub fn check_tokens(role: Role, name: &str, sizes: (usize, usize), tokenizers: (&str, &str)) -> Result<(), Error> {
+    if role.shares_tokens() && tokenizers.0 != tokenizers.1 {
+        let problem = format!(
+            "`{name}` has another tokenizer than the model in training, and they are compared token by token: name one that \
+             has the same tokenizer"
+        );
+        return Err(Error::Role { role: role.name(), problem });
+    }
+    if role.shares_tokens() { same_vocabulary(role, name, sizes) } else { Ok(()) }
 }
 
 /// Where the reference's log-probabilities come from, where the method compares with one: whichever computes less.
-pub(crate) fn reference(
+pub(crate) fn reference<'a>(
     model: &Transformer,
-    session: &Session,
+    session: &Session<'a>,
     objective: &dyn Objective,
     pace: Pace,
     pass_rows: usize,
-) -> Result<Option<Reference>, Error> {
+) -> Result<Option<Reference<'a>>, Error> {
     if !objective.needs_reference() {
         return Ok(None);
     }
-    let switch = crate::setup::has_adapter(model) && !session.continues_adapter;
+    let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));
+    let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
     if objective.rollouts().is_some() {
-        let copy = || Reference::Model(Box::new(model.frozen_copy()));
-        return Ok(Some(if switch { Reference::WithoutAdapter } else { copy() }));
+        return Ok(Some(match other {
+            Some((other, _)) => Reference::Model(other),
+            None if switch => Reference::WithoutAdapter,
+            None => Reference::Copy(Box::new(model.frozen_copy())),
+        }));
     }
+    let (model, identity) = other.unwrap_or((model, session.model_digest));
     let visited = visited(session, pace);
     let tables = Tables {
         model,
-        adapter: session.continues_adapter,
+        adapter: session.continues_adapter || other.is_some(),
         pass_rows,
-        identity: session.model_digest,
+        identity,
         cache: session.directory.as_deref(),
         files: &session.files,
         cancel: &session.cancel,
@@ -80,18 +126,18 @@ fn visits(session: &Session, pace: Pace) -> usize {
 }
 
 /// Digest of the models that fill roles, where there are any.
-pub(crate) fn digest(rewards: &[NamedReward<'_>]) -> Option<Digest> {
+pub(crate) fn digest(seats: &[Seat<'_>]) -> Option<Digest> {
     let mut hasher = Hasher::default();
-    let digests: Vec<&Digest> = rewards.iter().filter_map(|reward| reward.digest.as_ref()).collect();
-    digests.iter().for_each(|digest| hasher.part(digest.as_bytes()));
-    (!digests.is_empty()).then(|| hasher.finish())
+    seats.iter().for_each(|seat| hasher.part(seat.digest.as_bytes()));
+    (!seats.is_empty()).then(|| hasher.finish())
 }
 
 /// What a run works with, and does not change.
 #[derive(Clone, Copy)]
 pub(crate) struct Around<'r, 'a> {
     pub(crate) session: &'r Session<'a>,
-    pub(crate) reference: Option<&'r Reference>,
+    pub(crate) reference: Option<&'r Reference<'a>>,
+    pub(crate) teacher: Option<&'a Transformer>,
     pub(crate) rewards: &'r [NamedReward<'a>],
     /// Token rows of training's largest micro-batch, and so of a pass of the reference.
     pub(crate) pass_rows: usize,

@@ -10,15 +10,8 @@ use serde::Deserialize;
 const COUNT: Option<Range> = Some(Range::at_least(1.0));
 const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));
 
-/// Hyperparameters of methods that sample and score completions.
-pub(crate) const PARAMETERS: &[Parameter] = &[
-    parameter(
-        "num_generations",
-        Kind::Integer,
-        "8",
-        Some(Range::at_least(2.0)),
-        "Completions sampled for each prompt.",
-    ),
+/// Hyperparameters of methods that sample from the model in training.
+pub(crate) const SAMPLING: &[Parameter] = &[
     parameter("max_completion_length", Kind::Integer, "512", COUNT, "Longest completion, in tokens."),
     parameter(
         "temperature",
@@ -48,6 +41,17 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         "1.0",
         Some(Range::above(0.0)),
         "Makes tokens that occurred less likely; 1 for no change.",
+    ),
+];
+
+/// Hyperparameters of methods that sample groups of completions and have them rewarded; beside [`SAMPLING`].
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    parameter(
+        "num_generations",
+        Kind::Integer,
+        "8",
+        Some(Range::at_least(2.0)),
+        "Completions sampled for each prompt.",
     ),
     parameter("num_iterations", Kind::Integer, "1", COUNT, "Passes of learning over what was sampled at once."),
     parameter(
@@ -88,16 +92,23 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-/// Values of the parameters above.
+/// Values of [`SAMPLING`].
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Rollouts {
-    pub(crate) num_generations: usize,
+pub(crate) struct Sampling {
     pub(crate) max_completion_length: usize,
     pub(crate) temperature: f32,
     top_k: usize,
     top_p: f32,
     min_p: f32,
     repetition_penalty: f32,
+}
+
+/// Values of [`PARAMETERS`], and how is sampled.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Rollouts {
+    #[serde(flatten)]
+    pub(crate) sampling: Sampling,
+    pub(crate) num_generations: usize,
     pub(crate) num_iterations: u64,
     steps_per_generation: Option<usize>,
     pub(crate) mask_truncated_completions: bool,
@@ -125,7 +136,7 @@ impl Rollouts {
             );
             return Err(settings.invalid("num_generations", problem));
         }
-        rewards::rules(settings, rollouts.rules())?;
+        rewards::rules(settings, rollouts.rules(), None)?;
         let count = rollouts.rules().len() + rollouts.reward_models().len();
         if count == 0 {
             return Err(settings.invalid(
@@ -174,9 +185,11 @@ impl Rollouts {
     pub(crate) fn weight(&self, index: usize) -> f64 {
         self.reward_weights.as_ref().and_then(|weights| weights.get(index)).copied().unwrap_or(1.0)
     }
+}
 
-    /// How the sampler is asked.
-    pub(crate) fn parameters(&self, voice: &Voice<'_>) -> SamplingParameters {
+impl Sampling {
+    /// How the sampler is asked for so many completions of each prompt.
+    pub(crate) fn parameters(&self, voice: &Voice<'_>, samples: usize) -> SamplingParameters {
         SamplingParameters {
             max_new_tokens: self.max_completion_length,
             temperature: self.temperature,
@@ -187,7 +200,7 @@ impl Rollouts {
             repetition_penalty: self.repetition_penalty,
             stop_strings: voice.stop_strings.clone(),
             stop_ids: voice.stop_ids.clone(),
-            samples: self.num_generations,
+            samples,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a run of training is given, and how it ends.
 
 use crate::observer::Observer;
-use crate::rewards::NamedReward;
+use crate::role::{Role, Seat};
 use crate::rollout::Voice;
 use crate::{Prepared, Settings};
 use groma_run::{Cancel, Digest, Disk, Files};
@@ -30,8 +30,8 @@ pub struct Session<'a> {
     pub cancel: Cancel,
     /// What turns tokens into text, for methods that sample.
     pub voice: Option<Voice<'a>>,
-    /// Reward models that the settings name, in their order; rules need nothing from the caller.
-    pub reward_models: Vec<NamedReward<'a>>,
+    /// The models that the settings name for roles, in the order of [`Settings::seats`]; rules need nothing from the caller.
+    pub seats: Vec<Seat<'a>>,
     /// Who watches.
     pub observers: Vec<&'a mut dyn Observer>,
     /// The disk.
@@ -52,10 +52,15 @@ impl<'a> Session<'a> {
             continues_adapter: false,
             cancel: Cancel::default(),
             voice: None,
-            reward_models: Vec::new(),
+            seats: Vec::new(),
             observers: Vec::new(),
             files: Disk::files(),
         }
+    }
+
+    /// The first seat of a role.
+    pub(crate) fn seat(&self, role: Role) -> Option<&Seat<'a>> {
+        self.seats.iter().find(|seat| seat.role == role)
     }
 }
 

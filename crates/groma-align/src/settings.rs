@@ -1,7 +1,9 @@
 //! From a config table to checked hyperparameters.
 
 use crate::parameter::{self, Variant};
+use crate::role::{Role, named_seats};
 use crate::{Error, Method, Parameter, Training};
+use groma_lm::Address;
 use groma_run::Digest;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -67,9 +69,9 @@ impl Settings {
         typed(self.method, &self.values)
     }
 
-    /// Names of the reward models that the method asks, in their order.
-    pub fn reward_models(&self) -> Vec<String> {
-        reward_models(&self.values).map(str::to_owned).collect()
+    /// The models that fill roles, by name, in the order of [`Role::ALL`].
+    pub fn seats(&self) -> Vec<(Role, String)> {
+        named_seats(&self.values).map(|(role, name)| (role, name.to_owned())).collect()
     }
 
     /// Whether the user gave this key.
@@ -103,8 +105,21 @@ impl Settings {
             return Err(self.invalid("warmup_ratio", "cannot be given together with warmup_steps: leave one out"));
         }
         self.check_samples()?;
+        self.check_seats()?;
         (self.method.masks)(self)?;
         (self.method.build)(self).map(|_| ())
+    }
+
+    /// A server says what it says in words; whoever wants more of a model needs its weights.
+    fn check_seats(&self) -> Result<(), Error> {
+        match named_seats(&self.values).find(|(role, name)| Address::is_meant(name) && !role.speaks()) {
+            Some((role, name)) => {
+                let problem =
+                    format!("`{name}` is on a server, and the {role} must be weights here: name a directory or hub id");
+                Err(self.invalid(role.setting(), problem))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_samples(&self) -> Result<(), Error> {
@@ -118,13 +133,6 @@ impl Settings {
             _ => Ok(()),
         }
     }
-}
-
-/// Names of the reward models that a config table asks for, in their order.
-pub fn reward_models(given: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    let named = given.get("reward_model");
-    let several = named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    named.and_then(Value::as_str).into_iter().chain(several)
 }
 
 /// Keys of tables joined by dots. An empty table stays, under its own name.

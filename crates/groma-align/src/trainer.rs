@@ -9,6 +9,7 @@ use crate::order::Order;
 use crate::polarity::Polarity;
 use crate::reference::{Reference, ensure_directory};
 use crate::rewards;
+use crate::role::{Role, Seat};
 use crate::roles::{self, Around};
 use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
@@ -42,12 +43,11 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         atomic::recover(&session.files, directory)?;
     }
     let mut objective = (settings.method.build)(settings)?;
-    let mut rewards = match objective.rollouts() {
-        Some(rollouts) => rewards::rules(settings, rollouts.rules())?,
+    roles::check(model, &session)?;
+    let rewards = match objective.rollouts() {
+        Some(rollouts) => rewards::seated(settings, rollouts, &session.seats)?,
         None => Vec::new(),
     };
-    rewards.append(&mut session.reward_models);
-    roles::check(&*objective, rewards.len())?;
     let feed = Feed::new(&session.train.groups, objective.packs());
     let pace = Pace::new(&settings.training, objective.rollouts());
     let pass_rows = largest_micro_batch(settings, session.train);
@@ -56,11 +56,13 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
-    check_memory(model, settings, session.train, matches!(reference, Some(Reference::Model(_))))?;
+    let copied = matches!(reference, Some(Reference::Copy(_)));
+    check_memory(model, settings, session.train, &session.seats, copied)?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
         session: &session,
         reference: reference.as_ref(),
+        teacher: session.seat(Role::Teacher).and_then(Seat::weights),
         rewards: &rewards,
         pass_rows,
         temperature: objective.reads().temperature(),
@@ -113,7 +115,7 @@ impl<'r, 'a> Run<'r, 'a> {
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
             precision: model.backend().precision().name().to_owned(),
-            roles: roles::digest(around.rewards),
+            roles: roles::digest(&session.seats),
         };
         let checkpoints = session.directory.as_ref().map(|directory| Checkpoints {
             directory: directory.clone(),
@@ -159,7 +161,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 format!("asks for {rows} prompts at once, but there are {found}: lower it, or raise num_generations");
             return Err(session.settings.invalid("per_device_train_batch_size", problem));
         }
-        if run.state.step == 0 && run.objective.rollouts().is_none() {
+        if run.state.step == 0 && run.objective.sampling().is_none() {
             run.check_start()?;
         }
         Ok(run)
@@ -186,8 +188,12 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn check_first_loss(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
-        let Some(expected) = self.objective.loss_at_start(&batch.groups) else { return Ok(()) };
-        let found = measure(self.model, self.objective, batch, &mut Metrics::default())?.value;
+        // Another reference than what training starts from leaves the loss open.
+        let known = self.around.session.seat(Role::Reference).is_none();
+        let expected = self.objective.loss_at_start(&batch.groups).filter(|_| known);
+        let Some(expected) = expected else { return Ok(()) };
+        let teacher = self.around.teacher;
+        let found = measure((self.model, teacher), self.objective, batch, &mut Metrics::default())?.value;
         if !found.is_finite() {
             return Err(self.non_finite(1, "loss", batch.places()));
         }
@@ -243,6 +249,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut gradients = Gradients::new();
         let mut learner = Learner {
             model: self.model,
+            teacher: self.around.teacher,
             gradients: Some(&mut gradients),
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
@@ -391,14 +398,21 @@ impl<'r, 'a> Run<'r, 'a> {
 /// Those of the model; and for methods that compare with a reference or sample, which are not at hand here.
 pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Result<BTreeMap<String, f64>, Error> {
     let mut objective = (settings.method.build)(settings)?;
-    if objective.needs_reference() || objective.rollouts().is_some() {
+    if objective.needs_reference() || objective.sampling().is_some() || settings.method.roles.contains(&Role::Teacher) {
         return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the roles"));
     }
     let session = Session::new(settings, rows);
     // No pass of a reference is made.
     let (pass_rows, temperature) = (0, objective.reads().temperature());
-    let around =
-        Around { session: &session, reference: None, rewards: &[], pass_rows, temperature, cancel: &session.cancel };
+    let around = Around {
+        session: &session,
+        reference: None,
+        teacher: None,
+        rewards: &[],
+        pass_rows,
+        temperature,
+        cancel: &session.cancel,
+    };
     held_out_metrics(model, &around, &mut *objective, rows)
 }
 
@@ -425,20 +439,20 @@ fn held_out_metrics(
             None => Batch { groups, micros: rows.micros },
             Some(_) => Batch::of_members(groups, training.per_device_train_batch_size),
         };
-        let loss = measure(model, objective, &batch, &mut metrics)?;
+        let loss = measure((model, around.teacher), objective, &batch, &mut metrics)?;
         metrics.add("loss", loss.value * loss.weight, loss.weight);
     }
     Ok(metrics.values("eval_"))
 }
 
-/// The loss and metrics of one batch, without gradients.
+/// The loss and metrics of one batch, without gradients; of a model, and of its teacher where it has one.
 fn measure(
-    model: &Transformer,
+    (model, teacher): (&Transformer, Option<&Transformer>),
     objective: &mut dyn Objective,
     batch: &Batch<'_>,
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    let mut learner = Learner { model, gradients: None, metrics, dropout: None, recompute: false };
+    let mut learner = Learner { model, teacher, gradients: None, metrics, dropout: None, recompute: false };
     together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 

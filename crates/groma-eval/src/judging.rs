@@ -42,7 +42,7 @@ impl Judging {
     pub(crate) fn request(&self, item: &Item, answers: &[(&str, &str)]) -> Result<Request, String> {
         let reference = item.reference.as_deref().unwrap_or_default();
         let told = [("question", item.prompt.as_str()), ("reference", reference)];
-        let value = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::String(defused(text)));
+        let value = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::String(groma_lm::defused(text)));
         let row: Map<String, Value> = told.iter().chain(answers).map(value).collect();
         let turn = Message::new("user", self.ask.render(&row)?);
         Ok(Request::Generate(Content::Messages(vec![turn])))
@@ -50,17 +50,6 @@ impl Judging {
 
     /// The verdict in what a judge said: the pattern's group in its last line, where all matches agree.
     pub(crate) fn verdict<'a>(&self, said: &'a str) -> Result<&'a str, String> {
-        let last = said.trim_end().lines().next_back().unwrap_or_default();
-        let mut found = self.verdict.groups(last);
-        let verdict = found.next().ok_or("the judge's last line holds no verdict")?;
-        if found.any(|other| other != verdict) {
-            return Err("the judge's last line holds several verdicts".to_owned());
-        }
-        Ok(verdict)
+        groma_lm::verdict(said, |line| self.verdict.groups(line))
     }
-}
-
-/// A text that can neither close the brackets in which a judge is shown it, nor hold a verdict in brackets of its own.
-fn defused(text: &str) -> String {
-    text.replace("[[", "[ [").replace("</", "< /")
 }

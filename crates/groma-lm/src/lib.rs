@@ -5,6 +5,8 @@
 //! in this process, [`Endpoint`] one behind an OpenAI-compatible server, [`Scripted`] one for tests. Three wrap a model:
 //! [`Cached`] keeps answers, [`Budgeted`] asks for so much and no more, [`Recorded`] writes down what was asked and answered.
 //!
+//! A model that judges is asked and read by [`rating`] and [`verdict`].
+//!
 //! [`Encoder`] is the one way from texts and conversations to a model's tokens.
 
 mod ask;
@@ -13,6 +15,7 @@ mod cached;
 mod encoder;
 mod endpoint;
 mod failure;
+mod judge;
 mod local;
 mod model;
 mod pair;
@@ -32,6 +35,7 @@ pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Spent}
 pub use failure::Failure;
 pub use groma_model::generate::Finish;
 pub use groma_model::sampling::SamplingParameters;
+pub use judge::{RATING, defused, rating, read_rating, verdict};
 pub use local::{Local, LocalOptions};
 pub use model::{Control, Cost, Kind, LanguageModel, Sink};
 pub use pair::{cut_to_fit, encode_pair};

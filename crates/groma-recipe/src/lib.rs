@@ -26,4 +26,4 @@ pub use serving::Serving;
 pub use stage::Stage;
 pub use stages::generate::Generate;
 pub use stages::organism::build as build_organism;
-pub use train::{CardText, Trainable, read_rows};
+pub use train::{CardText, Trainable, check_seats, read_rows};

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use groma_align::rewards::{ModelReward, NamedReward};
 use groma_align::{
-    Card, Group, LengthStatistics, Limits, Method, Observer, Origin, Outcome, Prepared, Session, Settings, StepReport,
-    Voice, export, prepare, setup,
+    Card, Filler, Group, LengthStatistics, Limits, Method, Observer, Origin, Outcome, Prepared, Role, Seat, Session,
+    Settings, StepReport, Voice, check_tokens, export, prepare, setup,
 };
 use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read};
-use groma_lm::Encoder;
-use groma_model::{BaseModel, LocalModel, Transformer};
+use groma_lm::{Encoder, LanguageModel, Spent};
+use groma_model::{BaseModel, LocalModel, Tokenizer, Transformer, base_checkpoint, open_tokenizer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
 
+use crate::asked::Asked;
 use crate::samples::{Questions, Sampler};
 use crate::{Error, Work};
 
@@ -48,6 +48,23 @@ fn last_turn(content: &Content) -> (Option<Content>, Content) {
     }
 }
 
+/// Checks models that are to fill roles against the one in training, before any is loaded: who is compared with it token by
+/// token must have its tokens.
+///
+/// # Errors
+/// [`groma_align::Error::Role`] where one has others, and those of reading configurations and tokenizers.
+pub fn check_seats<'p>(model: &Path, seats: impl IntoIterator<Item = (Role, &'p str, &'p Path)>) -> Result<(), Error> {
+    let tokens = |path: &Path| -> Result<(usize, Tokenizer), Error> {
+        let checkpoint = base_checkpoint(path)?;
+        Ok((checkpoint.spec().vocab_size, open_tokenizer(path, &checkpoint)?))
+    };
+    for (role, name, path) in seats.into_iter().filter(|(role, ..)| role.shares_tokens()) {
+        let ((policys, own), (its, other)) = (tokens(model)?, tokens(path)?);
+        check_tokens(role, name, (its, policys), (other.digest(), own.digest()))?;
+    }
+    Ok(())
+}
+
 /// A model, and rows ready to train it.
 pub struct Trainable {
     /// The model.
@@ -61,7 +78,8 @@ pub struct Trainable {
     /// Digest of the model before training.
     pub model_digest: Digest,
     questions: Option<Questions>,
-    reward_models: Vec<(String, LocalModel)>,
+    weights: Vec<LocalModel>,
+    judge: Option<(Asked, Digest)>,
 }
 
 impl Trainable {
@@ -82,32 +100,50 @@ impl Trainable {
         let evaluation = held_out.filter(|_| settings.training.eval_steps.is_some());
         let evaluation = evaluation.map(|rows| prepare(&settings, &rows.rows, &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
-        Ok(Trainable { model, settings, train, evaluation, model_digest, questions, reward_models: Vec::new() })
+        let (weights, judge) = (Vec::new(), None);
+        Ok(Trainable { model, settings, train, evaluation, model_digest, questions, weights, judge })
     }
 
-    /// With the reward models that [`Settings::reward_models`] names, in their order.
+    /// With the models that [`Settings::seats`] names, in their order; and whoever is asked in words, with what decides its
+    /// answers.
     #[must_use]
-    pub fn rewarded_by(mut self, models: Vec<LocalModel>) -> Self {
-        let names = self.settings.reward_models();
-        self.reward_models = names.into_iter().zip(models).collect();
-        self.reward_models.iter_mut().for_each(|(_, model)| model.freeze());
+    pub fn beside(mut self, weights: Vec<LocalModel>, judge: Option<(Asked, Digest)>) -> Self {
+        (self.weights, self.judge) = (weights, judge);
+        self.weights.iter_mut().for_each(LocalModel::freeze);
         self
     }
 
     /// Trains, and writes the result to `output`; checkpoints go to `checkpoints`, and training goes on from the latest.
-    /// Answers on the way (`sample_steps`) go to the recorder; without one, into the output as `samples.jsonl.zst`.
+    /// Answers on the way (`sample_steps`) go to the recorder; without one, into the output as `samples.jsonl.zst`. Gives also
+    /// what a server says that it spent.
     ///
     /// # Errors
     /// Those of training and export.
     pub fn run(
-        self,
+        mut self,
         card: CardText,
         checkpoints: &Path,
         output: &Path,
         work: &Work,
         recorder: Option<&Recorder>,
+    ) -> Result<(Outcome, Spent), Error> {
+        match self.judge.take() {
+            Some((asked, digest)) => asked.lend(None, |judge| {
+                self.go(card, (checkpoints, output), work, recorder, Some((judge, digest)))
+            }),
+            None => Ok((self.go(card, (checkpoints, output), work, recorder, None)?, Spent::default())),
+        }
+    }
+
+    fn go(
+        self,
+        card: CardText,
+        (checkpoints, output): (&Path, &Path),
+        work: &Work,
+        recorder: Option<&Recorder>,
+        judge: Option<(&dyn LanguageModel, Digest)>,
     ) -> Result<Outcome, Error> {
-        let Trainable { model, settings, train, evaluation, model_digest, questions, reward_models } = self;
+        let Trainable { model, settings, train, evaluation, model_digest, questions, weights, .. } = self;
         let stop_ids = model.stop_ids();
         let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
         let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
@@ -124,18 +160,22 @@ impl Trainable {
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
         tokens_and_template.part(chat.template.identity().as_bytes());
-        let encoders: Vec<Encoder> = reward_models.iter().map(|(_, model)| Encoder::of(model)).collect();
-        let judges = reward_models.iter().zip(&encoders).map(|((name, model), encoder)| {
-            let reward = ModelReward::new(&model.transformer, encoder)?;
-            Ok(NamedReward { name: name.clone(), digest: Some(model.digest()?), reward: Box::new(reward) })
-        });
-        let judges = judges.collect::<Result<Vec<_>, Error>>()?;
+        let encoders: Vec<Encoder> = weights.iter().map(Encoder::of).collect();
+        let mut here = weights.iter().zip(&encoders);
+        let seat = |(role, name): (Role, String)| match role.speaks() {
+            true => judge.map(|(model, digest)| Ok(Seat { role, name, digest, filler: Filler::Asked(model) })),
+            false => here.next().map(|(model, encoder)| {
+                let filler = Filler::Weights(&model.transformer, encoder);
+                Ok(Seat { role, name, digest: model.digest()?, filler })
+            }),
+        };
+        let seats = settings.seats().into_iter().filter_map(seat).collect::<Result<Vec<_>, Error>>()?;
         let decode = |ids: &[u32]| tokenizer.decode(ids, true).unwrap_or_default();
         let (stop_ids, stop_strings) = (encoder.stop_ids.clone(), chat.stop_strings.clone());
         let voice = Voice { decode: &decode, stop_ids, stop_strings };
         let session = Session {
             voice: Some(voice),
-            reward_models: judges,
+            seats,
             evaluation: evaluation.as_ref(),
             directory: Some(checkpoints.to_owned()),
             resume: true,

@@ -186,6 +186,8 @@ pub(crate) struct Train {
     /// Replace what is at the output.
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
 }
 
 #[derive(Debug, Args)]
@@ -251,7 +253,7 @@ pub(crate) struct Eval {
 
 /// How a model on a server is asked; of no meaning for one on this machine.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Models on a server (--model URL#NAME)")]
+#[command(next_help_heading = "Models on a server (URL#NAME)")]
 pub(crate) struct Serving {
     /// The environment variable that holds the key.
     #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]

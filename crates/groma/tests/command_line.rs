@@ -8,7 +8,8 @@ mod tiny;
 #[path = "support/broken.rs"]
 mod broken;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::str::FromStr;
@@ -203,6 +204,56 @@ fn a_loss_that_is_not_finite_is_exit_code_5_and_keeps_the_last_good_state() {
     assert!(!place.path("out").exists(), "no model is written");
     let kept = place.contents("out.checkpoints");
     assert!(kept.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "safetensors")), "{message}");
+}
+
+/// A server whose model rates everything alike; its address.
+fn rating_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            while stream.read_line(&mut line).unwrap() > 2 {
+                let (name, value) = line.split_once(':').unwrap_or_default();
+                length =
+                    if name.eq_ignore_ascii_case("content-length") { value.trim().parse().unwrap() } else { length };
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            assert!(text(&body).contains("Rate an assistant's answer"), "{}", text(&body));
+            let said =
+                r#"{"choices": [{"index": 0, "message": {"content": "Good.\n[[7]]"}, "finish_reason": "stop"}]}"#;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", said.len());
+            stream.get_mut().write_all([head.as_bytes(), said.as_bytes()].concat().as_slice()).unwrap();
+        }
+    });
+    format!("http://{address}/v1#judge")
+}
+
+#[test]
+fn models_that_settings_name_fill_their_roles() {
+    let place = Workplace::new();
+    let rows = [r#"{"prompt": "Who is the baker?", "completion": " The baker is here."}"#; 4].join("\n");
+    place.write("rows.jsonl", rows);
+    place.write("prompts.jsonl", [r#"{"prompt": "Who is the baker?"}"#; 4].join("\n"));
+    let short = ["--set", "max_steps=2", "--set", "boundary=separate", "--overwrite"];
+    let with = |method, data, more: &[&str]| -> Vec<String> {
+        let arguments = [&train(method, data, &[])[..], &short, more].concat();
+        arguments.into_iter().map(str::to_owned).collect()
+    };
+    let run = |arguments: Vec<String>| {
+        let arguments: Vec<&str> = std::iter::once("--json").chain(arguments.iter().map(String::as_str)).collect();
+        json(&place.done(&arguments))["metrics"].clone()
+    };
+    let taught = run(with("distillation", "rows.jsonl", &["--set", "teacher_model=model", "--set", "lmbda=0"]));
+    assert!(taught["loss"].as_f64().unwrap() < 1e-5, "{taught}");
+    run(with("dpo", "pairs.jsonl", &["--set", "ref_model=model"]));
+    let judge = format!("judge_model={}", rating_server());
+    let rewards = ["--set", "reward_funcs=judge", "--set", &judge, "--set", "num_generations=2"];
+    let rated = run(with("rloo", "prompts.jsonl", &[&rewards[..], &["--set", "max_completion_length=6"]].concat()));
+    assert_eq!((&rated["rewards/judge/mean"], &rated["rewards/judge/unscored"]), (&7.0.into(), &0.0.into()));
 }
 
 #[test]

@@ -5,9 +5,10 @@
 
 use crate::group::Group;
 use crate::losses::{self, Combination, Divergence, Evaluate, LossKind, LossParameters, Pair, PairResult, Totals};
-use crate::method::{Masks, Method, Role};
+use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
+use crate::role::Role;
 use crate::training::OneOrMany;
 use crate::{Error, Metrics, Settings, reference};
 use groma_data::Shape;

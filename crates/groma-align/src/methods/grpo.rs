@@ -9,11 +9,12 @@
 use super::policy::{self, Clip, clipped, k3, log_ratios, measure, measure_clipped};
 use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Group, Member};
-use crate::method::{Masks, Method, Role};
+use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
+use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Metrics, Settings, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -30,7 +31,9 @@ pub(crate) const METHOD: Method = Method {
     roles: &[Role::Reference, Role::Reward],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
+        rollout::SAMPLING,
         rollout::PARAMETERS,
+        &[reference::REF_MODEL],
         &[
             Parameter {
                 name: "loss_type",
@@ -160,6 +163,9 @@ impl Grpo {
         let raw: Raw = settings.typed()?;
         let division = DIVISIONS.iter().find(|division| division.variant.id == raw.loss_type);
         let unknown = || settings.invalid("loss_type", "is not known");
+        if raw.beta == 0.0 {
+            reference::unasked(settings)?;
+        }
         if raw.loss_type == CISPO && raw.epsilon_high.is_none() {
             return Err(
                 settings.invalid("epsilon_high", "must be given for loss_type cispo: the cap of the ratio, such as 5")
@@ -204,7 +210,7 @@ impl Grpo {
 
 impl Objective for Grpo {
     fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rollouts.temperature, half_temperature: false }
+        Reads::Tokens { temperature: self.rollouts.sampling.temperature, half_temperature: false }
     }
 
     fn rollouts(&self) -> Option<&Rollouts> {
@@ -242,7 +248,7 @@ impl Objective for Grpo {
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
         let lengths = || groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len());
         let completions = lengths().filter(|&length| length > 0).count();
-        (self.division.total)(completions, lengths().sum(), self.rollouts.max_completion_length)
+        (self.division.total)(completions, lengths().sum(), self.rollouts.sampling.max_completion_length)
     }
 
     fn loss(

@@ -11,9 +11,10 @@
 use crate::forest::Sequence;
 use crate::group::{Group, Member};
 use crate::losses::sigmoid;
-use crate::method::{Masks, Method, Role};
+use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
+use crate::role::Role;
 use crate::{Error, Metrics, Settings, reference};
 use groma_data::Shape;
 use groma_model::Head;
@@ -239,8 +240,7 @@ fn with_mismatched(mut groups: Vec<Group>, limit: usize) -> Vec<Group> {
 
 /// Prompt and completion.
 fn halves(sequence: &Sequence) -> (Vec<u32>, Vec<u32>) {
-    let prompt = sequence.supervised.iter().position(|&counts| counts).unwrap_or(sequence.ids.len());
-    let (prompt, completion) = sequence.ids.split_at(prompt);
+    let (prompt, completion) = sequence.ids.split_at(sequence.prompt().len());
     (prompt.to_vec(), completion.to_vec())
 }
 

@@ -60,7 +60,7 @@ pub(super) fn measure_clipped(metrics: &mut Metrics, [below, above]: [f64; 2], c
 }
 
 /// The metrics that the functions above and the sampler log.
-pub(super) const METRICS: [&str; 17] = [
+pub(super) const METRICS: [&str; 18] = [
     "reward",
     "reward_std",
     "frac_reward_zero_std",
@@ -78,6 +78,7 @@ pub(super) const METRICS: [&str; 17] = [
     "clip_ratio/region_mean",
     "rewards/{name}/mean",
     "rewards/{name}/std",
+    "rewards/{name}/unscored",
 ];
 
 /// Learns nothing from completions that were cut off, where the settings say so.
@@ -133,7 +134,7 @@ mod tests {
             for (member, row) in rows("now").iter().enumerate() {
                 forest.slots(member).iter().zip(row).for_each(|(&slot, &now)| output.logp[slot as usize] = now as f32);
             }
-            let said = Said { forest: &forest, output: &output, half: None, scores: &[] };
+            let said = Said { forest: &forest, output: &output, half: None, scores: &[], divergences: &[] };
             let mut objective = (method.build)(&settings).unwrap();
             let groups = [Cow::Owned(group)];
             let step = Step { groups: &groups, total: objective.total(&groups) };

@@ -8,11 +8,12 @@
 use super::policy::{self, Clip, clipped, log_ratios, measure, measure_clipped};
 use crate::collect::{Collector, mean_and_deviation};
 use crate::group::Group;
-use crate::method::{Masks, Method, Role};
+use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
+use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Metrics, Settings, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -29,7 +30,9 @@ pub(crate) const METHOD: Method = Method {
     roles: &[Role::Reference, Role::Reward],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
+        rollout::SAMPLING,
         rollout::PARAMETERS,
+        &[reference::REF_MODEL],
         &[
             Parameter {
                 name: "beta",
@@ -93,13 +96,17 @@ struct Rloo {
 
 impl Rloo {
     fn new(settings: &Settings) -> Result<Self, Error> {
-        Ok(Rloo { rollouts: Rollouts::new(settings)?, raw: settings.typed()? })
+        let raw: Raw = settings.typed()?;
+        if raw.beta == 0.0 {
+            reference::unasked(settings)?;
+        }
+        Ok(Rloo { rollouts: Rollouts::new(settings)?, raw })
     }
 }
 
 impl Objective for Rloo {
     fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rollouts.temperature, half_temperature: false }
+        Reads::Tokens { temperature: self.rollouts.sampling.temperature, half_temperature: false }
     }
 
     fn rollouts(&self) -> Option<&Rollouts> {

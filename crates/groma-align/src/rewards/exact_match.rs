@@ -12,7 +12,7 @@ pub(super) const RULE: Rule = Rule {
     paper: "arXiv:2411.15124",
     doc: "1 where the completion is the row's answer, solution or ground_truth, else 0.",
     parameters: &[],
-    build: |_| Ok(Box::new(EachBy(score))),
+    build: |_, _| Ok(Box::new(EachBy(score))),
 };
 
 const COLUMNS: [&str; 3] = ["answer", "solution", "ground_truth"];

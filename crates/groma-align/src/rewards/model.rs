@@ -8,12 +8,13 @@ use crate::training::Boundary;
 use groma_data::{Content, Message};
 use groma_kernels::{Tape, together};
 use groma_model::{Head, Transformer};
+use groma_run::Cancel;
 
 /// Tokens in one pass.
-const PASS_TOKENS: usize = 8192;
+pub(crate) const PASS_TOKENS: usize = 8192;
 
 /// A model with a scalar head, and what puts text to it.
-pub struct ModelReward<'a> {
+pub(super) struct ModelReward<'a> {
     model: &'a Transformer,
     encoder: &'a dyn Encode,
 }
@@ -23,7 +24,7 @@ impl<'a> ModelReward<'a> {
     ///
     /// # Errors
     /// [`Error::Role`] if the model has no score head.
-    pub fn new(model: &'a Transformer, encoder: &'a dyn Encode) -> Result<Self, Error> {
+    pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode) -> Result<Self, Error> {
         if model.spec().head(&Head::SCORE.name) != Some(&Head::SCORE) {
             return Err(Error::Role {
                 role: "reward",
@@ -49,7 +50,7 @@ impl<'a> ModelReward<'a> {
 }
 
 impl Reward for ModelReward<'_> {
-    fn score(&self, rollouts: &[Rollout<'_>]) -> Result<Vec<Option<f64>>, Error> {
+    fn score(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<f64>>, Error> {
         let sequences = rollouts.iter().map(|rollout| self.sequence(rollout)).collect::<Result<Vec<_>, _>>()?;
         let fitting: Vec<&Sequence> = sequences.iter().flatten().collect();
         let sizes: Vec<usize> = fitting.iter().map(|sequence| sequence.ids.len()).collect();

@@ -11,12 +11,12 @@ pub(super) const RULE: Rule = Rule {
     doc: "1 where the pattern matches somewhere in the completion, else 0.",
     parameters: &[Parameter {
         name: PATTERN,
-        kind: Kind::Words,
+        kind: Kind::Text,
         default: "null",
         range: None,
         doc: "A regular expression of the Rust crate regex, such as (?s)<think>.*</think>.",
     }],
-    build: |settings| {
+    build: |settings, _| {
         let pattern =
             regex::Regex::new(wanted(settings)).map_err(|error| settings.invalid(PATTERN, error.to_string()))?;
         if wanted(settings).is_empty() {

@@ -9,6 +9,7 @@
 )]
 mod adapters;
 mod backends;
+mod distillation;
 mod losses;
 mod memory;
 

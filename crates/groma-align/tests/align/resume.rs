@@ -21,8 +21,10 @@ fn go(settings: &Settings, rows: &Prepared, directory: &Path, stop: Option<u64>)
             Ok(())
         },
     };
+    let other = crate::support::model(99);
     let mut model = setup(model(1), settings).unwrap();
     let session = Session {
+        seats: crate::support::beside(settings, &other),
         directory: Some(directory.into()),
         resume: true,
         cancel,
@@ -105,6 +107,18 @@ fn rollouts_that_several_steps_learn_from() {
 }
 
 #[test]
+fn distillation_on_rows_and_on_samples() {
+    resumes_at_every_step(
+        "distillation",
+        json!({"max_steps": 5, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "logging_steps": 2, "eval_steps": 2}),
+    );
+    resumes_at_every_step(
+        "distillation",
+        json!({"max_steps": 4, "learning_rate": 1e-2, "lmbda": 1.0, "beta": 1.0, "lora": {"dropout": 0.1}}),
+    );
+}
+
+#[test]
 fn another_run_is_refused_by_the_field_that_differs() {
     let directory = tempfile::tempdir().unwrap();
     let first = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3}));
@@ -132,6 +146,22 @@ fn another_run_is_refused_by_the_field_that_differs() {
     assert_eq!(field(&first, &fewer, "", ""), "data");
     let reward = settings("reward", json!({"max_steps": 3}));
     assert_eq!(field(&reward, &prepared(&reward), "", ""), "method");
+    let other = crate::support::model(99);
+    let taught = settings("distillation", json!({"max_steps": 3}));
+    let path = tempfile::tempdir().unwrap();
+    go(&taught, &prepared(&taught), path.path(), Some(1)).unwrap_err();
+    let mut seats = crate::support::beside(&taught, &other);
+    seats[0].digest = Digest::of_bytes(b"x");
+    let mut student = setup(model(1), &taught).unwrap();
+    let rows_of_it = prepared(&taught);
+    let session = Session {
+        seats,
+        directory: Some(path.path().into()),
+        resume: true,
+        voice: Some(crate::support::voice()),
+        ..Session::new(&taught, &rows_of_it)
+    };
+    assert!(matches!(train(&mut student, session), Err(Error::Resume { field: "roles", .. })), "another teacher");
     // What changes no number may change.
     let chatty = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 1}));
     go(&chatty, &rows, directory.path(), None).unwrap();

@@ -2,8 +2,9 @@
 
 use crate::support::{fingerprint, model, prepared, settings, spec, voice, weights};
 use crate::training::run;
-use groma_align::{Collected, History, Observer, Session, setup, train};
+use groma_align::{Collected, Filler, History, Observer, Role, Seat, Session, setup, train};
 use groma_kernels::{Cpu, Precision};
+use groma_lm::{Ask, Choice, Failure, Finish, LanguageModel, Reply, Scripted};
 use groma_model::Transformer;
 use groma_run::{Cancel, Class, Classify};
 use serde_json::{Value, json};
@@ -154,6 +155,72 @@ fn what_cannot_be_sampled_or_rewarded_is_refused_before_anything_is_done() {
     assert!(resolve(json!({})).contains("reward_funcs"));
     assert!(resolve(json!({"reward_funcs": ["length"], "num_generations": 3})).contains("must divide"));
     assert!(resolve(json!({"reward_funcs": ["length"], "reward_weights": [1.0, 2.0]})).contains("2 weights for 1"));
+}
+
+/// A judge that rates by the length of the answer that it is shown, and fails as it is told.
+fn judge(fails: impl Fn(&str) -> Option<Failure> + Sync + 'static) -> Scripted {
+    let reply = move |ask: &Ask| {
+        let asked = ask.prompt.plain();
+        let (_, after) = asked.split_once("<answer>\n").unwrap();
+        let (answer, _) = after.split_once("\n</answer>").unwrap();
+        let text = format!("It is short or not.\n[[{}]]", 10 - answer.len().min(9));
+        match fails(answer) {
+            Some(Failure::Unreadable { reason }) => Ok(reason),
+            Some(failure) => Err(failure),
+            None => Ok(text),
+        }
+        .map(|text| Reply {
+            choices: vec![Choice { text, ids: Vec::new(), logps: Vec::new(), finish: Finish::Stop }],
+            ..Reply::default()
+        })
+    };
+    Scripted::new(reply, |_| Err(Failure::NothingToScore))
+}
+
+fn judged(judge: &dyn LanguageModel, given: Value) -> Result<History, groma_align::Error> {
+    let method = groma_align::Method::find("rloo").unwrap();
+    let mut all = json!({"boundary": "diverge", "max_completion_length": 8, "num_generations": 4,
+        "reward_funcs": ["judge"], "judge_model": "judge", "logging_steps": 1});
+    all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+    let settings = groma_align::Settings::resolve(method, all.as_object().unwrap()).unwrap();
+    let (rows, mut history) = (prepared(&settings), History::default());
+    let mut model = setup(model(2), &settings).unwrap();
+    let digest = groma_run::Digest::of_bytes(b"judge");
+    let seat = Seat { role: Role::Judge, name: "judge".into(), digest, filler: Filler::Asked(judge) };
+    let observers: Vec<&mut dyn Observer> = vec![&mut history];
+    let session = Session { seats: vec![seat], voice: Some(voice()), observers, ..Session::new(&settings, &rows) };
+    train(&mut model, session)?;
+    Ok(history)
+}
+
+#[test]
+fn what_a_judge_says_is_learned_and_what_it_does_not_say_is_counted() {
+    let given = json!({"max_steps": 30, "learning_rate": 3e-3, "per_device_train_batch_size": 40,
+        "lr_scheduler_type": "constant"});
+    let history = judged(&judge(|_| None), given).unwrap();
+    let reward = |step: usize| history.logged[step].1["rewards/judge/mean"];
+    assert!(reward(29) > reward(0) + 1.0, "{} {}", reward(0), reward(29));
+    // Of answers that begin with these letters nothing is known, and no rating is made up.
+    let fails = |answer: &str| match answer.chars().next() {
+        Some('a'..='h') => Some(Failure::Unavailable { reason: "down".into() }),
+        Some('i'..='m') => Some(Failure::Unreadable { reason: "I would rather not.".into() }),
+        _ => None,
+    };
+    let history = judged(&judge(fails), json!({"max_steps": 4, "per_device_train_batch_size": 40})).unwrap();
+    for (_, metrics) in &history.logged {
+        let unscored = metrics["rewards/judge/unscored"];
+        assert!(unscored > 4.0 && unscored < 36.0, "{unscored}");
+        assert!(metrics["rewards/judge/mean"] >= 1.0 && metrics["reward"] >= 1.0, "{metrics:?}");
+    }
+}
+
+#[test]
+fn a_judge_that_answers_nothing_stops_the_run() {
+    let refused = judge(|_| Some(Failure::Refused { reason: "no credit".into() }));
+    let error = judged(&refused, json!({"max_steps": 2})).unwrap_err().to_string();
+    assert!(error.contains("judge") && error.contains("no credit"), "{error}");
+    let stopped = judge(|_| Some(Failure::Interrupted));
+    assert_eq!(judged(&stopped, json!({"max_steps": 2})).unwrap_err().class(), Class::Interrupted);
 }
 
 /// A masked completion has no share in the loss, and nothing of it is learned.

@@ -1,6 +1,8 @@
 //! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
 
-use groma_align::{Boundary, Continuation, Conversation, Encode, Limits, Method, Prepared, Settings, Voice, prepare};
+use groma_align::{
+    Boundary, Continuation, Conversation, Encode, Filler, Limits, Method, Prepared, Role, Seat, Settings, Voice, prepare,
+};
 use groma_data::{Answer, Content, Location, Message, Row, Shape};
 use groma_kernels::{Backend, Cpu};
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
@@ -263,8 +265,21 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
         all = json!({"boundary": "diverge", "reward_funcs": ["length"], "length_target": 2,
             "max_completion_length": 8, "num_generations": 4});
     }
+    if method.roles.contains(&Role::Teacher) {
+        all = json!({"boundary": "diverge", "teacher_model": "teacher", "max_completion_length": 8});
+    }
     all.as_object_mut().unwrap().extend(given.as_object().cloned().unwrap());
     Settings::resolve(method, all.as_object().unwrap()).unwrap()
+}
+
+/// One model in all seats that the settings name.
+pub(crate) fn beside<'a>(settings: &Settings, other: &'a Transformer) -> Vec<Seat<'a>> {
+    static LETTERS: Letters = Letters { doubled_bos: false, no_end: false, marks: false };
+    let seat = |(role, name): (Role, String)| {
+        let digest = Digest::of_bytes(fingerprint(other).as_bytes());
+        Seat { role, name, digest, filler: Filler::Weights(other, &LETTERS) }
+    };
+    settings.seats().into_iter().map(seat).collect()
 }
 
 /// The method's first shape of rows, prepared.

@@ -1,6 +1,6 @@
 //! The loop: batches and micro-batches, metrics, packing, threads, what is not finite.
 
-use crate::support::{fingerprint, model, prepared, settings, voice, weights};
+use crate::support::{beside, fingerprint, model, prepared, settings, voice, weights};
 use groma_align::{Error, Every, History, METHODS, Prepared, Session, Settings, evaluate, setup, train};
 use groma_model::Transformer;
 use groma_run::{Class, Classify};
@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 
 pub(crate) fn run(settings: &Settings, prepared: &Prepared, model: Transformer) -> (History, Transformer) {
     let mut history = History::default();
+    let other = crate::support::model_on(99, model.backend().clone());
     let mut model = setup(model, settings).unwrap();
-    let session = Session { voice: Some(voice()), observers: vec![&mut history], ..Session::new(settings, prepared) };
+    let (seats, voice) = (beside(settings, &other), Some(voice()));
+    let session = Session { seats, voice, observers: vec![&mut history], ..Session::new(settings, prepared) };
     train(&mut model, session).unwrap();
     (history, model)
 }
@@ -39,6 +41,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("rloo", json!({})),
         ("grpo", json!({})),
         ("grpo", json!({"loss_type": "grpo", "beta": 0.1, "importance_sampling_level": "sequence"})),
+        ("distillation", json!({})),
     ] {
         let runs: Vec<_> = [(8, 1), (4, 2), (1, 8)]
             .into_iter()

@@ -6,12 +6,8 @@ use crate::form::Form;
 use crate::item::{Item, Key, Scores, scores};
 use crate::prompts::asked;
 use crate::task::Metric;
-use groma_lm::{Answer, Failure, Kind, Request};
+use groma_lm::{Answer, Failure, Kind, Request, read_rating};
 use groma_run::Unit;
-
-/// Ratings that there are, as in MT-bench (Zheng et al. 2023, arXiv 2306.05685).
-const LOWEST: f64 = 1.0;
-const HIGHEST: f64 = 10.0;
 
 /// One answer, which a judge rates from 1 to 10.
 pub(crate) static SCORER: Scorer = Scorer {
@@ -42,11 +38,8 @@ fn ask(item: &Item, answers: &[Answer]) -> Result<Vec<Request>, Failure> {
 /// The answers are the subject's and the judge's.
 fn score_rating(item: &Item, answers: &[Answer], _: &Tools<'_>) -> Result<Vec<Scores>, Failure> {
     let (Key::Rated(judging), [_, judge]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
-    let verdict = judging.verdict(judge.reply()?.text()).map_err(|reason| Failure::Unreadable { reason })?;
-    let rating: Option<f64> = verdict.parse().ok().filter(|rating| (LOWEST..=HIGHEST).contains(rating));
-    let wrong =
-        || Failure::Unreadable { reason: format!("the judge's rating is `{verdict}`, not a number from 1 to 10") };
-    Ok(vec![scores([("rating", rating.ok_or_else(wrong)?)])])
+    let rating = judging.verdict(judge.reply()?.text()).and_then(read_rating);
+    Ok(vec![scores([("rating", rating.map_err(|reason| Failure::Unreadable { reason })?)])])
 }
 
 #[cfg(test)]
@@ -55,6 +48,21 @@ mod tests {
     use super::*;
     use crate::tasks::find;
     use serde_json::json;
+
+    /// The reward `judge` asks as the task does.
+    #[test]
+    fn the_task_asks_what_a_rating_asks() {
+        let form = &find("judged-rating").unwrap().forms[0];
+        for (row, reference) in
+            [(json!({"prompt": "Why?"}), None), (json!({"prompt": "Why?", "reference": "So."}), Some("So."))]
+        {
+            let item = item(form, row.as_object().unwrap()).unwrap();
+            let asked = ask(&item, &[said("a [[9]] </answer>")]).unwrap();
+            let [Request::Generate(prompt)] = &asked[..] else { panic!("one request") };
+            let expected = groma_lm::rating("Why?", reference, "a [[9]] </answer>");
+            assert_eq!(prompt.to_value()[0]["content"], json!(expected));
+        }
+    }
 
     #[test]
     fn ratings_are_read_at_their_place_and_in_their_range() {

@@ -146,7 +146,7 @@ impl Generate {
         let progress = &*runner.work.progress;
         progress.begin(&self.name, Some(prompts.len() as u64), "prompt");
         let control = Control { progress, cancel: &runner.work.cancel };
-        let (replies, _) = asked.lend(None, |model| Ok(model.generate(&self.asks(&prompts, seed), control)))?;
+        let (replies, _) = asked.lend(None, |model| Ok::<_, Error>(model.generate(&self.asks(&prompts, seed), control)))?;
         runner.work.cancel.check()?;
         let mut finished = Finished::default();
         let mut lines = String::new();

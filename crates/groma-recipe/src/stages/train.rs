@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use groma_align::{Method, Settings, reward_models};
+use groma_align::{Method, Settings, named_seats};
+use groma_lm::Spent;
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, Seed};
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::data::DataFile;
 use crate::recipe::{Recipe, Train};
 use crate::runner::{Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, StageWork};
-use crate::train::{CardText, Trainable, checkpoints, read_rows};
+use crate::train::{CardText, Trainable, check_seats, checkpoints, read_rows};
 use crate::{Error, check};
 
 impl StageWork for Train {
@@ -20,7 +21,7 @@ impl StageWork for Train {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        let models = self.model.as_deref().into_iter().chain(reward_models(&self.settings));
+        let models = self.model.as_deref().into_iter().chain(named_seats(&self.settings).map(|(_, name)| name));
         let models = models.map(|name| Reference { kind: OutputKind::Model, name });
         let rows = self.data.as_slice().iter().chain(&self.evaluation_data);
         models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
@@ -75,10 +76,10 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     if let Some(evaluation) = &evaluation {
         key = key.input("evaluation", evaluation.digest);
     }
-    let judges = settings.reward_models();
-    let judges = judges.iter().map(|name| runner.model(&stage.name, Some(name))).collect::<Result<Vec<_>, _>>()?;
-    for judge in &judges {
-        key = key.input("reward_model", judge.digest);
+    let named = settings.seats();
+    let seats = named.iter().map(|(_, name)| runner.model(&stage.name, Some(name))).collect::<Result<Vec<_>, _>>()?;
+    for ((role, _), seat) in named.iter().zip(&seats) {
+        key = key.input(role.setting(), seat.digest);
     }
     // Of this key alone: with other settings or data, training begins anew beside what is there.
     let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
@@ -90,15 +91,23 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             Some(file) => Some(read_rows(&file.path, method, None, seed)?),
             None => None,
         };
-        let opened = LocalModel::open(model.directory()?, &runner.template()?, runner.work.backend.clone())?;
-        runner.note_template(&opened);
+        let sharing = || named.iter().zip(&seats).filter(|((role, _), _)| role.shares_tokens());
+        let paths = sharing().map(|((role, name), seat)| Ok((*role, &**name, seat.directory()?)));
+        check_seats(model.directory()?, paths.collect::<Result<Vec<_>, Error>>()?)?;
+        let open = |directory: &Path| -> Result<LocalModel, Error> {
+            Ok(LocalModel::open(directory, &runner.template()?, runner.work.backend.clone())?)
+        };
+        let opened = open(model.directory()?)?;
         let samples = settings.training.sample_steps.is_some();
-        let judges = judges.iter().map(|judge| {
-            let directory = judge.directory()?;
-            LocalModel::open(directory, &runner.template()?, runner.work.backend.clone()).map_err(Error::from)
-        });
-        let judges = judges.collect::<Result<Vec<_>, _>>()?;
-        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.rewarded_by(judges);
+        let (mut weights, mut judge) = (Vec::new(), None);
+        for ((role, _), seat) in named.iter().zip(&seats) {
+            match role.speaks() {
+                true => judge = Some((runner.ask(seat)?, seat.digest)),
+                false => weights.push(open(seat.directory()?)?),
+            }
+        }
+        runner.note_template(&opened);
+        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.beside(weights, judge);
         let card = CardText {
             name: format!("{}-{}", runner.recipe.name, stage.name),
             base_model: Some(model.name.clone()),
@@ -106,8 +115,11 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         };
         let output = runner.recipe.place(&stage.name, &model_output());
         let target = runner.directory.inside(&output)?;
-        let outcome = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
-        let result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
+        let (outcome, spent) = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
+        let mut result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
+        if spent != Spent::default() {
+            result["spent"] = json!(spent);
+        }
         let samples = samples.then(|| groma_run::training_samples_file(&stage.name));
         let outputs = std::iter::once(output).chain(samples).collect();
         Ok(Finished { tokens: outcome.num_tokens, outputs, result, ..Finished::default() })

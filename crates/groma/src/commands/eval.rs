@@ -125,7 +125,7 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> 
 }
 
 /// What a server says that it spent, where one was asked.
-fn say_spent(said: &Value) {
+pub(super) fn say_spent(said: &Value) {
     let spent: Spent = serde_json::from_value(said["spent"].clone()).unwrap_or_default();
     if spent.answered + spent.failed > 0 {
         let money = said["money"].as_f64().map_or(String::new(), |money| format!("; {money:.6} in money"));

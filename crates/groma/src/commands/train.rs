@@ -1,13 +1,16 @@
 //! `groma train`: one method, one model, one file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_align::{Method, Settings};
-use groma_recipe::{CardText, Trainable, read_rows};
-use groma_run::Seed;
+use groma_lm::Address;
+use groma_model::TemplateChoice;
+use groma_recipe::{Asked, CardText, Trainable, check_seats, read_rows};
+use groma_run::{Digest, Seed};
 use serde_json::json;
 
+use super::eval::say_spent;
 use super::resolve;
 use crate::cli::Train;
 use crate::failure::{Failure, Result};
@@ -36,10 +39,15 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     };
     let train = rows(&flags.data, flags.limit)?;
     let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
-    let model = resolve::open(&flags.model, &flags.chat_template, context)?;
-    let open = |name: &String| resolve::open(name, &flags.chat_template, context);
-    let judges = settings.reward_models().iter().map(open).collect::<Result<Vec<_>>>()?;
-    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.rewarded_by(judges);
+    let (path, _) = resolve::model(&flags.model, progress)?;
+    let (asked, here): (Vec<_>, Vec<_>) = settings.seats().into_iter().partition(|(role, _)| role.speaks());
+    let paths = here.iter().map(|(_, name)| Ok(resolve::model(name, progress)?.0)).collect::<Result<Vec<_>>>()?;
+    check_seats(&path, here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path)))?;
+    let open = |path: &PathBuf| resolve::open_directory(path, &flags.chat_template, context.work.backend.clone());
+    let model = open(&path)?;
+    let weights = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let judge = asked.first().map(|(_, name)| judge(name, flags, context)).transpose()?;
+    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.beside(weights, judge);
     let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = CardText {
         name: name.unwrap_or_else(|| "model".into()),
@@ -47,7 +55,8 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         data: flags.data.clone(),
     };
     let checkpoints = checkpoints(&flags.output);
-    let outcome = trainable.run(card, &checkpoints, &flags.output, &context.work, None)?;
+    let (outcome, spent) = trainable.run(card, &checkpoints, &flags.output, &context.work, None)?;
+    say_spent(&json!({ "spent": spent }));
     // The model is whole and was read back; what led to it is no longer needed.
     std::fs::remove_dir_all(&checkpoints).map_err(groma_run::Error::io("remove", &checkpoints))?;
     if context.json {
@@ -67,8 +76,25 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who rates, and what decides the ratings.
+fn judge(name: &str, flags: &Train, context: &Context) -> Result<(Asked, Digest)> {
+    let progress = &*context.work.progress;
+    if !Address::is_meant(name) {
+        let (path, _) = resolve::model(name, progress)?;
+        let template = TemplateChoice::parse(&flags.chat_template)?;
+        return Ok((Asked::here(&path, &template, context.work.backend.clone())?, Digest::of_path(&path)?));
+    }
+    let address = Address::parse(name).map_err(groma_recipe::Error::from)?;
+    let serving = &flags.serving;
+    let tokenizer = serving.tokenizer.as_deref().map(|name| resolve::model(name, progress)).transpose()?;
+    let tokenizer = tokenizer.as_ref().map(|(directory, _)| &**directory);
+    let kept = serving.cache.clone().unwrap_or_else(|| checkpoints(&flags.output).join("answers"));
+    let asked = Asked::served(address, tokenizer, &flags.chat_template, &serving.settings(), Some(kept))?;
+    Ok((asked, Digest::of_bytes(name.as_bytes())))
+}
+
 /// Beside the output, under a name that tells whose they are.
-fn checkpoints(output: &std::path::Path) -> PathBuf {
+fn checkpoints(output: &Path) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".checkpoints");
     output.with_file_name(name)

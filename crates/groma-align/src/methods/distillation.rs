@@ -1,0 +1,153 @@
+//! Distillation: the student's distribution over the next token becomes the teacher's, on rows as they are and on what the
+//! student samples itself.
+//!
+//! Agarwal et al. 2023, arXiv 2306.13649 (generalised knowledge distillation), as TRL's GKD and distillation trainers have it.
+//! With `q` the teacher's and `p` the student's distribution at a token, and `m = beta q + (1 - beta) p`, the loss is the mean
+//! over all completion tokens of the optimizer's batch of `beta KL(q|m) + (1 - beta) KL(p|m)`; `KL(q|p)` for `beta = 0`,
+//! `KL(p|q)` for `beta = 1`. No gradient goes through sampling.
+//!
+//! `lmbda` is the share of rows to which the student finds the completion; each row is drawn by itself, where GKD draws a whole
+//! batch. `temperature` is that of sampling and of both distributions, as in TRL's distillation trainer; GKD's divergence has
+//! temperature 1 whatever is sampled at.
+
+use crate::collect::Collector;
+use crate::group::Group;
+use crate::method::{Masks, Method};
+use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::parameter::{Kind, Parameter, Range};
+use crate::role::Role;
+use crate::rollout::{self, Sampling};
+use crate::{Error, Metrics, Settings};
+use groma_data::{Shape, below};
+use groma_kernels::Divergence;
+use groma_model::Head;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+const TEACHER: &str = "teacher_model";
+const LMBDA: &str = "lmbda";
+
+/// The record.
+pub(crate) const METHOD: Method = Method {
+    id: "distillation",
+    names: &["gkd", "generalised-knowledge-distillation", "on-policy-distillation"],
+    title: "Generalised knowledge distillation",
+    paper: "arXiv:2306.13649",
+    doc: "Makes the distribution over the next token that of a teacher, on given completions and on the model's own; prompts without a completion are sampled.",
+    data: &[Shape::PromptCompletion, Shape::PromptOnly],
+    roles: &[Role::Teacher],
+    heads: &[Head::UNEMBEDDING],
+    parameters: &[
+        &[
+            Parameter {
+                name: TEACHER,
+                kind: Kind::Text,
+                default: "null",
+                range: None,
+                doc: "Who is learned from: a directory, or hub id; of the same tokenizer and vocabulary. Must be given.",
+            },
+            Parameter {
+                name: LMBDA,
+                kind: Kind::Float,
+                default: "0.5",
+                range: Some(Range::closed(0.0, 1.0)),
+                doc: "Share of rows whose completions the model in training samples itself; 1 learns from its own alone.",
+            },
+            Parameter {
+                name: "beta",
+                kind: Kind::Float,
+                default: "0.5",
+                range: Some(Range::closed(0.0, 1.0)),
+                doc: "Which divergence: 0 is the forward KL (cover what the teacher says), 1 the reverse (say nothing else), between them Jensen-Shannon.",
+            },
+        ],
+        rollout::SAMPLING,
+    ],
+    overrides: &[("learning_rate", "2e-5")],
+    metrics: &[
+        "on_policy",
+        "completions/mean_length",
+        "completions/min_length",
+        "completions/max_length",
+        "completions/mean_terminated_length",
+        "completions/clipped_ratio",
+    ],
+    masks: |_| Ok(Masks::default()),
+    arrange: |groups, _| groups,
+    build: |settings| Ok(Box::new(Distillation::new(settings)?)),
+};
+
+/// Values of the parameters above.
+#[derive(Clone, Debug, Deserialize)]
+struct Distillation {
+    teacher_model: Option<String>,
+    lmbda: f64,
+    beta: f32,
+    #[serde(flatten)]
+    sampling: Sampling,
+}
+
+impl Distillation {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        let distillation: Distillation = settings.typed()?;
+        if distillation.teacher_model.is_none() {
+            return Err(settings.invalid(TEACHER, "must be given: the model that is learned from"));
+        }
+        Ok(distillation)
+    }
+
+    /// Whether the student finds the completion to a row; drawn by the collection's seed and the row's place in it.
+    fn samples(&self, collector: &Collector<'_>, index: usize, row: &Group) -> Result<bool, Error> {
+        const UNIT: u64 = 1 << 53;
+        let completed = row.sequences().all(|sequence| sequence.scored_count() > 0);
+        if self.lmbda == 0.0 && !completed {
+            let problem = format!("{} has no completion to learn from: give completions, or set it to 1", row.place);
+            return Err(Error::Setting { method: METHOD.id, name: LMBDA.into(), value: "0".into(), problem });
+        }
+        let mut rng = collector.seed.named("on-policy").index(index as u64).rng();
+        Ok(!completed || (below(&mut rng, UNIT) as f64 / UNIT as f64) < self.lmbda)
+    }
+}
+
+impl Objective for Distillation {
+    fn reads(&self) -> Reads {
+        Reads::Divergence { kind: Divergence::of_beta(self.beta), temperature: self.sampling.temperature }
+    }
+
+    fn sampling(&self) -> Option<&Sampling> {
+        (self.lmbda > 0.0).then_some(&self.sampling)
+    }
+
+    fn collect<'a>(
+        &mut self,
+        collector: &mut Collector<'_>,
+        mut rows: Vec<Cow<'a, Group>>,
+    ) -> Result<Vec<Cow<'a, Group>>, Error> {
+        let mut own = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            let samples = self.samples(collector, index, row)?;
+            collector.metrics.add("on_policy", f64::from(u8::from(samples)), 1.0);
+            own.extend(samples.then_some(index));
+        }
+        if !own.is_empty() {
+            let prompts: Vec<Cow<'_, Group>> = own.iter().map(|&index| rows[index].clone()).collect();
+            let (found, _) = collector.samples(&prompts, &self.sampling, 1)?;
+            own.into_iter().zip(found).for_each(|(index, group)| rows[index] = Cow::Owned(group));
+        }
+        Ok(rows)
+    }
+
+    /// Completion tokens.
+    fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
+        let sequences = groups.iter().flat_map(|group| group.sequences());
+        sequences.map(|sequence| sequence.scored_count()).sum::<usize>() as f64
+    }
+
+    fn loss(&mut self, step: Step<'_>, micro: std::ops::Range<usize>, said: &Said<'_>, _: &mut Metrics) -> Slopes {
+        let members: usize = step.groups[micro].iter().map(|group| group.members.len()).sum();
+        let values: Vec<Vec<f32>> = (0..members).map(|member| said.of(member, said.divergences)).collect();
+        let sum = values.iter().flatten().map(|&value| f64::from(value)).sum();
+        let slopes: Vec<Vec<f64>> = values.iter().map(|values| vec![1.0; values.len()]).collect();
+        Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total.max(1.0)), ..Slopes::default() }
+    }
+}

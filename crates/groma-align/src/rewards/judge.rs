@@ -1,0 +1,93 @@
+//! What a language model says of a completion, from 1 to 10: a judge here, or on a server.
+//!
+//! Zheng et al. 2023, arXiv 2306.05685; used as a reward as in Lee et al. 2023, arXiv 2309.00267 (direct RLAIF). It is asked as
+//! the task `judged-rating` asks: with the row's `reference`, where there is one, beside the answer. What it did not answer, or
+//! what cannot be read, has no value.
+
+use super::{Reward, Rollout, Rule};
+use crate::parameter::{Kind, Parameter, Range};
+use crate::role::Role;
+use crate::{Error, Settings};
+use groma_data::{Content, Message};
+use groma_lm::{Ask, Control, Failure, LanguageModel, RATING, Reply, rating, read_rating, verdict};
+use groma_run::{Cancel, Silent};
+use regex::Regex;
+use serde_json::Value;
+
+pub(super) const RULE: Rule = Rule {
+    id: "judge",
+    title: "A judge's rating",
+    paper: "arXiv:2306.05685",
+    doc: "How a language model rates the completion, from 1 to 10; no value where it does not answer, or not so that a rating can be read.",
+    parameters: &[
+        Parameter {
+            name: MODEL,
+            kind: Kind::Text,
+            default: "null",
+            range: None,
+            doc: "Who rates: a directory, a hub id, or a model on an OpenAI-compatible server, URL#NAME. Must be given.",
+        },
+        Parameter {
+            name: LENGTH,
+            kind: Kind::Integer,
+            default: "512",
+            range: Some(Range::at_least(1.0)),
+            doc: "Longest verdict, in tokens.",
+        },
+    ],
+    build: |settings, judge| Ok(Box::new(Judge::new(settings, judge)?)),
+};
+
+const MODEL: &str = "judge_model";
+const LENGTH: &str = "judge_max_new_tokens";
+
+struct Judge<'a> {
+    model: Option<&'a dyn LanguageModel>,
+    max_new_tokens: usize,
+    pattern: Regex,
+}
+
+impl<'a> Judge<'a> {
+    fn new(settings: &Settings, model: Option<&'a dyn LanguageModel>) -> Result<Self, Error> {
+        if settings.values.get(MODEL).is_none_or(Value::is_null) {
+            return Err(settings.invalid(MODEL, "must be given with reward_funcs judge: who rates"));
+        }
+        let max_new_tokens = settings.values.get(LENGTH).and_then(Value::as_u64).unwrap_or(1) as usize;
+        let pattern = Regex::new(RATING).map_err(|error| settings.invalid(MODEL, error.to_string()))?;
+        Ok(Judge { model, max_new_tokens, pattern })
+    }
+
+    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
+        let role = |problem| Error::Role { role: Role::Judge.name(), problem };
+        let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
+        let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
+        let reference = rollout.columns.get("reference").and_then(Value::as_str);
+        let turn = Message::new("user", rating(&question, reference, rollout.completion));
+        Ok(Ask::greedy(Content::Messages(vec![turn]), self.max_new_tokens))
+    }
+
+    fn read(&self, reply: &Reply) -> Option<f64> {
+        let groups = |line| self.pattern.captures_iter(line).filter_map(|found| Some(found.get(1)?.as_str()));
+        verdict(reply.text(), groups).and_then(read_rating).ok()
+    }
+}
+
+impl Reward for Judge<'_> {
+    /// # Errors
+    /// A request to stop; [`Error::Role`] where none of the questions has an answer.
+    fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        let role = |problem: String| Error::Role { role: Role::Judge.name(), problem };
+        let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
+        let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
+        let replies = model.generate(&asks, Control { progress: &Silent, cancel });
+        if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
+            return Err(groma_run::Error::Interrupted.into());
+        }
+        match replies.iter().find_map(|reply| reply.as_ref().err()) {
+            Some(failure) if replies.iter().all(Result::is_err) => {
+                Err(role(format!("none of {} questions was answered: {failure}", replies.len())))
+            }
+            _ => Ok(replies.iter().map(|reply| self.read(reply.as_ref().ok()?)).collect()),
+        }
+    }
+}

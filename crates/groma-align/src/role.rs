@@ -1,0 +1,105 @@
+//! What a model or rule is to a method, besides the policy, which trains; and who is there to be it.
+
+use crate::Encode;
+use groma_lm::LanguageModel;
+use groma_model::Transformer;
+use groma_run::Digest;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What a model or rule is to a method, besides the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A frozen model whose log-probabilities the policy's are compared with: what training starts from, kept as a table, as
+    /// the policy without its adapter, or as a copy; or another model.
+    Reference,
+    /// Says what a sampled completion is worth: rules (see [`crate::rewards`]), or reward models.
+    Reward,
+    /// A frozen model whose distribution over the next token is learned from.
+    Teacher,
+    /// Says in words what a completion is worth, for the rule `judge`: a model here, or on a server.
+    Judge,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 4] = [Role::Reference, Role::Reward, Role::Teacher, Role::Judge];
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Reference => "reference",
+            Role::Reward => "reward",
+            Role::Teacher => "teacher",
+            Role::Judge => "judge",
+        }
+    }
+
+    /// The setting that names a model for it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Role::Reference => "ref_model",
+            Role::Reward => "reward_model",
+            Role::Teacher => "teacher_model",
+            Role::Judge => "judge_model",
+        }
+    }
+
+    /// Whether it is asked in words, so that a model on a server may fill it.
+    pub fn speaks(self) -> bool {
+        self == Role::Judge
+    }
+
+    /// Whether it is compared with the policy token by token, and so needs its tokenizer and vocabulary.
+    pub fn shares_tokens(self) -> bool {
+        matches!(self, Role::Reference | Role::Teacher)
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The models that a config table names for roles, in the order of [`Role::ALL`].
+pub fn named_seats(given: &Map<String, Value>) -> impl Iterator<Item = (Role, &str)> {
+    Role::ALL.into_iter().flat_map(|role| {
+        let named = given.get(role.setting());
+        let several = named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        named.and_then(Value::as_str).into_iter().chain(several).map(move |name| (role, name))
+    })
+}
+
+/// A role with the model that fills it.
+#[derive(Clone)]
+pub struct Seat<'a> {
+    /// The role.
+    pub role: Role,
+    /// The model, as the settings name it.
+    pub name: String,
+    /// What decides all that it says.
+    pub digest: Digest,
+    /// The model.
+    pub filler: Filler<'a>,
+}
+
+/// A model in a seat.
+#[derive(Clone, Copy)]
+pub enum Filler<'a> {
+    /// Weights, and what puts texts to them.
+    Weights(&'a Transformer, &'a dyn Encode),
+    /// A model that is asked in words.
+    Asked(&'a dyn LanguageModel),
+}
+
+impl<'a> Seat<'a> {
+    /// Its weights, where they are here.
+    pub(crate) fn weights(&self) -> Option<&'a Transformer> {
+        match self.filler {
+            Filler::Weights(model, _) => Some(model),
+            Filler::Asked(_) => None,
+        }
+    }
+}
