@@ -18,10 +18,12 @@ mod hinge;
 mod ipo;
 mod maths;
 mod nca_pair;
+mod orpo;
 mod robust;
 mod sft;
 mod sigmoid;
 mod sigmoid_norm;
+mod simpo;
 mod sppo_hard;
 mod weighting;
 
@@ -211,6 +213,10 @@ impl std::fmt::Debug for LossKind {
 }
 
 impl LossKind {
+    const fn variant(&self) -> Variant {
+        Variant { id: self.id, title: self.title, paper: self.paper, doc: self.formula, parameters: self.parameters }
+    }
+
     /// Values and gradients of all pairs; the mean of the values over the batch is the loss.
     pub fn evaluate(&self, pairs: &[Pair], totals: &Totals, parameters: &LossParameters) -> Vec<PairLoss> {
         match self.evaluate {
@@ -245,8 +251,7 @@ pub const VARIANTS: &[Variant] = &{
     let mut variants = [Variant::NONE; KINDS.len()];
     let mut i = 0;
     while i < variants.len() {
-        let LossKind { id, title, paper, formula, parameters, .. } = KINDS[i];
-        variants[i] = Variant { id, title, paper, doc: formula, parameters };
+        variants[i] = KINDS[i].variant();
         i += 1;
     }
     variants
@@ -255,4 +260,34 @@ pub const VARIANTS: &[Variant] = &{
 /// The kind of that name.
 pub fn kind(id: &str) -> Option<&'static LossKind> {
     KINDS.iter().find(|kind| kind.id == id)
+}
+
+/// Kinds that can do without a reference, which then says 0 of everything.
+pub const REFERENCE_FREE: &[ReferenceFree] = &[
+    ReferenceFree { kind: sigmoid::KIND, by_token: false },
+    ReferenceFree { kind: hinge::KIND, by_token: false },
+    ReferenceFree { kind: ipo::KIND, by_token: true },
+    ReferenceFree { kind: simpo::KIND, by_token: true },
+    ReferenceFree { kind: orpo::KIND, by_token: true },
+];
+
+/// Those that TRL's CPO trainer has, as choices of `loss_type`.
+pub(crate) const CPO_VARIANTS: &[Variant] =
+    &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant(), simpo::KIND.variant()];
+
+/// Hyperparameters of SimPO's own.
+pub(crate) const SIMPO_PARAMETERS: &[Parameter] = simpo::KIND.parameters;
+
+/// A kind without a reference.
+#[derive(Clone, Copy, Debug)]
+pub struct ReferenceFree {
+    /// The kind.
+    pub kind: LossKind,
+    /// Whether it goes by means over a completion's tokens.
+    pub by_token: bool,
+}
+
+/// The kind of that name without a reference.
+pub fn reference_free(id: &str) -> Option<&'static ReferenceFree> {
+    REFERENCE_FREE.iter().find(|free| free.kind.id == id)
 }

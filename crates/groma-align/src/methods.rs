@@ -1,13 +1,20 @@
 //! The registry of methods: one file and one line each.
 
+mod cpo;
 mod distillation;
 mod dpo;
 mod grpo;
 mod kto;
+mod orpo;
 mod policy;
+mod pro;
+mod ranking;
 mod reward;
 mod rloo;
+mod rrhf;
 mod sft;
+mod simpo;
+mod unlikelihood;
 
 pub use reward::pair_loss as reward_pair_loss;
 
@@ -20,6 +27,12 @@ pub static METHODS: &[&Method] = &[
     &reward::METHOD,
     &dpo::METHOD,
     &kto::METHOD,
+    &cpo::METHOD,
+    &simpo::METHOD,
+    &orpo::METHOD,
+    &rrhf::METHOD,
+    &pro::METHOD,
+    &unlikelihood::METHOD,
     &rloo::METHOD,
     &grpo::METHOD,
 ];

@@ -85,22 +85,25 @@ pub(crate) const METHOD: Method = Method {
         ],
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: &[
-        "rewards/chosen",
-        "rewards/rejected",
-        "rewards/margins",
-        "rewards/accuracies",
-        "logps/chosen",
-        "logps/rejected",
-        "logits/chosen",
-        "logits/rejected",
-        "entropy",
-        "mean_token_accuracy",
-    ],
+    metrics: METRICS,
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Dpo::new(settings)?)),
 };
+
+/// What losses of pairs log.
+pub(super) const METRICS: &[&str] = &[
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "logits/chosen",
+    "logits/rejected",
+    "entropy",
+    "mean_token_accuracy",
+];
 
 #[derive(Deserialize)]
 struct Raw {
@@ -115,8 +118,12 @@ struct Raw {
 
 /// Values of the parameters above, with the loss they make.
 #[derive(Clone, Debug)]
-struct Dpo {
+pub(super) struct Dpo {
     combination: Combination,
+    /// Whether there is a reference; else it says 0 of everything.
+    reference: bool,
+    /// Whether rewards that are logged are means over tokens.
+    by_token: bool,
     ld_alpha: Option<f64>,
     use_weighting: bool,
     /// Results of all pairs of a step, for kinds of loss that cannot do with less.
@@ -131,7 +138,20 @@ impl Dpo {
         check_weighting(settings, &raw, &combination)?;
         reference::precompute(settings)?;
         let (ld_alpha, use_weighting) = (raw.ld_alpha, raw.use_weighting);
-        Ok(Dpo { combination, ld_alpha, use_weighting, whole: Vec::new() })
+        Ok(Dpo { combination, reference: true, by_token: false, ld_alpha, use_weighting, whole: Vec::new() })
+    }
+
+    /// A kind of [`losses::REFERENCE_FREE`] with the settings' `beta`, and cross-entropy on chosen completions of that weight.
+    pub(super) fn reference_free(settings: &Settings, loss_type: &str, supervised: f64) -> Result<Self, Error> {
+        let beta = settings.values.get("beta").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
+        let unknown = || settings.invalid("loss_type", format!("has unknown {loss_type}"));
+        let free = losses::reference_free(loss_type).ok_or_else(unknown)?;
+        let cross_entropy = losses::kind("sft").map(|kind| (kind, supervised)).filter(|_| supervised > 0.0);
+        let terms: Vec<(&LossKind, f64)> = std::iter::once((&free.kind, 1.0)).chain(cross_entropy).collect();
+        let parameters = LossParameters { beta, own: own(settings, &terms)? };
+        let combination = Combination { terms, parameters, divergence: Divergence::ReverseKl };
+        let by_token = free.by_token;
+        Ok(Dpo { combination, reference: false, by_token, ld_alpha: None, use_weighting: false, whole: Vec::new() })
     }
 
     /// Pairs from the log-probabilities of their members' tokens.
@@ -171,7 +191,7 @@ impl Objective for Dpo {
     }
 
     fn needs_reference(&self) -> bool {
-        true
+        self.reference
     }
 
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
@@ -197,7 +217,7 @@ impl Objective for Dpo {
         if let Some(half) = said.half {
             weigh(&mut results, said, half);
         }
-        measure_pairs(metrics, &pairs, &results);
+        measure_pairs(metrics, &pairs, &results, self.by_token);
         measure_tokens(metrics, said, groups.len());
         let slopes =
             |(result, logps): (&PairResult, &[Vec<f32>])| self.slopes(result, [logps[0].len(), logps[1].len()]);
@@ -207,7 +227,7 @@ impl Objective for Dpo {
     }
 
     fn loss_at_start(&self, _: &[Cow<'_, Group>]) -> Option<f64> {
-        if self.use_weighting { None } else { self.combination.at_reference() }
+        if self.use_weighting || !self.reference { None } else { self.combination.at_reference() }
     }
 }
 
@@ -295,11 +315,14 @@ fn weigh(results: &mut [PairResult], said: &Said<'_>, half: &[f32]) {
     }
 }
 
-fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult]) {
+fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult], by_token: bool) {
     for (pair, result) in pairs.iter().zip(results) {
-        let margin = result.chosen_reward - result.rejected_reward;
-        metrics.add("rewards/chosen", result.chosen_reward, 1.0);
-        metrics.add("rewards/rejected", result.rejected_reward, 1.0);
+        let per = |tokens: usize| if by_token { tokens.max(1) as f64 } else { 1.0 };
+        let chosen = result.chosen_reward / per(pair.chosen_tokens);
+        let rejected = result.rejected_reward / per(pair.rejected_tokens);
+        let margin = chosen - rejected;
+        metrics.add("rewards/chosen", chosen, 1.0);
+        metrics.add("rewards/rejected", rejected, 1.0);
         metrics.add("rewards/margins", margin, 1.0);
         metrics.add("rewards/accuracies", f64::from(u8::from(margin > 0.0)), 1.0);
         metrics.add("logps/chosen", pair.policy_chosen, 1.0);

@@ -205,7 +205,7 @@ fn measure(metrics: &mut Metrics, said: &Said<'_>, member: usize, wanted: bool, 
 }
 
 /// Pairs as two labelled groups each.
-fn apart(groups: Vec<Group>) -> Vec<Group> {
+pub(super) fn apart(groups: Vec<Group>) -> Vec<Group> {
     let split = |group: Group| {
         let labelled = group.members.iter().any(|member| member.label.is_some());
         let pair = !labelled && group.members.len() == 2;

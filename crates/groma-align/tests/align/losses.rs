@@ -1,6 +1,8 @@
 //! The losses against golden numbers, finite differences, closed forms and identities.
 
-use groma_align::losses::{Combination, Divergence, KINDS, LossKind, LossParameters, Pair, Totals, kind, log_sigmoid};
+use groma_align::losses::{
+    Combination, Divergence, KINDS, LossKind, LossParameters, Pair, REFERENCE_FREE, Totals, kind, log_sigmoid,
+};
 use groma_run::Seed;
 use rand_core::Rng;
 use serde_json::Value;
@@ -102,6 +104,23 @@ fn gradients_of_every_kind_and_divergence_are_those_of_central_differences() {
                 };
                 check_gradients(&combination, &pairs, kind.id);
             }
+        }
+    }
+}
+
+#[test]
+fn gradients_without_a_reference_are_those_of_central_differences() {
+    for free in REFERENCE_FREE {
+        for seed in 0..12 {
+            let alone = |pair| Pair { reference_chosen: 0.0, reference_rejected: 0.0, ..pair };
+            let pairs: Vec<Pair> = random_pairs(seed, 5).into_iter().map(alone).collect();
+            let parameters = parameters_for(&free.kind, [0.1, 2.0][seed as usize % 2]);
+            let terms = vec![(&free.kind, 1.0), (kind("sft").unwrap(), 0.3)];
+            check_gradients(
+                &Combination { terms, parameters, divergence: Divergence::ReverseKl },
+                &pairs,
+                free.kind.id,
+            );
         }
     }
 }

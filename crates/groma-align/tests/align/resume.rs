@@ -56,6 +56,13 @@ fn resumes_at_every_step(method: &str, given: Value) {
 }
 
 #[test]
+fn every_method() {
+    for method in groma_align::METHODS {
+        resumes_at_every_step(method.id, json!({"max_steps": 3, "learning_rate": 1e-2, "logging_steps": 2}));
+    }
+}
+
+#[test]
 fn dpo_full() {
     resumes_at_every_step(
         "dpo",

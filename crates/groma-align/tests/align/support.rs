@@ -1,7 +1,8 @@
 //! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
 
 use groma_align::{
-    Boundary, Continuation, Conversation, Encode, Filler, Limits, Method, Prepared, Role, Seat, Settings, Voice, prepare,
+    Boundary, Continuation, Conversation, Encode, Filler, Limits, Method, Prepared, Role, Seat, Settings, Voice,
+    prepare,
 };
 use groma_data::{Answer, Content, Location, Message, Row, Shape};
 use groma_kernels::{Backend, Cpu};
@@ -248,7 +249,14 @@ pub(crate) fn rows(shape: Shape) -> Vec<Row> {
         let content = row.answers[usize::from(!wanted)].content.clone();
         Row { shape, answers: vec![Answer { label: Some(wanted), ..Answer::new(content) }], ..row }
     };
+    let ranked = |row: Row| {
+        let third = Answer::new(text(" hm."));
+        let answers = row.answers.iter().cloned().chain([third]).zip([2.0, 1.0, -0.5]);
+        let answers = answers.map(|(answer, score)| Answer { score: Some(score), ..answer }).collect();
+        Row { shape, answers, ..row }
+    };
     match shape {
+        Shape::Ranked => preferences().into_iter().map(ranked).collect(),
         Shape::Preference => preferences(),
         Shape::PromptCompletion => completions(),
         Shape::PromptOnly => preferences().into_iter().map(|row| Row { shape, answers: Vec::new(), ..row }).collect(),

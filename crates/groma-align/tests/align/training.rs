@@ -42,6 +42,13 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("grpo", json!({})),
         ("grpo", json!({"loss_type": "grpo", "beta": 0.1, "importance_sampling_level": "sequence"})),
         ("distillation", json!({})),
+        ("cpo", json!({})),
+        ("cpo", json!({"loss_type": "simpo", "cpo_alpha": 0.5})),
+        ("orpo", json!({})),
+        ("rrhf", json!({"rrhf_weight": 2.0})),
+        ("pro", json!({})),
+        ("pro", json!({"loss_type": "plackett_luce", "sft_weight": 0.1})),
+        ("unlikelihood", json!({"unlikelihood_alpha": 0.5})),
     ] {
         let runs: Vec<_> = [(8, 1), (4, 2), (1, 8)]
             .into_iter()
