@@ -282,6 +282,9 @@ impl Recipe {
         if self.name.is_empty() || groma_run::file_name(&self.name) != self.name {
             return fail(format!("name `{}` cannot be the name of a directory{}", self.name, instead(&self.name)));
         }
+        if let Some(problem) = self.serving.problem() {
+            return fail(problem);
+        }
         let mut seen: Vec<&str> = RESERVED.to_vec();
         for stage in &self.stages {
             if groma_run::file_name(stage.name()) != stage.name() || stage.name().is_empty() {

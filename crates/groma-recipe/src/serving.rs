@@ -77,6 +77,17 @@ impl Serving {
         *self == Serving::default()
     }
 
+    /// What is wrong with it, if anything is.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let amounts = [self.budget_money, self.price_in, self.price_out];
+        if amounts.iter().flatten().any(|amount| !amount.is_finite() || *amount < 0.0) {
+            return Some("an amount of money in `serving` is not a number of at least 0".to_owned());
+        }
+        let needs_prices = self.budget_money.or(self.price_in).or(self.price_out).is_some();
+        let problem = "`budget_money`, `price_in` and `price_out` of `serving` belong together; a price is missing";
+        (needs_prices && self.prices().is_none()).then(|| problem.to_owned())
+    }
+
     /// What tokens cost, where that is said.
     pub(crate) fn prices(&self) -> Option<Prices> {
         Some(Prices { input: self.price_in?, output: self.price_out? })

@@ -1,7 +1,7 @@
 //! Lets a model answer prompts, and leaves the answers as rows to train on or to read.
 
 use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
-use groma_lm::{Ask, Control, Reply, SamplingParameters};
+use groma_lm::{Ask, Control, LanguageModel, Reply, SamplingParameters};
 use groma_run::{EventKind, Finished, Recorder, Seed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -146,7 +146,8 @@ impl Generate {
         let progress = &*runner.work.progress;
         progress.begin(&self.name, Some(prompts.len() as u64), "prompt");
         let control = Control { progress, cancel: &runner.work.cancel };
-        let (replies, _) = asked.lend(None, |model| Ok::<_, Error>(model.generate(&self.asks(&prompts, seed), control)))?;
+        let generate = |model: &dyn LanguageModel| Ok::<_, Error>(model.generate(&self.asks(&prompts, seed), control));
+        let (replies, _) = asked.lend(None, generate)?;
         runner.work.cancel.check()?;
         let mut finished = Finished::default();
         let mut lines = String::new();

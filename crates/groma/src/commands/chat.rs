@@ -56,8 +56,7 @@ fn open(flags: &Chat, context: &Context) -> Result<Asked> {
         let (template, backend) = (TemplateChoice::parse(&flags.chat_template)?, context.work.backend.clone());
         return Ok(Asked::here(&place(&flags.model)?, &template, backend)?);
     }
-    let hint = "e.g. --model http://localhost:8000/v1#my-model";
-    let address = Address::parse(&flags.model).map_err(|error| Failure::usage(error.to_string(), hint))?;
+    let address = Address::parse(&flags.model).map_err(groma_recipe::Error::from)?;
     let tokenizer = flags.serving.tokenizer.as_deref().map(place).transpose()?;
     let (serving, cache) = (flags.serving.settings(), flags.serving.cache.clone());
     Ok(Asked::served(address, tokenizer.as_deref(), &flags.chat_template, &serving, cache)?)
