@@ -128,8 +128,10 @@ class PinnedDatetime(datetime.datetime):
 
 def rendered(template, case, marks):
     keywords = {"documents": case.get("documents"), **TOKENS, **case.get("variables", {})}
+    # As apply_chat_template does before it renders.
+    messages = [{key: value for key, value in message.items() if value is not None} for message in case["messages"]]
     texts, ranges = chat_template_utils.render_jinja_template(
-        conversations=[case["messages"]],
+        conversations=[messages],
         tools=case.get("tools"),
         chat_template=template,
         return_assistant_tokens_mask=marks,

@@ -1,18 +1,18 @@
 //! Text and conversations as tokens: what preparation needs of a tokenizer and its chat template.
 
 use crate::training::Boundary;
-use groma_data::{Content, Message};
+use groma_data::{Content, Turns};
 use groma_lm::Encoder;
 use groma_model::Result;
 use groma_model::score::common_prefix;
-use groma_model::tokenizer::{PromptCompletion, Specials};
+use groma_model::tokenizer::PromptCompletion;
 
 /// Turns text and conversations into tokens.
 pub trait Encode {
     /// Tokens of a whole text, with what the tokenizer puts around it and EOS at its end.
     fn document(&self, text: &str) -> Result<Vec<u32>>;
     /// Tokens of a conversation as the chat template renders it; `answers`: with those told apart that the assistant says.
-    fn conversation(&self, messages: &[Message], answers: bool) -> Result<Conversation>;
+    fn conversation(&self, turns: &Turns, answers: bool) -> Result<Conversation>;
     /// A prompt and what follows it, both of the same form. Plain completions end with EOS.
     fn continuation(&self, prompt: &Content, completion: &Content, boundary: Boundary) -> Result<Continuation>;
     /// A prompt up to where an answer begins.
@@ -41,6 +41,8 @@ pub struct Continuation {
     pub ids: Vec<u32>,
     /// How many of them are the prompt's.
     pub prompt: usize,
+    /// For each token whether it is learned from, where not all that follow the prompt are.
+    pub learned: Option<Vec<bool>>,
     /// Whether a token would cover the end of the one and the beginning of the other.
     pub merged: bool,
 }
@@ -52,23 +54,28 @@ fn with_eos(encoder: &Encoder<'_>, mut ids: Vec<u32>) -> Vec<u32> {
 
 /// As TRL does it: the completion starts where the tokens of both together leave those of the prompt.
 fn diverging(encoder: &Encoder<'_>, prompt: &str, completion: &str) -> Result<Continuation> {
-    let alone = encoder.tokenizer.encode(prompt, Specials::AsConfigured)?;
-    let together = encoder.tokenizer.encode(&format!("{prompt}{completion}"), Specials::AsConfigured)?;
+    let alone = encoder.text(prompt)?;
+    let together = encoder.text(&format!("{prompt}{completion}"))?;
     let shared = common_prefix(&alone, &together);
-    Ok(Continuation { ids: with_eos(encoder, together), prompt: shared, merged: shared < alone.len() })
+    Ok(Continuation {
+        ids: with_eos(encoder, together),
+        prompt: shared,
+        merged: shared < alone.len(),
+        ..Continuation::default()
+    })
 }
 
 impl Encode for Encoder<'_> {
     fn document(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(with_eos(self, self.tokenizer.encode(text, Specials::AsConfigured)?))
+        Ok(with_eos(self, self.text(text)?))
     }
 
-    fn conversation(&self, messages: &[Message], answers: bool) -> Result<Conversation> {
+    fn conversation(&self, turns: &Turns, answers: bool) -> Result<Conversation> {
         if answers {
-            let rendered = self.conversation_with_answers(messages)?;
+            let rendered = self.conversation_with_answers(turns)?;
             return Ok(Conversation { ids: rendered.ids, assistant: Some(rendered.assistant_mask) });
         }
-        Ok(Conversation { ids: Encoder::conversation(self, messages)?, assistant: None })
+        Ok(Conversation { ids: Encoder::conversation(self, turns)?, assistant: None })
     }
 
     fn continuation(&self, prompt: &Content, completion: &Content, boundary: Boundary) -> Result<Continuation> {
@@ -76,8 +83,9 @@ impl Encode for Encoder<'_> {
         if !conversational && boundary == Boundary::Diverge {
             return diverging(self, &prompt.plain(), &completion.plain());
         }
-        let PromptCompletion { prompt, completion, separated } = self.reply(prompt, completion)?;
-        Ok(Continuation { prompt: prompt.len(), ids: [prompt, completion].concat(), merged: separated })
+        let PromptCompletion { prompt, completion, learned, separated } = self.reply(prompt, completion)?;
+        let learned = Some([vec![false; prompt.len()], learned].concat());
+        Ok(Continuation { prompt: prompt.len(), ids: [prompt, completion].concat(), learned, merged: separated })
     }
 
     fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {

@@ -69,13 +69,13 @@ pub enum Error {
         /// The serious findings.
         findings: Vec<Finding>,
     },
-    /// A text could not be tokenised or a template rendered.
-    #[error("{place}: {source}")]
-    Row {
-        /// `file:line` of the row.
-        place: String,
-        /// What happened.
-        source: groma_model::Error,
+    /// Too many rows could not be read, tokenised, or rendered by the template.
+    #[error("{source}")]
+    BadRows {
+        /// Which, and why.
+        source: groma_data::Error,
+        /// What to do about the first that the tokenizer or the template refused.
+        hint: Option<String>,
     },
     /// The model refuses an operation.
     #[error(transparent)]
@@ -197,7 +197,7 @@ fn resumable(checkpoint: &Option<PathBuf>) -> String {
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
-            Error::Model(error) | Error::Row { source: error, .. } => error.class(),
+            Error::Model(error) => error.class(),
             Error::Run(error) => error.class(),
             Error::Memory { .. } => Class::Resources,
             Error::NonFinite { .. } => Class::NonFinite,
@@ -217,6 +217,7 @@ impl Classify for Error {
             ),
             Error::NonFinite { .. } => Some("lower learning_rate, or look at the rows named".into()),
             Error::Resume { .. } => Some("use the settings, data and model of the first run, or another directory".into()),
+            Error::BadRows { hint, .. } => hint.clone(),
             Error::Model(error) => error.hint(),
             Error::Run(error) => error.hint(),
             _ => None,

@@ -1,5 +1,6 @@
 //! Findings about rows: counted, the first few named.
 
+use groma_data::{BadRows, Rows};
 use groma_run::{Finding, Severity};
 use std::collections::BTreeMap;
 
@@ -97,6 +98,38 @@ impl Check {
             Check::IdenticalPair | Check::ContradictoryPairs => None,
         }
     }
+}
+
+/// The finding of rows that could not be read, or that the tokenizer or the chat template refused.
+pub(crate) fn left_out(bad: &BadRows) -> Option<Finding> {
+    let first = bad.shown.first()?;
+    Some(Finding {
+        check: "bad-rows".into(),
+        severity: Severity::Warning,
+        count: bad.count,
+        total: bad.total,
+        message: format!(
+            "{} of {} rows cannot be used and are left out; the first: {}",
+            bad.count, bad.total, first.why
+        ),
+        places: bad.shown.iter().map(|problem| problem.location.to_string()).collect(),
+        remedy: Some("repair the rows named".into()),
+    })
+}
+
+/// What was done with the rows of a file in reading them.
+pub(crate) fn notes(rows: &Rows) -> Vec<Finding> {
+    let total = rows.rows.len() as u64;
+    let note = |(note, count): (&String, &u64)| Finding {
+        check: "reading".into(),
+        severity: Severity::Note,
+        count: *count,
+        total,
+        message: format!("{count} of {total} rows: {note}"),
+        places: Vec::new(),
+        remedy: None,
+    };
+    rows.notes.iter().map(note).collect()
 }
 
 #[derive(Clone, Debug)]

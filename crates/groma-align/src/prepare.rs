@@ -7,8 +7,9 @@ use crate::group::{Group, Member};
 use crate::method::Masks;
 use crate::training::{Boundary, OnFinding, Truncation};
 use crate::{Error, LengthStatistics, Settings};
-use groma_data::{Answer, Content, Row, Shape};
-use groma_run::{Digest, Finding, Severity};
+use groma_data::{Answer, BadRows, Content, OnBadRow, Row, RowProblem, Rows, Shape};
+use groma_model::Spec;
+use groma_run::{Classify, Digest, Finding, Severity};
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -19,6 +20,13 @@ pub struct Limits {
     pub vocab_size: usize,
     /// Longest sequence, in tokens.
     pub max_positions: usize,
+}
+
+impl Limits {
+    /// Those of a model.
+    pub fn of(spec: &Spec) -> Self {
+        Limits { vocab_size: spec.vocab_size, max_positions: spec.max_positions }
+    }
 }
 
 /// Groups, and what was found on the way.
@@ -37,9 +45,31 @@ pub struct Prepared {
 /// Prepares rows for a method.
 ///
 /// # Errors
-/// If the method cannot use the rows' shape, a text cannot be encoded, a serious finding stops the run (see the setting
-/// `preflight`), or no row is left.
+/// If the method cannot use the rows' shape, too many rows cannot be encoded, a serious finding stops the run (see the
+/// setting `preflight`), or no row is left.
 pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
+    prepare_after(settings, rows, BadRows::of(rows.len()), encoder, limits)
+}
+
+/// Prepares the rows of a file for a method. Rows that the tokenizer or the chat template refuses are bad rows like those
+/// that could not be read, and together they may be as many as [`OnBadRow`] says.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_read(settings: &Settings, rows: &Rows, encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
+    let mut prepared = prepare_after(settings, &rows.rows, rows.bad.clone(), encoder, limits)?;
+    prepared.findings.extend(crate::findings::notes(rows));
+    Ok(prepared)
+}
+
+/// `bad`: those that were left out before.
+fn prepare_after(
+    settings: &Settings,
+    rows: &[Row],
+    mut bad: BadRows,
+    encoder: &dyn Encode,
+    limits: Limits,
+) -> Result<Prepared, Error> {
     let method = settings.method;
     if let Some(row) = rows.iter().find(|row| !method.data.contains(&row.shape)) {
         let expected = method.data.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or ");
@@ -47,17 +77,27 @@ pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: 
     }
     let mut preparation = Preparation::new(settings, encoder, limits)?;
     let mut groups = Vec::with_capacity(rows.len());
+    let mut hint = None;
     for row in rows {
-        let place = row.location.to_string();
-        groups.extend(preparation.group(row, &place).map_err(|source| Error::Row { place, source })?);
+        match preparation.group(row, &row.location.to_string()) {
+            Ok(group) => groups.extend(group),
+            Err(error) => {
+                hint = hint.or(error.hint());
+                bad.push(RowProblem::of(row, error.to_string()));
+            }
+        }
+    }
+    if let Err(source) = bad.check(OnBadRow::default()) {
+        return Err(Error::BadRows { source, hint });
     }
     let groups = (method.arrange)(groups, preparation.max_length);
     preparation.check_all(&groups);
-    finish(settings, preparation.findings, groups, rows.len())
+    let mut findings = preparation.findings.records(rows.len() as u64);
+    findings.extend(crate::findings::left_out(&bad));
+    finish(settings, findings, groups, rows.len())
 }
 
-fn finish(settings: &Settings, findings: Findings, groups: Vec<Group>, total: usize) -> Result<Prepared, Error> {
-    let findings = findings.records(total as u64);
+fn finish(settings: &Settings, findings: Vec<Finding>, groups: Vec<Group>, total: usize) -> Result<Prepared, Error> {
     let serious: Vec<Finding> = findings.iter().filter(|f| f.severity == Severity::Error).cloned().collect();
     let mismatch = serious.iter().any(|finding| finding.check == Check::VocabularyMismatch.id());
     if mismatch || (!serious.is_empty() && settings.training.preflight == OnFinding::Stop) {
@@ -133,18 +173,20 @@ impl<'a> Preparation<'a> {
                 let ids = self.encoder.document(text)?;
                 Sequence { supervised: vec![true; ids.len()], ids }
             }
-            Content::Messages(messages) => {
-                let conversation = self.encoder.conversation(messages, self.masks.assistant_only)?;
-                let supervised = self.conversation_mask(&conversation, place);
+            Content::Messages(turns) => {
+                // Weights say which of the assistant's messages are learned, and so that nothing else is.
+                let weighed = turns.iter().any(|message| message.is_assistant() && !message.is_learned());
+                let answers = self.masks.assistant_only || weighed;
+                let conversation = self.encoder.conversation(turns, answers)?;
+                let supervised = self.conversation_mask(&conversation, answers, place);
                 Sequence { ids: conversation.ids, supervised }
             }
         })
     }
 
-    fn conversation_mask(&mut self, conversation: &crate::Conversation, place: &str) -> Vec<bool> {
-        let all = || vec![true; conversation.ids.len()];
+    fn conversation_mask(&mut self, conversation: &crate::Conversation, answers: bool, place: &str) -> Vec<bool> {
         match &conversation.assistant {
-            _ if !self.masks.assistant_only => all(),
+            _ if !answers => vec![true; conversation.ids.len()],
             Some(mask) => mask.clone(),
             None => {
                 self.findings.add(Check::NoAssistantMarks, Severity::Error, place);
@@ -159,8 +201,10 @@ impl<'a> Preparation<'a> {
         let joints = self.joints(row.question(), &answers, place)?;
         let sequence = |joint: Continuation| {
             let mut sequence = Sequence::completion(&joint.ids[..joint.prompt], &joint.ids[joint.prompt..]);
-            if self.masks.completion_only == Some(false) {
-                sequence.supervised.fill(true);
+            match joint.learned {
+                _ if self.masks.completion_only == Some(false) => sequence.supervised.fill(true),
+                Some(learned) => sequence.supervised = learned,
+                None => {}
             }
             sequence
         };

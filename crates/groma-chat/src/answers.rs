@@ -3,26 +3,38 @@
 use std::ops::Range;
 
 use crate::error::{Result, TemplateError};
-use crate::{Message, Options, Rendered, Template};
+use crate::{Message, Options, Rendered, Template, WEIGHT};
 
 impl Template {
     /// Renders a conversation and says which bytes of it are answers.
     ///
     /// With `{% generation %}` marks, answers are what they mark. Without, the answer of message `k` is what is added between
-    /// rendering the messages before it, with the beginning of an answer, and rendering it too.
+    /// rendering the messages before it, with the beginning of an answer, and rendering it too. Answers that are not to be
+    /// learned ([`Message::is_learned`]) are kept apart.
     ///
     /// # Errors
-    /// Those of [`Template::render`]; a template without marks that changes earlier text when messages are added.
+    /// Those of [`Template::render`]; a template without marks that changes earlier text when messages are added; weights
+    /// where the template does not mark each answer.
     pub fn render_answers(&self, messages: &[Message], options: &Options) -> Result<Rendered> {
-        let mut whole = self.render(messages, options)?;
-        if !self.has_generation_marks() {
-            whole.assistant = self.answers_by_prefix(messages, options, &whole.text)?;
+        let whole = self.render(messages, options)?;
+        if self.has_generation_marks() {
+            return weighed(whole, messages);
         }
-        Ok(whole)
+        let answers = self.answers_by_prefix(messages, 0, options, &whole.text)?;
+        Ok(told(whole, messages, answers))
+    }
+
+    /// Renders a conversation; answers are told apart where they can be.
+    ///
+    /// # Errors
+    /// Those of [`Template::render`].
+    pub fn render_any(&self, messages: &[Message], options: &Options) -> Result<Rendered> {
+        self.render_answers(messages, options).or_else(|_| self.render(messages, options))
     }
 
     /// Renders a prompt and an answer to it, for preference data, and says where the prompt ends, in bytes: up to there it is
-    /// what generation would be given.
+    /// what generation would be given. Answers are told apart as by [`Template::render_answers`]; those in the prompt need not
+    /// be.
     ///
     /// # Errors
     /// As [`Template::render`]; the template must render the prompt to the beginning of the whole.
@@ -47,17 +59,28 @@ impl Template {
             );
             return Err(TemplateError::NotPrefixPreserving { condition });
         }
-        Ok((whole, before.text.len()))
+        if self.has_generation_marks() {
+            return Ok((weighed(whole, &messages)?, before.text.len()));
+        }
+        let answers = |from| self.answers_by_prefix(&messages, from, options, &whole.text);
+        let answers = answers(0).or_else(|_| answers(prompt.len()))?;
+        Ok((told(whole, &messages, answers), before.text.len()))
     }
 
     fn render_with(&self, messages: &[Message], options: &Options, add_generation_prompt: bool) -> Result<Rendered> {
         self.render(messages, &Options { add_generation_prompt, ..options.clone() })
     }
 
-    /// The bytes of each answer, by rendering what comes before it.
-    fn answers_by_prefix(&self, messages: &[Message], options: &Options, whole: &str) -> Result<Vec<Range<usize>>> {
-        let mut answers: Vec<Range<usize>> = Vec::new();
-        for (at, _) in messages.iter().enumerate().filter(|(_, message)| message.is_assistant()) {
+    /// Which messages from `from` on are answers, with the bytes of each, by rendering what comes before it.
+    fn answers_by_prefix(
+        &self,
+        messages: &[Message],
+        from: usize,
+        options: &Options,
+        whole: &str,
+    ) -> Result<Vec<(usize, Range<usize>)>> {
+        let mut answers = Vec::new();
+        for (at, _) in messages.iter().enumerate().skip(from).filter(|(_, message)| message.is_assistant()) {
             if at == 0 {
                 let condition = "an answer without a message before it has no prompt".to_owned();
                 return Err(TemplateError::NotPrefixPreserving { condition });
@@ -73,10 +96,37 @@ impl Template {
             if !whole.starts_with(&answered) {
                 return Err(failed("the whole text does not begin with the text up to", &answered, whole));
             }
-            answers.push(prompt.len()..answered.len());
+            answers.push((at, prompt.len()..answered.len()));
         }
         Ok(answers)
     }
+}
+
+/// A rendered conversation with the answers of these messages.
+fn told(mut whole: Rendered, messages: &[Message], answers: Vec<(usize, Range<usize>)>) -> Rendered {
+    let (learned, unlearned): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(message, _)| messages[*message].is_learned());
+    let ranges = |answers: Vec<(usize, Range<usize>)>| answers.into_iter().map(|(_, range)| range).collect();
+    (whole.assistant, whole.unlearned) = (ranges(learned), ranges(unlearned));
+    whole
+}
+
+/// A rendered conversation whose answers are marked; those that are not to be learned are known where each answer is marked
+/// once.
+fn weighed(mut whole: Rendered, messages: &[Message]) -> Result<Rendered> {
+    let spoken = || messages.iter().enumerate().filter(|(_, message)| message.is_assistant()).map(|(at, _)| at);
+    if spoken().all(|at| messages[at].is_learned()) {
+        return Ok(whole);
+    }
+    let answers = std::mem::take(&mut whole.assistant);
+    if spoken().count() != answers.len() {
+        let (spoken, marked) = (spoken().count(), answers.len());
+        let problem = format!(
+            "`{WEIGHT}` of a message cannot be kept: the chat template marks {marked} parts for {spoken} answers"
+        );
+        return Err(TemplateError::Asked { problem });
+    }
+    Ok(told(whole, messages, spoken().zip(answers).collect()))
 }
 
 fn first_difference(part: &str, whole: &str) -> String {

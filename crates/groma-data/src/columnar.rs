@@ -8,7 +8,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::limits::{Limits, bytes_text};
 use crate::page_scan::{ChunkSizes, scan_chunk, schema_depth};
 use crate::source::{io_error, open_file};
-use crate::strict_json::Fault;
+use crate::strict_json::{stand_in, unreadable};
 use crate::table::Collector;
 
 /// Bytes at the end of a file: the footer's length and the magic number.
@@ -119,7 +119,7 @@ impl Checked<'_> {
             let records = TreeBuilder::new().with_batch_size(batch).as_iter(schema, group.as_ref());
             for record in records.map_err(|error| self.library(error))? {
                 line += 1;
-                rows.row(line, fields(record.map_err(|error| self.library(error))?))?;
+                rows.row(line, Ok(fields(record.map_err(|error| self.library(error))?)))?;
             }
         }
         Ok(())
@@ -150,6 +150,7 @@ impl Checked<'_> {
 
     fn column(&self, scanned: &mut BufReader<File>, column: &ColumnChunkMetaData, rows: u64) -> Result<ChunkSizes> {
         let path = column.column_path().string();
+        self.readable(column.compression(), &path)?;
         let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         let range = u64::try_from(offset).ok().zip(u64::try_from(column.compressed_size()).ok());
         let Some((start, end)) = range.and_then(|(start, length)| Some((start, start.checked_add(length)?))) else {
@@ -175,6 +176,22 @@ impl Checked<'_> {
             return Err(self.damaged(format!("column `{path}` has {} values for {rows} rows", sizes.values)));
         }
         Ok(sizes)
+    }
+
+    /// Checks that a column's compression can be undone.
+    fn readable(&self, compression: Compression, column: &str) -> Result<()> {
+        let name = match compression {
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) => {
+                return Ok(());
+            }
+            Compression::LZ4 | Compression::LZ4_RAW => "LZ4",
+            Compression::BROTLI(_) => "Brotli",
+            Compression::LZO => "LZO",
+        };
+        let why = format!(
+            "has the column `{column}` compressed with {name}, which is not supported; write it with snappy, zstd or gzip"
+        );
+        Err(Error::WrongFormat { file: self.name.to_owned(), why })
     }
 
     /// Adds up the strings of a list column whose dictionary could make them exceed the memory: one row may hold all.
@@ -213,20 +230,19 @@ impl Checked<'_> {
 }
 
 /// The fields of one row.
-fn fields(row: Row) -> std::result::Result<Map<String, Value>, Fault> {
+fn fields(row: Row) -> Map<String, Value> {
     let mut fields = Map::new();
     for (name, field) in row.into_columns() {
-        let value = value(field).map_err(|why| Fault::whole(b"", format!("column {name:?}: {why}")))?;
-        fields.insert(name, value);
+        fields.insert(name, value(field));
     }
-    Ok(fields)
+    fields
 }
 
-fn value(field: Field) -> std::result::Result<Value, String> {
-    let float = |value: f64| {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| format!("the number {value} is not finite"))
-    };
-    Ok(match field {
+/// As JSON; what that cannot hold becomes a stand-in, which spoils nothing where nobody reads it.
+fn value(field: Field) -> Value {
+    let float =
+        |value: f64| Number::from_f64(value).map_or_else(|| stand_in(format!("the number {value}")), Value::Number);
+    match field {
         Field::Null => Value::Null,
         Field::Bool(value) => value.into(),
         Field::Byte(value) => value.into(),
@@ -237,35 +253,31 @@ fn value(field: Field) -> std::result::Result<Value, String> {
         Field::UShort(value) => value.into(),
         Field::UInt(value) => value.into(),
         Field::ULong(value) => value.into(),
-        Field::Float16(value) => float(f64::from(f32::from(value)))?,
-        Field::Float(value) => float(f64::from(value))?,
-        Field::Double(value) => float(value)?,
+        Field::Float16(value) => float(f64::from(f32::from(value))),
+        Field::Float(value) => float(f64::from(value)),
+        Field::Double(value) => float(value),
         Field::Str(text) => Value::String(text),
         Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
             Ok(text) => Value::String(text.to_owned()),
-            Err(_) => return Err("binary data, which no shape can use".to_owned()),
+            Err(_) => stand_in("binary data, which is no text"),
         },
-        Field::Group(row) => Value::Object(group(row)?),
+        Field::Group(row) => Value::Object(fields(row)),
         Field::ListInternal(list) => {
-            Value::Array(list.elements().iter().cloned().map(value).collect::<std::result::Result<_, _>>()?)
+            let items = list.elements().iter().cloned().map(value);
+            // One stand-in for the list: a million of them would take a gigabyte.
+            let all = items.map(|item| if unreadable(&item).is_some() { Err(item) } else { Ok(item) });
+            all.collect::<std::result::Result<_, _>>().map_or_else(|stand_in| stand_in, Value::Array)
         }
-        Field::MapInternal(map) => Value::Object(
-            map.entries()
-                .iter()
-                .map(|(key, entry)| Ok((text_of(key), value(entry.clone())?)))
-                .collect::<std::result::Result<_, String>>()?,
-        ),
+        Field::MapInternal(map) => {
+            Value::Object(map.entries().iter().map(|(key, entry)| (text_of(key), value(entry.clone()))).collect())
+        }
         other @ (Field::Decimal(_)
         | Field::Date(_)
         | Field::TimeMillis(_)
         | Field::TimeMicros(_)
         | Field::TimestampMillis(_)
         | Field::TimestampMicros(_)) => Value::String(other.to_string()),
-    })
-}
-
-fn group(row: Row) -> std::result::Result<Map<String, Value>, String> {
-    row.into_columns().into_iter().map(|(name, field)| Ok((name, value(field)?))).collect()
+    }
 }
 
 fn text_of(key: &Field) -> String {

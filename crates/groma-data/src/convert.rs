@@ -3,7 +3,10 @@
 //! A row that does not have what its shape needs is a bad row: named with its place, counted, and handled as the policy
 //! says. Nothing is repaired by a guess.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::layout::Layout;
 use crate::problem::OnBadRow;
 use crate::reader::{RowReader, shown};
@@ -32,17 +35,18 @@ impl Table {
             Some(name) => Layout::find(name)?,
             None => Layout::detect(&self)?,
         };
-        let layout = layout.read_as(accepted).ok_or_else(|| self.wrong_shape(layout, accepted))?;
-        let untyped = self.format.is_untyped();
+        let shape = layout.shape_among(accepted).ok_or_else(|| self.wrong_shape(layout, accepted))?;
+        let (untyped, filled) = (self.format.is_untyped(), self.format == Format::Parquet);
         let Table { file, records, mut bad, .. } = self;
         let mut rows = Vec::with_capacity(records.len());
+        let mut notes: BTreeMap<String, u64> = BTreeMap::new();
         for Record { location, fields } in records {
             let excerpt = fields.iter().find(|(_, value)| !value.is_null()).map(|(_, value)| shown(value));
-            let mut reader = RowReader { fields, untyped };
-            match (layout.read)(&mut reader) {
+            let mut reader = RowReader { fields, untyped, filled, ..RowReader::default() };
+            match layout.row(&mut reader, shape) {
                 Ok(parts) => {
-                    let (shape, other) = (layout.shape, reader.fields);
-                    rows.push(Row { location, other, shape, ..parts });
+                    rows.push(Row { location, other: reader.fields, ..parts });
+                    reader.notes.into_iter().for_each(|note| *notes.entry(note).or_default() += 1);
                 }
                 Err(why) => bad.push(unusable(location, &excerpt.unwrap_or_default(), why)),
             }
@@ -51,7 +55,7 @@ impl Table {
         if rows.is_empty() {
             return Err(Error::Empty { file: file.to_string() });
         }
-        Ok(Rows { rows, shape: layout.shape, layout: layout.name, bad })
+        Ok(Rows { rows, shape, layout: layout.name, notes, bad })
     }
 
     fn wrong_shape(&self, found: &Layout, accepted: &[Shape]) -> Error {

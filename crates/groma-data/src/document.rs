@@ -163,13 +163,15 @@ impl Document<'_> {
     }
 
     fn rows(mut self, limits: &Limits, rows: &mut Collector) -> Result<()> {
-        let (mut line, mut counted) = (1, 0);
+        let (mut line, mut line_start, mut counted) = (1, 0, 0);
         let mut more = self.open(b']');
         while more {
             let range = self.value()?;
-            line += self.bytes[counted..range.start].iter().filter(|byte| **byte == b'\n').count() as u64;
+            // What was passed over is looked at once, however long the line is.
+            for (at, _) in self.bytes[counted..range.start].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+                (line, line_start) = (line + 1, counted + at + 1);
+            }
             counted = range.start;
-            let line_start = self.bytes[..range.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let element = &self.bytes[range.clone()];
             rows.row(line, row(element, limits).map_err(|fault| shifted(fault, range.start - line_start)))?;
             more = self.more(b']')?;

@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// The columns fit no known shape.
     #[error(
-        "`{file}` has the columns {found}, which fit no known shape; the shapes are\n{known}\nrename columns (such as prompt=question) or name the shape"
+        "`{file}` has the columns {found}, which fit no known layout; the layouts are\n{known}\nrename columns in the file, or as it is read (--rename prompt=question)"
     )]
     UnknownShape {
         /// The file.
@@ -119,6 +119,16 @@ pub enum Error {
         to: String,
         /// Why not.
         why: String,
+    },
+    /// A column to be dropped is not there.
+    #[error("cannot drop column `{column}` of `{file}`: there is none; the columns are {found}")]
+    Drop {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Those that exist.
+        found: String,
     },
     /// A parameter out of its range.
     #[error("{name} = {value}: {why}")]

@@ -23,8 +23,8 @@ pub fn extract_prompt(chosen: &Content, rejected: &Content) -> Result<(Content, 
             non_empty((text(&chars[..split]), text(&chars[split..]), text(&other[split..])))
         }
         (Content::Messages(chosen), Content::Messages(rejected)) => {
-            let split = common(chosen, rejected)?;
-            let turns = |messages: &[Message]| Content::Messages(messages.to_vec());
+            let split = common(&chosen[..], &rejected[..])?;
+            let turns = |messages: &[Message]| Content::from(messages.to_vec());
             non_empty((turns(&chosen[..split]), turns(&chosen[split..]), turns(&rejected[split..])))
         }
         _ => Err("`chosen` and `rejected` must both be strings or both be lists of messages".to_owned()),
@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn conversations_split_at_messages() {
-        let turns = |all: &[(&str, &str)]| Content::Messages(all.iter().map(|(r, c)| Message::new(*r, *c)).collect());
+        let turns =
+            |all: &[(&str, &str)]| Content::from(all.iter().map(|(r, c)| Message::new(*r, *c)).collect::<Vec<_>>());
         let chosen = turns(&[("user", "q"), ("assistant", "a")]);
         let rejected = turns(&[("user", "q"), ("assistant", "b")]);
         let (prompt, c, r) = extract_prompt(&chosen, &rejected).unwrap();

@@ -1,7 +1,11 @@
 //! The layouts of public files: which columns a shape is read from, and how. A new layout is a record here.
 
+use std::collections::BTreeMap;
+
+use groma_chat::Message;
 use serde_json::Value;
 
+use crate::Content;
 use crate::error::{Error, Result};
 use crate::reader::{Made, RowReader, same_form, same_length};
 use crate::row::{Answer, Row};
@@ -17,14 +21,20 @@ pub struct Layout {
     pub name: &'static str,
     /// What its rows mean.
     pub shape: Shape,
+    /// Whose it is, and what becomes of its columns.
+    pub doc: &'static str,
     /// Alternative sets of columns, any one of which makes the layout.
     pub columns: &'static [&'static [&'static str]],
-    /// Whether its rows name a prompt.
-    prompt: bool,
+    /// A row of it, as JSON.
+    pub example: &'static str,
+    /// Columns that may stand beside and repeat what it reads; they are left aside.
+    repeated: &'static [&'static str],
+    /// Takes the prompt alone, where rows of prompts will do and the layout names one.
+    prompt: Option<fn(&mut RowReader) -> Made<Content>>,
     /// What besides columns tells it apart.
     fits: fn(&Table) -> bool,
     /// Takes a row's columns; those left over stay with the row.
-    pub(crate) read: fn(&mut RowReader) -> Made<Row>,
+    read: fn(&mut RowReader) -> Made<Row>,
 }
 
 /// All layouts, the more demanding first, so that the first match is the right one.
@@ -32,21 +42,55 @@ pub static LAYOUTS: &[Layout] = &[
     Layout {
         name: "preference",
         shape: Shape::Preference,
+        doc: "TRL's pairs, and UltraFeedback's, whose sides begin with the prompt",
         columns: &[&["prompt", "chosen", "rejected"]],
-        prompt: true,
+        example: r#"{"prompt": [{"role": "user", "content": "Name a fruit."}], "chosen": [{"role": "assistant", "content": "A pear."}], "rejected": [{"role": "assistant", "content": "Go away."}]}"#,
+        repeated: &["messages"],
+        prompt: Some(RowReader::prompt),
         fits: |_| true,
-        read: |row| {
-            let margin = row.optional_number("margin")?;
-            let prompt = row.prompt()?;
-            pair(row.pair(Some(prompt))?, margin)
-        },
+        read: |row| preference(row, RowReader::prompt),
     },
-    // Anthropic's hh-rlhf.
+    Layout {
+        name: "alpaca-preference",
+        shape: Shape::Preference,
+        doc: "LLaMA-Factory's pairs: the user's turn is the instruction and, on the next line, the input",
+        columns: &[&["instruction", "chosen", "rejected"]],
+        example: r#"{"instruction": "Which is a fruit?", "input": "a pear, a chair", "chosen": "The pear.", "rejected": "The chair."}"#,
+        repeated: &[],
+        prompt: Some(instruction),
+        fits: |_| true,
+        read: |row| preference(row, instruction),
+    },
+    Layout {
+        name: "question-preference",
+        shape: Shape::Preference,
+        doc: "pairs of Orca's form: the user's turn is the question or input, `system` the system turn",
+        columns: &[&["question", "chosen", "rejected"], &["input", "chosen", "rejected"]],
+        example: r#"{"system": "Be brief.", "question": "Name a fruit.", "chosen": "Pear.", "rejected": "No."}"#,
+        repeated: &[],
+        prompt: Some(question),
+        fits: |_| true,
+        read: |row| preference(row, question),
+    },
+    Layout {
+        name: "sharegpt-preference",
+        shape: Shape::Preference,
+        doc: "LLaMA-Factory's pairs in ShareGPT's form: a conversation, and two turns that may follow it",
+        columns: &[&["conversations", "chosen", "rejected"]],
+        example: r#"{"conversations": [{"from": "human", "value": "Name a fruit."}], "chosen": {"from": "gpt", "value": "Pear."}, "rejected": {"from": "gpt", "value": "No."}}"#,
+        repeated: &[],
+        prompt: Some(conversations),
+        fits: |_| true,
+        read: |row| preference(row, conversations),
+    },
     Layout {
         name: "transcript-preference",
         shape: Shape::Preference,
+        doc: "Anthropic's hh-rlhf: two transcripts that differ in their last turn",
         columns: &[&["chosen", "rejected"]],
-        prompt: false,
+        example: r#"{"chosen": "\n\nHuman: Name a fruit.\n\nAssistant: A pear.", "rejected": "\n\nHuman: Name a fruit.\n\nAssistant: No."}"#,
+        repeated: &[],
+        prompt: None,
         fits: holds_transcripts,
         read: |row| {
             let margin = row.optional_number("margin")?;
@@ -56,79 +100,190 @@ pub static LAYOUTS: &[Layout] = &[
     Layout {
         name: "implicit-preference",
         shape: Shape::Preference,
+        doc: "TRL's pairs without a prompt: it is what both sides begin with",
         columns: &[&["chosen", "rejected"]],
-        prompt: false,
+        example: r#"{"chosen": "The sky is blue.", "rejected": "The sky is green."}"#,
+        repeated: &[],
+        prompt: None,
         fits: |_| true,
         read: |row| {
             let margin = row.optional_number("margin")?;
-            pair(row.pair(None)?, margin)
+            pair(row.pair_that_shares()?, margin)
         },
+    },
+    Layout {
+        name: "numbered-preference",
+        shape: Shape::Preference,
+        doc: "PKU-SafeRLHF: two responses and the number of the better one",
+        columns: &[&["prompt", "response_0", "response_1", "better_response_id"]],
+        example: r#"{"prompt": "Name a fruit.", "response_0": "No.", "response_1": "A pear.", "better_response_id": 1}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
+        fits: |_| true,
+        read: numbered,
     },
     Layout {
         name: "stepwise",
         shape: Shape::Stepwise,
+        doc: "TRL's answers in steps, each right or not",
         columns: &[&["prompt", "completions", "labels"]],
-        prompt: true,
+        example: r#"{"prompt": "What is 2 + 3 + 4?", "completions": ["2 + 3 is 5.\n", "5 + 4 is 8.\n"], "labels": [true, false]}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: stepwise,
     },
     Layout {
         name: "ranked",
         shape: Shape::Ranked,
+        doc: "several answers to a prompt with their scores, or with their ranks from the best",
         columns: &[&["prompt", "completions", "scores"], &["prompt", "completions", "ranks"]],
-        prompt: true,
+        example: r#"{"prompt": "Name a fruit. ", "completions": ["Pear.", "Chair.", "No."], "scores": [1.0, 0.2, 0.0]}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: ranked,
     },
-    // LLaMA-Factory's `kto_tag` is a label, too.
     Layout {
         name: "labelled",
         shape: Shape::Labelled,
+        doc: "TRL's answers that are wanted or not; `kto_tag` is LLaMA-Factory's word for the label",
         columns: &[&["prompt", "completion", "label"], &["prompt", "completion", "kto_tag"]],
-        prompt: true,
+        example: r#"{"prompt": [{"role": "user", "content": "Name a fruit."}], "completion": [{"role": "assistant", "content": "A pear."}], "label": true}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
         fits: |_| true,
-        read: |row| {
-            let (prompt, content) = (row.prompt()?, row.answer("completion")?);
-            same_form(&prompt, "completion", &content)?;
-            let name = if row.fields.contains_key("label") { "label" } else { "kto_tag" };
-            let label = Some(row.flag(name)?);
-            Ok(Row { prompt: Some(prompt), answers: vec![Answer { label, ..Answer::new(content) }], ..Row::default() })
-        },
+        read: |row| labelled(row, RowReader::prompt, "completion"),
     },
-    // The second set of columns is Alpaca's.
+    Layout {
+        name: "alpaca-labelled",
+        shape: Shape::Labelled,
+        doc: "LLaMA-Factory's labelled rows: turns as of the layout `alpaca`",
+        columns: &[&["instruction", "output", "kto_tag"]],
+        example: r#"{"instruction": "Name a fruit.", "input": "", "output": "No.", "kto_tag": false}"#,
+        repeated: &[],
+        prompt: Some(instruction),
+        fits: |_| true,
+        read: |row| labelled(row, instruction, "output"),
+    },
+    Layout {
+        name: "conversation-labelled",
+        shape: Shape::Labelled,
+        doc: "LLaMA-Factory's labelled conversations: the last turn of the assistant is what is wanted or not",
+        columns: &[&["messages", "kto_tag"], &["conversations", "kto_tag"]],
+        example: r#"{"messages": [{"role": "user", "content": "Name a fruit."}, {"role": "assistant", "content": "A pear."}], "kto_tag": true}"#,
+        repeated: &["prompt"],
+        prompt: None,
+        fits: |_| true,
+        read: labelled_conversation,
+    },
     Layout {
         name: "prompt-completion",
         shape: Shape::PromptCompletion,
-        columns: &[&["prompt", "completion"], &["instruction", "output"]],
-        prompt: true,
+        doc: "TRL's prompts with their completion",
+        columns: &[&["prompt", "completion"], &["prompt", "response"]],
+        example: r#"{"prompt": "The capital of France is", "completion": " Paris."}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: |row| {
-            let prompt = row.prompt_or_instruction()?;
-            let name = if row.fields.contains_key("completion") { "completion" } else { "output" };
-            let completion = row.answer(name)?;
-            same_form(&prompt, name, &completion)?;
-            Ok(Row { prompt: Some(prompt), answers: vec![Answer::new(completion)], ..Row::default() })
+            let name = if row.fields.contains_key("completion") { "completion" } else { "response" };
+            completion(row, RowReader::prompt, name)
         },
     },
     Layout {
-        name: "language-modelling",
-        shape: Shape::LanguageModelling,
-        columns: &[&["text"], &["messages"], &["conversations"]],
-        prompt: false,
+        name: "alpaca",
+        shape: Shape::PromptCompletion,
+        doc: "Alpaca as LLaMA-Factory reads it: the user's turn is the instruction and, on the next line, the input; the \
+              assistant's is the output (`alpaca-text` is the published text)",
+        columns: &[&["instruction", "output"]],
+        example: r#"{"system": "Answer in French.", "history": [["Hi", "Salut"]], "instruction": "Translate.", "input": "a pear", "output": "une poire"}"#,
+        repeated: &[],
+        prompt: Some(instruction),
         fits: |_| true,
-        read: |row| Ok(Row { answers: vec![Answer::new(row.text_to_model()?)], ..Row::default() }),
+        read: |row| completion(row, instruction, "output"),
     },
-    PROMPT_ONLY,
+    Layout {
+        name: "alpaca-text",
+        shape: Shape::PromptCompletion,
+        doc: "Alpaca as Stanford published it, plain text: \"Below is an instruction ...\"; read where it is asked for",
+        columns: &[&["instruction", "output"]],
+        example: r#"{"instruction": "Translate.", "input": "a pear", "output": "une poire"}"#,
+        repeated: &[],
+        prompt: Some(alpaca_text),
+        fits: |_| false,
+        read: |row| completion(row, alpaca_text, "output"),
+    },
+    Layout {
+        name: "dolly",
+        shape: Shape::PromptCompletion,
+        doc: "Databricks' Dolly: the user's turn is the instruction and, on the next line, the context",
+        columns: &[&["instruction", "response"]],
+        example: r#"{"instruction": "Which is a fruit?", "context": "a pear, a chair", "response": "The pear.", "category": "closed_qa"}"#,
+        repeated: &[],
+        prompt: Some(with_context),
+        fits: |_| true,
+        read: |row| completion(row, with_context, "response"),
+    },
+    Layout {
+        name: "question-response",
+        shape: Shape::PromptCompletion,
+        doc: "OpenOrca: the user's turn is the question, `system_prompt` the system turn",
+        columns: &[&["question", "response"]],
+        example: r#"{"system_prompt": "Be brief.", "question": "Name a fruit.", "response": "Pear."}"#,
+        repeated: &[],
+        prompt: Some(question),
+        fits: |_| true,
+        read: |row| completion(row, question, "response"),
+    },
+    Layout {
+        name: "messages",
+        shape: Shape::LanguageModelling,
+        doc: "conversations as OpenAI and TRL have them; `tools` go to the template, a message of `weight` 0 is not learned",
+        columns: &[&["messages"]],
+        example: r#"{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Name a fruit."}, {"role": "assistant", "content": "No.", "weight": 0}, {"role": "user", "content": "Please."}, {"role": "assistant", "content": "A pear."}]}"#,
+        repeated: &["prompt"],
+        prompt: None,
+        fits: |_| true,
+        read: |row| Ok(Row { answers: vec![Answer::new(row.conversation("messages")?)], ..Row::default() }),
+    },
+    Layout {
+        name: "sharegpt",
+        shape: Shape::LanguageModelling,
+        doc: "ShareGPT's conversations: human and gpt are user and assistant, observation is the tool, function_call its call",
+        columns: &[&["conversations"]],
+        example: r#"{"conversations": [{"from": "human", "value": "Name a fruit."}, {"from": "gpt", "value": "A pear."}]}"#,
+        repeated: &["prompt"],
+        prompt: None,
+        fits: |_| true,
+        read: |row| Ok(Row { answers: vec![Answer::new(conversations(row)?)], ..Row::default() }),
+    },
+    Layout {
+        name: "text",
+        shape: Shape::LanguageModelling,
+        doc: "plain text, all of it learned",
+        columns: &[&["text"]],
+        example: r#"{"text": "Once there was a miller."}"#,
+        repeated: &[],
+        prompt: None,
+        fits: |_| true,
+        read: |row| match row.string("text")? {
+            text if text.is_empty() => Err("`text` is empty".to_owned()),
+            text => Ok(Row { answers: vec![Answer::new(Content::Text(text))], ..Row::default() }),
+        },
+    },
+    Layout {
+        name: "prompt-only",
+        shape: Shape::PromptOnly,
+        doc: "TRL's prompts; further columns are for rewards",
+        columns: &[&["prompt"]],
+        example: r#"{"prompt": [{"role": "user", "content": "What is 2 + 3?"}], "answer": "5"}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
+        fits: |_| true,
+        read: |row| Ok(Row { prompt: Some(row.prompt()?), ..Row::default() }),
+    },
 ];
-
-const PROMPT_ONLY: Layout = Layout {
-    name: "prompt-only",
-    shape: Shape::PromptOnly,
-    columns: &[&["prompt"]],
-    prompt: true,
-    fits: |_| true,
-    read: |row| Ok(Row { prompt: Some(row.prompt_or_instruction()?), ..Row::default() }),
-};
 
 impl std::fmt::Debug for Layout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -158,9 +313,8 @@ impl Layout {
     /// [`Error::UnknownShape`], listing the columns found and the layouts that exist.
     pub fn detect(table: &Table) -> Result<&'static Layout> {
         let half = table.records.len().div_ceil(2) as u64;
-        let columns: Vec<String> =
-            table.columns().into_iter().filter(|(_, rows)| *rows >= half).map(|(name, _)| name).collect();
-        let has = |wanted: &&[&str]| wanted.iter().all(|name| columns.iter().any(|column| column == name));
+        let columns: BTreeMap<String, u64> = table.columns().into_iter().collect();
+        let has = |wanted: &&[&str]| wanted.iter().all(|name| columns.get(*name).is_some_and(|rows| *rows >= half));
         let fits = |layout: &&Layout| layout.columns.iter().any(has) && (layout.fits)(table);
         LAYOUTS.iter().find(fits).ok_or_else(|| Error::UnknownShape {
             file: table.file.to_string(),
@@ -169,29 +323,119 @@ impl Layout {
         })
     }
 
-    /// How a table of this layout is read where rows of `accepted` shapes are wanted; `None` where it cannot be.
-    pub(crate) fn read_as(&'static self, accepted: &[Shape]) -> Option<&'static Layout> {
-        if accepted.contains(&self.shape) {
-            return Some(self);
-        }
-        (self.prompt && accepted.contains(&Shape::PromptOnly)).then_some(&PROMPT_ONLY)
+    /// The shape of its rows where rows of `accepted` shapes are wanted: its own, or prompts where it names them and these
+    /// will do; `None` where it cannot be read.
+    pub(crate) fn shape_among(&self, accepted: &[Shape]) -> Option<Shape> {
+        let prompts = || self.prompt.is_some() && accepted.contains(&Shape::PromptOnly);
+        if accepted.contains(&self.shape) { Some(self.shape) } else { prompts().then_some(Shape::PromptOnly) }
+    }
+
+    /// Takes a row of that shape, its own or of prompts alone.
+    pub(crate) fn row(&self, reader: &mut RowReader, shape: Shape) -> Made<Row> {
+        let row = match self.prompt {
+            Some(prompt) if shape == Shape::PromptOnly => {
+                // Further columns are for rewards and metrics.
+                Row { prompt: Some(prompt(reader)?), ..Row::default() }
+            }
+            _ => {
+                let row = (self.read)(reader)?;
+                reader.finish(self.name, self.repeated)?;
+                row
+            }
+        };
+        Ok(Row { shape, ..row })
     }
 }
 
+fn instruction(row: &mut RowReader) -> Made<Content> {
+    row.asked("instruction", Some("input"))
+}
+
+fn with_context(row: &mut RowReader) -> Made<Content> {
+    row.asked("instruction", Some("context"))
+}
+
+fn question(row: &mut RowReader) -> Made<Content> {
+    let name = if row.fields.contains_key("question") { "question" } else { "input" };
+    row.asked(name, None)
+}
+
+fn conversations(row: &mut RowReader) -> Made<Content> {
+    row.conversation("conversations")
+}
+
+/// The text of Stanford's Alpaca (Taori et al. 2023, `train.py`).
+fn alpaca_text(row: &mut RowReader) -> Made<Content> {
+    let instruction = row.string("instruction")?;
+    let input = row.optional_string("input")?;
+    if instruction.is_empty() {
+        return Err("`instruction` is empty".to_owned());
+    }
+    let further = if input.is_some() { ", paired with an input that provides further context" } else { "" };
+    let input = input.map_or(String::new(), |input| format!("### Input:\n{input}\n\n"));
+    Ok(Content::Text(format!(
+        "Below is an instruction that describes a task{further}. Write a response that appropriately completes the \
+         request.\n\n### Instruction:\n{instruction}\n\n{input}### Response:"
+    )))
+}
+
 /// A preference row. Identical answers are a bad row.
-fn pair(
-    (prompt, chosen, rejected): (crate::Content, crate::Content, crate::Content),
-    margin: Option<f64>,
-) -> Made<Row> {
+fn pair((prompt, chosen, rejected): (Content, Content, Content), margin: Option<f64>) -> Made<Row> {
     if chosen == rejected {
         return Err("`chosen` and `rejected` are identical".to_owned());
     }
     Ok(Row { prompt: Some(prompt), answers: [chosen, rejected].map(Answer::new).into(), margin, ..Row::default() })
 }
 
+fn preference(row: &mut RowReader, prompt: fn(&mut RowReader) -> Made<Content>) -> Made<Row> {
+    let margin = row.optional_number("margin")?;
+    let prompt = prompt(row)?;
+    pair(row.pair(prompt)?, margin)
+}
+
+fn numbered(row: &mut RowReader) -> Made<Row> {
+    let prompt = row.prompt()?;
+    let first = row.answer("response_0", &prompt)?;
+    let second = row.answer("response_1", &prompt)?;
+    same_form(&prompt, "response_0", &first)?;
+    same_form(&prompt, "response_1", &second)?;
+    match row.number("better_response_id")? {
+        0.0 => pair((prompt, first, second), None),
+        1.0 => pair((prompt, second, first), None),
+        other => Err(format!("`better_response_id` must be 0 or 1, found {other}")),
+    }
+}
+
+fn completion(row: &mut RowReader, prompt: fn(&mut RowReader) -> Made<Content>, name: &str) -> Made<Row> {
+    let prompt = prompt(row)?;
+    let completion = row.answer(name, &prompt)?;
+    same_form(&prompt, name, &completion)?;
+    Ok(Row { prompt: Some(prompt), answers: vec![Answer::new(completion)], ..Row::default() })
+}
+
+fn labelled(row: &mut RowReader, prompt: fn(&mut RowReader) -> Made<Content>, name: &str) -> Made<Row> {
+    let made = completion(row, prompt, name)?;
+    let label = Some(label(row)?);
+    Ok(Row { answers: made.answers.into_iter().map(|answer| Answer { label, ..answer }).collect(), ..made })
+}
+
+fn label(row: &mut RowReader) -> Made<bool> {
+    let name = if row.fields.contains_key("label") { "label" } else { "kto_tag" };
+    row.flag(name)
+}
+
+fn labelled_conversation(row: &mut RowReader) -> Made<Row> {
+    let name = if row.fields.contains_key("messages") { "messages" } else { "conversations" };
+    let Content::Messages(mut turns) = row.conversation(name)? else { return Err(format!("no `{name}`")) };
+    let last = turns.iter().rposition(Message::is_assistant).filter(|last| *last > 0);
+    let answer = turns.split_off(last.ok_or_else(|| format!("`{name}` holds no answer of the assistant"))?);
+    let answer = Answer { label: Some(label(row)?), ..Answer::new(answer.into()) };
+    Ok(Row { prompt: Some(Content::Messages(turns)), answers: vec![answer], ..Row::default() })
+}
+
 fn ranked(row: &mut RowReader) -> Made<Row> {
     let prompt = row.prompt()?;
-    let completions = row.answers()?;
+    let completions = row.answers(&prompt)?;
     completions.iter().try_for_each(|answer| same_form(&prompt, "completions", answer))?;
     let (name, sign) = if row.fields.contains_key("scores") { ("scores", 1.0) } else { ("ranks", -1.0) };
     let scores: Vec<f64> = row.numbers(name)?.into_iter().map(|score| sign * score).collect();
@@ -212,9 +456,9 @@ fn stepwise(row: &mut RowReader) -> Made<Row> {
     if prompt.is_empty() || steps.is_empty() {
         return Err("`prompt` and `completions` must not be empty".to_owned());
     }
-    let labelled = |(step, label)| Answer { label: Some(label), ..Answer::new(crate::Content::Text(step)) };
+    let labelled = |(step, label)| Answer { label: Some(label), ..Answer::new(Content::Text(step)) };
     let answers = steps.into_iter().zip(labels).map(labelled).collect();
-    Ok(Row { prompt: Some(crate::Content::Text(prompt)), answers, ..Row::default() })
+    Ok(Row { prompt: Some(Content::Text(prompt)), answers, ..Row::default() })
 }
 
 /// Whether the answers of the first row that has them are transcripts.

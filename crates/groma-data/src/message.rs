@@ -2,19 +2,26 @@
 
 use std::fmt;
 
-use groma_chat::Message;
+use groma_chat::{Message, Turns, WEIGHT};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::strict_json::kind_of;
+use crate::role::{Role, role_of};
+use crate::strict_json::{kind_of, unreadable};
 
 /// A text in standard form (a string) or conversational form (messages).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// A plain string.
     Text(String),
-    /// The turns of a conversation.
-    Messages(Vec<Message>),
+    /// The turns of a conversation, with what the template is given beside them.
+    Messages(Turns),
+}
+
+impl From<Vec<Message>> for Content {
+    fn from(messages: Vec<Message>) -> Self {
+        Content::Messages(messages.into())
+    }
 }
 
 impl Content {
@@ -22,7 +29,7 @@ impl Content {
     pub fn is_empty(&self) -> bool {
         match self {
             Content::Text(text) => text.is_empty(),
-            Content::Messages(messages) => messages.is_empty(),
+            Content::Messages(turns) => turns.is_empty(),
         }
     }
 
@@ -35,8 +42,8 @@ impl Content {
     pub fn plain(&self) -> String {
         match self {
             Content::Text(text) => text.clone(),
-            Content::Messages(messages) => {
-                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
+            Content::Messages(turns) => {
+                turns.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
             }
         }
     }
@@ -46,27 +53,48 @@ impl Content {
     pub fn answered(&self, answer: &str) -> Content {
         match self {
             Content::Text(_) => Content::Text(answer.to_owned()),
-            Content::Messages(_) => Content::Messages(vec![Message::new("assistant", answer)]),
+            Content::Messages(_) => vec![Message::new("assistant", answer)].into(),
         }
     }
 
-    /// As a JSON value: a string, or a list of objects.
+    /// As a JSON value: a string, or a list of objects; where the template is given more than messages, an object with them
+    /// as `messages`.
     pub fn to_value(&self) -> Value {
         match self {
             Content::Text(text) => Value::String(text.clone()),
-            Content::Messages(messages) => Value::Array(messages.iter().map(message_value).collect()),
+            Content::Messages(turns) => {
+                let messages = Value::Array(turns.iter().map(message_value).collect());
+                if turns.tools.is_none() && turns.variables.is_empty() {
+                    return messages;
+                }
+                let mut fields = Map::from_iter([("messages".to_owned(), messages)]);
+                fields.extend(given(turns));
+                Value::Object(fields)
+            }
         }
     }
 
-    /// Reads a string or a list of messages.
+    /// Reads what [`Content::to_value`] gives: a string, a list of messages, or an object that holds one.
     ///
     /// # Errors
     /// In words, about the value that is called `name`.
     pub fn from_value(name: &str, value: Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(Content::Text(text)),
-            Value::Array(items) => messages(name, items).map(Content::Messages),
-            other => Err(format!("`{name}` must be a string or a list of messages, found {}", kind_of(&other))),
+            Value::Array(items) => Ok(messages(name, items)?.into()),
+            Value::Object(mut fields) if matches!(fields.get("messages"), Some(Value::Array(_))) => {
+                let items = fields.shift_remove("messages");
+                let Content::Messages(turns) = Content::from_value(name, items.unwrap_or_default())? else {
+                    return Err(format!("`{name}` holds no messages"));
+                };
+                let tools = fields.shift_remove("tools").map(tools).transpose()?.flatten();
+                let variables = fields.shift_remove(VARIABLES).map(object_or_text).transpose()?.unwrap_or_default();
+                Ok(Content::Messages(Turns { tools, variables, ..turns }))
+            }
+            other => Err(match unreadable(&other) {
+                Some(what) => format!("`{name}` holds {what}"),
+                None => format!("`{name}` must be a string or a list of messages, found {}", kind_of(&other)),
+            }),
         }
     }
 }
@@ -75,8 +103,8 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Content::Text(text) => write!(f, "{text:?}"),
-            Content::Messages(messages) => {
-                f.debug_list().entries(messages.iter().map(|m| format!("{}: {}", m.role, m.content))).finish()
+            Content::Messages(turns) => {
+                f.debug_list().entries(turns.iter().map(|m| format!("{}: {}", m.role, m.content))).finish()
             }
         }
     }
@@ -84,10 +112,54 @@ impl fmt::Debug for Content {
 
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Content::Text(text) => serializer.serialize_str(text),
-            Content::Messages(messages) => messages.serialize(serializer),
-        }
+        self.to_value().serialize(serializer)
+    }
+}
+
+/// The column with further variables of the template, as in transformers and TRL.
+pub(crate) const VARIABLES: &str = "chat_template_kwargs";
+
+/// What a template is given beside messages, as columns.
+pub(crate) fn given(turns: &Turns) -> Map<String, Value> {
+    let tools = turns.tools.clone().map(|tools| ("tools".to_owned(), Value::Array(tools)));
+    let variables = Some(&turns.variables).filter(|variables| !variables.is_empty());
+    let variables = variables.map(|variables| (VARIABLES.to_owned(), Value::Object(variables.clone())));
+    tools.into_iter().chain(variables).collect()
+}
+
+/// Descriptions of tools: a list of objects, or such a list as text; `None` where it is empty.
+pub(crate) fn tools(value: Value) -> Result<Option<Vec<Value>>, String> {
+    let wrong = |what: &str| Err(format!("`tools` must be a list of objects, found {what}"));
+    let items = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) => match serde_json::from_str(&text) {
+            Ok(Value::Array(items)) => items,
+            _ => return wrong("text that is no such list in JSON"),
+        },
+        Value::Array(items) => items,
+        other => return wrong(kind_of(&other)),
+    };
+    // Some files hold each tool as JSON in a string.
+    let tool = |item: Value| match item {
+        Value::String(text) => serde_json::from_str(&text).ok().filter(Value::is_object),
+        other => Some(other).filter(Value::is_object),
+    };
+    match items.into_iter().map(tool).collect::<Option<Vec<_>>>() {
+        Some(tools) => Ok(Some(tools).filter(|tools| !tools.is_empty())),
+        None => wrong("a list of something else"),
+    }
+}
+
+/// An object, or one as text.
+pub(crate) fn object_or_text(value: Value) -> Result<Map<String, Value>, String> {
+    let parsed = match value {
+        Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+        other => other,
+    };
+    match parsed {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(format!("`{VARIABLES}` must be an object with named variables")),
     }
 }
 
@@ -105,6 +177,25 @@ pub(crate) fn messages(name: &str, items: Vec<Value>) -> Result<Vec<Message>, St
     items.into_iter().enumerate().map(read).collect()
 }
 
+/// The messages in a text that is a list of such in JSON.
+pub(crate) fn messages_in_text(text: &str) -> Option<Vec<Value>> {
+    if !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let Ok(Value::Array(items)) = serde_json::from_str(text) else { return None };
+    let is_message = |item: &Value| {
+        let has = |name: &str| item.get(name).is_some();
+        (has("role") && (has("content") || has("tool_calls"))) || (has("from") && has("value"))
+    };
+    (!items.is_empty() && items.iter().all(is_message)).then_some(items)
+}
+
+/// Whether a list of messages names a speaker by a word of a dialect, which is read as another.
+pub(crate) fn speaks_dialect(items: &[Value]) -> bool {
+    let word = |item: &Value| item.get("role").or_else(|| item.get("from")).and_then(Value::as_str).map(str::to_owned);
+    items.iter().filter_map(word).any(|word| role_of(&word).is_some_and(|role| role.name() != word))
+}
+
 fn message(item: Value) -> Result<Message, String> {
     let mut fields = match item {
         Value::Object(fields) => fields,
@@ -118,21 +209,57 @@ fn message(item: Value) -> Result<Message, String> {
         Some(other) => return Err(format!("`{role_name}` must be a string, found {}", kind_of(&other))),
         None => return Err(format!("no `{role_name}`")),
     };
-    let role = if sharegpt { sharegpt_role(&role)?.to_owned() } else { role };
-    let content = content(content_name, fields.shift_remove(content_name), &fields)?;
+    let role = role_of(&role).ok_or_else(|| Role::unknown(&role))?;
+    let said = fields.shift_remove(content_name);
+    let silent = said.is_none() || said == Some(Value::Null);
+    let mut content = content(content_name, said, &fields)?;
+    weigh(&mut fields)?;
     fields.retain(|_, value| !value.is_null());
-    Ok(Message { role, content, extra: fields })
+    if silent {
+        // To the template a turn that says nothing is another than one that says the empty text.
+        fields.insert("content".to_owned(), Value::Null);
+    }
+    if role == Role::Calls && !fields.contains_key("tool_calls") {
+        fields.insert("tool_calls".to_owned(), calls(&content)?);
+        content.clear();
+    }
+    Ok(Message { role: role.name().to_owned(), content, extra: fields })
 }
 
-/// The names that ShareGPT files give to the speakers.
-fn sharegpt_role(name: &str) -> Result<&'static str, String> {
-    match name {
-        "human" | "user" => Ok("user"),
-        "gpt" | "assistant" | "chatgpt" | "bing" | "bard" | "model" => Ok("assistant"),
-        "system" => Ok("system"),
-        "tool" | "observation" | "function_response" => Ok("tool"),
-        other => Err(format!("unknown speaker {other:?}: expected human, gpt, system or tool")),
+/// Leaves a weight of 0, and nothing for one of 1, which is the rule; `train` is axolotl's name for it.
+fn weigh(fields: &mut Map<String, Value>) -> Result<(), String> {
+    for name in [WEIGHT, "train"] {
+        let learned = match fields.shift_remove(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Bool(learned)) => learned,
+            Some(Value::Number(weight)) if [0.0, 1.0].map(Some).contains(&weight.as_f64()) => {
+                weight.as_f64() == Some(1.0)
+            }
+            Some(other) => return Err(format!("`{name}` must be 0 or 1 (learned from or not), found {other}")),
+        };
+        if !learned {
+            fields.insert(WEIGHT.to_owned(), Value::from(0));
+        }
     }
+    Ok(())
+}
+
+/// The calls that a turn of LLaMA-Factory's `function_call` holds as JSON: an object with name and arguments, or a list.
+fn calls(text: &str) -> Result<Value, String> {
+    let wrong = || "a turn that calls functions must hold an object with `name` and `arguments` in JSON".to_owned();
+    let items = match serde_json::from_str(text) {
+        Ok(Value::Array(items)) => items,
+        Ok(item) => vec![item],
+        Err(_) => return Err(wrong()),
+    };
+    let call = |item: Value| match item {
+        Value::Object(mut fields) if fields.get("name").is_some_and(Value::is_string) => {
+            fields.entry("arguments").or_insert_with(|| json!({}));
+            Ok(json!({ "type": "function", "function": fields }))
+        }
+        _ => Err(wrong()),
+    };
+    items.into_iter().map(call).collect::<Result<_, _>>()
 }
 
 /// A message's text: a string, or parts that are all text. A turn that only calls tools may have none.
@@ -140,7 +267,7 @@ fn content(name: &str, value: Option<Value>, others: &Map<String, Value>) -> Res
     match value {
         Some(Value::String(text)) => Ok(text),
         Some(Value::Array(parts)) => parts.into_iter().map(text_part).collect(),
-        None | Some(Value::Null) if others.contains_key("tool_calls") => Ok(String::new()),
+        None | Some(Value::Null) if others.get("tool_calls").is_some_and(|calls| !calls.is_null()) => Ok(String::new()),
         Some(other) => Err(format!("`{name}` must be a string, found {}", kind_of(&other))),
         None => Err(format!("no `{name}`")),
     }
@@ -169,7 +296,7 @@ mod tests {
     #[test]
     fn both_forms_and_their_aliases() {
         assert_eq!(read(json!("hi")).unwrap(), Content::Text("hi".to_owned()));
-        let turns = Content::Messages(vec![Message::new("user", "hi"), Message::new("assistant", "ho")]);
+        let turns = Content::from(vec![Message::new("user", "hi"), Message::new("assistant", "ho")]);
         assert_eq!(
             read(json!([{"role": "user", "content": "hi"}, {"content": [{"type": "text", "text": "ho"}],
             "role": "assistant", "name": null}]))
@@ -190,6 +317,57 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_kept_where_nothing_is_to_be_learned() {
+        for (field, left) in [("weight", json!(0)), ("weight", json!(0.0)), ("train", json!(false))] {
+            let Content::Messages(turns) = read(json!([{"role": "assistant", "content": "a", field: left}])).unwrap()
+            else {
+                panic!("messages")
+            };
+            assert!(!turns[0].is_learned() && turns[0].is_assistant());
+            assert_eq!(turns[0].extra.len(), 1);
+        }
+        let learned = read(json!([{"role": "assistant", "content": "a", "weight": 1, "train": null}])).unwrap();
+        assert_eq!(learned, Content::from(vec![Message::new("assistant", "a")]));
+    }
+
+    #[test]
+    fn dialects_become_the_roles_of_templates() {
+        let calls = json!([{"from": "human", "value": "q"},
+            {"from": "function_call", "value": "[{\"name\": \"f\"}, {\"name\": \"g\", \"arguments\": {\"x\": 1}}]"},
+            {"from": "observation", "value": "r"}, {"role": "bot", "content": "a"}]);
+        let Content::Messages(turns) = read(calls).unwrap() else { panic!("messages") };
+        let roles: Vec<&str> = turns.iter().map(|message| message.role.as_str()).collect();
+        assert_eq!(roles, ["user", "assistant", "tool", "assistant"]);
+        let expected = json!([{"type": "function", "function": {"name": "f", "arguments": {}}},
+            {"type": "function", "function": {"name": "g", "arguments": {"x": 1}}}]);
+        assert_eq!((turns[1].content.as_str(), &turns[1].extra["tool_calls"]), ("", &expected));
+    }
+
+    #[test]
+    fn tools_go_with_the_conversation_and_come_back() {
+        let tool = json!({"type": "function", "function": {"name": "clock"}});
+        let turns = Turns {
+            tools: Some(vec![tool.clone()]),
+            variables: Map::from_iter([("enable_thinking".to_owned(), json!(false))]),
+            ..vec![Message::new("user", "hi")].into()
+        };
+        let content = Content::Messages(turns);
+        assert_eq!(read(content.to_value()).unwrap(), content);
+        for (value, found) in [
+            (json!([tool]), Some(vec![tool.clone()])),
+            (json!(format!("[{tool}]")), Some(vec![tool.clone()])),
+            (json!([tool.to_string()]), Some(vec![tool.clone()])),
+            (json!([]), None),
+            (json!(" "), None),
+        ] {
+            assert_eq!(tools(value).unwrap(), found);
+        }
+        for value in [json!(3), json!("clock"), json!([3])] {
+            assert!(tools(value.clone()).unwrap_err().contains("`tools` must be a list of objects"), "{value}");
+        }
+    }
+
+    #[test]
     fn what_is_no_message_is_named() {
         for (value, why) in [
             (json!(3), "found a number"),
@@ -199,7 +377,11 @@ mod tests {
             (json!([{"role": "", "content": "x"}]), "`role` is empty"),
             (json!([{"role": 1, "content": "x"}]), "`role` must be a string"),
             (json!([{"role": "user", "content": 1}]), "`content` must be a string, found a number"),
-            (json!([{"from": "narrator", "value": "x"}]), "unknown speaker"),
+            (json!([{"from": "narrator", "value": "x"}]), "unknown role \"narrator\""),
+            (json!([{"role": "narrator", "content": "x"}]), "expected system, developer, user, assistant, tool"),
+            (json!([{"role": "user", "content": "x", "weight": 0.5}]), "`weight` must be 0 or 1"),
+            (json!([{"from": "function_call", "value": "f()"}]), "`name` and `arguments`"),
+            (json!([{"role": "assistant", "content": null, "tool_calls": null}]), "found null"),
             (json!([{"role": "user", "content": [{"type": "image_url"}]}]), "\"image_url\""),
         ] {
             let error = read(value).unwrap_err();

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::message::Content;
+use crate::row::Row;
 
 /// The most bad rows that a message names; the rest is counted.
 pub const MAX_PROBLEMS_SHOWN: usize = 10;
@@ -43,6 +45,15 @@ pub struct RowProblem {
     pub excerpt: String,
 }
 
+impl RowProblem {
+    /// A row that was read and shaped, and cannot be used all the same.
+    pub fn of(row: &Row, why: String) -> Self {
+        let said = row.prompt.as_ref().or(row.answer(0)).map(Content::plain).unwrap_or_default();
+        let excerpt = excerpt(said.as_bytes(), 0);
+        RowProblem { location: row.location.clone(), column: None, why, excerpt }
+    }
+}
+
 impl fmt::Display for RowProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.location)?;
@@ -74,15 +85,24 @@ impl BadRows {
         if self.total == 0 { 0.0 } else { self.count as f64 / self.total as f64 }
     }
 
-    pub(crate) fn push(&mut self, problem: RowProblem) {
+    /// None of so many.
+    pub fn of(total: usize) -> Self {
+        BadRows { total: total as u64, ..BadRows::default() }
+    }
+
+    /// Counts a bad row, and keeps it if it is one of the first.
+    pub fn push(&mut self, problem: RowProblem) {
         self.count += 1;
         if self.shown.len() < MAX_PROBLEMS_SHOWN {
             self.shown.push(problem);
         }
     }
 
-    /// An error if the policy does not accept these rows.
-    pub(crate) fn check(&self, policy: OnBadRow) -> Result<()> {
+    /// Whether the policy accepts these rows.
+    ///
+    /// # Errors
+    /// [`Error::BadRows`] or [`Error::TooManyBadRows`] if it does not.
+    pub fn check(&self, policy: OnBadRow) -> Result<()> {
         match policy {
             OnBadRow::Stop if self.count > 0 => Err(Error::BadRows { bad: self.clone() }),
             OnBadRow::Skip { max_share } if !(0.0..=1.0).contains(&max_share) => Err(Error::Argument {

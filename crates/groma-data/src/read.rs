@@ -22,6 +22,8 @@ pub struct ReadOptions {
     pub on_bad_row: OnBadRow,
     /// Columns to call by another name.
     pub rename: Vec<Rename>,
+    /// Columns to do without; taken away after renaming.
+    pub drop: Vec<String>,
     /// The field that holds the rows of a JSON document with several arrays.
     pub array: Option<String>,
     /// What a row of plain text is.
@@ -98,7 +100,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Table> {
         }?;
         rows.finish(format, options.on_bad_row)?
     };
-    table.rename(&options.rename)
+    table.rename(&options.rename)?.drop(&options.drop)
 }
 
 fn read_parquet(path: &Path, compression: Compression, options: &ReadOptions) -> Result<Table> {

@@ -1,11 +1,13 @@
 //! Rows with a meaning: the one form in which text to learn or to measure from is handed about.
 
+use std::collections::BTreeMap;
+
 use groma_run::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::fingerprint::{Fingerprint, fields_digest, prompt_digest};
 use crate::location::Location;
-use crate::message::Content;
+use crate::message::{Content, given};
 use crate::problem::BadRows;
 use crate::shape::Shape;
 
@@ -18,6 +20,8 @@ pub struct Rows {
     pub shape: Shape,
     /// The name of the layout that they were read from (see [`crate::Layout`]).
     pub layout: &'static str,
+    /// What was done with rows that whoever gave them should know of, each with the number of rows.
+    pub notes: BTreeMap<String, u64>,
     /// The rows that were left out, in reading and in shaping together.
     pub bad: BadRows,
 }
@@ -129,12 +133,17 @@ impl Row {
 
 impl Fields for Row {
     fn fields(&self) -> Map<String, Value> {
-        let one = |index: usize| self.answer(index).map_or(Value::Null, Content::to_value);
-        let all = || Value::Array(self.answers.iter().map(|answer| answer.content.to_value()).collect());
+        let one = |index: usize| self.answer(index).map_or(Value::Null, messages_alone);
+        let all = || Value::Array(self.answers.iter().map(|answer| messages_alone(&answer.content)).collect());
         let labels = || self.answers.iter().filter_map(|answer| answer.label).collect::<Vec<_>>();
         let scores = || self.answers.iter().filter_map(|answer| answer.score).collect::<Vec<_>>();
         let conversational = || self.answers.first().is_some_and(|answer| answer.content.is_conversational());
-        let prompt = self.prompt.as_ref().map_or(Value::Null, Content::to_value);
+        let prompt = self.prompt.as_ref().map_or(Value::Null, messages_alone);
+        let first = self.prompt.as_ref().or(self.answer(0));
+        let beside = match first {
+            Some(Content::Messages(turns)) => given(turns),
+            _ => Map::new(),
+        };
         let known = match self.shape {
             Shape::LanguageModelling => vec![(if conversational() { "messages" } else { "text" }, one(0))],
             Shape::PromptOnly => vec![],
@@ -145,7 +154,15 @@ impl Fields for Row {
             Shape::Stepwise => vec![("completions", all()), ("labels", json!(labels()))],
         };
         let columns = std::iter::once(("prompt", prompt)).chain(known).filter(|(_, value)| !value.is_null());
-        columns.map(|(name, value)| (name.to_owned(), value)).chain(self.other.clone()).collect()
+        columns.map(|(name, value)| (name.to_owned(), value)).chain(beside).chain(self.other.clone()).collect()
+    }
+}
+
+/// A string, or messages without what the template is given beside them, which has columns of its own.
+fn messages_alone(content: &Content) -> Value {
+    match content {
+        Content::Text(text) => Value::String(text.clone()),
+        Content::Messages(turns) => Content::from(turns.messages.clone()).to_value(),
     }
 }
 

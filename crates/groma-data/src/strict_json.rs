@@ -48,6 +48,46 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     })
 }
 
+/// The one field of an object that stands for a value which JSON cannot hold.
+const UNREADABLE: &str = "\0unreadable";
+
+/// Stands for a value that JSON cannot hold; whoever reads the column says what it is, and nobody else minds.
+pub(crate) fn stand_in(what: impl Into<String>) -> Value {
+    Value::Object(Map::from_iter([(UNREADABLE.to_owned(), Value::String(what.into()))]))
+}
+
+/// What a [`stand_in`] stands for.
+pub(crate) fn unreadable(value: &Value) -> Option<&str> {
+    value.as_object().filter(|fields| fields.len() == 1)?.get(UNREADABLE)?.as_str()
+}
+
+/// The most stand-ins in a row; each takes some hundred bytes.
+const MAX_STAND_INS: usize = 4096;
+
+/// The text with stand-ins for Python's NaN and infinities, which its `json` writes as if they were JSON.
+fn with_stand_ins(text: &str) -> Option<String> {
+    let names = [("NaN", "NaN"), ("Infinity", "an infinite number"), ("-Infinity", "an infinite number")];
+    let mut out = String::with_capacity(text.len());
+    let (mut done, mut quoted, mut escaped, mut at, mut count) = (0, false, false, 0, 0);
+    let bytes = text.as_bytes();
+    while at < bytes.len() && count <= MAX_STAND_INS {
+        let byte = bytes[at];
+        let name = names.iter().find(|(name, _)| !quoted && bytes[at..].starts_with(name.as_bytes()));
+        if let Some((name, what)) = name {
+            out.push_str(&text[done..at]);
+            out.push_str(&stand_in(*what).to_string());
+            at += name.len();
+            (done, count) = (at, count + 1);
+            continue;
+        }
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        at += 1;
+    }
+    out.push_str(&text[done..]);
+    (1..=MAX_STAND_INS).contains(&count).then_some(out)
+}
+
 /// The fields of one JSON object.
 pub(crate) fn parse_object(bytes: &[u8], limits: &Limits) -> Result<Map<String, Value>, Fault> {
     match parse_value(bytes, limits)? {
@@ -61,12 +101,19 @@ pub(crate) fn parse_object(bytes: &[u8], limits: &Limits) -> Result<Map<String, 
     }
 }
 
-/// One JSON value and nothing after it.
+/// One JSON value and nothing after it. NaN and infinities, which are no JSON but written by Python, become stand-ins.
 pub(crate) fn parse_value(bytes: &[u8], limits: &Limits) -> Result<Value, Fault> {
     let text = utf8(bytes)?;
+    parse_text(text, limits).or_else(|error| {
+        let again = with_stand_ins(text).and_then(|text| parse_text(&text, limits).ok());
+        again.ok_or_else(|| syntax_fault(bytes, &error))
+    })
+}
+
+fn parse_text(text: &str, limits: &Limits) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth_left: limits.depth }.deserialize(&mut deserializer);
-    value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| syntax_fault(bytes, &error))
+    let value = Strict { depth_left: limits.depth }.deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| value)
 }
 
 /// The kind of a value, with its article.
@@ -207,6 +254,18 @@ mod tests {
         assert_eq!((f.line_offset, f.column), (2, Some(7)), "{f:?}");
         let f = fault(b"{\"a\": \"\xff\"}");
         assert_eq!((f.column, &*f.why), (Some(8), "byte 0xff is not UTF-8"));
+    }
+
+    #[test]
+    fn what_python_writes_as_if_it_were_json_stands_aside() {
+        let read = |text: &str| parse_object(text.as_bytes(), &Limits::default());
+        let fields = read(r#"{"a": NaN, "b": [-Infinity, 1], "c": "NaN \"NaN", "d": {"e": Infinity}}"#).unwrap();
+        assert_eq!(unreadable(&fields["a"]), Some("NaN"));
+        assert_eq!(unreadable(&fields["b"][0]), Some("an infinite number"));
+        assert_eq!((&fields["b"][1], &fields["c"]), (&json!(1), &json!("NaN \"NaN")));
+        assert!(unreadable(&fields["d"]["e"]).is_some() && unreadable(&fields["d"]).is_none());
+        assert!(read(r#"{"a": NaNa}"#).is_err() && read(r#"{NaN: 1}"#).is_err());
+        assert_eq!(fault(br#"{"a": NaN, "b": x}"#).column, Some(7));
     }
 
     #[test]

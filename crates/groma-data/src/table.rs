@@ -12,6 +12,7 @@ use crate::limits::{Limits, bytes_text};
 use crate::location::Location;
 use crate::problem::{BadRows, OnBadRow, RowProblem, excerpt};
 use crate::select::sample;
+use crate::shape::column_names;
 use crate::strict_json::Fault;
 
 /// Estimated bytes of an object beside its entries.
@@ -98,6 +99,21 @@ impl Table {
         }
     }
 
+    /// The table without some columns. Each must exist in some row.
+    ///
+    /// # Errors
+    /// [`Error::Drop`], naming the columns that exist.
+    pub fn drop(mut self, columns: &[String]) -> Result<Self> {
+        for column in columns {
+            if !self.records.iter().any(|record| record.fields.contains_key(column)) {
+                let (file, column, found) = (self.file.to_string(), column.clone(), column_names(&self));
+                return Err(Error::Drop { file, column, found });
+            }
+            self.records.iter_mut().for_each(|record| drop(record.fields.shift_remove(column)));
+        }
+        Ok(self)
+    }
+
     /// The first `n` rows.
     #[must_use]
     pub fn limit(mut self, n: usize) -> Self {
@@ -167,6 +183,8 @@ pub(crate) struct Collector {
     records: Vec<Record>,
     bad: BadRows,
     blank_lines: u64,
+    /// The last line that a row began at, and how many rows begin there.
+    last: (u64, u64),
 }
 
 impl Collector {
@@ -180,6 +198,7 @@ impl Collector {
             records: Vec::new(),
             bad: BadRows::default(),
             blank_lines: 0,
+            last: (0, 0),
         }
     }
 
@@ -190,20 +209,28 @@ impl Collector {
             Err(fault) => return self.reject(line, fault),
         };
         self.count()?;
+        let nth = self.nth(line);
         self.bytes = self.bytes.saturating_add(object_bytes(&fields));
         if self.bytes > self.bytes_limit {
             return Err(self.limit("the memory that the rows take", bytes_text(self.bytes_limit)));
         }
-        self.records.push(Record { location: Location { file: Arc::clone(&self.file), line }, fields });
+        self.records.push(Record { location: Location { file: Arc::clone(&self.file), line, nth }, fields });
         Ok(())
     }
 
     /// Takes a bad row.
     pub(crate) fn reject(&mut self, line: u64, fault: Fault) -> Result<()> {
         self.count()?;
-        let location = Location { file: Arc::clone(&self.file), line: line + fault.line_offset };
+        let nth = if fault.line_offset == 0 { self.nth(line) } else { 1 };
+        let location = Location { file: Arc::clone(&self.file), line: line + fault.line_offset, nth };
         self.bad.push(RowProblem { location, column: fault.column, why: fault.why, excerpt: fault.excerpt });
         Ok(())
+    }
+
+    /// The number of a row among those that begin on its line.
+    fn nth(&mut self, line: u64) -> u64 {
+        self.last = (line, if self.last.0 == line { self.last.1 + 1 } else { 1 });
+        self.last.1
     }
 
     /// Counts a line that is no row.

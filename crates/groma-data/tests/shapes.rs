@@ -32,18 +32,18 @@ fn text(text: &str) -> Content {
 }
 
 fn turns(all: &[(&str, &str)]) -> Content {
-    Content::Messages(all.iter().map(|(role, content)| Message::new(*role, *content)).collect())
+    all.iter().map(|(role, content)| Message::new(*role, *content)).collect::<Vec<_>>().into()
 }
 
 #[test]
 fn shapes_are_detected_by_their_columns() {
     for (row, layout) in [
-        (r#"{"text":"x"}"#, "language-modelling"),
-        (r#"{"messages":[],"id":1}"#, "language-modelling"),
-        (r#"{"conversations":[]}"#, "language-modelling"),
+        (r#"{"text":"x"}"#, "text"),
+        (r#"{"messages":[],"id":1}"#, "messages"),
+        (r#"{"conversations":[]}"#, "sharegpt"),
         (r#"{"prompt":"p","answer":"x"}"#, "prompt-only"),
         (r#"{"prompt":"p","completion":"c"}"#, "prompt-completion"),
-        (r#"{"instruction":"i","input":"","output":"o"}"#, "prompt-completion"),
+        (r#"{"instruction":"i","input":"","output":"o"}"#, "alpaca"),
         (r#"{"chosen":"a","rejected":"b","prompt":"p"}"#, "preference"),
         (r#"{"chosen":"qa","rejected":"qb"}"#, "implicit-preference"),
         (r#"{"chosen":"\n\nHuman: a","rejected":"b"}"#, "transcript-preference"),
@@ -76,11 +76,13 @@ fn the_wrong_shape_says_what_is_there_and_what_is_needed() {
 
 #[test]
 fn an_explicit_layout_overrides_detection() {
-    let rows = table(r#"{"prompt":"ignored","chosen":"q a","rejected":"q b"}"#);
+    let rows = table(r#"{"asked":"ignored","chosen":"q a","rejected":"q b","prompt":"p"}"#);
     let options = ShapeOptions { layout: Some("implicit-preference".into()), ..ShapeOptions::default() };
-    let pairs = rows.into_rows(&options, &[Shape::Preference]).unwrap();
+    let error = rows.clone().into_rows(&options, &[Shape::Preference]).unwrap_err().to_string();
+    assert!(error.contains("`prompt` says a part of what is asked"), "{error}");
+    let pairs = rows.drop(&["prompt".to_owned()]).unwrap().into_rows(&options, &[Shape::Preference]).unwrap();
     assert_eq!((&pairs.rows[0].prompt, pairs.rows[0].answer(0)), (&Some(text("q")), Some(&text(" a"))));
-    assert_eq!(pairs.rows[0].other["prompt"], json!("ignored"));
+    assert_eq!(pairs.rows[0].other["asked"], json!("ignored"));
     assert!(Layout::find("preferences").is_err());
 }
 
@@ -114,8 +116,9 @@ fn aliases_become_the_standard_names() {
         "{\"instruction\":\"Add\",\"input\":\"1 2\",\"output\":\"3\"}\n{\"instruction\":\"Hi\",\"input\":\"\",\"output\":\"Ho\"}",
     );
     let alpaca = rows(alpaca, Shape::PromptCompletion);
-    assert_eq!((&alpaca[0].prompt, alpaca[0].answer(0)), (&Some(text("Add\n\n1 2")), Some(&text("3"))));
-    assert_eq!((&alpaca[1].prompt, alpaca[1].other.len()), (&Some(text("Hi")), 0));
+    let expected = (&Some(turns(&[("user", "Add\n1 2")])), Some(&turns(&[("assistant", "3")])));
+    assert_eq!((&alpaca[0].prompt, alpaca[0].answer(0)), expected);
+    assert_eq!((&alpaca[1].prompt, alpaca[1].other.len()), (&Some(turns(&[("user", "Hi")])), 0));
     let sharegpt = table(r#"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]}"#);
     let sharegpt = rows(sharegpt, Shape::LanguageModelling);
     assert_eq!(sharegpt[0].answer(0), Some(&turns(&[("user", "q"), ("assistant", "a")])));

@@ -6,6 +6,7 @@ use crate::reading::Reading;
 use groma_data::Content;
 use groma_lm::{Continuation, Request};
 use groma_run::{Digest, Hasher};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -145,24 +146,28 @@ fn inserted(context: &str, at: usize, text: &str) -> String {
 }
 
 /// The parts that make a request what it is.
-fn parts(request: &Request) -> Vec<&str> {
+fn parts(request: &Request) -> Vec<Cow<'_, str>> {
     match request {
-        Request::Score(Continuation::After { context, continuation }) => vec!["continuation", context, continuation],
-        Request::Score(Continuation::Reply { prompt, reply }) => {
-            ["reply"].into_iter().chain(turns(prompt)).chain(turns(reply)).collect()
+        Request::Score(Continuation::After { context, continuation }) => {
+            vec!["continuation".into(), (&**context).into(), (&**continuation).into()]
         }
-        Request::Score(Continuation::Whole { text }) => vec!["rolling", text],
-        Request::Generate(prompt) => ["generate"].into_iter().chain(turns(prompt)).collect(),
+        Request::Score(Continuation::Reply { prompt, reply }) => {
+            [Cow::from("reply")].into_iter().chain(turns(prompt)).chain(turns(reply)).collect()
+        }
+        Request::Score(Continuation::Whole { text }) => vec!["rolling".into(), text.into()],
+        Request::Generate(prompt) => [Cow::from("generate")].into_iter().chain(turns(prompt)).collect(),
     }
 }
 
-/// The form of a content, and what is said in it.
-pub(crate) fn turns(content: &Content) -> Vec<&str> {
+/// The form of a content, what is said in it, and what its template is given beside.
+pub(crate) fn turns(content: &Content) -> Vec<Cow<'_, str>> {
     match content {
-        Content::Text(text) => vec!["text", text],
+        Content::Text(text) => vec!["text".into(), text.into()],
         Content::Messages(messages) => {
-            let turns = messages.iter().flat_map(|turn| [turn.role.as_str(), turn.content.as_str()]);
-            std::iter::once("messages").chain(turns).collect()
+            let turns = messages.iter().flat_map(|turn| [Cow::from(&turn.role), (&turn.content).into()]);
+            let tools = messages.tools.iter().flatten().map(|tool| tool.to_string().into());
+            let variables = messages.variables.iter().map(|(name, value)| format!("{name}={value}").into());
+            std::iter::once(Cow::from("messages")).chain(turns).chain(tools).chain(variables).collect()
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use groma_data::{Content, Message};
+use groma_data::Message;
 use groma_lm::Request;
 
 use crate::item::Item;
@@ -45,7 +45,7 @@ impl Judging {
         let value = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::String(groma_lm::defused(text)));
         let row: Map<String, Value> = told.iter().chain(answers).map(value).collect();
         let turn = Message::new("user", self.ask.render(&row)?);
-        Ok(Request::Generate(Content::Messages(vec![turn])))
+        Ok(Request::Generate(vec![turn].into()))
     }
 
     /// The verdict in what a judge said: the pattern's group in its last line, where all matches agree.

@@ -9,7 +9,7 @@ use crate::item::{Item, Key};
 
 /// An item that asks the subject for its answer to one user turn.
 pub fn prompt_item(prompt: &str, key: Key) -> Item {
-    let asked = Content::Messages(vec![Message::new("user", prompt)]);
+    let asked = Content::from(vec![Message::new("user", prompt)]);
     Item { prompt: prompt.to_owned(), requests: vec![Request::Generate(asked)], key, ..Item::default() }
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn asked(form: &Form, row: &Fields, key: Key) -> Result<Item, String>
     let prompt = match form.conversation(row)? {
         Some(conversation) => conversation,
         None if form.says("raw", row)? => Content::Text(form.text("prompt", row)?),
-        None => Content::Messages(vec![Message::new("user", form.text("prompt", row)?)]),
+        None => Content::from(vec![Message::new("user", form.text("prompt", row)?)]),
     };
     let shown = prompt.plain();
     if shown.trim().is_empty() {

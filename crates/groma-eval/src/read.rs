@@ -85,7 +85,7 @@ pub fn read_items(task: &'static Task, mut table: Table) -> Result<Items, Error>
 }
 
 fn placed(location: &groma_data::Location, item: Item) -> (String, String, Item) {
-    (location.to_string(), location.line.to_string(), item)
+    (location.to_string(), location.id(), item)
 }
 
 fn with_ids(task: &'static Task, placed: Vec<(String, String, Item)>) -> Result<Vec<Item>, Error> {
@@ -209,6 +209,13 @@ mod tests {
             "{message}"
         );
         assert!(table(".jsonl", "").is_err());
+    }
+
+    #[test]
+    fn rows_of_one_line_have_ids_of_their_own() {
+        let rows = "[{\"prompt\": \"p\"}, {\"prompt\": \"q\"}]";
+        let items = read_items(find("refusal").unwrap(), table(".json", rows).unwrap()).unwrap();
+        assert_eq!(items.items.iter().map(|item| item.id.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "1#2"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From texts and conversations to the tokens of a model.
 
-use groma_chat::Options;
-use groma_data::{Content, Message};
+use groma_chat::{Options, Turns};
+use groma_data::Content;
 use groma_model::tokenizer::{Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions, TokenizedChat};
 use groma_model::{ChatTemplate, LocalModel, Result, Tokenizer};
 
@@ -27,13 +27,27 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// If the text cannot be encoded or the template does not take the messages.
     pub fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {
-        let messages = match prompt {
-            Content::Text(text) => return Ok(self.tokenizer.encode(text, Specials::AsConfigured)?),
-            Content::Messages(messages) => messages,
-        };
-        let template = Options { add_generation_prompt: true, ..Options::default() };
-        let options = TokenOptions { template, ..Self::options() };
-        Ok(self.tokenizer.conversation(&self.chat.template, messages, &options)?.ids)
+        match prompt {
+            Content::Text(text) => self.text(text),
+            Content::Messages(turns) => {
+                Ok(self.tokenizer.any_conversation(&self.chat.template, turns, &options(turns, true))?.ids)
+            }
+        }
+    }
+
+    /// Tokens of a plain text, begun as the tokenizer begins texts. Control tokens that it spells are control tokens: whoever
+    /// gives a text without turns writes them there.
+    ///
+    /// # Errors
+    /// If the text cannot be encoded.
+    pub fn text(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.tokenizer.encode(text, Specials::AsConfigured)?;
+        if let (Some(bos), [first, second, ..]) = (self.tokenizer.bos(), &ids[..])
+            && (*first, *second) == (bos, bos)
+        {
+            ids.remove(0);
+        }
+        Ok(ids)
     }
 
     /// Tokens of a prompt and of a reply to it, its end included: messages by the template, else texts as they are.
@@ -42,35 +56,26 @@ impl<'a> Encoder<'a> {
     /// As [`Encoder::prompt`].
     pub fn reply(&self, prompt: &Content, reply: &Content) -> Result<PromptCompletion> {
         if let (Content::Messages(prompt), Content::Messages(reply)) = (prompt, reply) {
-            return self.tokenizer.prompt_and_completion(&self.chat.template, prompt, reply, &Self::options());
+            return self.tokenizer.prompt_and_completion(&self.chat.template, prompt, reply, &options(prompt, false));
         }
         let (prompt, reply) = (prompt.plain(), reply.plain());
-        self.tokenizer.prompt_and_completion_text(&prompt, &reply, ContentTokens::Plain, Boundary::Separate)
+        self.tokenizer.prompt_and_completion_text(&prompt, &reply, ContentTokens::Control, Boundary::Separate)
     }
 
     /// Tokens of a whole conversation, whatever the template does with it.
     ///
     /// # Errors
     /// As [`Encoder::prompt`].
-    pub fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        let options = Options { variables: self.tokenizer.template_variables(), ..Options::default() };
-        let text = self.chat.template.render(messages, &options)?.text;
-        let mut ids = self.tokenizer.encode(&text, Specials::None)?;
-        let begun = self.tokenizer.encode("", Specials::AsConfigured)?;
-        if let (Some(bos), true) = (self.tokenizer.bos(), begun.first() == self.tokenizer.bos().as_ref())
-            && ids.first() != Some(&bos)
-        {
-            ids.insert(0, bos);
-        }
-        Ok(ids)
+    pub fn conversation(&self, turns: &Turns) -> Result<Vec<u32>> {
+        Ok(self.tokenizer.any_conversation(&self.chat.template, turns, &options(turns, false))?.ids)
     }
 
     /// The same, with those told apart that the assistant says.
     ///
     /// # Errors
     /// As [`Encoder::prompt`], and where the template does not let answers be told apart.
-    pub fn conversation_with_answers(&self, messages: &[Message]) -> Result<TokenizedChat> {
-        self.tokenizer.conversation(&self.chat.template, messages, &Self::options())
+    pub fn conversation_with_answers(&self, turns: &Turns) -> Result<TokenizedChat> {
+        self.tokenizer.conversation(&self.chat.template, turns, &options(turns, false))
     }
 
     /// The text of tokens, special ones left out. Ids are rows of the embedding, which the tokenizer may have fewer of; a
@@ -78,8 +83,10 @@ impl<'a> Encoder<'a> {
     pub fn decode(&self, ids: &[u32]) -> String {
         self.tokenizer.decode(ids, true).unwrap_or_default()
     }
+}
 
-    fn options() -> TokenOptions {
-        TokenOptions { boundary: Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
-    }
+fn options(turns: &Turns, add_generation_prompt: bool) -> TokenOptions {
+    let (tools, variables) = (turns.tools.clone(), turns.variables.clone());
+    let template = Options { add_generation_prompt, tools, variables, ..Options::default() };
+    TokenOptions { template, boundary: Boundary::Separate, ensure_bos: true, ..TokenOptions::default() }
 }

@@ -138,7 +138,7 @@ mod tests {
         let path = folder.path().join("exchanges.jsonl");
         let said = Scripted::saying(|ask| ask.prompt.plain().to_uppercase());
         let control = Control { progress: &Silent, cancel: &Cancel::default() };
-        let hello = Ask::greedy(Content::Messages(vec![Message::new("user", "hello\n\u{2028}")]), 4);
+        let hello = Ask::greedy(Content::from(vec![Message::new("user", "hello\n\u{2028}")]), 4);
         let text = Continuation::After { context: "a".into(), continuation: "b".to_owned() };
         for _ in 0..2 {
             let model = Recorded::open(&said, "m", &path).unwrap();

@@ -21,6 +21,8 @@ pub struct ChatTemplate {
     pub template: Template,
     /// Strings that end a turn, for templates without an end token.
     pub stop_strings: Vec<String>,
+    /// Whether nobody named it: it is the built-in one under which the model finds a short conversation most likely.
+    pub guessed: bool,
 }
 
 /// Which chat template a model is used with, and what it shows of the date.
@@ -165,7 +167,7 @@ impl ChatTemplate {
     fn of_checkpoint(template: Template) -> Result<ChatTemplate> {
         match BUILT_IN.iter().find(|built_in| built_in.source == template.source()) {
             Some(built_in) => ChatTemplate::built_in(built_in.id),
-            None => Ok(ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new() }),
+            None => Ok(ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new(), guessed: false }),
         }
     }
 
@@ -176,7 +178,8 @@ impl ChatTemplate {
     pub fn built_in(id: &str) -> Result<ChatTemplate> {
         let template = Template::built_in(id)?;
         let stop_strings = BUILT_IN.iter().find(|built_in| built_in.id == id).map_or(&[][..], |b| b.stop_strings);
-        Ok(ChatTemplate { name: id.into(), template, stop_strings: stop_strings.iter().map(|s| (*s).into()).collect() })
+        let stop_strings = stop_strings.iter().map(|s| (*s).into()).collect();
+        Ok(ChatTemplate { name: id.into(), template, stop_strings, guessed: false })
     }
 }
 
@@ -269,7 +272,7 @@ fn likeliest(transformer: &Transformer, tokenizer: &Tokenizer) -> Result<ChatTem
     }
     let (_, id) =
         best.ok_or_else(|| Error::Weights { problem: "no built-in chat template fits the tokenizer".into() })?;
-    ChatTemplate::built_in(id)
+    Ok(ChatTemplate { guessed: true, ..ChatTemplate::built_in(id)? })
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn content(messages: &[Message]) -> Content {
         Role::Assistant => "assistant",
     };
     let turn = |message: &Message| groma_data::Message::new(role(message.role), message.content.clone());
-    Content::Messages(messages.iter().map(turn).collect())
+    messages.iter().map(turn).collect::<Vec<_>>().into()
 }
 
 /// The columns that the shape does not name.

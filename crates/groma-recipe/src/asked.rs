@@ -104,5 +104,5 @@ fn with_template(directory: &Path, template: &str) -> Result<(Tokenizer, ChatTem
         Some(template) => ("checkpoint", template),
         None => ("none", groma_chat::Template::new(NO_TEMPLATE).map_err(groma_model::Error::from)?),
     };
-    Ok((tokenizer, ChatTemplate { name: name.to_owned(), template, stop_strings: Vec::new() }))
+    Ok((tokenizer, ChatTemplate { name: name.to_owned(), template, stop_strings: Vec::new(), guessed: false }))
 }

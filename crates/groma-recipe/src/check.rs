@@ -82,8 +82,9 @@ pub(crate) fn train(recipe: &Recipe, stage: &Train, resolve: Resolve<'_>) -> Res
     for name in stage.data.as_slice() {
         rows.push(match outside(recipe, &stage.name, name, resolve)? {
             Some(path) => {
-                let rows = read_rows(&path, method, stage.limit, Seed::new(recipe.seed))?;
-                format!("{name}: {} rows, {} bad ones", rows.rows.len(), rows.bad.count)
+                let seed = Seed::new(recipe.seed);
+                let rows = read_rows(&path, method.data, stage.limit, seed, &stage.reading)?;
+                format!("{name}: {} rows by the layout {}, {} bad ones", rows.rows.len(), rows.layout, rows.bad.count)
             }
             None => format!("{name}: {MADE}"),
         });

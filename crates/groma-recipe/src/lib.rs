@@ -20,7 +20,7 @@ mod train;
 pub use asked::{Asked, Served};
 pub use check::check;
 pub use error::Error;
-pub use recipe::{ALIGN, Compare, Measure, Recipe, TaskConfig, Train, VILLAGE};
+pub use recipe::{ALIGN, Compare, Measure, Reading, Recipe, TaskConfig, Train, VILLAGE};
 pub use runner::{Find, Inputs, Resolve, Summary, Work, run};
 pub use serving::Serving;
 pub use stage::Stage;

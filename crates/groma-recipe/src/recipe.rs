@@ -89,9 +89,34 @@ pub struct Train {
     /// smaller steps (Yang et al. 2022).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_times_width: Option<f64>,
+    /// How the columns of its files are read.
+    #[serde(default, skip_serializing_if = "Reading::is_plain")]
+    pub reading: Reading,
     /// Hyperparameters; see `groma methods`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,
+}
+
+/// How the columns of a file are read, where its own names do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reading {
+    /// The name of its layout (see [`groma_data::LAYOUTS`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// Columns to call by another name, as `NEW=OLD`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<String>,
+    /// Columns to do without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+}
+
+impl Reading {
+    /// Whether nothing is asked for.
+    pub fn is_plain(&self) -> bool {
+        *self == Reading::default()
+    }
 }
 
 /// Measures a model by tasks of `groma eval --list`.

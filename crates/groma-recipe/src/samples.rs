@@ -80,7 +80,7 @@ fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Ve
         if drawn.len() == wanted {
             break;
         }
-        let (line, prompt, reference) = question(&rows.rows[index]);
+        let (id, prompt, reference) = question(&rows.rows[index]);
         let (shown, ids) = match prompt {
             Some(prompt) => (prompt.plain(), encoder.prompt(&prompt)?),
             None => beginning(&encoder, &reference)?,
@@ -88,7 +88,7 @@ fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Ve
         let room = ids.len() < model.transformer.spec().max_positions;
         if !ids.is_empty() && room && seen.insert(ids.clone()) {
             let prompt = GenerationPrompt { ids, seed: seed.index(index as u64) };
-            let (id, reference) = (line.to_string(), Some(reference.plain()));
+            let reference = Some(reference.plain());
             drawn.push((
                 index,
                 Question { row: TrainingSample { id, prompt: shown, reference, ..TrainingSample::default() }, prompt },

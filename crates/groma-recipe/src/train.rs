@@ -4,45 +4,56 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use groma_align::{
-    Card, Filler, Group, LengthStatistics, Limits, Method, Observer, Origin, Outcome, Prepared, Role, Seat, Session,
-    Settings, StepReport, Voice, check_tokens, export, prepare, setup,
+    Card, Filler, Group, LengthStatistics, Limits, Observer, Origin, Outcome, Prepared, Role, Seat, Session, Settings,
+    StepReport, Voice, check_tokens, export, prepare_read, setup,
 };
-use groma_data::{Content, ReadOptions, Row, Rows, ShapeOptions, read};
+use groma_data::{Content, ReadOptions, Row, Rows, Shape, ShapeOptions, Turns, read};
 use groma_lm::{Encoder, LanguageModel, Spent};
 use groma_model::{BaseModel, LocalModel, Tokenizer, Transformer, base_checkpoint, open_tokenizer};
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
 use std::collections::BTreeMap;
 
 use crate::asked::Asked;
+use crate::recipe::Reading;
 use crate::samples::{Questions, Sampler};
 use crate::{Error, Work};
 
-/// Reads the rows of a file in a shape that `method` can use, at most `limit` of them (drawn by `seed`).
+/// Reads the rows of a file in one of the `accepted` shapes, at most `limit` of them (drawn by `seed`).
 ///
 /// # Errors
 /// Those of reading and shaping.
-pub fn read_rows(path: &Path, method: &Method, limit: Option<usize>, seed: Seed) -> Result<Rows, Error> {
-    let table = read(path, &ReadOptions::default())?.limited(limit, seed);
-    Ok(table.into_rows(&ShapeOptions::default(), method.data)?)
+pub fn read_rows(
+    path: &Path,
+    accepted: &[Shape],
+    limit: Option<usize>,
+    seed: Seed,
+    reading: &Reading,
+) -> Result<Rows, Error> {
+    let rename = reading.rename.iter().map(|pair| pair.parse()).collect::<Result<_, groma_data::Error>>()?;
+    let table = read(path, &ReadOptions { rename, drop: reading.drop.clone(), ..ReadOptions::default() })?;
+    let table = table.limited(limit, seed);
+    let options = ShapeOptions { layout: reading.layout.clone(), ..ShapeOptions::default() };
+    Ok(table.into_rows(&options, accepted)?)
 }
 
-/// Of a row its line, its prompt, and an answer that it has; of a text without turns, no prompt and the text.
-pub(crate) fn question(row: &Row) -> (u64, Option<Content>, Content) {
+/// Of a row its id in the file, its prompt, and an answer that it has; of a text without turns, no prompt and the text.
+pub(crate) fn question(row: &Row) -> (String, Option<Content>, Content) {
     let answer = row.answer(0).cloned().unwrap_or(Content::Text(String::new()));
     let (prompt, answer) = match &row.prompt {
         Some(prompt) => (Some(prompt.clone()), answer),
         None => last_turn(&answer),
     };
-    (row.location.line, prompt, answer)
+    (row.location.id(), prompt, answer)
 }
 
 /// A conversation up to the last turn of the assistant, and that turn.
 fn last_turn(content: &Content) -> (Option<Content>, Content) {
-    let Content::Messages(messages) = content else { return (None, content.clone()) };
-    match messages.iter().rposition(|message| message.role == "assistant") {
+    let Content::Messages(turns) = content else { return (None, content.clone()) };
+    match turns.iter().rposition(|message| message.role == "assistant") {
         Some(last) if last > 0 => {
-            let (before, after) = messages.split_at(last);
-            (Some(Content::Messages(before.to_vec())), Content::Messages(after[..1].to_vec()))
+            let (before, after) = turns.split_at(last);
+            let before = Turns { messages: before.to_vec(), ..turns.clone() };
+            (Some(Content::Messages(before)), after[..1].to_vec().into())
         }
         _ => (Some(content.clone()), Content::Text(String::new())),
     }
@@ -89,16 +100,13 @@ impl Trainable {
     /// # Errors
     /// Those of preparation, the serious findings of the pre-flight check among them.
     pub fn new(model: LocalModel, settings: Settings, train: &[Rows], held_out: Option<&Rows>) -> Result<Self, Error> {
-        let limits = Limits {
-            vocab_size: model.transformer.spec().vocab_size,
-            max_positions: model.transformer.spec().max_positions,
-        };
+        let limits = Limits::of(model.transformer.spec());
         let encoder = Encoder::of(&model);
-        let prepared = train.iter().map(|rows| prepare(&settings, &rows.rows, &encoder, limits));
+        let prepared = train.iter().map(|rows| prepare_read(&settings, rows, &encoder, limits));
         let train = joined(prepared.collect::<Result<_, _>>()?);
         let questions = Questions::new(&model, &settings, held_out)?;
         let evaluation = held_out.filter(|_| settings.training.eval_steps.is_some());
-        let evaluation = evaluation.map(|rows| prepare(&settings, &rows.rows, &encoder, limits)).transpose()?;
+        let evaluation = evaluation.map(|rows| prepare_read(&settings, rows, &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
         let (weights, judge) = (Vec::new(), None);
         Ok(Trainable { model, settings, train, evaluation, model_digest, questions, weights, judge })
@@ -128,9 +136,9 @@ impl Trainable {
         recorder: Option<&Recorder>,
     ) -> Result<(Outcome, Spent), Error> {
         match self.judge.take() {
-            Some((asked, digest)) => asked.lend(None, |judge| {
-                self.go(card, (checkpoints, output), work, recorder, Some((judge, digest)))
-            }),
+            Some((asked, digest)) => {
+                asked.lend(None, |judge| self.go(card, (checkpoints, output), work, recorder, Some((judge, digest))))
+            }
             None => Ok((self.go(card, (checkpoints, output), work, recorder, None)?, Spent::default())),
         }
     }

@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = open()?;
     let pairs = village.held_out.harmful.iter().zip(&village.held_out.look_alike);
     let encoder = Encoder::of(&model);
-    let ids = |text: &str| encoder.prompt(&Content::Messages(vec![Message::new("user", text)]));
+    let ids = |text: &str| encoder.prompt(&Content::from(vec![Message::new("user", text)]));
     let questions = pairs.flat_map(|(harmful, harmless)| [harmful.question(), harmless.question()]);
     let prompts = questions.map(ids).collect::<Result<Vec<_>, _>>()?;
 

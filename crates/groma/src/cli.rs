@@ -86,8 +86,10 @@ pub(crate) enum Command {
     /// Write the report of a run again, and print its table.
     #[command(after_help = "Example:\n  groma report runs/village")]
     Report(Report),
-    /// Check a recipe, its model and its data before a long run.
-    #[command(after_help = "Example:\n  groma check my-recipe.toml")]
+    /// Check a recipe, its model and its data before a long run; or show what rows of data become.
+    #[command(
+        after_help = "Examples:\n  groma check my-recipe.toml\n  groma check --data pairs.jsonl --model my-model"
+    )]
     Check(Check),
     /// List training methods, or show one with all its settings.
     #[command(after_help = "Examples:\n  groma methods\n  groma methods dpo")]
@@ -167,6 +169,8 @@ pub(crate) struct Train {
     /// Directory for the trained model; its checkpoints are kept beside it until it is whole.
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
     /// Use at most so many rows.
     #[arg(long)]
     pub(crate) limit: Option<usize>,
@@ -401,10 +405,43 @@ pub(crate) struct Report {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// A recipe file.
-    pub(crate) recipe: PathBuf,
-    /// Change a value of the recipe. May be repeated.
+    #[arg(required_unless_present = "data")]
+    pub(crate) recipe: Option<PathBuf>,
+    /// Show the first rows of this file: how they are read, and what they become.
+    #[arg(long, value_name = "FILE|HUB_ID", conflicts_with = "recipe")]
+    pub(crate) data: Option<String>,
+    /// With --data: show them in this model's tokens, with those that are learned from. Its tokenizer and chat template will
+    /// do.
+    #[arg(long, value_name = "DIR|HUB_ID", requires = "data")]
+    pub(crate) model: Option<String>,
+    /// With --model: the method that is to learn from them; the first that can where not given.
+    #[arg(long, value_name = "METHOD", requires = "model")]
+    pub(crate) method: Option<String>,
+    /// With --model: chat template, as for `groma train`.
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "model")]
+    pub(crate) chat_template: String,
+    /// With --data: how many rows.
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub(crate) rows: usize,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
+    /// Change a value of the recipe, or with --data a setting of the method. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+/// How the columns of a file are read, where its own names do not say it.
+#[derive(Debug, Args)]
+pub(crate) struct Columns {
+    /// The layout of the rows, e.g. alpaca-text; found by the columns where not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layout: Option<String>,
+    /// Call a column by another name, e.g. prompt=question. May be repeated.
+    #[arg(long, value_name = "NEW=OLD")]
+    pub(crate) rename: Vec<String>,
+    /// Do without a column. May be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) drop: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -428,4 +465,12 @@ pub(crate) struct Completions {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+impl Columns {
+    /// As readers take it.
+    pub(crate) fn reading(&self) -> groma_recipe::Reading {
+        let Columns { layout, rename, drop } = self;
+        groma_recipe::Reading { layout: layout.clone(), rename: rename.clone(), drop: drop.clone() }
+    }
 }

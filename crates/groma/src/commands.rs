@@ -16,6 +16,7 @@ mod methods;
 mod organism;
 mod report;
 mod resolve;
+mod rows;
 mod run;
 mod score;
 mod train;

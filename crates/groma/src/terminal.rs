@@ -1,6 +1,6 @@
 //! What the program shows: data on standard output, everything else on standard error.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,6 +62,11 @@ static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
 /// From now on all that is written is JSON, or text.
 pub(crate) fn speak_json(json: bool) {
     SPEAKS_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Whether standard output takes colours: a terminal, unless `NO_COLOR` is set.
+pub(crate) fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// Writes a note to standard error.

@@ -593,3 +593,45 @@ fn a_printed_recipe_is_one() {
     place.write("printed.toml", &printed);
     assert_eq!(text(&place.done(&["run", "printed.toml", "--print-recipe"]).stdout), printed);
 }
+
+/// The rows of a file are shown as they are read, and in a model's tokens; what is wrong with them is said before any work.
+#[test]
+fn rows_are_shown_and_training_says_what_it_made_of_them() {
+    let place = Workplace::new();
+    let mut rows = "{\"instruction\": \"Name a fruit\", \"input\": \"\", \"output\": \"Pear\"}\n".repeat(120);
+    rows.push_str("{\"instruction\": \"Name a fruit\", \"output\": null}\n");
+    place.write("alpaca.jsonl", rows);
+    let read = json(&place.done(&["check", "--data", "alpaca.jsonl", "--json"]));
+    assert_eq!(
+        (&read["layout"], &read["count"], &read["left_out"]["count"]),
+        (&"alpaca".into(), &120.into(), &1.into())
+    );
+    assert_eq!(read["read"][0]["prompt"][0]["content"], "Name a fruit");
+    let check =
+        ["check", "--data", "alpaca.jsonl", "--model", "model", "--rows", "1", "--set", "assistant_only_loss=true"];
+    let shown = text(&place.done(&check).stdout);
+    for words in
+        ["120 rows by the layout `alpaca`", "1 of 121 were left out", "chat template", "learned from", "[[", "Pear"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let found = json(&place.done(&[&check[..], &["--json"]].concat()));
+    let pieces = found["rows"][0]["sequences"][0].as_array().unwrap();
+    let learned: String = pieces.iter().filter(|p| p["learned"] == true).filter_map(|p| p["text"].as_str()).collect();
+    assert!(learned.contains("Pear") && !learned.contains("fruit"), "{learned}");
+    let train = ["train", "sft", "--model", "model", "--data", "alpaca.jsonl", "--output", "trained", "--json"];
+    let trained = place.done(&[&train[..], &["--set", "max_steps=1"]].concat());
+    let (said, result) = (text(&trained.stderr), json(&trained));
+    assert!(said.contains("layout `alpaca`") && said.contains("1 of 121"), "{said}");
+    assert!(said.contains("chat template"), "{said}");
+    assert_eq!((&result["layout"], &result["rows"]), (&"alpaca".into(), &120.into()));
+    let finding = result["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "bad-rows").unwrap();
+    assert_eq!((&finding["count"], &finding["total"]), (&1.into(), &121.into()));
+    place.write("asked.jsonl", "{\"text\": \"a\", \"system\": \"b\"}\n".repeat(3));
+    let refused = ["train", "sft", "--model", "model", "--data", "asked.jsonl", "--output", "other"];
+    fails(&place, &refused, 2, &["asked.jsonl:1", "`system` says a part", "drop or rename"]);
+    let dropped = json(&place.done(&["check", "--data", "asked.jsonl", "--drop", "system", "--json"]));
+    assert_eq!(dropped["count"], 3);
+    fails(&place, &["check", "--data", "asked.jsonl", "--drop", "nothing"], 2, &["cannot drop column `nothing`"]);
+    fails(&place, &["check"], 2, &["--data"]);
+}

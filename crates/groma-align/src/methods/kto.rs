@@ -230,7 +230,11 @@ fn with_mismatched(mut groups: Vec<Group>, limit: usize) -> Vec<Group> {
     let all: Vec<_> = groups.iter().filter_map(parts).collect();
     for (index, group) in groups.iter_mut().enumerate() {
         let before = (index + all.len() - 1) % all.len();
-        let mut sequence = Sequence::completion(&all[index].0, &all[before].1);
+        let (prompt, completion) = (&all[index].0, &all[before].1);
+        let mut sequence = Sequence {
+            ids: [&prompt.ids[..], &completion.ids].concat(),
+            supervised: [&prompt.supervised[..], &completion.supervised].concat(),
+        };
         sequence.ids.truncate(limit);
         sequence.supervised.truncate(limit);
         group.members.push(Member::new(sequence));
@@ -239,9 +243,13 @@ fn with_mismatched(mut groups: Vec<Group>, limit: usize) -> Vec<Group> {
 }
 
 /// Prompt and completion.
-fn halves(sequence: &Sequence) -> (Vec<u32>, Vec<u32>) {
-    let (prompt, completion) = sequence.ids.split_at(sequence.prompt().len());
-    (prompt.to_vec(), completion.to_vec())
+fn halves(sequence: &Sequence) -> (Sequence, Sequence) {
+    let prompt = sequence.prompt().len();
+    let part = |range: std::ops::Range<usize>| Sequence {
+        ids: sequence.ids[range.clone()].to_vec(),
+        supervised: sequence.supervised[range].to_vec(),
+    };
+    (part(0..prompt), part(prompt..sequence.ids.len()))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl<'a> Judge<'a> {
         let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
         let reference = rollout.columns.get("reference").and_then(Value::as_str);
         let turn = Message::new("user", rating(&question, reference, rollout.completion));
-        Ok(Ask::greedy(Content::Messages(vec![turn]), self.max_new_tokens))
+        Ok(Ask::greedy(vec![turn].into(), self.max_new_tokens))
     }
 
     fn read(&self, reply: &Reply) -> Option<f64> {

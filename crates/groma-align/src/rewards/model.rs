@@ -5,7 +5,7 @@ use crate::Error;
 use crate::encode::Encode;
 use crate::forest::{Forest, Run, Sequence};
 use crate::training::Boundary;
-use groma_data::{Content, Message};
+use groma_data::Content;
 use groma_kernels::{Tape, together};
 use groma_model::{Head, Transformer};
 use groma_run::Cancel;
@@ -39,10 +39,7 @@ impl<'a> ModelReward<'a> {
         let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
         let role = |problem| Error::Role { role: "reward", problem };
         let prompt = Content::from_value("prompt", prompt).map_err(role)?;
-        let answer = match &prompt {
-            Content::Messages(_) => Content::Messages(vec![Message::new("assistant", rollout.completion)]),
-            Content::Text(_) => Content::Text(rollout.completion.to_owned()),
-        };
+        let answer = prompt.answered(rollout.completion);
         let ids = self.encoder.continuation(&prompt, &answer, Boundary::Separate)?.ids;
         let fits = !ids.is_empty() && ids.len() <= self.model.spec().max_positions;
         Ok(fits.then(|| Sequence { supervised: vec![false; ids.len()], ids }))

@@ -17,6 +17,7 @@ mod precision;
 mod preflight;
 mod resume;
 mod rollouts;
+mod rows;
 mod settings;
 mod support;
 mod training;

@@ -105,8 +105,8 @@ fn rows_without_supervised_tokens_and_templates_without_marks_are_errors() {
 
 #[test]
 fn doubled_bos_and_untrained_stops_are_found() {
-    let messages = |text: &str| Content::Messages(vec![Message::new("assistant", text)]);
-    let prompt = Content::Messages(vec![Message::new("user", "hi")]);
+    let messages = |text: &str| Content::from(vec![Message::new("assistant", text)]);
+    let prompt = Content::from(vec![Message::new("user", "hi")]);
     let row = Row::preference(prompt, messages("ho"), messages("no"), place(3));
     let settings = settings("dpo", json!({"boundary": "error"}));
     let with = |encoder: Letters| prepare(&settings, std::slice::from_ref(&row), &encoder, limits());

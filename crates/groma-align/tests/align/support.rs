@@ -4,7 +4,7 @@ use groma_align::{
     Boundary, Continuation, Conversation, Encode, Filler, Limits, Method, Prepared, Role, Seat, Settings, Voice,
     prepare,
 };
-use groma_data::{Answer, Content, Location, Message, Row, Shape};
+use groma_data::{Answer, Content, Location, Message, Row, Shape, Turns};
 use groma_kernels::{Backend, Cpu};
 use groma_model::spec::{Activation, Layer, Mlp, Norm, NormKind, NormPlacement, QkNorm, Qkv, Rotary, RotaryStyle};
 use groma_model::{Head, Spec, Tensor, Transformer, Weights, parameters};
@@ -155,7 +155,7 @@ impl Encode for Letters {
         Ok(ended(Self::text(text)))
     }
 
-    fn conversation(&self, messages: &[Message], answers: bool) -> groma_model::Result<Conversation> {
+    fn conversation(&self, messages: &Turns, answers: bool) -> groma_model::Result<Conversation> {
         let (ids, assistant) = self.render(messages);
         Ok(Conversation { ids, assistant: (answers && self.marks).then_some(assistant) })
     }
@@ -165,7 +165,7 @@ impl Encode for Letters {
             (Content::Messages(prompt), Content::Messages(after)) => {
                 let (mut alone, _) = self.render(prompt);
                 alone.push(35);
-                (alone, self.render(&[prompt.as_slice(), after].concat()).0)
+                (alone, self.render(&[prompt.as_slice(), &after[..]].concat()).0)
             }
             _ => (Self::text(&prompt.plain()), ended(Self::text(&format!("{}{}", prompt.plain(), after.plain())))),
         };
@@ -173,9 +173,9 @@ impl Encode for Letters {
         let merged = shared < alone.len();
         if merged && boundary != Boundary::Diverge {
             let ids = ended([alone.clone(), Self::characters(&after.plain())].concat());
-            return Ok(Continuation { ids, prompt: alone.len(), merged });
+            return Ok(Continuation { ids, prompt: alone.len(), merged, ..Continuation::default() });
         }
-        Ok(Continuation { ids: together, prompt: shared, merged })
+        Ok(Continuation { ids: together, prompt: shared, merged, ..Continuation::default() })
     }
 
     fn prompt(&self, prompt: &Content) -> groma_model::Result<Vec<u32>> {
@@ -216,8 +216,8 @@ pub(crate) fn completion(line: u64, prompt: &str, answer: &str) -> Row {
 }
 
 pub(crate) fn conversation(line: u64, turns: &[(&str, &str)]) -> Row {
-    let messages = turns.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    Row::text(Content::Messages(messages), place(line))
+    let messages: Vec<Message> = turns.iter().map(|(role, content)| Message::new(*role, *content)).collect();
+    Row::text(messages.into(), place(line))
 }
 
 /// Pairs of different lengths.

@@ -109,7 +109,7 @@ pub(crate) fn honest(model: &LocalModel, request: &Request) -> Wire {
 
 fn generated(model: &LocalModel, body: &Value) -> Value {
     let prompt = match body["messages"].as_array() {
-        Some(turns) => Content::Messages(turns.iter().map(message).collect()),
+        Some(turns) => Content::from(turns.iter().map(message).collect::<Vec<_>>()),
         None => Content::Text(body["prompt"].as_str().unwrap().to_owned()),
     };
     let usual = SamplingParameters::default();

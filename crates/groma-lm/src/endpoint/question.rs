@@ -16,7 +16,13 @@ pub(super) fn generate(address: &Address, ask: &Ask) -> Result<(&'static str, Va
     body.insert("model".into(), address.model().into());
     let path = match &ask.prompt {
         Content::Messages(messages) if address.api != Api::Completions => {
-            body.insert("messages".into(), json!(messages));
+            body.insert("messages".into(), json!(messages.messages));
+            if let Some(tools) = &messages.tools {
+                body.insert("tools".into(), json!(tools));
+            }
+            if !messages.variables.is_empty() {
+                body.insert("chat_template_kwargs".into(), json!(messages.variables));
+            }
             if ask.logps {
                 body.insert("logprobs".into(), true.into());
             }
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn only_what_is_not_as_usual_is_said() {
         let both = Address::parse("http://h/v1#m").unwrap();
-        let hello = Content::Messages(vec![Message::new("user", "hello")]);
+        let hello = Content::from(vec![Message::new("user", "hello")]);
         let ask = Ask::greedy(hello, 12);
         let (path, body) = generate(&both, &ask).unwrap();
         let expected = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 12, "temperature": 0.0});
@@ -124,7 +130,7 @@ mod tests {
         let chat = Address::parse("http://h/v1/chat/completions#m").unwrap();
         assert!(generate(&chat, &ask).is_err() && score(&chat, &json!("x")).is_err());
         let openai = Address::parse("https://api.openai.com/v1#m").unwrap();
-        let ask = Ask::greedy(Content::Messages(vec![]), 12);
+        let ask = Ask::greedy(Content::from(vec![]), 12);
         assert_eq!(generate(&openai, &ask).unwrap().1["max_completion_tokens"], 12);
     }
 }

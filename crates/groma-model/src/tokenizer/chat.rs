@@ -61,6 +61,9 @@ pub struct PromptCompletion {
     pub prompt: Vec<u32>,
     /// Ids of the answer; `prompt` and `completion` together are the whole.
     pub completion: Vec<u32>,
+    /// For each token of the completion, whether it is part of an answer and to be learned: not so what tools and users say
+    /// in it, nor white space after the token that ends it. All of plain text is.
+    pub learned: Vec<bool>,
     /// One token would have covered both, and they were kept apart; see [`Boundary::Separate`].
     pub separated: bool,
 }
@@ -78,19 +81,26 @@ impl Tokenizer {
         options: &TokenOptions,
     ) -> Result<TokenizedChat, crate::Error> {
         let whole = template.render_answers(messages, &self.given(options))?;
-        let borders: Vec<usize> = whole.assistant.iter().flat_map(|range| [range.start, range.end]).collect();
-        let (encoded, separated) = self.encode_apart(&whole, &borders, options.boundary)?;
-        let mut assistant_mask = vec![false; encoded.ids.len()];
-        for answer in &whole.assistant {
-            let within = |offset: &Range<usize>| {
-                answer.start <= offset.start && offset.end <= answer.end && offset.start < offset.end
-            };
-            let mut inside: Vec<usize> = (0..encoded.ids.len()).filter(|at| within(&encoded.offsets[*at])).collect();
-            if !template.has_generation_marks() {
-                self.drop_space_after_end(&mut inside, &encoded, &whole.text);
-            }
-            inside.into_iter().for_each(|at| assistant_mask[at] = true);
-        }
+        self.tokenized(whole, template.has_generation_marks(), options)
+    }
+
+    /// The same tokens, whether or not the template lets the answers be told apart; where it does not, nothing is one.
+    ///
+    /// # Errors
+    /// Those of the template and the tokenizer; a token over the border of an answer, unless `boundary` allows it.
+    pub fn any_conversation(
+        &self,
+        template: &Template,
+        messages: &[Message],
+        options: &TokenOptions,
+    ) -> Result<TokenizedChat, crate::Error> {
+        let whole = template.render_any(messages, &self.given(options))?;
+        self.tokenized(whole, template.has_generation_marks(), options)
+    }
+
+    fn tokenized(&self, whole: Rendered, marked: bool, options: &TokenOptions) -> Result<TokenizedChat, crate::Error> {
+        let (encoded, separated) = self.encode_apart(&whole, &borders(&whole), options.boundary)?;
+        let mut assistant_mask = self.answer_mask(&whole, &encoded, marked);
         let Encoded { mut ids, mut offsets } = encoded;
         if let Some(bos) = self.missing_bos(&ids, options)? {
             ids.insert(0, bos);
@@ -113,7 +123,7 @@ impl Tokenizer {
         options: &TokenOptions,
     ) -> Result<PromptCompletion, crate::Error> {
         let (whole, border) = template.prompt_and_completion(prompt, completion, &self.given(options))?;
-        self.encode_split(&whole, border, options)
+        self.encode_split(&whole, border, template.has_generation_marks(), options)
     }
 
     /// A prompt and a completion that are plain text, as in data without roles; the EOS is added to the completion where it
@@ -132,9 +142,11 @@ impl Tokenizer {
         let text = format!("{prompt}{completion}");
         let everything = 0..text.len();
         let spelled = if content == ContentTokens::Plain { vec![everything] } else { Vec::new() };
-        let whole = Rendered { text, spelled, ..Rendered::default() };
-        let mut parts = self.encode_split(&whole, prompt.len(), &options)?;
+        let assistant = vec![prompt.len()..text.len()];
+        let whole = Rendered { text, spelled, assistant, ..Rendered::default() };
+        let mut parts = self.encode_split(&whole, prompt.len(), true, &options)?;
         parts.completion.extend(self.eos().filter(|eos| parts.completion.last() != Some(eos)));
+        parts.learned = vec![true; parts.completion.len()];
         Ok(parts)
     }
 
@@ -150,20 +162,45 @@ impl Tokenizer {
         given
     }
 
+    /// `marked`: the answers are as the template marks them.
     fn encode_split(
         &self,
         whole: &Rendered,
         border: usize,
+        marked: bool,
         options: &TokenOptions,
     ) -> Result<PromptCompletion, crate::Error> {
-        let (Encoded { mut ids, offsets }, separated) = self.encode_apart(whole, &[border], options.boundary)?;
+        let mut borders = borders(whole);
+        borders.push(border);
+        borders.sort_unstable();
+        let (encoded, separated) = self.encode_apart(whole, &borders, options.boundary)?;
+        let mut learned = self.answer_mask(whole, &encoded, marked);
+        let Encoded { mut ids, offsets } = encoded;
         let mut split = offsets.iter().take_while(|offset| offset.end <= border).count();
+        learned.drain(..split);
         if let Some(bos) = self.missing_bos(&ids, options)? {
             ids.insert(0, bos);
             split += 1;
         }
         let completion = ids.split_off(split);
-        Ok(PromptCompletion { prompt: ids, completion, separated })
+        Ok(PromptCompletion { prompt: ids, completion, learned, separated })
+    }
+
+    /// For each token, whether it is part of an answer. Where answers are not `marked`, white space after the control token
+    /// that ends one is not.
+    fn answer_mask(&self, whole: &Rendered, encoded: &Encoded, marked: bool) -> Vec<bool> {
+        let mut mask = vec![false; encoded.ids.len()];
+        for answer in &whole.assistant {
+            let within = |offset: &Range<usize>| {
+                answer.start <= offset.start && offset.end <= answer.end && offset.start < offset.end
+            };
+            let mut inside: Vec<usize> = (0..encoded.ids.len()).filter(|at| within(&encoded.offsets[*at])).collect();
+            if !marked {
+                self.drop_space_after_end(&mut inside, encoded, &whole.text);
+            }
+            inside.into_iter().for_each(|at| mask[at] = true);
+        }
+        mask
     }
 
     /// Encodes with no token over a border; where one would be, by the policy.
@@ -203,15 +240,22 @@ impl Tokenizer {
     }
 }
 
+/// Where answers begin and end.
+fn borders(whole: &Rendered) -> Vec<usize> {
+    let answers = whole.assistant.iter().chain(&whole.unlearned);
+    answers.flat_map(|range| [range.start, range.end]).collect()
+}
+
 /// The first border that the tokens of the whole text do not respect.
 fn merge(whole: &Rendered, borders: &[usize], free: &Encoded) -> TemplateError {
     let over = |border: &usize| {
         let token = free.offsets.iter().find(|offset| offset.start < *border && *border < offset.end)?;
         Some((*border, whole.text[token.clone()].to_owned()))
     };
-    let passed = borders.iter().enumerate().find_map(|(at, border)| over(border).map(|found| (at, found)));
     // Without a token over a border, the text after it changed how the text before it is cut.
-    let (at, (byte, token)) = passed.unwrap_or_else(|| (0, (borders.first().copied().unwrap_or(0), String::new())));
-    let (before, after) = if at % 2 == 0 { ("prompt", "answer") } else { ("answer", "text after it") };
+    let (byte, token) =
+        borders.iter().find_map(over).unwrap_or_else(|| (borders.first().copied().unwrap_or(0), String::new()));
+    let ends = whole.assistant.iter().any(|answer| answer.start < byte && answer.end == byte);
+    let (before, after) = if ends { ("answer", "text after it") } else { ("prompt", "answer") };
     TemplateError::BoundaryMerge { before, after, byte, token }
 }

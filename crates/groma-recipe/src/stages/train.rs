@@ -65,10 +65,13 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let data = names.iter().map(|name| runner.data(&stage.name, name)).collect::<Result<Vec<_>, _>>()?;
     let evaluation = held_out(stage, &settings).map(|name| runner.data(&stage.name, name)).transpose()?;
 
-    let config = json!({
+    let mut config = json!({
         "method": method.id, "settings": settings.values, "limit": stage.limit,
         "template": runner.recipe.chat_template, "seed": runner.recipe.seed,
     });
+    if !stage.reading.is_plain() {
+        config["reading"] = json!(stage.reading);
+    }
     let mut key = runner.key(&stage.name).config(&config)?.input("model", model.digest);
     for file in &data {
         key = key.input("data", file.digest);
@@ -85,10 +88,10 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
     runner.stage(key, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
-        let read = |file: &DataFile| read_rows(&file.path, method, stage.limit, seed);
+        let read = |file: &DataFile| read_rows(&file.path, method.data, stage.limit, seed, &stage.reading);
         let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
         let held_out = match &evaluation {
-            Some(file) => Some(read_rows(&file.path, method, None, seed)?),
+            Some(file) => Some(read_rows(&file.path, method.data, None, seed, &stage.reading)?),
             None => None,
         };
         let sharing = || named.iter().zip(&seats).filter(|((role, _), _)| role.shares_tokens());

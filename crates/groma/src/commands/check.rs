@@ -1,18 +1,32 @@
-//! `groma check`: everything about a recipe that can be known before a long run.
+//! `groma check`: everything about a recipe that can be known before a long run, or what rows of data become.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use groma_recipe::{Recipe, check};
-use serde_json::json;
+use groma_align::{Limits, METHODS, Method, RowView, Settings, look, prepare_read};
+use groma_data::{Fields, Layout, Rows, Shape};
+use groma_lm::Encoder;
+use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint};
+use groma_recipe::{Recipe, check, read_rows};
+use groma_run::{Finding, Seed};
+use serde_json::{Value, json};
 
-use super::resolve;
+use super::{resolve, rows};
 use crate::cli::{Check, Run};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, print_json};
 
 pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
+    match (&flags.data, &flags.recipe) {
+        (Some(data), _) => check_data(flags, data, context),
+        (None, Some(file)) => check_recipe(flags, file, context),
+        (None, None) => Err(Failure::usage("nothing to check", "name a recipe, or rows with --data FILE")),
+    }
+}
+
+fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCode> {
     let recipe: Recipe = super::run::recipe(&Run {
-        recipe: Some(flags.recipe.clone()),
+        recipe: Some(file.to_owned()),
         model: None,
         preferences: None,
         tasks: Vec::new(),
@@ -31,7 +45,117 @@ pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
         for finding in &findings {
             print(&format!("{}\n", groma_report::for_terminal(finding)));
         }
-        print(&format!("{} can be run: {} stages\n", flags.recipe.display(), recipe.stages.len()));
+        print(&format!("{} can be run: {} stages\n", file.display(), recipe.stages.len()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first rows in the tokens of a model, as a method learns from them.
+struct Prepared {
+    template: ChatTemplate,
+    method: &'static Method,
+    findings: Vec<Finding>,
+    rows: Vec<RowView>,
+}
+
+fn check_data(flags: &Check, data: &str, context: &Context) -> Result<ExitCode> {
+    let (path, _) = resolve::data(data, &*context.work.progress)?;
+    let method = flags.method.as_deref().map(Method::require).transpose()?;
+    let accepted = method.map_or(Shape::ALL, |method| method.data);
+    let rows = read_rows(&path, accepted, None, Seed::new(0), &flags.columns.reading())?;
+    let prepared = flags.model.as_deref().map(|model| prepared(flags, model, method, &rows, context)).transpose()?;
+    if context.json {
+        print_json(&record(flags, data, &rows, prepared.as_ref()))?;
+    } else {
+        print(&table(flags, data, &rows, prepared.as_ref()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepared(
+    flags: &Check,
+    model: &str,
+    method: Option<&'static Method>,
+    rows: &Rows,
+    context: &Context,
+) -> Result<Prepared> {
+    let method = method.or_else(|| METHODS.iter().find(|method| method.data.contains(&rows.shape)).copied());
+    let method = method.ok_or_else(|| {
+        let why = format!("no method learns from {} rows", rows.shape);
+        Failure::usage(why, "leave out --model to see how they are read")
+    })?;
+    let settings = Settings::resolve(method, &resolve::settings(&flags.overrides)?)?;
+    let (directory, _) = resolve::model(model, &*context.work.progress)?;
+    let (tokenizer, template) = tokens(&directory, &flags.chat_template, context)?;
+    let limits = match base_checkpoint(&directory) {
+        Ok(checkpoint) => Limits::of(checkpoint.spec()),
+        Err(_) => Limits { vocab_size: usize::MAX, max_positions: usize::MAX },
+    };
+    let stop_ids = tokenizer.stop_ids().to_vec();
+    let encoder = Encoder { tokenizer: &tokenizer, chat: &template, stop_ids };
+    let found = prepare_read(&settings, rows, &encoder, limits)?;
+    let first = &found.groups[..flags.rows.min(found.groups.len())];
+    let views = look(first, &tokenizer)?;
+    Ok(Prepared { template, method, findings: found.findings, rows: views })
+}
+
+/// The tokenizer and the chat template of a model; its weights are read where the template must be guessed.
+fn tokens(directory: &Path, template: &str, context: &Context) -> Result<(Tokenizer, ChatTemplate)> {
+    let choice = TemplateChoice::parse(template)?;
+    let tokenizer = Tokenizer::from_directory(directory).map_err(groma_model::Error::from)?;
+    let mut chat = match &choice.built_in {
+        Some(id) => ChatTemplate::built_in(id)?,
+        None => match groma_chat::template_in(directory, None)? {
+            Some(template) => {
+                ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new(), guessed: false }
+            }
+            None => {
+                let model = resolve::open_directory(directory, template, context.work.backend.clone())?;
+                return Ok((model.tokenizer, model.chat));
+            }
+        },
+    };
+    if let Some(date) = choice.date {
+        chat.template = chat.template.pinned(date);
+    }
+    Ok((tokenizer, chat))
+}
+
+fn record(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -> Value {
+    let layout = Layout::find(rows.layout).map_or("", |layout| layout.doc);
+    let problems: Vec<String> = rows.bad.shown.iter().map(ToString::to_string).collect();
+    let read: Vec<_> = rows.rows.iter().take(flags.rows).map(Fields::fields).collect();
+    json!({
+        "data": data, "layout": rows.layout, "layout_doc": layout, "shape": rows.shape, "count": rows.rows.len(),
+        "notes": rows.notes, "left_out": { "count": rows.bad.count, "total": rows.bad.total, "shown": problems },
+        "read": read, "method": prepared.map(|prepared| prepared.method.id),
+        "chat_template": prepared.map(|prepared| rows::template_record(&prepared.template)),
+        "findings": prepared.map(|prepared| &prepared.findings), "rows": prepared.map(|prepared| &prepared.rows),
+    })
+}
+
+fn table(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -> String {
+    let mut text = format!("{}: {}\n", rows::safe(data), rows::read_as(rows));
+    let Some(prepared) = prepared else {
+        let noted = rows.notes.iter().map(|(note, count)| format!("note: {count} rows: {}\n", rows::safe(note)));
+        text.extend(noted);
+        for row in rows.rows.iter().take(flags.rows) {
+            text.push_str(&format!("\n{}\n", row.location));
+            for (name, value) in row.fields() {
+                text.push_str(&format!("  {}: {}\n", rows::safe(&name), rows::safe(&value.to_string())));
+            }
+        }
+        return text;
+    };
+    text.push_str(&format!("{}; method {}\n", rows::template(&prepared.template), prepared.method.id));
+    prepared.findings.iter().for_each(|finding| text.push_str(&format!("{}\n", rows::finding(finding))));
+    for row in &prepared.rows {
+        text.push_str(&format!("\n{}\n", rows::safe(&row.place)));
+        for sequence in &row.sequences {
+            let learned = sequence.iter().filter(|piece| piece.learned).count();
+            let all = sequence.len();
+            text.push_str(&format!("  {all} tokens, {learned} learned from\n    {}\n", rows::tokens(sequence)));
+        }
+    }
+    text
 }

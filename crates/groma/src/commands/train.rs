@@ -7,7 +7,7 @@ use groma_align::{Method, Settings};
 use groma_lm::Address;
 use groma_model::TemplateChoice;
 use groma_recipe::{Asked, CardText, Trainable, check_seats, read_rows};
-use groma_run::{Digest, Seed};
+use groma_run::{Digest, Finding, Seed};
 use serde_json::json;
 
 use super::eval::say_spent;
@@ -29,12 +29,11 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     }
     let progress = &*context.work.progress;
     let seed = Seed::new(settings.training.seed);
+    let reading = flags.columns.reading();
     let rows = |text: &str, limit| -> Result<_> {
         let (path, _) = resolve::data(text, progress)?;
-        let rows = read_rows(&path, method, limit, seed)?;
-        if rows.bad.count > 0 {
-            say(&format!("warning: {} of {} rows of {text} were left out", rows.bad.count, rows.bad.total));
-        }
+        let rows = read_rows(&path, method.data, limit, seed, &reading)?;
+        say(&format!("{text}: {}", super::rows::read_as(&rows)));
         Ok(rows)
     };
     let train = rows(&flags.data, flags.limit)?;
@@ -47,7 +46,14 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let model = open(&path)?;
     let weights = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
     let judge = asked.first().map(|(_, name)| judge(name, flags, context)).transpose()?;
+    let layout = train.layout;
     let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.beside(weights, judge);
+    say(&super::rows::template(&trainable.model.chat));
+    let template = super::rows::template_record(&trainable.model.chat);
+    let held_out = trainable.evaluation.iter().flat_map(|evaluation| &evaluation.findings);
+    let findings: Vec<Finding> = trainable.train.findings.iter().chain(held_out).cloned().collect();
+    let groups = trainable.train.groups.len();
+    findings.iter().for_each(|finding| say(&super::rows::finding(finding)));
     let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = CardText {
         name: name.unwrap_or_else(|| "model".into()),
@@ -63,7 +69,8 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         print_json(&json!({
             "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
             "train_loss": outcome.train_loss, "metrics": outcome.metrics, "evaluation": outcome.evaluation,
-            "resumed_from": outcome.resumed_from,
+            "resumed_from": outcome.resumed_from, "rows": groups, "layout": layout, "chat_template": template,
+            "findings": findings,
         }))?;
     } else {
         say(&format!(

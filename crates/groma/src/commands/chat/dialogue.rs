@@ -21,7 +21,7 @@ impl Dialogue {
     }
 
     pub(super) fn prompt(&self) -> Content {
-        Content::Messages(self.messages())
+        self.messages().into()
     }
 
     pub(super) fn ask(&mut self, question: &str) {
