@@ -85,8 +85,10 @@ fn section(directory: &Path, layout: &Layout) -> String {
     let mut text = format!("\n## {}\n\n{}.\n\n", layout.name, layout.doc);
     writeln!(text, "Columns: {}.\n\n```json\n{}\n```\n", columns.join("; or "), layout.example).unwrap();
     let model = ["--model", ".", "--chat-template", "chatml"];
-    let supervised = [&model[..], &["--set", "assistant_only_loss=true"]].concat();
-    let Some(found) = checked(directory, layout, &supervised).or_else(|| checked(directory, layout, &model)) else {
+    // Settings that only some methods have, or that some must have.
+    let settings = [&["--set", "assistant_only_loss=true"][..], &["--set", "reward_funcs=[\"length\"]"], &[]];
+    let found = settings.iter().find_map(|given| checked(directory, layout, &[&model[..], given].concat()));
+    let Some(found) = found else {
         let read = checked(directory, layout, &[]).unwrap();
         writeln!(text, "No method learns from {} rows yet.", read["shape"].as_str().unwrap()).unwrap();
         return text;

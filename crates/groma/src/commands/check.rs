@@ -91,7 +91,7 @@ fn prepared(
         Ok(checkpoint) => Limits::of(checkpoint.spec()),
         Err(_) => Limits { vocab_size: usize::MAX, max_positions: usize::MAX },
     };
-    let stop_ids = tokenizer.stop_ids().to_vec();
+    let stop_ids = tokenizer.stop_ids().iter().copied().chain(template.turn_end(&tokenizer)).collect();
     let encoder = Encoder { tokenizer: &tokenizer, chat: &template, stop_ids };
     let found = prepare_read(&settings, rows, &encoder, limits)?;
     let first = &found.groups[..flags.rows.min(found.groups.len())];
