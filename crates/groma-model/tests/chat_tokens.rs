@@ -288,6 +288,6 @@ fn the_end_of_a_turn_is_known() {
         assert_eq!(template.turn_end(&tokenizer), expected.and_then(|token| tokenizer.id(token)), "{id}");
     }
     let refuses = Template::new("{{ raise_exception('no') }}").unwrap();
-    let refuses = ChatTemplate { name: "x".into(), template: refuses, stop_strings: Vec::new() };
+    let refuses = ChatTemplate { name: "x".into(), template: refuses, stop_strings: Vec::new(), guessed: false };
     assert_eq!(refuses.turn_end(&tokenizer), None);
 }
