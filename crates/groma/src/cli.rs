@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// Write the report of a run again, and print its table.
     #[command(after_help = "Example:\n  groma report runs/village")]
     Report(Report),
-    /// Check a recipe, its model and its data before a long run; or show what rows of data become.
+    /// Check a recipe before a long run, or show what rows of data become.
     #[command(
         after_help = "Examples:\n  groma check my-recipe.toml\n  groma check --data pairs.jsonl --model my-model"
     )]

@@ -633,5 +633,5 @@ fn rows_are_shown_and_training_says_what_it_made_of_them() {
     let dropped = json(&place.done(&["check", "--data", "asked.jsonl", "--drop", "system", "--json"]));
     assert_eq!(dropped["count"], 3);
     fails(&place, &["check", "--data", "asked.jsonl", "--drop", "nothing"], 2, &["cannot drop column `nothing`"]);
-    fails(&place, &["check"], 2, &["--data"]);
+    fails(&place, &["check"], 2, &["RECIPE"]);
 }

@@ -142,8 +142,8 @@ impl Tokenizer {
         let text = format!("{prompt}{completion}");
         let everything = 0..text.len();
         let spelled = if content == ContentTokens::Plain { vec![everything] } else { Vec::new() };
-        let assistant = vec![prompt.len()..text.len()];
-        let whole = Rendered { text, spelled, assistant, ..Rendered::default() };
+        let answer = prompt.len()..text.len();
+        let whole = Rendered { text, spelled, assistant: vec![answer], ..Rendered::default() };
         let mut parts = self.encode_split(&whole, prompt.len(), true, &options)?;
         parts.completion.extend(self.eos().filter(|eos| parts.completion.last() != Some(eos)));
         parts.learned = vec![true; parts.completion.len()];
