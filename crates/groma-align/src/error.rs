@@ -73,7 +73,7 @@ pub enum Error {
     #[error("{source}")]
     BadRows {
         /// Which, and why.
-        source: groma_data::Error,
+        source: Box<groma_data::Error>,
         /// What to do about the first that the tokenizer or the template refused.
         hint: Option<String>,
     },

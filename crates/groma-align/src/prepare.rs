@@ -88,7 +88,7 @@ fn prepare_after(
         }
     }
     if let Err(source) = bad.check(OnBadRow::default()) {
-        return Err(Error::BadRows { source, hint });
+        return Err(Error::BadRows { source: Box::new(source), hint });
     }
     let groups = (method.arrange)(groups, preparation.max_length);
     preparation.check_all(&groups);
