@@ -53,10 +53,9 @@ mod tests {
     #[test]
     fn the_task_asks_what_a_rating_asks() {
         let form = &find("judged-rating").unwrap().forms[0];
-        for (row, reference) in
-            [(json!({"prompt": "Why?"}), None), (json!({"prompt": "Why?", "reference": "So."}), Some("So."))]
-        {
-            let item = item(form, row.as_object().unwrap()).unwrap();
+        for reference in [None, Some("So.")] {
+            let mut item = item(form, json!({"prompt": "Why?"}).as_object().unwrap()).unwrap();
+            item.reference = reference.map(str::to_owned);
             let asked = ask(&item, &[said("a [[9]] </answer>")]).unwrap();
             let [Request::Generate(prompt)] = &asked[..] else { panic!("one request") };
             let expected = groma_lm::rating("Why?", reference, "a [[9]] </answer>");
