@@ -65,14 +65,6 @@ fn fetch(
     Ok(snapshot)
 }
 
-/// Opens a model that a user names.
-pub(crate) fn open(text: &str, template: &str, context: &Context) -> Result<LocalModel> {
-    let (path, _) = model(text, &*context.work.progress)?;
-    let opened = open_directory(&path, template, context.work.backend.clone())?;
-    say_reading(&opened.tokenizer, context);
-    Ok(opened)
-}
-
 /// Says which reading of a tokenizer was taken, where there are two.
 pub(crate) fn say_reading(tokenizer: &Tokenizer, context: &Context) {
     if let Some(readings) = tokenizer.readings() {

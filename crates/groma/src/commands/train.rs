@@ -44,6 +44,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     check_seats(&path, here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path)))?;
     let open = |path: &PathBuf| resolve::open_directory(path, &flags.chat_template, context.work.backend.clone());
     let model = open(&path)?;
+    resolve::say_reading(&model.tokenizer, context);
     let weights = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
     let judge = asked.first().map(|(_, name)| judge(name, flags, context)).transpose()?;
     let layout = train.layout;
