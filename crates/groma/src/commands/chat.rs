@@ -32,6 +32,7 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     }
     match &open(flags, context)? {
         Asked::Here(model) => {
+            resolve::say_reading(&model.tokenizer, context);
             let view = view(flags, model)?;
             let local = Local { view: &view, ..Local::new(model, LocalOptions::default()) };
             let window = Window { encoder: &local.encoder, tokens: model.transformer.spec().max_positions };
