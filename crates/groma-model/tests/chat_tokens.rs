@@ -291,3 +291,23 @@ fn the_end_of_a_turn_is_known() {
     let refuses = ChatTemplate { name: "x".into(), template: refuses, stop_strings: Vec::new(), guessed: false };
     assert_eq!(refuses.turn_end(&tokenizer), None);
 }
+
+/// An answer of weight 0 before one that is learned: the tokens are those of the conversation without weights, in templates
+/// with and without control tokens, and the last answer alone is learned.
+#[test]
+fn unlearned_answers_leave_the_tokens_as_they_are() {
+    let tokenizer = tokenizer();
+    let plain =
+        [("user", "hello"), ("assistant", "the answer is 1"), ("user", "again"), ("assistant", "the answer is 2")];
+    let plain = plain.map(|(role, text)| Message::new(role, text));
+    let mut weighed = plain.clone();
+    weighed[1].extra.insert("weight".into(), 0.into());
+    for built_in in BUILT_IN {
+        let template = Template::built_in(built_in.id).unwrap();
+        let [plain, chat] =
+            [&plain, &weighed].map(|messages| tokenizer.conversation(&template, messages, &options()).unwrap());
+        assert_eq!(chat.ids, plain.ids, "{}", built_in.id);
+        let learned = masked(&chat.text, &chat.offsets, &chat.assistant_mask);
+        assert_eq!(learned, [answer_of(built_in.id, "the answer is 2")], "{}", built_in.id);
+    }
+}

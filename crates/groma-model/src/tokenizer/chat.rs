@@ -240,10 +240,12 @@ impl Tokenizer {
     }
 }
 
-/// Where answers begin and end.
+/// Where answers begin and end, learned or not, in the order of the text.
 fn borders(whole: &Rendered) -> Vec<usize> {
     let answers = whole.assistant.iter().chain(&whole.unlearned);
-    answers.flat_map(|range| [range.start, range.end]).collect()
+    let mut borders: Vec<usize> = answers.flat_map(|range| [range.start, range.end]).collect();
+    borders.sort_unstable();
+    borders
 }
 
 /// The first border that the tokens of the whole text do not respect.
