@@ -6,6 +6,7 @@
 mod differences;
 mod error;
 mod format;
+mod harness;
 mod headline;
 mod page;
 mod reading;
@@ -13,6 +14,7 @@ mod table;
 mod text;
 
 pub use error::Error;
+pub use harness::{HarnessResults, HarnessTask, sanitized};
 pub use headline::{Change, Headline, HeadlineRow, Reading, Side};
 pub use text::for_terminal;
 

@@ -245,6 +245,10 @@ pub(crate) struct Eval {
     /// Name of the run directory; without it, one for this model and these settings.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Write the results in lm-evaluation-harness's form too, with its names, below this directory: results_DATE.json,
+    /// samples_TASK_DATE.jsonl and results_DATE.md.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
     /// Print the numbers of each group of items too.
     #[arg(long)]
     pub(crate) breakdown: bool,

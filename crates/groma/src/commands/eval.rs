@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use groma_eval::{Task, Tasks};
 use groma_lm::Spent;
 use groma_recipe::{Measure, Recipe, Stage, Summary, TaskConfig, check};
-use groma_run::{Digest, Item, Measurement, RowReader, RunRecords};
+use groma_report::{HarnessResults, HarnessTask, sanitized};
+use groma_run::{Digest, Disk, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
 
 use super::resolve;
@@ -25,7 +26,11 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
     let recipe = recipe(flags)?;
     resolve::resolving(context, |resolve| check(&recipe, resolve))?;
     let summary = perform(&recipe, &flags.runs, context)?;
-    show(flags, &recipe, &summary, context)?;
+    let records = RunRecords::read(&summary.directory)?;
+    show(flags, &recipe, &summary, &records, context)?;
+    if let Some(directory) = &flags.output {
+        write_results(directory, &recipe, &records)?;
+    }
     Ok(exit_code(&summary))
 }
 
@@ -97,8 +102,7 @@ impl Eval {
 }
 
 /// What was measured, task by task.
-fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> Result<()> {
-    let records = RunRecords::read(&summary.directory)?;
+fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, records: &RunRecords, context: &Context) -> Result<()> {
     let result = summary.stages.iter().find(|record| record.stage == SUBJECT).map(|record| &record.result);
     let mut documents = Vec::new();
     for name in recipe.measured()? {
@@ -121,6 +125,30 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, context: &Context) -> 
         return print_json(&documents);
     }
     say(&format!("report: {}", summary.report.display()));
+    Ok(())
+}
+
+/// Writes the results in lm-evaluation-harness's form.
+fn write_results(directory: &Path, recipe: &Recipe, records: &RunRecords) -> Result<()> {
+    let mut tasks = Vec::new();
+    for config in recipe.stages.iter().filter_map(Stage::as_measure).flat_map(|stage| &stage.tasks) {
+        let version = groma_eval::find(&config.task)?.edition();
+        let name = config.name.as_ref().unwrap_or(&config.task).clone();
+        tasks.push(HarnessTask { name, version, num_fewshot: config.num_fewshot, limit: config.limit });
+    }
+    let found = HarnessResults::of_run(records, SUBJECT, &recipe.model, &tasks)?;
+    let folder = directory.join(sanitized(&recipe.model));
+    std::fs::create_dir_all(&folder).map_err(groma_run::Error::io("create", &folder))?;
+    let date = records.manifest.finished.unwrap_or(records.manifest.started).to_string().replace(':', "-");
+    let write =
+        |name: String, text: String| groma_run::atomic::write_file(&Disk::files(), &folder.join(name), text.as_bytes());
+    write(format!("results_{date}.json"), format!("{:#}\n", found.results))?;
+    write(format!("results_{date}.md"), found.table())?;
+    for (task, rows) in &found.samples {
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        write(format!("samples_{}_{date}.jsonl", groma_run::file_name(task)), lines)?;
+    }
+    say(&format!("results in lm-evaluation-harness's form: {}", folder.display()));
     Ok(())
 }
 
