@@ -24,6 +24,13 @@ pub struct Headline {
     pub notes: Vec<String>,
 }
 
+impl Headline {
+    /// Whether there is a right side at all.
+    pub fn compares(&self) -> bool {
+        self.rows.iter().chain(&self.further).any(|row| row.after.is_some())
+    }
+}
+
 /// One measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeadlineRow {

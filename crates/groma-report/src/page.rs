@@ -47,7 +47,7 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     let name = for_page(&manifest.name);
     let content = html! {
         (pictures(headline))
-        (section("numbers", "Before and after", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        (section("numbers", if headline.compares() { "Before and after" } else { "Measured" }, (!headline.rows.is_empty()).then(|| sections::table(headline))))
         (section("factors", "By factor", factors::factors(&records.measurements)))
         (section("checks", "Controls and gates", sections::checks(&records.events)))
         @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {

@@ -17,8 +17,12 @@ pub(super) fn table(headline: &Headline) -> Markup {
     html! {
         (rows_table(&headline.rows, headline))
         p.quiet {
-            "↑ more is better, ↓ less is better. Brackets are 95% intervals; the change is over the same items, one by one, "
-            "unless marked *. An interval of the change that holds 0 is “no clear change”; below 10 items nothing is said."
+            "↑ more is better, ↓ less is better. Brackets are 95% intervals"
+            @if headline.compares() {
+                "; the change is over the same items, one by one, unless marked *. An interval of the change that holds 0 is "
+                "“no clear change”; below 10 items nothing is said"
+            }
+            "."
         }
         (sentences(&headline.notes))
         @if !headline.further.is_empty() {
@@ -32,19 +36,22 @@ pub(super) fn table(headline: &Headline) -> Markup {
 
 fn rows_table(rows: &[HeadlineRow], headline: &Headline) -> Markup {
     let groups: Vec<_> = rows.chunk_by(|a, b| a.group == b.group).collect();
+    let columns = if headline.compares() { "6" } else { "3" };
     html! {
         table.headline {
             thead { tr {
                 th scope="col" { "Measure" }
                 th.number scope="col" { (for_page(&headline.left)) }
-                th.number scope="col" { (for_page(&headline.right)) }
-                th.number scope="col" { "Change" }
-                th scope="col" { "Reading" }
+                @if headline.compares() {
+                    th.number scope="col" { (for_page(&headline.right)) }
+                    th.number scope="col" { "Change" }
+                    th scope="col" { "Reading" }
+                }
                 th.number scope="col" { "n" }
             } }
             @for rows in groups {
                 tbody {
-                    tr.group { th colspan="6" scope="rowgroup" { (group_name(rows[0].group)) } }
+                    tr.group { th colspan=(columns) scope="rowgroup" { (group_name(rows[0].group)) } }
                     @for row in rows.iter().take(MOST_ROWS) { (table_row(row, headline)) }
                 }
             }
@@ -68,12 +75,14 @@ fn table_row(row: &HeadlineRow, headline: &Headline) -> Markup {
                 @if let Some(chance) = row.chance { span.mode { "chance " (format::value(chance, row.unit)) } }
             }
             td.number data-label=(for_page(&headline.left)) { (side(row.before.as_ref(), row)) }
-            td.number data-label=(for_page(&headline.right)) { (side(row.after.as_ref(), row)) }
-            td.number data-label="Change" { (change(row)) }
-            td data-label="Reading" {
-                span class=(format!("reading {}", class_of(row.reading))) { (row.reading.mark()) " " (row.reading.words()) }
-                @if let Some(p) = row.change.as_ref().and_then(|change| change.p_value) {
-                    span.interval { (format::p_value(p)) }
+            @if headline.compares() {
+                td.number data-label=(for_page(&headline.right)) { (side(row.after.as_ref(), row)) }
+                td.number data-label="Change" { (change(row)) }
+                td data-label="Reading" {
+                    span class=(format!("reading {}", class_of(row.reading))) { (row.reading.mark()) " " (row.reading.words()) }
+                    @if let Some(p) = row.change.as_ref().and_then(|change| change.p_value) {
+                        span.interval { (format::p_value(p)) }
+                    }
                 }
             }
             td.number data-label="n" { (format::count(items(row))) }
