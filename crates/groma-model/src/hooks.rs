@@ -17,7 +17,7 @@
 //! With parallel residuals there is no `hook_resid_mid`. `hook_attn_out` and `hook_mlp_out` are what is added to the
 //! residual stream, so behind the output norms of the families that have them.
 //!
-//! [`Hooks`] say what happens at such places, and are part of the [`View`](crate::View) that passes, scoring and generation
+//! [`Hooks`] say what happens at such places, and are part of the [`View`] that passes, scoring and generation
 //! take alike.
 
 use std::fmt;
