@@ -14,7 +14,7 @@ pub enum Role {
     /// A frozen model whose log-probabilities the policy's are compared with: what training starts from, kept as a table, as
     /// the policy without its adapter, or as a copy; or another model.
     Reference,
-    /// Says what a sampled completion is worth: rules (see [`crate::rewards`]), or reward models.
+    /// Says what a sampled completion is worth: rules, or reward models.
     Reward,
     /// A frozen model whose distribution over the next token is learned from.
     Teacher,
