@@ -2,7 +2,7 @@
 //! done with the rows is said.
 
 // The lints spare test functions; here they would also meet the helpers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail and say so")]
 
 use std::path::Path;
 
@@ -10,16 +10,6 @@ use groma_data::{
     Content, LAYOUTS, Layout, Message, OnBadRow, ReadOptions, Row, Rows, Shape, ShapeOptions, Table, Turns, read,
 };
 use serde_json::{Value, json};
-
-const ANY: &[Shape] = &[
-    Shape::LanguageModelling,
-    Shape::PromptOnly,
-    Shape::PromptCompletion,
-    Shape::Preference,
-    Shape::Labelled,
-    Shape::Ranked,
-    Shape::Stepwise,
-];
 
 fn table(row: &str) -> Table {
     let directory = tempfile::tempdir().unwrap();
@@ -29,7 +19,9 @@ fn table(row: &str) -> Table {
 }
 
 fn rows(row: &Value) -> Rows {
-    table(&row.to_string()).into_rows(&ShapeOptions::default(), ANY).unwrap_or_else(|error| panic!("{row}: {error}"))
+    table(&row.to_string())
+        .into_rows(&ShapeOptions::default(), Shape::ALL)
+        .unwrap_or_else(|error| panic!("{row}: {error}"))
 }
 
 fn row(row: Value) -> Row {
@@ -37,7 +29,7 @@ fn row(row: Value) -> Row {
 }
 
 fn refusal(row: Value) -> String {
-    table(&row.to_string()).into_rows(&ShapeOptions::default(), ANY).unwrap_err().to_string()
+    table(&row.to_string()).into_rows(&ShapeOptions::default(), Shape::ALL).unwrap_err().to_string()
 }
 
 fn turns(all: &[(&str, &str)]) -> Content {
@@ -76,7 +68,7 @@ fn alpaca_is_turns_or_the_published_text() {
     let text = |input: &str| {
         let given = json!({"instruction": "Name a fruit", "input": input, "output": "Pear"}).to_string();
         let options = ShapeOptions { layout: Some("alpaca-text".into()), ..ShapeOptions::default() };
-        let row = table(&given).into_rows(&options, ANY).unwrap().rows.remove(0);
+        let row = table(&given).into_rows(&options, Shape::ALL).unwrap().rows.remove(0);
         row.prompt.unwrap().plain()
     };
     let [with, without] = ["a tree", ""].map(text);
@@ -208,7 +200,7 @@ fn messages_may_be_json_in_text() {
 #[test]
 fn what_no_shape_reads_spoils_nothing() {
     let row = r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"NaN"}],"score":NaN,"e":[Infinity,-Infinity]}"#;
-    let rows = table(row).into_rows(&ShapeOptions::default(), ANY).unwrap();
+    let rows = table(row).into_rows(&ShapeOptions::default(), Shape::ALL).unwrap();
     assert_eq!(rows.rows[0].answer(0), Some(&turns(&[("user", "a"), ("assistant", "NaN")])));
     assert!(!rows.rows[0].other.contains_key("score"), "{:?}", rows.rows[0].other);
 }
@@ -241,7 +233,7 @@ fn the_cases_that_people_reported() {
     }
     let read_as = |file: &str| {
         let table = read(&directory.join(file), &ReadOptions::default())?;
-        table.into_rows(&ShapeOptions::default(), ANY)
+        table.into_rows(&ShapeOptions::default(), Shape::ALL)
     };
     for (file, layout, note) in [
         ("alpaca_system_history.jsonl", "alpaca", Some("`history` became earlier turns")),

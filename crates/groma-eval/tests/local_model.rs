@@ -1,7 +1,7 @@
 //! Local models under measurement: the numbers of lm-evaluation-harness, failures that are counted, answers that do not
 //! depend on their company.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail and say so")]
 
 use groma_data::{ReadOptions, Table, TextUnit, read};
 use groma_eval::{

@@ -1,6 +1,6 @@
 //! What one can do with a model in this process beside asking it: read activations, intervene, take gradients.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may fail and say so")]
 
 use std::sync::Arc;
 

@@ -113,8 +113,9 @@ const RUN_EXAMPLES: &str = "Examples:
 
 Running the same command again does only what is missing.
 
-Exit codes: 0 done, 2 usage, 4 nothing ran, 5 stopped on a non-finite loss,
-6 out of resources, 130 interrupted and resumable.";
+Exit codes: 0 done, 2 usage, 3 some answers of a server are missing,
+4 nothing ran, 5 stopped on a non-finite loss, 6 out of resources,
+130 interrupted and resumable.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {

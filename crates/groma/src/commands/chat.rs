@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
 
-use groma_lm::{Address, Ask, Encoder, Failure as NoAnswer, LanguageModel, Local, LocalOptions, SamplingParameters};
-use groma_model::{Hooks, Intervention, LocalModel, TemplateChoice, View};
+use groma_lm::{Ask, Encoder, Failure as NoAnswer, LanguageModel, Local, LocalOptions, SamplingParameters};
+use groma_model::{Hooks, Intervention, LocalModel, View};
 use groma_recipe::Asked;
 use groma_run::{Cancel, Class, Seed, read_json};
 use serde_json::json;
@@ -30,7 +30,8 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     if let Some(problem) = parameters(flags).problem() {
         return Err(Failure::usage(problem, "see `groma chat --help`"));
     }
-    match &open(flags, context)? {
+    let cache = flags.serving.cache.clone();
+    match &resolve::asked(&flags.model, &flags.chat_template, &flags.serving, cache, context)? {
         Asked::Here(model) => {
             resolve::say_reading(&model.tokenizer, context);
             let view = view(flags, model)?;
@@ -48,19 +49,6 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
             Ok(code)
         }
     }
-}
-
-/// Opens what a user names; nothing is asked of a server yet.
-fn open(flags: &Chat, context: &Context) -> Result<Asked> {
-    let place = |name: &str| resolve::model(name, &*context.work.progress).map(|(directory, _)| directory);
-    if !Address::is_meant(&flags.model) {
-        let (template, backend) = (TemplateChoice::parse(&flags.chat_template)?, context.work.backend.clone());
-        return Ok(Asked::here(&place(&flags.model)?, &template, backend)?);
-    }
-    let address = Address::parse(&flags.model).map_err(groma_recipe::Error::from)?;
-    let tokenizer = flags.serving.tokenizer.as_deref().map(place).transpose()?;
-    let (serving, cache) = (flags.serving.settings(), flags.serving.cache.clone());
-    Ok(Asked::served(address, tokenizer.as_deref(), &flags.chat_template, &serving, cache)?)
 }
 
 /// What fits into a model.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use groma_eval::Task;
 use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
+use groma_lm::Address;
 use groma_model::{LocalModel, TemplateChoice, Tokenizer};
-use groma_recipe::Resolve;
+use groma_recipe::{Asked, Resolve};
 use groma_run::{Advance, Level, Progress};
 use serde_json::{Map, Value};
 
+use crate::cli::Serving;
 use crate::failure::{Failure, Result};
 use crate::terminal::Context;
 
@@ -63,6 +65,25 @@ fn fetch(
     let snapshot = get(&hub, id, &mut report)?;
     progress.finish(&format!("commit {}", snapshot.commit));
     Ok(snapshot)
+}
+
+/// Opens a model to ask it: weights on this machine, or a model on a server, of which nothing is asked yet and whose answers
+/// are kept in `cache`.
+pub(crate) fn asked(
+    name: &str,
+    template: &str,
+    serving: &Serving,
+    cache: Option<PathBuf>,
+    context: &Context,
+) -> Result<Asked> {
+    let place = |name: &str| model(name, &*context.work.progress).map(|(directory, _)| directory);
+    if !Address::is_meant(name) {
+        let (template, backend) = (TemplateChoice::parse(template)?, context.work.backend.clone());
+        return Ok(Asked::here(&place(name)?, &template, backend)?);
+    }
+    let address = Address::parse(name).map_err(groma_recipe::Error::from)?;
+    let tokenizer = serving.tokenizer.as_deref().map(place).transpose()?;
+    Ok(Asked::served(address, tokenizer.as_deref(), template, &serving.settings(), cache)?)
 }
 
 /// Says which reading of a tokenizer was taken, where there are two.

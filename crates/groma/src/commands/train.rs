@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_align::{Method, Settings};
-use groma_lm::Address;
-use groma_model::TemplateChoice;
 use groma_recipe::{Asked, CardText, Trainable, check_seats, read_rows};
 use groma_run::{Digest, Finding, Seed};
 use serde_json::json;
@@ -86,19 +84,13 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
 
 /// Who rates, and what decides the ratings.
 fn judge(name: &str, flags: &Train, context: &Context) -> Result<(Asked, Digest)> {
-    let progress = &*context.work.progress;
-    if !Address::is_meant(name) {
-        let (path, _) = resolve::model(name, progress)?;
-        let template = TemplateChoice::parse(&flags.chat_template)?;
-        return Ok((Asked::here(&path, &template, context.work.backend.clone())?, Digest::of_path(&path)?));
-    }
-    let address = Address::parse(name).map_err(groma_recipe::Error::from)?;
-    let serving = &flags.serving;
-    let tokenizer = serving.tokenizer.as_deref().map(|name| resolve::model(name, progress)).transpose()?;
-    let tokenizer = tokenizer.as_ref().map(|(directory, _)| &**directory);
-    let kept = serving.cache.clone().unwrap_or_else(|| checkpoints(&flags.output).join("answers"));
-    let asked = Asked::served(address, tokenizer, &flags.chat_template, &serving.settings(), Some(kept))?;
-    Ok((asked, Digest::of_bytes(name.as_bytes())))
+    let kept = flags.serving.cache.clone().unwrap_or_else(|| checkpoints(&flags.output).join("answers"));
+    let asked = resolve::asked(name, &flags.chat_template, &flags.serving, Some(kept), context)?;
+    let digest = match &asked {
+        Asked::Here(model) => Digest::of_path(&model.directory)?,
+        Asked::Served(_) => Digest::of_bytes(name.as_bytes()),
+    };
+    Ok((asked, digest))
 }
 
 /// Beside the output, under a name that tells whose they are.
