@@ -9,6 +9,7 @@ mod attention;
 mod bf16;
 mod dropout;
 mod elementwise;
+mod half;
 mod head;
 mod level;
 mod linear;

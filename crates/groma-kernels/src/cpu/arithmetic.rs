@@ -1,5 +1,6 @@
 //! How products are computed: on what unit, in which numbers, from which order of operands.
-use super::pack::{Operand, are_bf16, half, pack_halves, pack_panel};
+use super::half::{Half, half};
+use super::pack::{Operand, pack_halves, pack_panel};
 use super::tile::{self, Order, TileFunction};
 use super::{Level, Precision};
 #[cfg(target_arch = "x86_64")]
@@ -14,8 +15,8 @@ use std::ops::Range;
 pub(crate) enum Arithmetic {
     /// f32, on vectors.
     F32(Level),
-    /// The same, with a B whose values are exact in bf16 and packed so: half as much to read, the same bits.
-    F32Halved(Level),
+    /// The same, with a B whose values are exact in 16 bits and packed so: half as much to read, the same bits.
+    F32Halved(Level, Half),
     /// bf16 in pairs, on vectors of AVX-512.
     #[cfg(target_arch = "x86_64")]
     Bf16,
@@ -41,22 +42,23 @@ impl Arithmetic {
 
     /// The numbers that operands are rounded to.
     pub(crate) fn precision(self) -> Precision {
-        if matches!(self, Arithmetic::F32(_) | Arithmetic::F32Halved(_)) { Precision::F32 } else { Precision::Bf16 }
+        if matches!(self, Arithmetic::F32(_) | Arithmetic::F32Halved(..)) { Precision::F32 } else { Precision::Bf16 }
     }
 
     /// How a weight is best kept packed, if all its values are exact in bf16.
     pub(crate) fn halved(self) -> Self {
         match self {
-            Arithmetic::F32(level) => Arithmetic::F32Halved(level),
+            Arithmetic::F32(level) => Arithmetic::F32Halved(level, Half::Bf16),
             _ => self,
         }
     }
 
-    /// The same for any values.
-    pub(crate) fn whole(self) -> Self {
+    /// What to pack a weight for instead, whose values this did not keep, if products can read that.
+    pub(crate) fn next_best(self) -> Option<Self> {
         match self {
-            Arithmetic::F32Halved(level) => Arithmetic::F32(level),
-            _ => self,
+            Arithmetic::F32Halved(level, Half::Bf16) => Some(Arithmetic::F32Halved(level, Half::F16)),
+            Arithmetic::F32Halved(level, Half::F16) => Some(Arithmetic::F32(level)),
+            _ => None,
         }
     }
 
@@ -64,21 +66,21 @@ impl Arithmetic {
     pub(crate) fn keeps(self, values: &[f32]) -> bool {
         match self {
             Arithmetic::F32(_) => true,
-            Arithmetic::F32Halved(_) => are_bf16(values),
+            Arithmetic::F32Halved(_, kept) => kept.keeps(values),
             #[cfg(target_arch = "x86_64")]
-            _ => are_bf16(values) && !values.iter().any(|value| value.is_subnormal()),
+            _ => Half::Bf16.keeps(values) && !values.iter().any(|value| value.is_subnormal()),
         }
     }
 
     /// Whether a B packed for `other` serves.
     pub(crate) fn takes(self, other: Self) -> bool {
-        self == other || matches!((self, other), (Arithmetic::F32(a), Arithmetic::F32Halved(b)) if a == b)
+        self == other || matches!((self, other), (Arithmetic::F32(a), Arithmetic::F32Halved(b, _)) if a == b)
     }
 
     /// Inner indices in a step.
     pub(crate) fn step(self) -> usize {
         match self {
-            Arithmetic::F32(_) | Arithmetic::F32Halved(_) => 1,
+            Arithmetic::F32(_) | Arithmetic::F32Halved(..) => 1,
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 2,
             #[cfg(target_arch = "x86_64")]
@@ -89,7 +91,7 @@ impl Arithmetic {
     /// Most rows of a tile.
     pub(crate) fn tile_rows(self) -> usize {
         match self {
-            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.tile_rows(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level, _) => level.tile_rows(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16.len(),
             #[cfg(target_arch = "x86_64")]
@@ -100,7 +102,7 @@ impl Arithmetic {
     /// Most columns of a tile.
     pub(crate) fn tile_columns(self) -> usize {
         match self {
-            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.tile_columns(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level, _) => level.tile_columns(),
             #[cfg(target_arch = "x86_64")]
             _ => 32,
         }
@@ -109,7 +111,7 @@ impl Arithmetic {
     /// Words of a panel of A for each step.
     pub(crate) fn left_words(self) -> usize {
         match self {
-            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => level.padded_rows(),
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level, _) => level.padded_rows(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 16,
             #[cfg(target_arch = "x86_64")]
@@ -121,7 +123,7 @@ impl Arithmetic {
     pub(crate) fn right_words(self) -> usize {
         match self {
             Arithmetic::F32(level) => level.tile_columns(),
-            Arithmetic::F32Halved(level) => level.lanes(),
+            Arithmetic::F32Halved(level, _) => level.lanes(),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => 32,
             #[cfg(target_arch = "x86_64")]
@@ -132,7 +134,7 @@ impl Arithmetic {
     /// Packs a panel of A: some rows, at most [`Self::tile_rows`], and inner indices from the start of a step on.
     pub(crate) fn pack_left(self, panel: &mut [f32], source: Operand<'_>, rows: Range<usize>, k: Range<usize>) {
         match self {
-            Arithmetic::F32(level) | Arithmetic::F32Halved(level) => {
+            Arithmetic::F32(level) | Arithmetic::F32Halved(level, _) => {
                 pack_panel(level, panel, source, rows, k, level.padded_rows());
             }
             // SAFETY: there is bf16 arithmetic only where the processor has AVX-512 BF16 (`Level`, and the tests' check).
@@ -148,7 +150,7 @@ impl Arithmetic {
     pub(crate) fn pack_right(self, panel: &mut [f32], source: Operand<'_>, columns: Range<usize>, k: Range<usize>) {
         match self {
             Arithmetic::F32(level) => pack_panel(level, panel, source, columns, k, level.tile_columns()),
-            Arithmetic::F32Halved(level) => pack_halves(level, panel, source, columns, k),
+            Arithmetic::F32Halved(level, kept) => pack_halves(level, kept, panel, source, columns, k),
             // SAFETY: as in `pack_left`.
             #[cfg(target_arch = "x86_64")]
             _ => unsafe { bf16::pack(panel, source, columns, k, 32, WordOrder::Pairs) },
@@ -162,16 +164,22 @@ impl Arithmetic {
                 let words = panel[column..].iter().step_by(level.tile_columns());
                 to.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             }
-            Arithmetic::F32Halved(level) => {
-                let (lanes, upper) = (level.lanes(), column >= level.lanes());
-                let words = panel[column % lanes..].iter().step_by(lanes);
-                to.iter_mut().zip(words).for_each(|(to, word)| *to = half(*word, upper));
+            Arithmetic::F32Halved(level, kept) => {
+                let lanes = level.lanes();
+                let (place, upper) = match kept {
+                    Half::Bf16 => (column % lanes, column >= lanes),
+                    Half::F16 => (column / 2, column % 2 == 1),
+                };
+                let words = panel[place..].iter().step_by(lanes);
+                to.iter_mut().zip(words).for_each(|(to, word)| *to = kept.value(half(*word, upper)));
             }
             #[cfg(target_arch = "x86_64")]
             _ => {
                 let words = panel[column..].iter().step_by(32);
                 for (pair, word) in to.chunks_mut(2).zip(words) {
-                    pair.iter_mut().zip([false, true]).for_each(|(to, upper)| *to = half(*word, upper));
+                    pair.iter_mut()
+                        .zip([false, true])
+                        .for_each(|(to, upper)| *to = Half::Bf16.value(half(*word, upper)));
                 }
             }
         }
@@ -181,7 +189,7 @@ impl Arithmetic {
     pub(crate) fn tile(self, rows: usize, columns: usize) -> TileFunction {
         match self {
             Arithmetic::F32(level) => level.tile(Order::Packed, rows, columns),
-            Arithmetic::F32Halved(level) => level.halved_tile(rows, columns),
+            Arithmetic::F32Halved(level, kept) => level.halved_tile(kept, rows, columns),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16[rows - 1][usize::from(columns > 16)],
             #[cfg(target_arch = "x86_64")]
@@ -195,7 +203,7 @@ impl Arithmetic {
     pub(crate) fn wide_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
         match self {
             Arithmetic::F32(level) => level.wide_tile(rows),
-            Arithmetic::F32Halved(level) => level.wide_halved_tile(rows),
+            Arithmetic::F32Halved(level, kept) => level.wide_halved_tile(kept, rows),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16_WIDE.get(rows - 1).copied(),
             #[cfg(target_arch = "x86_64")]

@@ -4,6 +4,7 @@
 //! `k` lie side by side.
 use super::Level;
 use super::arithmetic::Arithmetic;
+use super::half::{Half, word};
 use super::parallel::{SharedMut, for_each};
 use super::simd::{Vector, multiversion};
 use crate::pool::{Lease, Pool, Stay};
@@ -98,20 +99,12 @@ multiversion! {
     pub(crate) fn pack_panel(panel: &mut [f32], source: Operand<'_>, i: Range<usize>, k: Range<usize>, padded: usize) = pack_panel_with;
 }
 
-/// Whether all values are exact in bf16: the lower halves of their bits are 0.
-pub(crate) fn are_bf16(values: &[f32]) -> bool {
-    values.chunks(4096).all(|chunk| chunk.iter().fold(0, |bits, value| bits | value.to_bits()) & 0xffff == 0)
-}
-
-/// The value in the lower or the upper half of a word.
-pub(crate) fn half(word: f32, upper: bool) -> f32 {
-    f32::from_bits(if upper { word.to_bits() & 0xffff_0000 } else { word.to_bits() << 16 })
-}
-
-/// Packs one panel of B whose values are exact in bf16: word `j` of a step holds column `j` in its lower half, and column
-/// `lanes + j` in its upper.
+/// Packs one panel of B whose values are exact in 16 bits. In bf16, word `j` of a step holds column `j` in its lower half, and
+/// column `lanes + j` in its upper, as a shift or a mask makes vectors of them; in f16 columns lie in their order, as
+/// processors convert them.
 pub(crate) fn pack_halves(
     level: Level,
+    kept: Half,
     panel: &mut [f32],
     source: Operand<'_>,
     columns: Range<usize>,
@@ -125,9 +118,13 @@ pub(crate) fn pack_halves(
         let some = start..k.end.min(start + DEPTH);
         pack_panel(level, &mut whole, source, columns.clone(), some, width);
         for (values, words) in whole.chunks_exact(width).zip(words.chunks_exact_mut(lanes)) {
-            let (low, high) = values.split_at(lanes);
-            for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
-                *word = f32::from_bits(low.to_bits() >> 16 | high.to_bits());
+            let pair = |j: usize| match kept {
+                Half::Bf16 => (values[j], values[lanes + j]),
+                Half::F16 => (values[2 * j], values[2 * j + 1]),
+            };
+            for (j, to) in words.iter_mut().enumerate() {
+                let (lower, upper) = pair(j);
+                *to = word(kept.of(lower), kept.of(upper));
             }
         }
     }

@@ -59,6 +59,11 @@ pub(crate) trait Vector: Copy {
     fn power_of_two(self) -> Self;
     /// `then` where `self < other`, else `otherwise`; `otherwise` if either is NaN.
     fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self;
+    /// Reads a vector of f16.
+    ///
+    /// # Safety
+    /// `LANES` values must be readable from `from` on; on AVX2 the processor has F16C, too.
+    unsafe fn load_f16(from: *const u16) -> Self;
     /// The values whose upper 16 bits are the lower 16 of these, and whose lower 16 are 0.
     fn lower_halves(self) -> Self;
     /// These values with their lower 16 bits 0.

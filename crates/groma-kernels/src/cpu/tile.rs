@@ -6,6 +6,7 @@
 //! bits depend on its row of A, its column of B, its start and the level's rounding, and on nothing else.
 use super::Level;
 use super::elementwise::load;
+use super::half::Half;
 use super::simd::{Vector, portable::Portable};
 use std::marker::PhantomData;
 
@@ -44,9 +45,9 @@ impl<V: Vector> MultiplyAdd for Fused<V> {
 
 /// The same with a B of words that hold the upper halves of two values each, one of either vector of a panel: the lower
 /// halves are 0.
-struct Halved<V>(PhantomData<V>);
+struct Shifted<V>(PhantomData<V>);
 
-impl<V: Vector> MultiplyAdd for Halved<V> {
+impl<V: Vector> MultiplyAdd for Shifted<V> {
     type Vector = V;
 
     #[inline(always)]
@@ -61,6 +62,24 @@ impl<V: Vector> MultiplyAdd for Halved<V> {
             let words = V::load(b.add(j / 2 * panel_stride));
             if j % 2 == 0 { words.lower_halves() } else { words.upper_halves() }
         })
+    }
+}
+
+/// The same with a B of f16, column after column.
+struct Widened<V>(PhantomData<V>);
+
+impl<V: Vector> MultiplyAdd for Widened<V> {
+    type Vector = V;
+
+    #[inline(always)]
+    fn multiply_add(a: V, b: V, sum: V) -> V {
+        a.fma(b, sum)
+    }
+
+    #[inline(always)]
+    unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [V; VECTORS] {
+        // SAFETY: the caller's promise.
+        std::array::from_fn(|j| unsafe { V::load_f16(b.add(j / 2 * panel_stride).cast::<u16>().add(j % 2 * V::LANES)) })
     }
 }
 
@@ -197,9 +216,16 @@ unsafe fn run_avx512<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(t
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn run_avx512_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+unsafe fn run_avx512_shifted<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Halved<super::simd::avx512::Avx512>, ROWS, VECTORS, ORDER, 16>(tile) }
+    unsafe { run::<Shifted<super::simd::avx512::Avx512>, ROWS, VECTORS, ORDER, 16>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn run_avx512_f16<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Widened<super::simd::avx512::Avx512>, ROWS, VECTORS, ORDER, 16>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -218,14 +244,26 @@ unsafe fn run_avx2<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(til
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn run_avx2_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+unsafe fn run_avx2_shifted<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Halved<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
+    unsafe { run::<Shifted<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
 }
 
-unsafe fn run_portable_halved<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn run_avx2_f16<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Halved<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
+    unsafe { run::<Widened<super::simd::avx2::Avx2>, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
+unsafe fn run_portable_shifted<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Shifted<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
+}
+
+unsafe fn run_portable_f16<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Widened<Portable>, ROWS, VECTORS, ORDER, 8>(tile) }
 }
 
 unsafe fn run_portable<const ROWS: usize, const VECTORS: usize, const ORDER: u8>(tile: &Tile) {
@@ -240,7 +278,9 @@ static AVX512: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx512, COLUMNS_64, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
 ];
 #[cfg(target_arch = "x86_64")]
-static AVX512_HALVED: &[[TileFunction; 2]] = table!(run_avx512_halved, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+static AVX512_SHIFTED: &[[TileFunction; 2]] = table!(run_avx512_shifted, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+#[cfg(target_arch = "x86_64")]
+static AVX512_F16: &[[TileFunction; 2]] = table!(run_avx512_f16, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 /// Tiles of pairs in bf16, by rows.
 #[cfg(target_arch = "x86_64")]
 pub(crate) static BF16: &[[TileFunction; 2]] = table!(run_bf16, PACKED, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
@@ -251,8 +291,11 @@ static AVX2: [&[[TileFunction; 2]]; 3] = [
     table!(run_avx2, COLUMNS_64, 1 2 3 4 5 6),
 ];
 #[cfg(target_arch = "x86_64")]
-static AVX2_HALVED: &[[TileFunction; 2]] = table!(run_avx2_halved, PACKED, 1 2 3 4 5 6);
-static PORTABLE_HALVED: &[[TileFunction; 2]] = table!(run_portable_halved, PACKED, 1 2 3 4);
+static AVX2_SHIFTED: &[[TileFunction; 2]] = table!(run_avx2_shifted, PACKED, 1 2 3 4 5 6);
+#[cfg(target_arch = "x86_64")]
+static AVX2_F16: &[[TileFunction; 2]] = table!(run_avx2_f16, PACKED, 1 2 3 4 5 6);
+static PORTABLE_F16: &[[TileFunction; 2]] = table!(run_portable_f16, PACKED, 1 2 3 4);
+static PORTABLE_SHIFTED: &[[TileFunction; 2]] = table!(run_portable_shifted, PACKED, 1 2 3 4);
 static PORTABLE: [&[[TileFunction; 2]]; 3] = [
     table!(run_portable, PACKED, 1 2 3 4),
     table!(run_portable, ROWS_64, 1 2 3 4),
@@ -264,19 +307,25 @@ static PORTABLE: [&[[TileFunction; 2]]; 3] = [
 static AVX512_WIDE: [(usize, TileFunction); 3] =
     [(4, run_avx512::<1, 8, PACKED>), (2, run_avx512::<2, 4, PACKED>), (2, run_avx512::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
-static AVX512_HALVED_WIDE: [(usize, TileFunction); 3] = [
-    (4, run_avx512_halved::<1, 8, PACKED>),
-    (2, run_avx512_halved::<2, 4, PACKED>),
-    (2, run_avx512_halved::<3, 4, PACKED>),
+static AVX512_SHIFTED_WIDE: [(usize, TileFunction); 3] = [
+    (4, run_avx512_shifted::<1, 8, PACKED>),
+    (2, run_avx512_shifted::<2, 4, PACKED>),
+    (2, run_avx512_shifted::<3, 4, PACKED>),
 ];
+#[cfg(target_arch = "x86_64")]
+static AVX512_F16_WIDE: [(usize, TileFunction); 3] =
+    [(4, run_avx512_f16::<1, 8, PACKED>), (2, run_avx512_f16::<2, 4, PACKED>), (2, run_avx512_f16::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
 pub(crate) static BF16_WIDE: [(usize, TileFunction); 3] =
     [(4, run_bf16::<1, 8, PACKED>), (2, run_bf16::<2, 4, PACKED>), (2, run_bf16::<3, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
 static AVX2_WIDE: [(usize, TileFunction); 2] = [(4, run_avx2::<1, 8, PACKED>), (2, run_avx2::<2, 4, PACKED>)];
 #[cfg(target_arch = "x86_64")]
-static AVX2_HALVED_WIDE: [(usize, TileFunction); 2] =
-    [(4, run_avx2_halved::<1, 8, PACKED>), (2, run_avx2_halved::<2, 4, PACKED>)];
+static AVX2_SHIFTED_WIDE: [(usize, TileFunction); 2] =
+    [(4, run_avx2_shifted::<1, 8, PACKED>), (2, run_avx2_shifted::<2, 4, PACKED>)];
+#[cfg(target_arch = "x86_64")]
+static AVX2_F16_WIDE: [(usize, TileFunction); 2] =
+    [(4, run_avx2_f16::<1, 8, PACKED>), (2, run_avx2_f16::<2, 4, PACKED>)];
 
 impl Level {
     /// How many panels of B a tile of so many rows can take at once, and its function, if there is one.
@@ -291,24 +340,33 @@ impl Level {
     }
 
     /// [`Level::wide_tile`] for a B of halved words.
-    pub(crate) fn wide_halved_tile(self, rows: usize) -> Option<(usize, TileFunction)> {
-        match self.in_f32() {
+    pub(crate) fn wide_halved_tile(self, kept: Half, rows: usize) -> Option<(usize, TileFunction)> {
+        match (self.in_f32(), kept) {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => AVX512_HALVED_WIDE.get(rows - 1).copied(),
+            (Level::Avx512, Half::Bf16) => AVX512_SHIFTED_WIDE.get(rows - 1).copied(),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => AVX2_HALVED_WIDE.get(rows - 1).copied(),
+            (Level::Avx512, Half::F16) => AVX512_F16_WIDE.get(rows - 1).copied(),
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx2, Half::Bf16) => AVX2_SHIFTED_WIDE.get(rows - 1).copied(),
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx2, Half::F16) => AVX2_F16_WIDE.get(rows - 1).copied(),
             _ => None,
         }
     }
 
     /// The function for tiles of packed operands, B of halved words.
-    pub(crate) fn halved_tile(self, rows: usize, columns: usize) -> TileFunction {
-        let table: &[[TileFunction; 2]] = match self.in_f32() {
+    pub(crate) fn halved_tile(self, kept: Half, rows: usize, columns: usize) -> TileFunction {
+        let table: &[[TileFunction; 2]] = match (self.in_f32(), kept) {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => AVX512_HALVED,
+            (Level::Avx512, Half::Bf16) => AVX512_SHIFTED,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => AVX2_HALVED,
-            _ => PORTABLE_HALVED,
+            (Level::Avx512, Half::F16) => AVX512_F16,
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx2, Half::Bf16) => AVX2_SHIFTED,
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx2, Half::F16) => AVX2_F16,
+            (_, Half::Bf16) => PORTABLE_SHIFTED,
+            (_, Half::F16) => PORTABLE_F16,
         };
         table[rows - 1][usize::from(columns > self.lanes())]
     }

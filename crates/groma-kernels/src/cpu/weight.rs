@@ -1,4 +1,5 @@
 //! Weights that are read often and do not change: kept in the order in which products read them, and nowhere else.
+use super::arithmetic::Arithmetic;
 use super::pack::{Operand, Packed};
 use super::parallel::for_rows;
 use super::{Cpu, Memory};
@@ -12,7 +13,8 @@ const CHUNK: usize = 1 << 20;
 /// Rows of a chunk are a multiple of this, so that a chunk begins with a panel and with a step of every arithmetic.
 const ROWS: usize = 32;
 
-/// A weight `[rows, width]`, packed. Where all values are exact in bf16, as most published checkpoints' are, at half the size.
+/// A weight `[rows, width]`, packed. Where all values are exact in bf16 or all in f16, as most published checkpoints' are, at half
+/// the size.
 #[derive(Debug)]
 pub(crate) struct Weight {
     rows: usize,
@@ -68,7 +70,7 @@ impl Weight {
     /// Packs the rows that follow those there are.
     fn add(&mut self, rows: Range<usize>, values: &[f32]) {
         if self.plain.get().is_none() && !self.forward.arithmetic().keeps(values) {
-            self.widen(rows.start);
+            self.widen(rows.start, values);
         }
         let first = rows.start * self.width;
         if let Some(plain) = self.plain.get_mut() {
@@ -77,24 +79,37 @@ impl Weight {
         self.forward.put(rows, 0..self.width, Operand::rows(values, self.width));
     }
 
-    /// Goes over to a form that keeps any value. What was packed so far, it keeps exactly.
-    fn widen(&mut self, rows: usize) {
-        let width = self.width;
-        let arithmetic = self.forward.arithmetic().whole();
-        if arithmetic == self.forward.arithmetic() {
-            let mut plain = Lease::staying(&self.pool, self.rows * width, Stay::Long);
-            self.unpack(0..rows, &mut plain[..rows * width]);
-            self.plain = plain.into();
-            return;
+    /// Goes over to a form that keeps these values, and exactly those of the first `rows` rows.
+    fn widen(&mut self, rows: usize, values: &[f32]) {
+        let mut form = self.forward.arithmetic();
+        while let Some(next) = form.next_best() {
+            form = next;
+            if form.keeps(values)
+                && let Some(packed) = self.repacked(form, rows)
+            {
+                self.forward = packed;
+                return;
+            }
         }
-        let mut wider = Packed::blank(arithmetic, &self.pool, self.rows, width, Stay::Long);
+        let mut plain = Lease::staying(&self.pool, self.rows * self.width, Stay::Long);
+        self.unpack(0..rows, &mut plain[..rows * self.width]);
+        self.plain = plain.into();
+    }
+
+    /// The first `rows` rows in another form, if it keeps them.
+    fn repacked(&self, form: Arithmetic, rows: usize) -> Option<Packed> {
+        let width = self.width;
+        let mut packed = Packed::blank(form, &self.pool, self.rows, width, Stay::Long);
         let mut chunk = Lease::new(&self.pool, chunk_rows(width).min(self.rows) * width);
         for rows in chunks(rows, width) {
             let chunk = &mut chunk[..rows.len() * width];
             self.unpack(rows.clone(), chunk);
-            wider.put(rows, 0..width, Operand::rows(chunk, width));
+            if !form.keeps(chunk) {
+                return None;
+            }
+            packed.put(rows, 0..width, Operand::rows(chunk, width));
         }
-        self.forward = wider;
+        Some(packed)
     }
 
     /// The packed copy for `x wᵀ`, if it serves layers of this shape on `cpu`.

@@ -123,12 +123,19 @@ fn a_row_does_not_depend_on_the_others_nor_on_threads() {
     }
 }
 
-/// Packed weights that are exact in bf16 are kept as such, and used without a difference.
+/// Packed weights that are exact in 16 bits are kept as such, and used without a difference.
 #[test]
-fn packed_weights_in_bf16_give_the_same_bits() {
+fn packed_weights_in_bf16_and_f16_give_the_same_bits() {
+    let bf16_alone = [f32::INFINITY, -0.0, f32::from_bits(0x0001_0000), f32::from_bits(0x8001_0000)];
+    let f16_alone = [65504.0, -0.0, 2f32.powi(-24), -1023.0 * 2f32.powi(-24)];
+    let in_f16 = |value: f32| (value * 1024.0).round() / 1024.0;
+    same_bits_at_half_the_size(bf16_alone, |value| seen(value, Precision::Bf16));
+    same_bits_at_half_the_size(f16_alone, in_f16);
+}
+
+fn same_bits_at_half_the_size(special: [f32; 4], round: impl Fn(f32) -> f32) {
     for (inputs, outputs) in [(1, 1), (70, 90), (519, 333)] {
-        let special = [f32::INFINITY, -0.0, f32::from_bits(0x0001_0000), f32::from_bits(0x8001_0000)];
-        let rounded = values(outputs * inputs, 8).into_iter().map(|value| seen(value, Precision::Bf16));
+        let rounded = values(outputs * inputs, 8).into_iter().map(&round);
         let w: Vec<f32> = special.into_iter().chain(rounded).take(outputs * inputs).collect();
         let x = values(64 * inputs.max(outputs), 7);
         for backend in backends() {
@@ -219,16 +226,22 @@ fn layers_side_by_side_are_layers_one_by_one() {
     }
 }
 
-/// A weight gives back the values that it was made of, wherever in it they stop being exact in bf16, all of them and row by
-/// row, and so do its clone and what is written over it.
+/// A weight gives back the values that it was made of, wherever in it they stop being exact in bf16 or f16, all of them and row
+/// by row, and so do its clone and what is written over it.
 #[test]
 fn packed_weights_are_read_as_they_were_given() {
     let (rows, width) = (70_000, 17);
-    let rounded: Vec<f32> = values(rows * width, 8).into_iter().map(|value| seen(value, Precision::Bf16)).collect();
-    let subnormal = f32::from_bits(0x0001_0000);
+    let (last, middle) = (rows * width - 1, rows * width / 2);
+    let in_bf16: Vec<f32> = values(rows * width, 8).into_iter().map(|value| seen(value, Precision::Bf16)).collect();
+    let in_f16: Vec<f32> = values(rows * width, 8).into_iter().map(|value| (value * 1024.0).round() / 1024.0).collect();
+    let in_both: Vec<f32> = values(rows * width, 8).into_iter().map(|value| (value * 64.0).round() / 64.0).collect();
+    let (subnormal, f16_alone) = (f32::from_bits(0x0001_0000), 1.0 + 1.0 / 1024.0);
+    let odd_ones = [(0, 0.0), (3, 0.1), (last, 0.1), (middle, subnormal), (middle, f16_alone), (last, f32::INFINITY)];
     for backend in product_backends() {
-        for (place, odd) in [(0, 0.0), (3, 0.1), (rows * width - 1, 0.1), (rows * width / 2, subnormal)] {
-            let mut given = rounded.clone();
+        for (values, (place, odd)) in
+            [&in_bf16, &in_f16, &in_both].into_iter().flat_map(|v| odd_ones.map(|odd| (v, odd)))
+        {
+            let mut given = values.clone();
             given[place] = odd;
             let w = weight(backend, &given, rows, true);
             let what = format!("{}, {odd:e} at {place}", backend.name());

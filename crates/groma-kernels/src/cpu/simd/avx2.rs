@@ -111,6 +111,11 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        avx2!(_mm256_cvtph_ps(_mm_loadu_si128(from.cast())))
+    }
+
+    #[inline(always)]
     fn lower_halves(self) -> Self {
         avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0))))
     }

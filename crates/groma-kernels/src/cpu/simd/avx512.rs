@@ -124,6 +124,11 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        avx512!(_mm512_cvtph_ps(_mm256_loadu_si256(from.cast())))
+    }
+
+    #[inline(always)]
     fn lower_halves(self) -> Self {
         avx512!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0))))
     }

@@ -1,4 +1,5 @@
 //! Plain arrays, which the compiler turns into what the target's baseline has.
+use super::super::half::Half;
 use super::Vector;
 
 /// Eight values.
@@ -112,6 +113,12 @@ impl Vector for Portable {
     #[inline(always)]
     fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self {
         Self(std::array::from_fn(|i| if self.0[i] < other.0[i] { then.0[i] } else { otherwise.0[i] }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: the caller's promise.
+        Self(std::array::from_fn(|lane| Half::F16.value(unsafe { from.add(lane).read() })))
     }
 
     #[inline(always)]
