@@ -143,6 +143,16 @@ pub enum Error {
         /// What this run has.
         expected: String,
     },
+    /// A checkpoint's steps were computed with other instructions.
+    #[error("{} was computed with `{found}`; this is `{here}`, and the bits would be those of neither", path.display())]
+    OtherKernels {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What its steps were computed with.
+        found: String,
+        /// What is there.
+        here: String,
+    },
     /// A checkpoint contradicts itself or this model.
     #[error("{} is damaged: {problem}", path.display())]
     Checkpoint {
@@ -217,10 +227,20 @@ impl Classify for Error {
             ),
             Error::NonFinite { .. } => Some("lower learning_rate, or look at the rows named".into()),
             Error::Resume { .. } => Some("use the settings, data and model of the first run, or another directory".into()),
+            Error::OtherKernels { found, .. } => Some(other_kernels(found)),
             Error::BadRows { hint, .. } => hint.clone(),
             Error::Model(error) => error.hint(),
             Error::Run(error) => error.hint(),
             _ => None,
         }
     }
+}
+
+/// What to do about work that other instructions began.
+pub fn other_kernels(found: &str) -> String {
+    let level = found.split_whitespace().nth(1).unwrap_or(found);
+    format!(
+        "GROMA_CPU={level} goes on with the same arithmetic where the processor has it; --across-machines goes on with this \
+         one, which manifest and report then say"
+    )
 }

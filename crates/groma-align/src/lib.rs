@@ -46,7 +46,7 @@ mod trainer;
 mod training;
 
 pub use encode::{Continuation, Conversation, Encode};
-pub use error::Error;
+pub use error::{Error, other_kernels};
 pub use export::{Card, Origin, export};
 pub use findings::{Check, Findings};
 pub use forecast::estimate_memory;

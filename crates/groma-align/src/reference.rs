@@ -199,8 +199,9 @@ impl Tables<'_> {
     }
 
     fn identity(&self) -> Result<Digest, Error> {
-        let precision = self.model.backend().precision().name();
-        let parts = (self.identity, self.adapter, precision);
+        // With the instructions: what is computed by others has other bits.
+        let kernels = self.model.backend().name();
+        let parts = (self.identity, self.adapter, kernels);
         Digest::of_json(&parts).map_err(|source| Error::Encode { what: "the reference's key", source })
     }
 }

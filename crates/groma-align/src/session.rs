@@ -20,6 +20,8 @@ pub struct Session<'a> {
     pub directory: Option<PathBuf>,
     /// Goes on from the latest checkpoint in `directory`, where there is one.
     pub resume: bool,
+    /// Goes on also from a checkpoint whose steps were computed with other instructions; the outcome tells.
+    pub across_machines: bool,
     /// Digest of the model that training starts from.
     pub model_digest: Digest,
     /// Digest of tokenizer and chat template.
@@ -47,6 +49,7 @@ impl<'a> Session<'a> {
             evaluation: None,
             directory: None,
             resume: false,
+            across_machines: false,
             model_digest: Digest::of_bytes(b""),
             tokenizer_digest: Digest::of_bytes(b""),
             continues_adapter: false,
@@ -83,4 +86,6 @@ pub struct Outcome {
     pub resumed_from: u64,
     /// The last checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// What its steps were computed with, such as `cpu avx512`; several where it was resumed on another machine.
+    pub kernels: Vec<String>,
 }

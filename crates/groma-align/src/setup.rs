@@ -3,7 +3,7 @@
 use crate::training::LoraSettings;
 use crate::{Error, Settings};
 use groma_model::{BaseModel, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
-use groma_run::Seed;
+use groma_run::{Seed, available_memory_bytes};
 
 /// All layers inside the blocks.
 const ALL_LINEAR: &str = "all-linear";
@@ -53,12 +53,28 @@ fn is_factor(name: &str) -> bool {
 
 fn fresh(spec: &Spec, wanted: &LoraSettings, settings: &Settings) -> Result<Lora, Error> {
     let modules = targets(spec, wanted, settings)?;
+    check_size(spec, &modules, wanted.r)?;
     let seed = Seed::new(settings.training.seed).named("adapter");
     Ok(Lora {
         scale: lora::scale(wanted.alpha, wanted.r, wanted.rslora),
         dropout: wanted.dropout as f32,
         pairs: lora::fresh_pairs(spec, &modules, wanted.r, seed),
     })
+}
+
+/// Before an adapter is made: its factors, their gradients and both moments must have room.
+///
+/// # Errors
+/// [`Error::Memory`] where they have not.
+fn check_size(spec: &Spec, modules: &[String], rank: usize) -> Result<(), Error> {
+    const VALUES_EACH: u64 = 4;
+    let widths = linear_modules(spec).into_iter().filter(|module| modules.contains(&module.name));
+    let widths: u64 = widths.map(|module| (module.inputs + module.outputs) as u64).sum();
+    let bytes = widths.saturating_mul(rank as u64).saturating_mul(VALUES_EACH * size_of::<f32>() as u64);
+    match available_memory_bytes() {
+        Some(available) if bytes > available => Err(Error::Memory { needed_bytes: bytes, available_bytes: available }),
+        _ => Ok(()),
+    }
 }
 
 /// Canonical names of the layers that `target_modules` means.

@@ -10,8 +10,9 @@ use groma_kernels::{Buffer, ParameterId};
 use groma_model::training::{Moments, Optimizer, write_tensors};
 use groma_model::{SafetensorsFile, Transformer};
 use groma_run::atomic::{AtomicDirectory, MARKER, verify_directory};
-use groma_run::{Digest, Files, read_json};
+use groma_run::{Digest, Files, number, read_json};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout.
@@ -32,6 +33,9 @@ pub(crate) struct Identity {
     pub(crate) data: Digest,
     pub(crate) tokenizer: Digest,
     pub(crate) precision: String,
+    /// The kernels of the steps up to it, such as `cpu avx512`: bits of products depend on their instructions.
+    #[serde(default)]
+    pub(crate) kernels: String,
     /// Of models that fill roles.
     #[serde(default)]
     pub(crate) roles: Option<Digest>,
@@ -60,6 +64,14 @@ pub(crate) struct State {
     /// What was sampled and is still learned from.
     #[serde(default)]
     pub(crate) collection: Option<Collection>,
+    /// The metrics that were logged last, and those of held-out rows.
+    #[serde(default, with = "number::map")]
+    pub(crate) logged: BTreeMap<String, f64>,
+    #[serde(default, with = "number::map")]
+    pub(crate) evaluated: BTreeMap<String, f64>,
+    /// All kernels that steps up to it were computed with.
+    #[serde(default)]
+    pub(crate) all_kernels: Vec<String>,
 }
 
 /// What steps learn from that lie on both sides of a checkpoint.
@@ -71,6 +83,7 @@ pub(crate) struct Collection {
 impl State {
     pub(crate) fn new(identity: Identity, seed: u64) -> Self {
         let metrics = Metrics::default();
+        let all_kernels = vec![identity.kernels.clone()];
         State {
             format: FORMAT,
             identity,
@@ -82,6 +95,9 @@ impl State {
             loss_sum: 0.0,
             objective: serde_json::Value::Null,
             collection: None,
+            logged: BTreeMap::new(),
+            evaluated: BTreeMap::new(),
+            all_kernels,
         }
     }
 }
@@ -135,23 +151,34 @@ impl Checkpoints {
         self.list().into_iter().rev().map(|(_, path)| path).find(|path| verify_directory(path).is_ok())
     }
 
-    /// Puts a checkpoint's weights and moments in place.
+    /// Puts a checkpoint's weights and moments in place; one of other instructions only `across_machines`.
     ///
     /// # Errors
-    /// [`Error::Resume`] if it belongs to another run, [`Error::Checkpoint`] if it does not fit the model.
+    /// [`Error::Resume`] if it belongs to another run, [`Error::OtherKernels`] if to another machine's, [`Error::Checkpoint`] if it does not fit the model.
     pub(crate) fn load(
         &self,
         path: &Path,
         identity: &Identity,
+        across_machines: bool,
         model: &mut Transformer,
         optimizer: &mut Optimizer,
     ) -> Result<State, Error> {
-        let state: State = read_json(&path.join(STATE), STATE_BYTES_LIMIT)?;
+        let mut state: State = read_json(&path.join(STATE), STATE_BYTES_LIMIT)?;
         if state.format > FORMAT {
             let (path, found) = (path.join(STATE), state.format);
             return Err(groma_run::Error::Newer { path, found, known: FORMAT }.into());
         }
         check_identity(path, &state.identity, identity)?;
+        if state.identity.kernels != identity.kernels {
+            let (path, found, here) = (path.to_owned(), state.identity.kernels, identity.kernels.clone());
+            if !across_machines {
+                return Err(Error::OtherKernels { path, found, here });
+            }
+            if !state.all_kernels.contains(&here) {
+                state.all_kernels.push(here.clone());
+            }
+            state.identity.kernels = here;
+        }
         let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
         let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
         let backend = model.backend().clone();

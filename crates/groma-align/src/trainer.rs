@@ -115,6 +115,7 @@ impl<'r, 'a> Run<'r, 'a> {
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
             precision: model.backend().precision().name().to_owned(),
+            kernels: model.backend().name(),
             roles: roles::digest(&session.seats),
         };
         let checkpoints = session.directory.as_ref().map(|directory| Checkpoints {
@@ -128,7 +129,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut saved = None;
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
-            state = all.load(&path, &identity, model, &mut optimizer)?;
+            state = all.load(&path, &identity, session.across_machines, model, &mut optimizer)?;
             let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
             objective.restore(&state.objective).map_err(problem)?;
             saved = Some(path);
@@ -140,8 +141,8 @@ impl<'r, 'a> Run<'r, 'a> {
             order: Order::new(training, feed.rows(), pace),
             dropout: drops.then(|| Seed::new(training.seed).named("dropout")),
             resumed_from: state.step,
-            logged: BTreeMap::new(),
-            evaluated: None,
+            logged: state.logged.clone(),
+            evaluated: Some(state.evaluated.clone()).filter(|values| !values.is_empty()),
             collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
             model,
             around,
@@ -367,6 +368,8 @@ impl<'r, 'a> Run<'r, 'a> {
     fn save(&mut self) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         self.state.objective = self.objective.state();
+        self.state.logged.clone_from(&self.logged);
+        self.state.evaluated = self.evaluated.clone().unwrap_or_default();
         // What was sampled cannot be sampled again once the weights have moved.
         let amid = self.objective.rollouts().is_some() && !self.state.step.is_multiple_of(self.pace.steps());
         let groups = || self.collected.groups.iter().map(|group| group.clone().into_owned()).collect();
@@ -388,6 +391,7 @@ impl<'r, 'a> Run<'r, 'a> {
             evaluation: self.evaluated,
             resumed_from: self.resumed_from,
             checkpoint: self.saved,
+            kernels: self.state.all_kernels,
         })
     }
 }

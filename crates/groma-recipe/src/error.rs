@@ -44,6 +44,16 @@ pub enum Error {
     /// An address that cannot be read.
     #[error(transparent)]
     Address(#[from] groma_lm::AddressError),
+    /// A stage would be computed with other instructions than what it builds on.
+    #[error("`{earlier}` was computed with `{found}`; this is `{here}`: the run would be no machine's arithmetic")]
+    OtherKernels {
+        /// The stage that was done before.
+        earlier: String,
+        /// What it was computed with.
+        found: String,
+        /// What is there.
+        here: String,
+    },
     /// Of finding what a name stands for.
     #[error("{0}")]
     Resolve(Box<dyn Classify + Send + Sync>),
@@ -86,6 +96,7 @@ impl Error {
             | Error::Override { .. }
             | Error::OnServer { .. }
             | Error::Key { .. }
+            | Error::OtherKernels { .. }
             | Error::Address(_) => return None,
         })
     }
@@ -102,6 +113,7 @@ impl Classify for Error {
             Error::OnServer { .. } => {
                 Some("name a directory or a hub id; a server's model can be measured only".into())
             }
+            Error::OtherKernels { found, .. } => Some(groma_align::other_kernels(found)),
             Error::Key { .. } => Some("set it anew".into()),
             Error::Address(_) => Some("a server's model is named like http://localhost:8000/v1#my-model".into()),
             _ => self.inner().and_then(Classify::hint),

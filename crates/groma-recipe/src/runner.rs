@@ -10,7 +10,7 @@ use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
     Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, Manifest, Progress, Recorder, RunDirectory,
-    RunRecords, Seed, StageEntry, StageKey, StageRecord, Status, SystemClock,
+    RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock,
 };
 use serde_json::json;
 
@@ -60,6 +60,8 @@ pub struct Work {
     pub cancel: Cancel,
     /// Threads that models use, for the manifest.
     pub threads: usize,
+    /// Goes on with work that was begun with other instructions; manifest and report say so.
+    pub across_machines: bool,
 }
 
 /// What came of a run.
@@ -81,6 +83,8 @@ pub struct Summary {
     pub unanswered: u64,
     /// Seconds that this start took.
     pub seconds: f64,
+    /// What of the records could not be read, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// Does `recipe` in `directory`, going on where an earlier start left it.
@@ -107,7 +111,14 @@ pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Wo
     let unanswered = runner.records.iter().map(|record| record.unanswered).sum();
     let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
     let (directory, stages) = (directory.path().to_owned(), runner.records);
-    Ok(Summary { directory, report, headline, stages, done, reused, unanswered, seconds })
+    let warnings = records.warnings;
+    Ok(Summary { directory, report, headline, stages, done, reused, unanswered, seconds, warnings })
+}
+
+/// Tells of something that is off, to whoever watches and to whoever reads the report.
+fn tell(directory: &RunDirectory, work: &Work, text: &str) {
+    directory.run_recorder().message(EventKind::Warning, text);
+    work.progress.message(Level::Warning, text);
 }
 
 /// A model that a stage reads.
@@ -126,6 +137,11 @@ pub(crate) enum Place {
 }
 
 impl Model {
+    /// Whether it is computed on this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.place, Place::Here(_))
+    }
+
     /// The directory of a model whose weights are needed.
     pub(crate) fn directory(&self) -> Result<&Path, Error> {
         match &self.place {
@@ -145,6 +161,8 @@ pub(crate) struct Runner<'a> {
     records: Vec<StageRecord>,
     done: usize,
     reused: usize,
+    /// Whether a stage was computed here.
+    computed: bool,
 }
 
 impl<'a> Runner<'a> {
@@ -159,12 +177,30 @@ impl<'a> Runner<'a> {
         let mut manifest =
             Manifest::new(&recipe.name, inputs.command.clone(), config, recipe.seed, work.threads, &clock);
         manifest.kernels = Some(work.backend.name());
-        if let Some(earlier) = directory.read_manifest()? {
-            manifest.started = earlier.started;
-            manifest.resumed = earlier.resumed + 1;
+        match directory.read_manifest() {
+            Ok(Some(earlier)) => {
+                manifest.started = earlier.started;
+                manifest.resumed = earlier.resumed + 1;
+            }
+            Ok(None) => {}
+            Err(error @ (groma_run::Error::Corrupt { .. } | groma_run::Error::TooLarge { .. })) => {
+                let text = format!("{error}; it is written anew, and stages are taken over by their own records");
+                tell(directory, work, &text);
+            }
+            Err(error) => return Err(error.into()),
         }
         directory.write_manifest(&manifest)?;
-        Ok(Runner { recipe, inputs, directory, work, manifest, records: Vec::new(), done: 0, reused: 0 })
+        Ok(Runner {
+            recipe,
+            inputs,
+            directory,
+            work,
+            manifest,
+            records: Vec::new(),
+            done: 0,
+            reused: 0,
+            computed: false,
+        })
     }
 
     fn stages(&mut self) -> Result<(), Error> {
@@ -189,7 +225,7 @@ impl<'a> Runner<'a> {
 
     fn organism(&mut self) -> Result<(), Error> {
         let key = StageKey::new(ORGANISM, VERSION).config(&json!({ "seed": self.recipe.seed }))?;
-        self.stage(key, |runner, _| {
+        self.stage(key, false, |runner, _| {
             let target = runner.directory.inside(VILLAGE_DIRECTORY)?;
             stages::organism::build(runner.recipe.seed, &target)?;
             Ok(Finished { outputs: vec![VILLAGE_DIRECTORY.into()], ..Finished::default() })
@@ -207,7 +243,7 @@ impl<'a> Runner<'a> {
         self.note_input("preferences", name, revision, file.digest);
         let config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
         let key = StageKey::new(SPLIT, VERSION).config(&config)?.input("preferences", file.digest);
-        self.stage(key, |runner, recorder| {
+        self.stage(key, false, |runner, recorder| {
             let seed = Seed::new(recipe.seed).named(SPLIT);
             let found = split_preferences(&file.path, recipe.held_out, seed, runner.directory.path())?;
             let text = format!("{} pairs train, {} are held out", found.train, found.held_out);
@@ -222,10 +258,12 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Does the work of `key`, unless it was done before.
+    /// Does the work of `key`, unless it was done before and what it left is whole; `computes` says whether its results depend
+    /// on the instructions of this machine.
     pub(crate) fn stage(
         &mut self,
         key: StageKey,
+        computes: bool,
         work: impl FnOnce(&mut Self, &Recorder) -> Result<Finished, Error>,
     ) -> Result<(), Error> {
         let entry = |status, seconds, tokens| StageEntry {
@@ -235,12 +273,25 @@ impl<'a> Runner<'a> {
             seconds,
             tokens,
         };
-        if let Some(record) = self.directory.stage_done(&key)? {
-            self.manifest.set_stage(entry(Status::Reused, record.seconds, record.tokens));
-            self.records.push(record);
-            self.reused += 1;
-            return Ok(());
+        match self.directory.standing(&key)? {
+            Standing::Done(record, told) => {
+                told.iter()
+                    .for_each(|flaw| tell(self.directory, self.work, &format!("stage `{}`: {flaw}", key.name())));
+                self.manifest.set_stage(entry(Status::Reused, record.seconds, record.tokens));
+                self.reused += 1;
+                return self.enter(*record);
+            }
+            Standing::Damaged(why) => {
+                let text = format!("stage `{}` is done again, as what it left is damaged: {why}", key.name());
+                tell(self.directory, self.work, &text);
+            }
+            Standing::Open => {}
         }
+        if computes {
+            self.agrees(&self.work.backend.name())?;
+            self.computed = true;
+        }
+        self.directory.begin_stage(&key)?;
         self.manifest.set_stage(entry(Status::Running, 0.0, 0));
         self.directory.write_manifest(&self.manifest)?;
         let started = Instant::now();
@@ -256,12 +307,56 @@ impl<'a> Runner<'a> {
                 return Err(error);
             }
         };
-        let record = self.directory.finish_stage(&key, Finished { seconds, ..finished })?;
+        let mut finished = Finished { seconds, ..finished };
+        if computes && finished.kernels.is_empty() {
+            finished.kernels.push(self.work.backend.name());
+        }
+        let record = self.directory.finish_stage(&key, finished)?;
         self.manifest.set_stage(entry(Status::Done, seconds, record.tokens));
-        self.directory.write_manifest(&self.manifest)?;
-        self.records.push(record);
         self.done += 1;
+        self.enter(record)?;
+        Ok(self.directory.write_manifest(&self.manifest)?)
+    }
+
+    /// Takes note of a stage that has ended, and of what all were computed with.
+    fn enter(&mut self, record: StageRecord) -> Result<(), Error> {
+        if let (true, Some(kernels)) = (self.computed, record.kernels.last()) {
+            let (found, here) = (kernels.clone(), self.work.backend.name());
+            if found != here && !self.work.across_machines {
+                return Err(Error::OtherKernels { earlier: record.stage, found, here });
+            }
+        }
+        self.records.push(record);
+        let mut by_kernels: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (record, kernels) in self.records.iter().flat_map(|r| r.kernels.iter().map(move |kernels| (r, kernels))) {
+            match by_kernels.iter_mut().find(|(known, _)| known == kernels) {
+                Some((_, stages)) => stages.push(&record.stage),
+                None => by_kernels.push((kernels, vec![&record.stage])),
+            }
+        }
+        if !by_kernels.is_empty() {
+            self.manifest.kernels = Some(by_kernels.iter().map(|(kernels, _)| *kernels).collect::<Vec<_>>().join(", "));
+        }
+        if by_kernels.len() > 1 {
+            let parts = by_kernels.iter().map(|(kernels, stages)| format!("{kernels}: {}", stages.join(", ")));
+            let parts = parts.collect::<Vec<_>>().join("; ");
+            self.manifest.notes = vec![format!(
+                "This run was computed with more than one set of instructions ({parts}), so its bits are those of no one machine."
+            )];
+        }
         Ok(())
+    }
+
+    /// Whether what was taken over was computed with these kernels, or may be of others.
+    fn agrees(&self, here: &str) -> Result<(), Error> {
+        let other = self.records.iter().find(|record| record.kernels.iter().any(|kernels| kernels != here));
+        match other {
+            Some(record) if !self.work.across_machines => {
+                let found = record.kernels.iter().find(|kernels| *kernels != here).cloned().unwrap_or_default();
+                Err(Error::OtherKernels { earlier: record.stage.clone(), found, here: here.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The record of an earlier stage.

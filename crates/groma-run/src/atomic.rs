@@ -123,6 +123,7 @@ impl AtomicDirectory {
 
     /// Starts a directory that will be `target`.
     pub fn create_on(files: &Files, target: &Path) -> Result<Self, Error> {
+        remove_abandoned(files, target)?;
         let partial = sibling(target, PARTIAL)?;
         files.create_directory(&partial).map_err(Error::io("create", target))?;
         let target = target.to_owned();
@@ -159,8 +160,9 @@ impl AtomicDirectory {
         Ok(())
     }
 
-    /// Makes all of it last, writes the marker, and gives the directory its name; a directory of that name is replaced
-    /// and then removed.
+    /// Makes all of it last, writes the marker, and gives the directory its name; a directory of that name exchanges its name
+    /// with it and is then removed, so that at every moment one of them has it. (Where the file system cannot exchange names,
+    /// there is a moment without; [`recover`] puts that in order.)
     pub fn commit(mut self) -> Result<(), Error> {
         for name in files_below(&self.partial)? {
             if !self.written.contains_key(&name) {
@@ -191,6 +193,15 @@ impl AtomicDirectory {
         if !self.target.exists() {
             return rename(&self.partial, &self.target);
         }
+        match self.files.exchange(&self.partial, &self.target) {
+            Ok(()) => {
+                // The new one is in place: a leftover old one is cleared at the next start.
+                let _ = self.files.remove_directory(&self.partial);
+                return Ok(());
+            }
+            Err(error) if cannot_exchange(&error) => {}
+            Err(error) => return Err(Error::io("rename", &self.target)(error)),
+        }
         let previous = sibling(&self.target, PREVIOUS)?;
         rename(&self.target, &previous)?;
         if let Err(error) = rename(&self.partial, &self.target) {
@@ -201,6 +212,22 @@ impl AtomicDirectory {
         let _ = self.files.remove_directory(&previous);
         Ok(())
     }
+}
+
+/// Whether an exchange of names failed because there is no such thing here.
+fn cannot_exchange(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
+/// Writes the marker of a directory anew, from the files as they are: for one whose files are known to be whole.
+pub(crate) fn mark(files: &Files, directory: &Path) -> Result<(), Error> {
+    let entry = |name: String| {
+        let path = directory.join(&name);
+        let bytes = std::fs::metadata(&path).map_err(Error::io("read", &path))?.len();
+        Ok((name, FileDigest { bytes, digest: Digest::of_file(&path)? }))
+    };
+    let entries = files_below(directory)?.into_iter().map(entry).collect::<Result<BTreeMap<_, _>, Error>>()?;
+    write_json(files, &directory.join(MARKER), &entries)
 }
 
 impl Drop for AtomicDirectory {
@@ -277,10 +304,23 @@ pub fn verify_directory(path: &Path) -> Result<BTreeMap<String, FileDigest>, Err
 ///
 /// Returns the names that were dealt with.
 pub fn recover(files: &Files, directory: &Path) -> Result<Vec<String>, Error> {
+    recover_those(files, directory, |_| true)
+}
+
+/// As [`recover`], of one file or directory that the caller alone writes; see [`crate::Claim`].
+pub fn recover_target(files: &Files, target: &Path) -> Result<Vec<String>, Error> {
+    let (parent, name) = (parent(target), target.file_name());
+    recover_those(files, parent, |of| Some(OsStr::new(of)) == name)
+}
+
+fn recover_those(files: &Files, directory: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
     let mut done = Vec::new();
     // Previous directories first: they may need a complete partial one.
     for kind in [PREVIOUS, PARTIAL] {
         for (name, target) in leftovers(directory, kind)? {
+            if !is_meant(&target) {
+                continue;
+            }
             let path = directory.join(&name);
             let target = directory.join(target);
             if kind == PREVIOUS && !target.exists() {
@@ -339,9 +379,12 @@ fn parse_leftover<'a>(name: &'a str, kind: &str) -> Option<(&'a str, u32)> {
 
 /// Removes the partial directories of `target` that processes which have ended left beside it.
 pub(crate) fn remove_abandoned(files: &Files, target: &Path) -> Result<(), Error> {
-    let (Some(parent), Some(wanted)) = (target.parent(), target.file_name().and_then(OsStr::to_str)) else {
+    let (parent, Some(wanted)) = (parent(target), target.file_name().and_then(OsStr::to_str)) else {
         return Ok(());
     };
+    if !parent.is_dir() {
+        return Ok(());
+    }
     for (name, owner) in leftovers(parent, PARTIAL)? {
         let pid = parse_leftover(&name, PARTIAL).map(|(_, pid)| pid);
         if owner == wanted && pid.is_some_and(|pid| !crate::lock::process_lives(pid)) {
@@ -349,6 +392,12 @@ pub(crate) fn remove_abandoned(files: &Files, target: &Path) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// The names, in a directory, of what processes that were killed have left there.
+pub(crate) fn leftover_names(directory: &Path) -> Result<Vec<String>, Error> {
+    let kinds = [leftovers(directory, PREVIOUS)?, leftovers(directory, PARTIAL)?];
+    Ok(kinds.into_iter().flatten().map(|(name, _)| name).collect())
 }
 
 /// A temporary name beside `target`, unique in this process and among processes.
@@ -408,10 +457,15 @@ fn sync_tree(files: &Files, directory: &Path) -> Result<(), Error> {
     files.sync_directory(directory).map_err(Error::io("sync", directory))
 }
 
-pub(crate) fn sync_parent(files: &Files, path: &Path) -> Result<(), Error> {
-    let parent = match path.parent() {
+/// The directory that a path lies in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
+    }
+}
+
+pub(crate) fn sync_parent(files: &Files, path: &Path) -> Result<(), Error> {
+    let parent = parent(path);
     files.sync_directory(parent).map_err(Error::io("sync", parent))
 }

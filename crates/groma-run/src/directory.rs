@@ -1,14 +1,16 @@
 //! The run directory: its layout, its lock, its journals.
 
 use crate::atomic::{self, AtomicDirectory};
-use crate::journal::{Journal, SyncPolicy};
+use crate::journal::{Journal, Origin, SyncPolicy, Tallies, origin};
 use crate::lock::{Holder, Lock, create_locked};
 use crate::recorder::{Journals, Recorder};
+use crate::seal::{self, Seal};
 use crate::stage::{Finished, StageKey, StageRecord, StageStore};
+use crate::standing::Standing;
 use crate::storage::{Disk, Files};
-use crate::{Clock, Error, Manifest, SystemClock, limits, read};
+use crate::{Clock, Comparison, Error, Event, Manifest, Measurement, SystemClock, limits, lock_mutex, read, survey};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What was run.
 pub const MANIFEST: &str = "manifest.json";
@@ -38,6 +40,8 @@ pub struct RunDirectory {
     clock: Arc<dyn Clock>,
     journals: Arc<Journals>,
     stages: StageStore,
+    /// Who wrote how many rows, as of when it was opened or a stage last ended.
+    tallies: Mutex<Tallies>,
     taken_over: Option<Holder>,
     repairs: Vec<String>,
     // Last, so that the journals are closed before the lock is given back.
@@ -75,7 +79,7 @@ impl RunDirectory {
         atomic::remove_abandoned(&files, &path)?;
         match create_locked(&files, &path, &Holder::this_process(&*clock))? {
             Some(lock) => Self::open(path, files, clock, lock, None),
-            None if path.join(LOCK).is_file() => {
+            None if path.join(LOCK).is_file() || path.join(STAGES).is_dir() => {
                 let (lock, taken_over) = Self::lock(&path, &*clock)?;
                 // Without a manifest it is the start of a run that was killed before it could say what it is.
                 if is_run(&path) {
@@ -110,27 +114,28 @@ impl RunDirectory {
         taken_over: Option<Holder>,
     ) -> Result<Self, Error> {
         const EVENT_ROWS_A_SYNC: u32 = 64;
-        let mut repairs = atomic::recover(&files, &path)?;
+        let files = files.below(&path);
+        let mut repairs = clear(&files, &path)?;
         for name in [SAMPLES, CHECKPOINTS, STAGES] {
             let directory = path.join(name);
-            if directory.exists() {
-                repairs
-                    .extend(atomic::recover(&files, &directory)?.iter().map(|leftover| format!("{name}/{leftover}")));
-            } else {
+            if !directory.exists() {
                 files.create_directory(&directory).map_err(Error::io("create", &directory))?;
             }
         }
-        let mut journal = |name: &str, policy| {
+        let mut journal = |name: &str, policy, is_row: fn(&[u8]) -> bool| {
             let (journal, torn_bytes) = Journal::open(&files, &path.join(name), policy)?;
             repairs.extend((torn_bytes > 0).then(|| format!("{name} (a torn last row of {torn_bytes} bytes)")));
+            let damaged = journal.keep(is_row)?;
+            repairs.extend((damaged > 0).then(|| format!("{name} ({damaged} damaged rows, which are left out now)")));
             Ok::<_, Error>(journal)
         };
-        let events = journal(EVENTS, SyncPolicy::Rows(EVENT_ROWS_A_SYNC))?;
-        let measurements = journal(MEASUREMENTS, SyncPolicy::EachRow)?;
-        let comparisons = journal(COMPARISONS, SyncPolicy::EachRow)?;
+        let events = journal(EVENTS, SyncPolicy::Rows(EVENT_ROWS_A_SYNC), is_row::<Event>)?;
+        let measurements = journal(MEASUREMENTS, SyncPolicy::EachRow, is_row::<Measurement>)?;
+        let comparisons = journal(COMPARISONS, SyncPolicy::EachRow, is_row::<Comparison>)?;
         let journals = Arc::new(Journals::new(events, measurements, comparisons));
         let stages = StageStore::new(&files, &path);
-        Ok(RunDirectory { path, files, clock, journals, stages, taken_over, repairs, _lock: lock })
+        let tallies = Mutex::new(Tallies::read(&path)?);
+        Ok(RunDirectory { path, files, clock, journals, stages, tallies, taken_over, repairs, _lock: lock })
     }
 
     /// The directory, as an absolute path.
@@ -182,16 +187,23 @@ impl RunDirectory {
     }
 
     /// The manifest, where one was written.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where it is not what was written.
     pub fn read_manifest(&self) -> Result<Option<Manifest>, Error> {
         if !is_run(&self.path) {
             return Ok(None);
         }
-        read_manifest(&self.path).map(|(manifest, _)| Some(manifest))
+        let found = parse_manifest(&self.path)?;
+        if found.seal == Seal::Broken {
+            return Err(Error::Corrupt { path: self.path.join(MANIFEST), reason: "its seal does not fit".into() });
+        }
+        Ok(Some(found.manifest))
     }
 
     /// Writes the manifest, replacing the one before.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
-        atomic::write_json(&self.files, &self.path.join(MANIFEST), manifest)
+        seal::write(&self.files, &self.path.join(MANIFEST), manifest)
     }
 
     /// Writes a file, whole or not at all.
@@ -204,15 +216,24 @@ impl RunDirectory {
         AtomicDirectory::create_on(&self.files, &self.inside(name)?)
     }
 
-    /// The record of a stage that was done under this key, if its outputs are still what they were.
-    pub fn stage_done(&self, key: &StageKey) -> Result<Option<StageRecord>, Error> {
-        self.stages.done(key)
+    /// How a stage stands: whether it was done under this key, and record, rows and outputs are still what they were.
+    pub fn standing(&self, key: &StageKey) -> Result<Standing, Error> {
+        self.stages.standing(key, &lock_mutex(&self.tallies))
+    }
+
+    /// Makes room for the numbers of a stage that is done now: those of an attempt before, under the same key, go.
+    pub fn begin_stage(&self, key: &StageKey) -> Result<(), Error> {
+        let own = own(key);
+        self.journals.keep_numbers(|line| origin(line).is_none_or(|origin| origin != own))
     }
 
     /// Notes that a stage has ended. All rows that it recorded are made to last first.
     pub fn finish_stage(&self, key: &StageKey, finished: Finished) -> Result<StageRecord, Error> {
         self.journals.sync()?;
-        self.stages.finish(key, finished, self.clock.now())
+        let tallies = Tallies::read(&self.path)?;
+        let record = self.stages.finish(key, finished, tallies.of(&own(key)), self.clock.now())?;
+        *lock_mutex(&self.tallies) = tallies;
+        Ok(record)
     }
 
     /// The recorder of a stage.
@@ -233,18 +254,57 @@ pub fn is_run(path: &Path) -> bool {
     path.join(MANIFEST).is_file()
 }
 
-/// Reads the manifest in a directory, with warnings on fields that are not known here.
+/// Clears what processes that were killed have left anywhere in a run directory, of which nothing may lead out.
+fn clear(files: &Files, path: &Path) -> Result<Vec<String>, Error> {
+    let mut cleared = Vec::new();
+    for directory in survey::directories(path)? {
+        // One that was itself a leftover is gone.
+        if directory.is_dir() {
+            let name = directory.strip_prefix(path).unwrap_or(&directory).to_owned();
+            let found = atomic::recover(files, &directory)?;
+            cleared.extend(found.iter().map(|leftover| name.join(leftover).display().to_string()));
+        }
+    }
+    Ok(cleared)
+}
+
+/// What rows of a stage say of who wrote them.
+fn own(key: &StageKey) -> Origin {
+    (key.name().to_owned(), key.digest().short())
+}
+
+/// Whether a line of a journal can be read.
+fn is_row<T: serde::de::DeserializeOwned>(line: &[u8]) -> bool {
+    serde_json::from_slice::<T>(line).is_ok()
+}
+
+/// Reads the manifest in a directory, with warnings on what is not as it was written or not known here.
 pub(crate) fn read_manifest(directory: &Path) -> Result<(Manifest, Vec<String>), Error> {
+    let found = parse_manifest(directory)?;
+    let broken = (found.seal == Seal::Broken)
+        .then(|| format!("{MANIFEST} was changed since it was written: its seal does not fit"));
+    let unknown = found.unknown.iter().map(|field| format!("{MANIFEST}: the field {field} is not known here"));
+    Ok((found.manifest, broken.into_iter().chain(unknown).collect()))
+}
+
+/// A manifest as it was found.
+struct Found {
+    manifest: Manifest,
+    unknown: Vec<String>,
+    seal: Seal,
+}
+
+fn parse_manifest(directory: &Path) -> Result<Found, Error> {
     let path = directory.join(MANIFEST);
     let corrupt = |error: serde_json::Error| Error::Corrupt { path: path.clone(), reason: error.to_string() };
-    let bytes = read::read_bytes(&path, limits::MANIFEST_BYTES)?;
+    let bytes = read::read_own(&path, limits::MANIFEST_BYTES)?;
     let (format, _): (FormatOnly, _) = read::parse_tolerantly(&bytes).map_err(corrupt)?;
     if format.format > crate::FORMAT {
         return Err(Error::Newer { path, found: format.format, known: crate::FORMAT });
     }
-    let (manifest, unknown) = read::parse_tolerantly(&bytes).map_err(corrupt)?;
-    let warnings = unknown.iter().map(|field| format!("{MANIFEST}: the field {field} is not known here")).collect();
-    Ok((manifest, warnings))
+    let (value, seal) = seal::open(&bytes).map_err(corrupt)?;
+    let (manifest, unknown) = read::parse_tolerantly(value.to_string().as_bytes()).map_err(corrupt)?;
+    Ok(Found { manifest, unknown, seal })
 }
 
 #[derive(serde::Deserialize)]

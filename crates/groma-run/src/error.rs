@@ -18,10 +18,10 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// Another process holds the run directory.
-    #[error("run directory {} is in use by {holder}", path.display())]
+    /// Another process holds the run directory, or the output.
+    #[error("{} is in use by {holder}", path.display())]
     InUse {
-        /// The run directory.
+        /// The directory.
         path: PathBuf,
         /// Who holds it.
         holder: Holder,
@@ -74,6 +74,14 @@ pub enum Error {
         /// The directory.
         root: PathBuf,
     },
+    /// Something in a run directory leads out of it, or is neither a file nor a directory.
+    #[error("{} is {what}; nothing is followed out of a run directory", path.display())]
+    NotFollowed {
+        /// What it is.
+        path: PathBuf,
+        /// "a link", or "no file".
+        what: &'static str,
+    },
     /// A record cannot be written as JSON.
     #[error("cannot encode a record for {}: {source}", path.display())]
     Encode {
@@ -107,10 +115,13 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Io { path, source, .. } => hint_of_io(path, source),
-            Error::InUse { .. } => Some("wait for it, stop it, or give this run another name".into()),
+            Error::InUse { .. } => Some("wait for it, stop it, or choose another name".into()),
             Error::Exists { .. } => Some("give this run another name, or resume the one that is there".into()),
             Error::NotARun { .. } => Some("name a directory that a groma run has left".into()),
-            Error::Corrupt { .. } => Some("resume the run to write it again, or restore the file from a copy".into()),
+            Error::Corrupt { .. } => {
+                Some("the command that made it makes it again; or put back a copy of the file".into())
+            }
+            Error::NotFollowed { .. } => Some("remove it, or put what it leads to in its place".into()),
             Error::Newer { .. } => Some("use the groma that wrote it, or a later one".into()),
             _ => None,
         }

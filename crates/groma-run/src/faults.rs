@@ -22,12 +22,13 @@ pub struct Fault {
 pub struct FaultyDisk {
     fault: Fault,
     count: Arc<AtomicU64>,
+    inner: Files,
 }
 
 impl FaultyDisk {
     /// A disk that fails as told.
     pub fn new(fault: Fault) -> Self {
-        FaultyDisk { fault, count: Arc::default() }
+        FaultyDisk { fault, count: Arc::default(), inner: Disk::files() }
     }
 
     /// The same disk as a shared storage.
@@ -53,33 +54,41 @@ impl FaultyDisk {
 
 impl Storage for FaultyDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| Disk.create_directory(path))
+        self.step().and_then(|()| self.inner.create_directory(path))
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
         self.step()?;
-        Ok(self.wrap(Disk.create_file(path)?))
+        Ok(self.wrap(self.inner.create_file(path)?))
     }
 
     fn append_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
         self.step()?;
-        Ok(self.wrap(Disk.append_file(path)?))
+        Ok(self.wrap(self.inner.append_file(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step().and_then(|()| Disk.rename(from, to))
+        self.step().and_then(|()| self.inner.rename(from, to))
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.step().and_then(|()| self.inner.exchange(one, other))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| Disk.remove_file(path))
+        self.step().and_then(|()| self.inner.remove_file(path))
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| Disk.remove_directory(path))
+        self.step().and_then(|()| self.inner.remove_directory(path))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| Disk.sync_directory(path))
+        self.step().and_then(|()| self.inner.sync_directory(path))
+    }
+
+    fn below(&self, root: &Path) -> Files {
+        Arc::new(FaultyDisk { inner: self.inner.below(root), ..self.clone() })
     }
 }
 

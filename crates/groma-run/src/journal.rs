@@ -1,12 +1,14 @@
 //! Append-only files of JSON lines: one write a row, so that a crash tears at most the last.
 
+use crate::atomic::AtomicFile;
+use crate::digest::Hasher;
 use crate::storage::{Files, StoredFile};
-use crate::{Error, limits, lock_mutex, read};
-use serde::Serialize;
+use crate::{Digest, Error, limits, lock_mutex, read};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -33,6 +35,7 @@ pub enum SyncPolicy {
 /// A journal open for appending. Shared between threads by reference.
 #[derive(Debug)]
 pub struct Journal {
+    files: Files,
     path: PathBuf,
     policy: SyncPolicy,
     state: Mutex<State>,
@@ -58,7 +61,8 @@ impl Journal {
             file.truncate(whole_bytes).map_err(Error::io("repair", path))?;
         }
         let state = State { file, whole_bytes, unsynced_rows: 0, torn: false };
-        Ok((Journal { path: path.to_owned(), policy, state: Mutex::new(state) }, bytes.saturating_sub(whole_bytes)))
+        let (files, path) = (files.clone(), path.to_owned());
+        Ok((Journal { files, path, policy, state: Mutex::new(state) }, bytes.saturating_sub(whole_bytes)))
     }
 
     /// Adds a row. After an error the journal holds what it held before, and later rows can still be added.
@@ -71,6 +75,31 @@ impl Journal {
             return Err(Error::TooLarge { path: self.path.clone(), bytes, limit });
         }
         lock_mutex(&self.state).append(&line, self.policy).map_err(Error::io("write", &self.path))
+    }
+
+    /// Leaves out the rows that are not to be kept; returns how many that were. After an error the journal holds what it held
+    /// before.
+    pub fn keep(&self, mut is_kept: impl FnMut(&[u8]) -> bool) -> Result<usize, Error> {
+        let mut state = lock_mutex(&self.state);
+        let mut dropped = Vec::new();
+        each_line(&self.path, |number, line| dropped.extend((!line.is_some_and(&mut is_kept)).then_some(number)))?;
+        if dropped.is_empty() {
+            return Ok(0);
+        }
+        let mut kept = AtomicFile::create(&self.files, &self.path)?;
+        let (mut whole_bytes, mut left_out, mut result) = (0, dropped.iter().peekable(), Ok(()));
+        each_line(&self.path, |number, line| {
+            if left_out.next_if_eq(&&number).is_none() && result.is_ok() {
+                let line = line.unwrap_or_default();
+                whole_bytes += line.len() as u64;
+                result = kept.write_all(line);
+            }
+        })?;
+        result.map_err(Error::io("write", &self.path))?;
+        kept.commit()?;
+        let file = self.files.append_file(&self.path).map_err(Error::io("open", &self.path))?;
+        *state = State { file, whole_bytes, unsynced_rows: 0, torn: false };
+        Ok(dropped.len())
     }
 
     /// Makes all rows last through a power cut.
@@ -106,7 +135,7 @@ impl State {
 /// The length of a file up to and with its last line feed.
 fn whole_bytes(path: &Path) -> io::Result<u64> {
     const BLOCK: u64 = 1 << 16;
-    let mut file = File::open(path)?;
+    let mut file = read::open_own(path)?;
     let mut end = file.metadata()?.len();
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
@@ -137,33 +166,22 @@ pub struct Rows<T> {
 /// The file cannot be read, or is larger than [`limits::JOURNAL_BYTES`].
 pub fn read_journal<T: DeserializeOwned>(path: &Path) -> Result<Rows<T>, Error> {
     let mut found = Rows { rows: Vec::new(), warnings: Vec::new() };
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        file => file.map_err(Error::io("open", path))?,
-    };
-    let bytes = file.metadata().map_err(Error::io("read", path))?.len();
-    if bytes > limits::JOURNAL_BYTES {
-        return Err(Error::TooLarge { path: path.to_owned(), bytes, limit: limits::JOURNAL_BYTES });
-    }
     let mut unknown = BTreeMap::<String, usize>::new();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // What is appended while this reads belongs to the next reading.
-    let mut reader = BufReader::new(file.take(bytes));
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let count = reader.read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
-        if count == 0 || line.last() != Some(&b'\n') {
-            break;
-        }
-        match read::parse_tolerantly(&line) {
+    each_line(path, |number, line| {
+        let Some(line) = line else {
+            let limit = limits::JOURNAL_LINE_BYTES;
+            found.warnings.push(format!("{name}, line {number} was left out: it has more than {limit} bytes"));
+            return;
+        };
+        match read::parse_tolerantly(line) {
             Ok((row, fields)) => {
                 found.rows.push(row);
                 fields.into_iter().for_each(|field| *unknown.entry(field).or_default() += 1);
             }
             Err(error) => found.warnings.push(format!("{name}, line {number} was left out: {error}")),
         }
-    }
+    })?;
     found.warnings.extend(
         unknown.into_iter().map(|(field, count)| format!("{name}: the field {field} is not known here ({count} rows)")),
     );
@@ -188,4 +206,110 @@ pub fn current_rows<T: Row>(rows: Vec<T>, stage_keys: &BTreeMap<String, String>)
         }
     }
     kept
+}
+
+/// Gives the whole lines of a journal with their numbers, one at a time; [`None`] in place of one that is longer than any that
+/// is written. A missing journal has none.
+fn each_line(path: &Path, mut give: impl FnMut(usize, Option<&[u8]>)) -> Result<(), Error> {
+    let file = match read::open_own(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(Error::io("open", path))?,
+    };
+    let bytes = file.metadata().map_err(Error::io("read", path))?.len();
+    if bytes > limits::JOURNAL_BYTES {
+        return Err(Error::TooLarge { path: path.to_owned(), bytes, limit: limits::JOURNAL_BYTES });
+    }
+    // What is appended while this reads belongs to the next reading.
+    let mut reader = BufReader::new(file.take(bytes));
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let limit = limits::JOURNAL_LINE_BYTES as u64;
+        (&mut reader).take(limit).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
+        if line.last() == Some(&b'\n') {
+            give(number, Some(&line));
+        } else if line.len() as u64 == limit && reader.skip_until(b'\n').map_err(Error::io("read", path))? > 0 {
+            give(number, None);
+        } else {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// How many rows there are, and the digest of them all in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many.
+    pub rows: u64,
+    /// Of their bytes.
+    pub digest: Digest,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally { rows: 0, digest: Hasher::default().finish() }
+    }
+}
+
+/// The rows that a stage wrote under its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRows {
+    /// In `measurements.jsonl`.
+    pub measurements: Tally,
+    /// In `comparisons.jsonl`.
+    pub comparisons: Tally,
+    /// In `events.jsonl`.
+    pub events: Tally,
+}
+
+/// The stage that wrote a row, and the short form of its key.
+pub(crate) type Origin = (String, String);
+
+/// Who wrote how much of the journals of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) measurements: BTreeMap<Origin, Tally>,
+    pub(crate) comparisons: BTreeMap<Origin, Tally>,
+    pub(crate) events: BTreeMap<Origin, Tally>,
+}
+
+impl Tallies {
+    pub(crate) fn read(root: &Path) -> Result<Self, Error> {
+        let of = |name: &str| tally(&root.join(name));
+        let (measurements, comparisons) = (of(crate::directory::MEASUREMENTS)?, of(crate::directory::COMPARISONS)?);
+        Ok(Tallies { measurements, comparisons, events: of(crate::directory::EVENTS)? })
+    }
+
+    pub(crate) fn of(&self, origin: &Origin) -> StageRows {
+        let of = |tallies: &BTreeMap<Origin, Tally>| tallies.get(origin).copied().unwrap_or_default();
+        let (measurements, comparisons) = (of(&self.measurements), of(&self.comparisons));
+        StageRows { measurements, comparisons, events: of(&self.events) }
+    }
+}
+
+fn tally(path: &Path) -> Result<BTreeMap<Origin, Tally>, Error> {
+    let mut rows = BTreeMap::<Origin, (u64, Hasher)>::new();
+    each_line(path, |_, line| {
+        if let Some((line, origin)) = line.and_then(|line| Some((line, origin(line)?))) {
+            let (count, hasher) = rows.entry(origin).or_default();
+            *count += 1;
+            hasher.part(line);
+        }
+    })?;
+    let tally = |(rows, hasher): (u64, Hasher)| Tally { rows, digest: hasher.finish() };
+    Ok(rows.into_iter().map(|(origin, found)| (origin, tally(found))).collect())
+}
+
+/// Who wrote a row, where it is one.
+pub(crate) fn origin(line: &[u8]) -> Option<Origin> {
+    #[derive(Deserialize)]
+    struct Written<'a> {
+        #[serde(default, borrow)]
+        stage: Cow<'a, str>,
+        #[serde(default, borrow)]
+        stage_key: Cow<'a, str>,
+    }
+    let written: Written<'_> = serde_json::from_slice(line).ok()?;
+    Some((written.stage.into_owned(), written.stage_key.into_owned()))
 }

@@ -15,7 +15,8 @@
 //! | `report.html` | written by the report |
 //!
 //! [`RunDirectory`] holds it for writing, one process at a time; [`RunRecords`] reads it at any time. JSON lines are the
-//! truth. A file is whole or absent: [`atomic`] has the means. Everything that changes the disk goes through [`Storage`],
+//! truth, and are checked before they are taken over ([`Standing`], [`verify_run`]). Nothing in a run directory is followed out
+//! of it. A file is whole or absent: [`atomic`] has the means. Everything that changes the disk goes through [`Storage`],
 //! so that a test can make any operation fail ([`FaultyDisk`]).
 
 pub mod atomic;
@@ -24,6 +25,7 @@ mod caught;
 mod class;
 mod clock;
 mod confine;
+mod confined;
 mod digest;
 mod directory;
 mod error;
@@ -41,10 +43,14 @@ mod read;
 mod recorder;
 mod run_records;
 mod sample;
+mod seal;
 mod secret;
 mod seed;
 mod stage;
+mod standing;
 mod storage;
+mod survey;
+mod verify;
 
 pub use cancel::Cancel;
 pub use caught::{catch_panic, silence_caught_panics};
@@ -59,14 +65,14 @@ pub use error::Error;
 pub use event::{Check, CheckKind, Event, EventKind, Finding, Severity};
 pub use faults::{Fault, FaultyDisk};
 pub use jiff::Timestamp;
-pub use journal::{Journal, Row, Rows, SyncPolicy, current_rows, read_journal};
-pub use lock::Holder;
+pub use journal::{Journal, Row, Rows, StageRows, SyncPolicy, Tally, current_rows, read_journal};
+pub use lock::{Claim, Holder};
 pub use machine::{Machine, available_memory_bytes, free_disk_bytes, memory_bytes};
 pub use manifest::{FORMAT, Input, Manifest, StageEntry, Status};
 pub use measurement::{Comparison, Group, Interval, Measurement, Statistic, Unit};
 pub use number::Number;
 pub use progress::{Advance, Level, Meter, Progress, Silent};
-pub use read::{read_bytes, read_json};
+pub use read::{read_bytes, read_json, read_text};
 pub use recorder::{LostEvents, Recorder};
 pub use run_records::RunRecords;
 pub use sample::{
@@ -76,7 +82,9 @@ pub use sample::{
 pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use stage::{Finished, Output, StageKey, StageRecord};
+pub use standing::Standing;
 pub use storage::{Disk, Files, Storage, StoredFile};
+pub use verify::{Problem, Verification, verify_run};
 
 /// The content of a mutex, also after a thread died holding it: what is kept in ours is whole at every moment.
 pub(crate) fn lock_mutex<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! One process at a time in a run directory.
+//! One process at a time in a run directory, or at an output.
 
 use crate::storage::Files;
 use crate::{Clock, Error, limits};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who holds a run directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +55,7 @@ impl Lock {
     ///
     /// Returns the lock, and the holder that died without giving it back, if one did.
     pub(crate) fn take(directory: &Path, path: &Path, holder: &Holder) -> Result<(Lock, Option<Holder>), Error> {
-        let mut options = OpenOptions::new();
-        let opened = options.read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = opened.map_err(Error::io("open", path))?;
+        let mut file = open(path).map_err(Error::io("open", path))?;
         let in_use = |holder| Error::InUse { path: directory.to_owned(), holder };
         let supported = match file.try_lock() {
             Ok(()) => true,
@@ -84,6 +82,90 @@ impl Lock {
             Some(holder) => serde_json::to_writer(&self.file, holder).map_err(Into::into),
             None => self.file.flush(),
         }
+    }
+}
+
+/// Opens a lock file, creating it where it is missing; no link is followed to it, as what is opened is emptied.
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    if is_link(path) {
+        return Err(std::io::Error::other("it is a link, and none is followed here"));
+    }
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("it is no file")),
+    }
+}
+
+/// Who holds a lock at the moment, where somebody does.
+pub(crate) fn held_by(path: &Path) -> Option<Holder> {
+    let mut file = crate::read::open_own(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(read_holder(&mut file).unwrap_or(Holder::unknown())),
+        _ => None,
+    }
+}
+
+/// An output that this process alone writes, until dropped: a hidden lock file beside it says so, and goes with the claim.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    // Given back after the file is gone.
+    _lock: Lock,
+}
+
+impl Claim {
+    /// Claims `target`, a file or directory that need not be there yet; directories that lead to it are made.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] with its holder where another process writes it.
+    pub fn take(target: &Path) -> Result<Claim, Error> {
+        let target = std::path::absolute(target).map_err(Error::io("find", target))?;
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{name}.lock"));
+        let holder = Holder::this_process(&crate::SystemClock::default());
+        loop {
+            let (lock, _) = Lock::take(&target, &path, &holder)?;
+            // The holder before may have removed it between our opening and our locking it.
+            if lock.is_at(&path) {
+                return Ok(Claim { path, _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Where this fails, the next claim takes the file over.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Lock {
+    /// Whether the file that is locked is the one of that name.
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let place = |found: std::io::Result<std::fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+        place(self.file.metadata()) == place(path.symlink_metadata()) && path.symlink_metadata().is_ok()
+    }
+
+    /// Whether the file that is locked is the one of that name: as long as it is open, no other can be.
+    #[cfg(not(unix))]
+    fn is_at(&self, path: &Path) -> bool {
+        path.exists()
     }
 }
 

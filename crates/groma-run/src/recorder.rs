@@ -39,6 +39,12 @@ impl Journals {
         self.comparisons.sync()
     }
 
+    /// Leaves out the measurements and comparisons that are not to be kept.
+    pub(crate) fn keep_numbers(&self, is_kept: impl Fn(&[u8]) -> bool) -> Result<(), Error> {
+        self.measurements.keep(&is_kept)?;
+        self.comparisons.keep(&is_kept).map(|_| ())
+    }
+
     /// Events tell of the work; that one cannot be written does not stop the work.
     fn event(&self, event: &Event) {
         if let Err(error) = self.events.append(event) {

@@ -2,7 +2,7 @@
 
 use crate::atomic::AtomicFile;
 use crate::storage::Files;
-use crate::{Error, limits, number};
+use crate::{Error, limits, number, read};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -189,7 +189,7 @@ pub struct RowReader<T> {
 impl<T: DeserializeOwned> RowReader<T> {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = read::open_own(path).map_err(Error::io("open", path))?;
         let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
         let reader = BufReader::new(decoder.take(limits::SAMPLES_BYTES + 1));
         Ok(RowReader { path: path.to_owned(), reader, line: 0, over: false, kind: PhantomData })

@@ -1,9 +1,13 @@
 //! Stages keyed by what they read, so that running again does only what is missing.
 //!
 //! A stage that has ended leaves `stages/NAME.json` with its key, the digests of its outputs, and its result as JSON. It
-//! counts as done for as long as the key is the same and the outputs are what they were.
+//! counts as done for as long as the key is the same and the record, the outputs and the rows in the journals are what they were.
 
+use crate::atomic::MARKER;
 use crate::digest::Hasher;
+use crate::journal::{StageRows, Tallies};
+use crate::seal::{self, Seal};
+use crate::standing::{Flaw, Standing, flaws};
 use crate::storage::Files;
 use crate::{Digest, Error, atomic, limits, read};
 use jiff::Timestamp;
@@ -73,6 +77,12 @@ pub struct StageRecord {
     pub tokens: u64,
     /// Its files and directories, relative to the run directory.
     pub outputs: Vec<Output>,
+    /// Its rows in the journals.
+    pub rows: StageRows,
+    /// What it computed with, such as `cpu avx512`; more than one where it was resumed on another machine, none where nothing
+    /// of it depends on that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
     /// What later stages want to know of it.
     #[serde(default)]
     pub result: Value,
@@ -92,6 +102,39 @@ pub struct Output {
     pub path: String,
     /// The digest of its content; see [`Digest::of_path`].
     pub digest: Digest,
+    /// Of a directory that was written whole, the digest of its list of digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<Digest>,
+}
+
+impl Output {
+    /// What lies at a name in a run directory.
+    fn of(root: &Path, path: String) -> Result<Self, Error> {
+        let found = crate::inside(root, &path)?;
+        let marker = found.join(MARKER);
+        let marker = marker.is_file().then(|| Digest::of_file(&marker)).transpose()?;
+        Ok(Output { digest: Digest::of_path(&found)?, path, marker })
+    }
+}
+
+impl StageRecord {
+    /// Where the record of a stage lies in a run directory.
+    pub(crate) fn place(root: &Path, stage: &str) -> PathBuf {
+        root.join(crate::directory::STAGES).join(format!("{}.json", crate::file_name(stage)))
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where it is not what was written.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), reason };
+        let text = read::read_own(path, limits::MANIFEST_BYTES)?;
+        match seal::open(&text).map_err(|error| corrupt(error.to_string()))? {
+            (value, Seal::Whole) => serde_json::from_value(value).map_err(|error| corrupt(error.to_string())),
+            _ => Err(corrupt("its seal does not fit: it was changed".into())),
+        }
+    }
 }
 
 /// The store of a run's stages.
@@ -106,38 +149,49 @@ impl StageStore {
         StageStore { files: files.clone(), root: root.to_owned() }
     }
 
-    fn marker(&self, name: &str) -> PathBuf {
-        self.root.join(crate::directory::STAGES).join(format!("{}.json", crate::file_name(name)))
-    }
-
-    /// The record of a stage that was done under this key and whose outputs are still what they were.
-    pub(crate) fn done(&self, key: &StageKey) -> Result<Option<StageRecord>, Error> {
-        let marker = self.marker(key.name());
-        if !marker.exists() {
-            return Ok(None);
+    /// How a stage stands whose rows are among `found`. Where all files of a directory are what they were, its damaged list of
+    /// digests is written anew.
+    pub(crate) fn standing(&self, key: &StageKey, found: &Tallies) -> Result<Standing, Error> {
+        let place = StageRecord::place(&self.root, key.name());
+        if place.symlink_metadata().is_err() {
+            return Ok(Standing::Open);
         }
-        // A marker or an output that cannot be read means the work is to be done again: that is always safe.
-        let Ok(record) = read::read_json::<StageRecord>(&marker, limits::MANIFEST_BYTES) else { return Ok(None) };
+        // A record or an output that cannot be read means the work is to be done again: that is always safe.
+        let record = match StageRecord::read(&place) {
+            Ok(record) => record,
+            Err(error) => return Ok(Standing::Damaged(error.to_string())),
+        };
         let same_work = record.key == key.digest() && record.stage == key.name();
         if !same_work || record.unanswered > 0 {
-            return Ok(None);
+            return Ok(Standing::Open);
         }
-        for output in &record.outputs {
-            let path = crate::inside(&self.root, &output.path)?;
-            if !Digest::of_path(&path).is_ok_and(|digest| digest == output.digest) {
-                return Ok(None);
+        let flaws = flaws(&self.root, &record, found);
+        if let Some(lost) = flaws.iter().find(|flaw| matches!(flaw, Flaw::Lost(_))) {
+            return Ok(Standing::Damaged(lost.words().to_owned()));
+        }
+        for output in record.outputs.iter().filter(|_| flaws.iter().any(|flaw| matches!(flaw, Flaw::Marker(_)))) {
+            if output.marker.is_some() {
+                atomic::mark(&self.files, &crate::inside(&self.root, &output.path)?)?;
             }
         }
-        Ok(Some(record))
+        let told = flaws.iter().map(|flaw| match flaw {
+            Flaw::Marker(words) => format!("{words}; it was written anew, as the files are whole"),
+            flaw => flaw.words().to_owned(),
+        });
+        let told = told.collect();
+        Ok(Standing::Done(Box::new(record), told))
     }
 
     /// Notes that a stage has ended, with the digests of its outputs as they are now.
-    pub(crate) fn finish(&self, key: &StageKey, done: Finished, at: Timestamp) -> Result<StageRecord, Error> {
-        let mut outputs = Vec::new();
-        for path in done.outputs {
-            let digest = Digest::of_path(&crate::inside(&self.root, &path)?)?;
-            outputs.push(Output { path, digest });
-        }
+    pub(crate) fn finish(
+        &self,
+        key: &StageKey,
+        done: Finished,
+        rows: StageRows,
+        at: Timestamp,
+    ) -> Result<StageRecord, Error> {
+        let outputs = done.outputs.into_iter().map(|path| Output::of(&self.root, path));
+        let outputs = outputs.collect::<Result<_, Error>>()?;
         let record = StageRecord {
             stage: key.name().to_owned(),
             key: key.digest(),
@@ -145,10 +199,12 @@ impl StageStore {
             seconds: done.seconds,
             tokens: done.tokens,
             outputs,
+            rows,
+            kernels: done.kernels,
             result: done.result,
             unanswered: done.unanswered,
         };
-        atomic::write_json(&self.files, &self.marker(key.name()), &record)?;
+        seal::write(&self.files, &StageRecord::place(&self.root, key.name()), &record)?;
         Ok(record)
     }
 }
@@ -162,6 +218,8 @@ pub struct Finished {
     pub tokens: u64,
     /// Names of its files and directories in the run directory.
     pub outputs: Vec<String>,
+    /// What it computed with, where its results depend on that.
+    pub kernels: Vec<String>,
     /// What later stages want to know of it.
     pub result: Value,
     /// Things that got no answer for the moment.

@@ -1,5 +1,6 @@
 //! The seam between groma and the disk, so that a test can make any single operation fail.
 
+use crate::confined::Confined;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,12 +17,19 @@ pub trait Storage: Debug + Send + Sync {
     fn append_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>>;
     /// Renames a file or directory; a file replaces a file, a directory an empty directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Lets two files or directories exchange their names in one step.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`], `InvalidInput` and their like where the system or the file system cannot do that.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory and all that is in it.
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory last through a power cut.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// The same storage, which follows no link below `root`: where one stands in the way, an operation fails.
+    fn below(&self, root: &Path) -> Files;
 }
 
 /// An open file of a [`Storage`].
@@ -65,6 +73,17 @@ impl Storage for Disk {
         fs::rename(from, to)
     }
 
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    fn exchange(&self, _one: &Path, _other: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -78,6 +97,10 @@ impl Storage for Disk {
             return Ok(()); // a directory has no handle to flush there
         }
         File::open(path)?.sync_all()
+    }
+
+    fn below(&self, root: &Path) -> Files {
+        Confined::files(root)
     }
 }
 

@@ -190,7 +190,7 @@ fn a_run_meets_any_fault_without_losing_what_it_had() {
         let records = RunRecords::read(&path).unwrap();
         assert_eq!((records.measurements.len(), records.warnings.len()), (1, 0));
         assert_eq!(records.events.len(), 1);
-        assert!(RunDirectory::resume(&path).unwrap().stage_done(&key).unwrap().is_some());
+        assert!(RunDirectory::resume(&path).unwrap().standing(&key).unwrap().done().is_some());
     });
     assert!(operations > 30, "{operations}");
 }

@@ -40,12 +40,15 @@ pub(crate) struct Global {
     /// sums and weights stay f32).
     #[arg(long, global = true, default_value_t = Precision::F32, hide_possible_values = true)]
     pub(crate) precision: Precision,
+    /// Go on with what another machine began, though its instructions give other bits; manifest and report say so.
+    #[arg(long, global = true)]
+    pub(crate) across_machines: bool,
 }
 
 /// Ways to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressKind {
-    /// A bar in a terminal, nothing elsewhere.
+    /// A bar in a terminal, warnings alone elsewhere.
     Auto,
     /// A bar.
     Bar,
@@ -83,6 +86,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  groma compare runs/village runs/village-beta-0.3\n  groma compare runs/village runs/village-beta-0.3 --html comparison.html"
     )]
     Compare(Compare),
+    /// List runs; with --verify, hold all that they left against its digests.
+    #[command(after_help = "Examples:\n  groma runs\n  groma runs runs/village --verify")]
+    Runs(Runs),
     /// Write the report of a run again, and print its table.
     #[command(after_help = "Example:\n  groma report runs/village")]
     Report(Report),
@@ -188,7 +194,7 @@ pub(crate) struct Train {
     /// How many prompts, with --sample-steps.
     #[arg(long, value_name = "COUNT", requires = "sample_steps")]
     pub(crate) sample_prompts: Option<u64>,
-    /// Replace what is at the output.
+    /// Replace the model that is at the output, once the new one is whole.
     #[arg(long)]
     pub(crate) overwrite: bool,
     #[command(flatten)]
@@ -399,6 +405,17 @@ pub(crate) struct Compare {
     /// Write the comparison as a page too.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Run directories, or directories that hold some.
+    #[arg(value_name = "DIR", default_value = "runs")]
+    pub(crate) directories: Vec<PathBuf>,
+    /// Verify manifests and records by their seals, rows and outputs by their digests. Nothing is changed; exit code 2 where
+    /// something is not as it was written.
+    #[arg(long)]
+    pub(crate) verify: bool,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ mod report;
 mod resolve;
 mod rows;
 mod run;
+mod runs;
 mod score;
 mod train;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Score(flags) => score::run(&flags, context),
         Command::Chat(flags) => chat::run(&flags, context),
         Command::Compare(flags) => compare::run(&flags, context),
+        Command::Runs(flags) => runs::run(&flags, context),
         Command::Report(flags) => report::run(&flags, context),
         Command::Check(flags) => check::run(&flags, context),
         Command::Methods(flags) => methods::run(&flags, context),

@@ -44,7 +44,9 @@ impl Context {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(cpu);
-        Ok(Context { json: global.json, work: Work { backend, progress, cancel, threads }, interrupts })
+        let across_machines = global.across_machines;
+        let work = Work { backend, progress, cancel, threads, across_machines };
+        Ok(Context { json: global.json, work, interrupts })
     }
 
     /// The threads that models use.

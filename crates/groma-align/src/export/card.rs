@@ -25,6 +25,8 @@ pub struct Card {
     pub steps: u64,
     /// Tokens seen.
     pub num_tokens: u64,
+    /// What the steps were computed with, such as `cpu avx512`.
+    pub kernels: Vec<String>,
     /// Final metrics, those of held-out rows with the prefix `eval_`.
     pub metrics: BTreeMap<String, f64>,
     /// What the pre-flight check found.
@@ -66,7 +68,7 @@ impl Card {
             "| rows | {} |\n| optimizer steps | {} |\n| tokens | {} |",
             self.rows, self.steps, self.num_tokens
         ));
-        line(format!("| made with | groma {} |\n", plain(&self.version)));
+        line(format!("| made with | groma {}, {} |\n", plain(&self.version), plain(&self.kernels.join(", then "))));
         line("## Hyperparameters\n\n| name | value |\n|---|---|".into());
         settings.values.iter().for_each(|(name, value)| line(format!("| {name} | `{}` |", plain(&value.to_string()))));
         line("\n## Metrics\n\nThe last logged values; those that begin with `eval_` are of held-out rows.\n".into());
@@ -128,6 +130,7 @@ mod tests {
     fn a_card_names_what_was_done_and_survives_hostile_names() {
         let settings = Settings::resolve(Method::find("dpo").unwrap(), &serde_json::Map::new()).unwrap();
         let card = Card {
+            kernels: vec!["cpu avx2".into()],
             name: "x\n# y | <script>".into(),
             base_model: Some("a\"b: c".into()),
             base_digest: Digest::of_bytes(b"base"),

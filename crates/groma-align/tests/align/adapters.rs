@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 fn card() -> Card {
     Card {
+        kernels: Vec::new(),
         name: "tiny".into(),
         base_model: Some("base".into()),
         base_digest: Digest::of_bytes(b""),

@@ -1,11 +1,13 @@
 //! Stopped anywhere and resumed, a run gives the bits of one that was never stopped.
 
 use crate::support::{fingerprint, model, prepared, settings};
-use groma_align::{Error, Every, History, Prepared, Session, Settings, StepReport, setup, train};
+use groma_align::{Error, Every, History, Outcome, Prepared, Session, Settings, StepReport, setup, train};
+use groma_kernels::{Backend, Cpu, Level};
 use groma_model::Transformer;
 use groma_run::{Cancel, Class, Classify, Digest};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Trains until `stop` (inclusive) or the end.
 fn go(settings: &Settings, rows: &Prepared, directory: &Path, stop: Option<u64>) -> Result<(Digest, History), Error> {
@@ -198,4 +200,59 @@ fn damaged_checkpoints_are_passed_over_and_old_ones_removed() {
     std::fs::write(&weights, bytes).unwrap();
     let (found, rest) = go(&settings, &rows, directory.path(), None).unwrap();
     assert_eq!((found, rest.steps[0].step), (expected, 4), "resumed from the one before");
+}
+
+/// Trains on a backend, or goes on with what is in `directory`.
+fn on(backend: Cpu, directory: &Path, stop: bool, across_machines: bool) -> Result<Outcome, Error> {
+    let given = json!({"max_steps": 4, "learning_rate": 1e-2, "logging_steps": 2, "eval_steps": 2, "save_steps": 2});
+    let settings = settings("sft", given);
+    let rows = prepared(&settings);
+    let mut model = setup(crate::support::model_on(1, Arc::new(backend)), &settings).unwrap();
+    let cancel = Cancel::default();
+    let request = cancel.clone();
+    let call = move |report: &StepReport, _: &Transformer| {
+        if stop && report.step == 2 {
+            request.request();
+        }
+        Ok(())
+    };
+    let mut stopper = Every { steps: 1, call };
+    let session = Session {
+        directory: Some(directory.into()),
+        resume: true,
+        across_machines,
+        cancel,
+        observers: vec![&mut stopper],
+        evaluation: Some(&rows),
+        ..Session::new(&settings, &rows)
+    };
+    train(&mut model, session)
+}
+
+#[test]
+fn killed_after_its_last_step_a_run_still_knows_its_metrics() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = on(Cpu::new(), directory.path(), false, false).unwrap();
+    let again = on(Cpu::new(), directory.path(), false, false).unwrap();
+    assert!(first.metrics.contains_key("loss") && first.evaluation.is_some());
+    assert_eq!((again.resumed_from, again.metrics), (4, first.metrics));
+    assert_eq!(again.evaluation, first.evaluation);
+}
+
+#[test]
+fn a_checkpoint_of_other_instructions_is_refused_or_told() {
+    let (portable, here) = (|| Cpu::with_level(Level::Portable).unwrap(), Cpu::new);
+    if here().name() == portable().name() {
+        println!("skipped: this processor has one set of instructions alone");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let stopped = on(portable(), directory.path(), true, false).unwrap_err();
+    assert_eq!(stopped.class(), Class::Interrupted, "{stopped}");
+    let refused = on(here(), directory.path(), false, false).unwrap_err();
+    assert!(matches!(&refused, Error::OtherKernels { found, .. } if found == "cpu portable"), "{refused}");
+    assert!(refused.hint().unwrap().contains("GROMA_CPU=portable"));
+    // From the same checkpoint: the same machine goes on, and another one says that it was another.
+    let outcome = on(here(), directory.path(), false, true).unwrap();
+    assert_eq!((outcome.resumed_from, outcome.kernels), (2, vec![portable().name(), here().name()]));
 }

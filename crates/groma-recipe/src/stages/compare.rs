@@ -47,7 +47,7 @@ fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
     let subjects = (first.name.as_str(), second.name.as_str());
     let (first, second) = (tasks(recipe, first)?, tasks(recipe, second)?);
     let common: Vec<&TaskConfig> = first.iter().filter(|task| second.contains(task)).collect();
-    runner.stage(key, |runner, recorder| {
+    runner.stage(key, false, |runner, recorder| {
         let mut outputs = Vec::new();
         for config in &common {
             compare_task(runner, recorder, subjects, config)?;

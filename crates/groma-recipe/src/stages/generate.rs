@@ -90,7 +90,7 @@ impl StageWork for Generate {
         let data = runner.data(&self.name, &self.data)?;
         let config = json!({ "stage": self, "template": runner.recipe.chat_template, "seed": runner.recipe.seed });
         let key = runner.key(&self.name).config(&config)?.input("model", model.digest).input("data", data.digest);
-        runner.stage(key, |runner, recorder| {
+        runner.stage(key, model.is_here(), |runner, recorder| {
             let asked = runner.ask(&model)?;
             runner.note_asked(&asked);
             self.answer(runner, recorder, &asked, &data)

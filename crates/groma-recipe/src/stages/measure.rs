@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::asked::Asked;
 use crate::data::{DataFile, write_rows};
 use crate::recipe::{Measure, Recipe, TaskConfig};
-use crate::runner::{Resolve, Runner};
+use crate::runner::{Model, Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, Stage, StageWork};
 use crate::{Error, check};
 
@@ -125,7 +125,8 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         key = key.config(&version)?.config(&runner.recipe.seed)?.input("data", data.digest);
         planned.push(Planned { task, config, data, examples });
     }
-    runner.stage(key, |runner, recorder| {
+    let computes = model.is_here() || judge.as_ref().is_some_and(Model::is_here);
+    runner.stage(key, computes, |runner, recorder| {
         let asked = runner.ask(&model)?;
         runner.note_asked(&asked);
         let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;

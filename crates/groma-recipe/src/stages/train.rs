@@ -86,7 +86,7 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     }
     // Of this key alone: with other settings or data, training begins anew beside what is there.
     let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
-    runner.stage(key, |runner, recorder| {
+    runner.stage(key, true, |runner, recorder| {
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile| read_rows(&file.path, method.data, stage.limit, seed, &stage.reading);
         let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
@@ -125,7 +125,8 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         }
         let samples = samples.then(|| groma_run::training_samples_file(&stage.name));
         let outputs = std::iter::once(output).chain(samples).collect();
-        Ok(Finished { tokens: outcome.num_tokens, outputs, result, ..Finished::default() })
+        let (tokens, kernels) = (outcome.num_tokens, outcome.kernels);
+        Ok(Finished { tokens, outputs, kernels, result, ..Finished::default() })
     })?;
     // The stage is on record with the digests of what it left; where this process dies first, the next one comes by here.
     remove(runner, &kept)

@@ -6,7 +6,7 @@ use groma_report::{Headline, Options, write_report};
 use groma_run::{Disk, RunRecords};
 use serde_json::json;
 
-use super::run::columns;
+use super::run::{columns, say_warnings};
 use crate::cli::Report;
 use crate::failure::Result;
 use crate::terminal::{Context, print, print_json, say};
@@ -14,9 +14,10 @@ use crate::terminal::{Context, print, print_json, say};
 pub(crate) fn run(flags: &Report, context: &Context) -> Result<ExitCode> {
     let records = RunRecords::read(&flags.run)?;
     let path = write_report(&Disk::files(), &records, &Options::default())?;
+    say_warnings(&records.warnings);
     let headline = Headline::of_run(&records);
     if context.json {
-        print_json(&json!({ "report": path, "headline": headline }))?;
+        print_json(&json!({ "report": path, "headline": headline, "warnings": records.warnings }))?;
     } else {
         print(&headline.to_text(columns()));
         say(&format!("report: {}", path.display()));

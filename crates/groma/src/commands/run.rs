@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use groma_align::Method;
 use groma_lm::Address;
 use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, run as run_recipe};
-use groma_run::{Class, RunDirectory};
+use groma_run::{Class, Classify, RunDirectory};
 use serde_json::json;
 
 use super::resolve;
@@ -34,7 +34,7 @@ pub(crate) fn perform(recipe: &Recipe, runs: &Path, context: &Context) -> Result
     std::fs::create_dir_all(runs).map_err(groma_run::Error::io("create", runs))?;
     let directory = RunDirectory::create_or_resume(&path)?;
     say(&format!("run directory {}", path.display()));
-    directory.repairs().iter().for_each(|repair| say(&format!("repaired: {repair}")));
+    directory.repairs().iter().for_each(|repair| say(&format!("repaired: {}", super::rows::safe(repair))));
     let command = std::env::args().collect();
     let done = resolve::resolving(context, |resolve| {
         run_recipe(recipe, &Inputs { resolve, command }, &directory, &context.work)
@@ -82,12 +82,16 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
     Ok(Recipe::parse(&name, &recipe.to_toml()?, &[])?)
 }
 
+/// The largest recipe that is read, in bytes.
+const RECIPE_BYTES: u64 = 4 << 20;
+
 fn read_recipe(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(
-            format!("cannot read the recipe {}: {error}", path.display()),
+    groma_run::read_text(path, RECIPE_BYTES).map_err(|error| match error.class() {
+        Class::Usage => Failure::usage(
+            format!("cannot read the recipe: {error}"),
             "`groma run --print-recipe` prints one to begin with",
-        )
+        ),
+        _ => error.into(),
     })
 }
 
@@ -126,10 +130,12 @@ fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
 }
 
 fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
+    say_warnings(&summary.warnings);
     if context.json {
         print_json(&json!({
             "directory": summary.directory, "report": summary.report, "headline": summary.headline,
             "stages_done": summary.done, "stages_reused": summary.reused, "seconds": summary.seconds,
+            "warnings": summary.warnings,
         }))?;
     } else {
         print(&summary.headline.to_text(columns()));
@@ -137,6 +143,11 @@ fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
         say(&format!("report: {}", summary.report.display()));
     }
     Ok(exit_code(summary))
+}
+
+/// What could not be read of a run's records.
+pub(crate) fn say_warnings(warnings: &[String]) {
+    warnings.iter().for_each(|warning| say(&format!("warning: {}", super::rows::safe(warning))));
 }
 
 /// That of a run that has ended; something without an answer is told.

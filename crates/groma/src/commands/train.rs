@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_align::{Method, Settings};
 use groma_recipe::{Asked, CardText, Trainable, check_seats, read_rows};
-use groma_run::{Digest, Finding, Seed};
+use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic};
 use serde_json::json;
 
 use super::eval::say_spent;
@@ -19,12 +19,11 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let mut given = resolve::settings(&flags.settings)?;
     given.extend(resolve::sampling(flags.sample_steps, flags.sample_prompts));
     let settings = Settings::resolve(method, &given)?;
-    if flags.output.exists() && !flags.overwrite {
-        return Err(Failure::usage(
-            format!("{} exists already", flags.output.display()),
-            "choose another --output, or give --overwrite to replace it once the new model is whole",
-        ));
-    }
+    // Held until the model is whole: of two at once, the second learns who the first is.
+    let _claim = Claim::take(&flags.output)?;
+    let left = atomic::recover_target(&Disk::files(), &flags.output)?;
+    left.iter().for_each(|leftover| say(&format!("repaired: {}", super::rows::safe(leftover))));
+    check_output(flags)?;
     let progress = &*context.work.progress;
     let seed = Seed::new(settings.training.seed);
     let reading = flags.columns.reading();
@@ -68,7 +67,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         print_json(&json!({
             "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
             "train_loss": outcome.train_loss, "metrics": outcome.metrics, "evaluation": outcome.evaluation,
-            "resumed_from": outcome.resumed_from, "rows": groups, "layout": layout, "chat_template": template,
+            "resumed_from": outcome.resumed_from, "kernels": outcome.kernels, "rows": groups, "layout": layout, "chat_template": template,
             "findings": findings,
         }))?;
     } else {
@@ -80,6 +79,37 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is at the output is replaced where that was asked for and it is a model.
+fn check_output(flags: &Train) -> Result<()> {
+    let output = &flags.output;
+    if output.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if !flags.overwrite {
+        return Err(Failure::usage(
+            format!("{} exists already", output.display()),
+            "choose another --output, or give --overwrite to replace it once the new model is whole",
+        ));
+    }
+    if !is_model(output) {
+        let what = "it has no weights in safetensors beside a config.json or adapter_config.json";
+        return Err(Failure::usage(
+            format!("{} is not replaced, as it is no model: {what}", output.display()),
+            "choose another --output; --overwrite replaces models alone",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a directory holds a model or an adapter, or nothing.
+fn is_model(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    let names: Vec<PathBuf> = entries.flatten().map(|entry| entry.file_name().into()).collect();
+    let has = |wanted: &str| names.iter().any(|name| name.as_os_str() == wanted);
+    let weights = names.iter().any(|name| name.extension().is_some_and(|extension| extension == "safetensors"));
+    names.is_empty() || (weights && (has("config.json") || has("adapter_config.json")))
 }
 
 /// Who rates, and what decides the ratings.

@@ -20,9 +20,24 @@ pub(super) fn progress(kind: ProgressKind) -> Arc<dyn Progress> {
     let visible = std::io::stderr().is_terminal() && !dumb && !set("CI");
     match kind {
         ProgressKind::None => Arc::new(Silent),
-        ProgressKind::Auto if !visible => Arc::new(Silent),
+        ProgressKind::Auto if !visible => Arc::new(Warnings),
         ProgressKind::Plain => Arc::new(Display::new(true)),
         ProgressKind::Bar | ProgressKind::Auto => Arc::new(Display::new(false)),
+    }
+}
+
+/// Tells of what is off, where nobody watches the rest.
+struct Warnings;
+
+impl Progress for Warnings {
+    fn begin(&self, _: &str, _: Option<u64>, _: &str) {}
+    fn advance(&self, _: &Advance) {}
+    fn finish(&self, _: &str) {}
+
+    fn message(&self, level: Level, text: &str) {
+        if level == Level::Warning {
+            say(&format!("warning: {}", groma_report::for_terminal(text)));
+        }
     }
 }
 
