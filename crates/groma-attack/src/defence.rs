@@ -1,0 +1,73 @@
+//! Defences as records.
+
+use groma_lm::{Ask, LanguageModel, Reply, Sink};
+use groma_run::Cancel;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::defences::{perplexity_filter, self_reminder, smoothllm};
+
+/// Whether an answer refuses.
+pub type Refuses = dyn Fn(&str) -> bool + Send + Sync;
+
+/// A way of asking a model that is to keep it from being misled.
+pub trait Shield: Send + Sync {
+    /// [`LanguageModel::generate_each`] of the defended model: asks `model` whatever the defence wants, and hands one answer
+    /// to each ask to `sink`.
+    fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>);
+}
+
+/// A defence.
+#[derive(Clone, Copy)]
+pub struct Defence {
+    /// Its name.
+    pub id: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// What it does, its settings with their defaults, and how it differs from what was published.
+    pub doc: &'static str,
+    make: fn(Value, Box<Refuses>) -> Result<Box<dyn Shield>, String>,
+}
+
+/// All defences.
+pub static DEFENCES: [Defence; 3] = [self_reminder::RECORD, perplexity_filter::RECORD, smoothllm::RECORD];
+
+impl Defence {
+    /// The record of a shield whose settings are read as `S`.
+    pub(crate) const fn new(
+        (id, paper, doc): (&'static str, &'static str, &'static str),
+        make: fn(Value, Box<Refuses>) -> Result<Box<dyn Shield>, String>,
+    ) -> Self {
+        Defence { id, paper, doc, make }
+    }
+
+    /// The defence of this name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn find(name: &str) -> Result<&'static Defence, Error> {
+        let by_likeness = |defence: &&Defence| (1000.0 * strsim::jaro_winkler(defence.id, name)) as u32;
+        let near = DEFENCES.iter().max_by_key(by_likeness).filter(|defence| by_likeness(defence) > 800);
+        let unknown = || Error::Unknown {
+            name: name.to_owned(),
+            hint: near.map(|defence| defence.id),
+            known: DEFENCES.map(|defence| defence.id).join(", "),
+        };
+        DEFENCES.iter().find(|defence| defence.id == name).ok_or_else(unknown)
+    }
+
+    /// The defence at work. `refuses` reads answers, for defences that go by them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn shield(&self, settings: &Map<String, Value>, refuses: Box<Refuses>) -> Result<Box<dyn Shield>, Error> {
+        let made = (self.make)(Value::Object(settings.clone()), refuses);
+        made.map_err(|problem| Error::Setting { defence: self.id, problem })
+    }
+}
+
+/// Settings as they are declared, unknown ones refused.
+pub(crate) fn settings<S: DeserializeOwned>(given: Value) -> Result<S, String> {
+    serde_json::from_value(given).map_err(|error| error.to_string())
+}

@@ -1,0 +1,5 @@
+//! One defence a file.
+
+pub(crate) mod perplexity_filter;
+pub(crate) mod self_reminder;
+pub(crate) mod smoothllm;

@@ -1,0 +1,46 @@
+//! Self-reminder: the user's text between two reminders of what the model owes.
+
+use groma_lm::{Ask, LanguageModel, Reply, Sink};
+use groma_run::Cancel;
+use serde::Deserialize;
+
+use crate::defence::{Defence, Shield, settings};
+use crate::prompt::{user_text, with_user_text};
+
+pub(crate) const RECORD: Defence = Defence::new(
+    (
+        "self-reminder",
+        "Xie et al. 2023, Defending ChatGPT against jailbreak attack via self-reminders",
+        "puts what the user said between two reminders. Settings: `before` and `after`, the reminders; the defaults say in other \
+         words what the published ones do",
+    ),
+    |given, _| Ok(Box::new(settings::<SelfReminder>(given)?)),
+);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SelfReminder {
+    before: String,
+    after: String,
+}
+
+impl Default for SelfReminder {
+    fn default() -> Self {
+        SelfReminder {
+            before: "You are a responsible assistant and write nothing harmful or misleading. Answer what follows in that way."
+                .into(),
+            after: "Remember: you are a responsible assistant and write nothing harmful or misleading.".into(),
+        }
+    }
+}
+
+impl Shield for SelfReminder {
+    fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
+        let reminded = |ask: &Ask| {
+            let text = format!("{}\n{}\n{}", self.before, user_text(&ask.prompt), self.after);
+            Ask { prompt: with_user_text(&ask.prompt, text), ..ask.clone() }
+        };
+        let asks: Vec<Ask> = asks.iter().map(reminded).collect();
+        model.generate_each(&asks, cancel, sink);
+    }
+}
