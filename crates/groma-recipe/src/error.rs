@@ -54,6 +54,9 @@ pub enum Error {
         /// What is there.
         here: String,
     },
+    /// Of a defence.
+    #[error(transparent)]
+    Defence(#[from] groma_attack::Error),
     /// Of finding what a name stands for.
     #[error("{0}")]
     Resolve(Box<dyn Classify + Send + Sync>),
@@ -90,6 +93,7 @@ impl Error {
             Error::Model(source) => source,
             Error::Align(source) => source,
             Error::Eval(source) => source,
+            Error::Defence(source) => source,
             Error::Organism(source) => source,
             Error::Report(source) => source,
             Error::Recipe { .. }

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::data::RESERVED;
+use crate::guard::Guard;
 use crate::serving::Serving;
 use crate::stage::Stage;
 
@@ -135,6 +136,9 @@ pub struct Measure {
     /// Longest verdict of the judge, in tokens.
     #[serde(default = "default_judge_tokens", skip_serializing_if = "is_default_judge_tokens")]
     pub judge_max_new_tokens: usize,
+    /// What stands before the model when it is asked for answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defence: Option<Guard>,
     /// What is measured; that of the first measuring stage where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskConfig>,
@@ -194,6 +198,7 @@ impl Measure {
             model: None,
             judge: None,
             judge_max_new_tokens: default_judge_tokens(),
+            defence: None,
             tasks: Vec::new(),
             factors: BTreeMap::new(),
         }

@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use groma_attack::DEFENCES;
 use groma_kernels::Precision;
 
 /// Align a language model, and show what changed.
@@ -222,6 +223,12 @@ pub(crate) struct Eval {
     /// Longest verdict of the judge, in tokens.
     #[arg(long, default_value_t = 512)]
     pub(crate) judge_max_new_tokens: usize,
+    /// Ask the model for answers through a defence.
+    #[arg(long, value_name = "NAME", long_help = defences())]
+    pub(crate) defence: Option<String>,
+    /// A setting of the defence, e.g. copies=20. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", requires = "defence")]
+    pub(crate) defence_set: Vec<String>,
     /// Worked examples before each question of a multiple-choice task.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) num_fewshot: usize,
@@ -264,6 +271,13 @@ pub(crate) struct Eval {
     pub(crate) items: bool,
     #[command(flatten)]
     pub(crate) serving: Serving,
+}
+
+/// The help of `--defence`: what there is.
+fn defences() -> String {
+    let described = DEFENCES.iter().map(|defence| format!("- {}: {} ({})", defence.id, defence.doc, defence.paper));
+    let described: Vec<String> = described.collect();
+    format!("Ask the model for answers through a defence:\n{}", described.join("\n"))
 }
 
 /// How a model on a server is asked; of no meaning for one on this machine.

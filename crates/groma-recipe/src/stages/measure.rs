@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use groma_attack::Defended;
 use groma_eval::{
     EstimateOptions, Evaluation, ItemSource, Items, Said, Subject, Task, Tasks, evaluate_judged, examples_beside, find,
     items_at, side_by_side,
@@ -55,10 +56,13 @@ impl Recipe {
     }
 }
 
+fn asks_for_text(config: &TaskConfig) -> bool {
+    find(&config.task).is_ok_and(|task| task.kind() == Kind::Generate)
+}
+
 /// The output with what was said to a task's prompts, for tasks that ask for text.
 fn said_rows(config: &TaskConfig) -> Option<Output> {
-    let asks_for_text = find(&config.task).is_ok_and(|task| task.kind() == Kind::Generate);
-    asks_for_text.then(|| Output::new(task_name(config), OutputKind::Rows))
+    asks_for_text(config).then(|| Output::new(task_name(config), OutputKind::Rows))
 }
 
 impl StageWork for Measure {
@@ -81,6 +85,13 @@ impl StageWork for Measure {
 
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         let own = if self.tasks.is_empty() { Vec::new() } else { tasks(recipe, self)? };
+        if let Some(guard) = &self.defence {
+            guard.shield()?;
+            if !tasks(recipe, self)?.iter().any(asks_for_text) {
+                let problem = format!("the defence `{}` changes answers, and no task here asks for any", guard.name);
+                return Err(Error::Recipe { name: recipe.name.clone(), problem });
+            }
+        }
         own.iter().map(|config| check::task(recipe, self, config, resolve)).collect()
     }
 
@@ -111,6 +122,9 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     }
     if !stage.factors.is_empty() {
         key = key.config(&stage.factors)?;
+    }
+    if let Some(guard) = &stage.defence {
+        key = key.config(guard)?;
     }
     let configs = tasks(runner.recipe, stage)?;
     let mut planned = Vec::new();
@@ -150,17 +164,19 @@ fn measure_part(
     let Planned { task, config, data, examples } = part;
     let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
     let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
-    let (evaluation, spent) = asked.lend(config.max_length, |model| match judge {
-        Some((judge, name)) => {
-            let judged = judge.lend(None, |judge| {
+    let shield = stage.defence.as_ref().map(|guard| Ok::<_, Error>((guard.shield()?, &guard.name))).transpose()?;
+    let ((evaluation, of_judge), spent) = asked.lend(config.max_length, |model| {
+        let behind = shield.as_ref().map(|(shield, name)| Defended::new(model, &**shield, name));
+        let model = behind.as_ref().map_or(model, |defended| defended);
+        match judge {
+            Some((judge, name)) => judge.lend(None, |judge| {
                 let judge = Subject::greedy(judge, name, stage.judge_max_new_tokens);
                 measure(runner, model, Some(&judge), task, config, &items, &stage.name)
-            });
-            judged.map(|(evaluation, _)| evaluation)
+            }),
+            None => Ok((measure(runner, model, None, task, config, &items, &stage.name)?, Spent::default())),
         }
-        None => measure(runner, model, None, task, config, &items, &stage.name),
     })?;
-    record(runner, recorder, (stage, config), &evaluation, spent, finished)?;
+    record(runner, recorder, (stage, config), &evaluation, [spent, of_judge], finished)?;
     if let Some(output) = said_rows(config) {
         let file = runner.recipe.place(&stage.name, &output);
         write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
@@ -232,7 +248,7 @@ fn record(
     recorder: &Recorder,
     (stage, config): (&Measure, &TaskConfig),
     evaluation: &Evaluation,
-    spent: Spent,
+    [spent, of_judge]: [Spent; 2],
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let name = task_name(config);
@@ -248,6 +264,7 @@ fn record(
         }
         measurement.samples = Some(file.clone());
         measurement.factors.extend(stage.factors.clone());
+        measurement.factors.extend(stage.defence.as_ref().map(|guard| ("defence".to_owned(), guard.name.clone())));
         recorder.measure(measurement)?;
     }
     finished.unanswered += evaluation.unanswered;
@@ -255,8 +272,12 @@ fn record(
     finished.outputs.push(file);
     if let Value::Object(results) = &mut finished.result {
         let Evaluation { mode, failures, cut, .. } = evaluation;
-        let money = runner.recipe.serving.prices().map(|prices| prices.of(spent.usage));
-        let result = json!({ "mode": mode, "failures": failures, "cut": cut, "spent": spent, "money": money });
+        let money = |spent: Spent| runner.recipe.serving.prices().map(|prices| prices.of(spent.usage));
+        let mut result =
+            json!({ "mode": mode, "failures": failures, "cut": cut, "spent": spent, "money": money(spent) });
+        if stage.judge.is_some() {
+            result["judge"] = json!({ "spent": of_judge, "money": money(of_judge) });
+        }
         results.insert(name.to_owned(), result);
     }
     if evaluation.task.kind() == Kind::Generate {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_eval::{Task, Tasks};
 use groma_lm::Spent;
-use groma_recipe::{Measure, Recipe, Stage, Summary, TaskConfig, check};
+use groma_recipe::{Guard, Measure, Recipe, Stage, Summary, TaskConfig, check};
 use groma_report::{HarnessResults, HarnessTask, sanitized};
 use groma_run::{Digest, Disk, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ fn recipe(flags: &Eval) -> Result<Recipe> {
     let measure = Measure {
         judge: flags.judge.clone(),
         judge_max_new_tokens: flags.judge_max_new_tokens,
+        defence: flags.guard()?,
         tasks: configs,
         ..Measure::new(SUBJECT)
     };
@@ -76,6 +77,12 @@ impl Eval {
             Some(directory) => tasks.with_directory(directory)?,
             None => tasks,
         })
+    }
+
+    /// What stands before the model.
+    fn guard(&self) -> Result<Option<Guard>> {
+        let settings = resolve::settings(&self.defence_set)?;
+        Ok(self.defence.clone().map(|name| Guard { name, settings }))
     }
 
     /// What is asked of a task: named by its file where it is a user's, by its name otherwise.
@@ -111,13 +118,15 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, records: &RunRecords, 
         let said = result.and_then(|result| result.get(&name)).unwrap_or(&Value::Null);
         if !context.json {
             print(&table(&name, &measurements, if flags.breakdown { &breakdown } else { &[] }));
-            say_spent(said);
+            say_spent("", said);
+            say_spent("judge: ", &said["judge"]);
             continue;
         }
         let file = measurements.first().and_then(|m| m.samples.clone()).filter(|_| flags.items);
         documents.push(json!({
             "task": name, "measurements": measurements, "breakdown": breakdown, "failures": said["failures"],
             "cut": said["cut"], "mode": said["mode"], "spent": said["spent"], "money": said["money"],
+            "judge": said["judge"],
             "items": file.map(|file| items(&summary.directory.join(file))).transpose()?,
         }));
     }
@@ -152,12 +161,12 @@ fn write_results(directory: &Path, recipe: &Recipe, records: &RunRecords) -> Res
     Ok(())
 }
 
-/// What a server says that it spent, where one was asked.
-pub(super) fn say_spent(said: &Value) {
+/// What a server says that it spent, where one was asked; `who` it was, where there are several.
+pub(super) fn say_spent(who: &str, said: &Value) {
     let spent: Spent = serde_json::from_value(said["spent"].clone()).unwrap_or_default();
     if spent.answered + spent.failed > 0 {
         let money = said["money"].as_f64().map_or(String::new(), |money| format!("; {money:.6} in money"));
-        say(&format!("{spent}{money}"));
+        say(&format!("{who}{spent}{money}"));
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     };
     let checkpoints = checkpoints(&flags.output);
     let (outcome, spent) = trainable.run(card, &checkpoints, &flags.output, &context.work, None)?;
-    say_spent(&json!({ "spent": spent }));
+    say_spent("", &json!({ "spent": spent }));
     // The model is whole and was read back; what led to it is no longer needed.
     std::fs::remove_dir_all(&checkpoints).map_err(groma_run::Error::io("remove", &checkpoints))?;
     if context.json {
