@@ -1,7 +1,6 @@
 //! From a path to a table.
 
 use std::path::Path;
-use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Format, compression_of, format_of};
@@ -9,6 +8,7 @@ use crate::limits::Limits;
 use crate::problem::OnBadRow;
 use crate::source::Source;
 use crate::table::{Collector, Rename, Table};
+use crate::text::TextUnit;
 use crate::{columnar, delimited, document, jsonl, text};
 
 /// How to read a file; the default takes everything from its name.
@@ -30,40 +30,6 @@ pub struct ReadOptions {
     pub text_unit: TextUnit,
     /// Bounds on what the file may ask for.
     pub limits: Limits,
-}
-
-/// What a row of plain text is. Rows have the one column `text`; blank ones are passed over.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TextUnit {
-    /// A line.
-    #[default]
-    Line,
-    /// Lines up to a blank line.
-    Paragraph,
-    /// What lies between occurrences of this string, such as `<|endoftext|>`.
-    Separator(String),
-    /// The whole file.
-    File,
-}
-
-impl FromStr for TextUnit {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "line" => Ok(TextUnit::Line),
-            "paragraph" => Ok(TextUnit::Paragraph),
-            "file" => Ok(TextUnit::File),
-            _ => match name.strip_prefix("separator:").filter(|separator| !separator.is_empty()) {
-                Some(separator) => Ok(TextUnit::Separator(separator.to_owned())),
-                None => Err(Error::Argument {
-                    name: "text unit",
-                    value: name.to_owned(),
-                    why: "expected line, paragraph, file or separator:TEXT".to_owned(),
-                }),
-            },
-        }
-    }
 }
 
 /// Reads a file's rows.

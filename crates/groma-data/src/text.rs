@@ -1,15 +1,50 @@
 //! Plain text: a row is a line, a paragraph, what lies between separators, or the whole file.
 
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jsonl::too_long;
 use crate::limits::Limits;
 use crate::lines::Lines;
-use crate::read::TextUnit;
 use crate::source::Source;
 use crate::strict_json::{Fault, utf8};
 use crate::table::Collector;
+
+/// What a row of plain text is. Rows have the one column `text`; blank ones are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TextUnit {
+    /// A line.
+    #[default]
+    Line,
+    /// Lines up to a blank line.
+    Paragraph,
+    /// What lies between occurrences of this string, such as `<|endoftext|>`.
+    Separator(String),
+    /// The whole file.
+    File,
+}
+
+impl FromStr for TextUnit {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "line" => Ok(TextUnit::Line),
+            "paragraph" => Ok(TextUnit::Paragraph),
+            "file" => Ok(TextUnit::File),
+            _ => match name.strip_prefix("separator:").filter(|separator| !separator.is_empty()) {
+                Some(separator) => Ok(TextUnit::Separator(separator.to_owned())),
+                None => Err(Error::Argument {
+                    name: "text unit",
+                    value: name.to_owned(),
+                    why: "expected line, paragraph, file or separator:TEXT".to_owned(),
+                }),
+            },
+        }
+    }
+}
 
 /// Rows with the one column `text`.
 pub(crate) fn read(source: Source, unit: &TextUnit, limits: &Limits, rows: &mut Collector) -> Result<()> {

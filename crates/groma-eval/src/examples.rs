@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::item::Item;
-use crate::read::{Items, read_items};
+use crate::read::{Items, read_items, subject_of};
 use crate::task::{Reader, Task};
 
 /// Endings of files that are read from a directory, before an ending of compression.
@@ -124,14 +124,6 @@ fn files_in(path: &Path, subjects: &[String]) -> Result<Vec<PathBuf>, Error> {
     let named: Vec<PathBuf> =
         files.iter().filter(|file| subjects.iter().any(|subject| *subject == subject_of(file))).cloned().collect();
     Ok(if named.is_empty() { files } else { named })
-}
-
-/// The subject that a file is named after.
-pub(crate) fn subject_of(file: &Path) -> String {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.split('.').next().unwrap_or_default();
-    let splits = ["_test", "_dev", "_val", "_validation", "_train"];
-    splits.iter().find_map(|split| stem.strip_suffix(split)).unwrap_or(stem).to_owned()
 }
 
 /// The directory of worked examples that goes with a file or directory of a task's questions; `None` where the task takes none.

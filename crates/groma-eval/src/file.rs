@@ -8,6 +8,7 @@ use crate::Error;
 use crate::columns::Column;
 use crate::form::{COMMON, Form, SPOKEN};
 use crate::metrics::{MetricEntry, metrics};
+use crate::problem::Problem;
 use crate::scorers::{SCORERS, Scorer};
 use crate::suggest::{closest, nearest};
 use crate::task::{Data, FewShot, Reader, Task};
@@ -69,9 +70,6 @@ enum ReaderName {
     Preferences,
     Texts,
 }
-
-/// Where a problem is, and what it is.
-pub(crate) type Problem = (usize, String);
 
 /// Reads a task. `name` is the file's, for messages.
 ///

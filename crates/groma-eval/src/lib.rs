@@ -21,6 +21,7 @@ mod known;
 mod matching;
 mod metrics;
 mod parts;
+mod problem;
 mod prompts;
 mod read;
 mod reading;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
-use crate::file::Problem;
+use crate::problem::Problem;
 use crate::scorers::Scorer;
 use crate::suggest::closest;
 use crate::task::Metric;

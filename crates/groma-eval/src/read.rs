@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::columns::{self, Fields};
-use crate::examples::subject_of;
 use crate::form::Form;
 use crate::item::{Item, Key};
 use crate::prompts::asked;
@@ -181,6 +180,14 @@ pub fn pair_item(pair: &Row) -> Item {
         reference: pair.answer(0).map(Content::plain),
         ..Item::default()
     }
+}
+
+/// The subject that a file is named after.
+pub(crate) fn subject_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    let splits = ["_test", "_dev", "_val", "_validation", "_train"];
+    splits.iter().find_map(|split| stem.strip_suffix(split)).unwrap_or(stem).to_owned()
 }
 
 #[cfg(test)]
