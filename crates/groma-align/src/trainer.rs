@@ -26,6 +26,8 @@ use std::time::Instant;
 
 /// How far the loss before the first step may be from its closed form, relative to it (absolute below 1).
 const STEP_0_TOLERANCE: f64 = 1e-4;
+/// A training is logged at least so often, where it has so many steps.
+const FEWEST_LOGS: u64 = 10;
 /// Examples whose loss is checked before the first step.
 const CHECKED_AT_START: usize = 2;
 
@@ -209,13 +211,15 @@ impl<'r, 'a> Run<'r, 'a> {
         for observer in &mut self.observers {
             observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
         }
+        // A short training would have one point to show.
+        let few = (self.schedule.total_steps / FEWEST_LOGS).max(1);
         while self.state.step < self.schedule.total_steps {
             let report = together(|| self.step()).or_else(|error| self.interrupted(error))?;
             self.tell(&report)?;
             let step = self.state.step;
             let training = &self.around.session.settings.training;
             let last = step == self.schedule.total_steps;
-            if step.is_multiple_of(training.logging_steps) || last {
+            if step.is_multiple_of(training.logging_steps.min(few)) || last {
                 self.log(&report);
             }
             if training.eval_steps.is_some_and(|every| step.is_multiple_of(every) || last) {

@@ -64,7 +64,13 @@ pub const TRAINING: &[Parameter] = &[
         "Order of rows in an epoch: drawn from the seed, or as in the file.",
     ),
     parameter("seed", Kind::Integer, "42", NOT_NEGATIVE, "Seed of the row order, of fresh adapters and of dropout."),
-    parameter("logging_steps", Kind::Integer, "10", COUNT, "Steps between two logs."),
+    parameter(
+        "logging_steps",
+        Kind::Integer,
+        "10",
+        COUNT,
+        "Steps between two logs, whose metrics are means over them; fewer where that makes less than ten logs.",
+    ),
     parameter(
         "eval_steps",
         Kind::Integer,

@@ -48,6 +48,17 @@ impl Content {
         }
     }
 
+    /// As a reader sees it: the text, or where there are several turns each with its speaker.
+    pub fn shown(&self) -> String {
+        match self {
+            Content::Messages(turns) if turns.len() > 1 => {
+                let turn = |message: &Message| format!("{}: {}", message.role, message.content.trim_end());
+                turns.iter().map(turn).collect::<Vec<_>>().join("\n\n")
+            }
+            _ => self.plain(),
+        }
+    }
+
     /// An answer to it, in its form: a text, or a turn of the assistant.
     #[must_use]
     pub fn answered(&self, answer: &str) -> Content {

@@ -1,7 +1,9 @@
 //! Before and after on the same items.
 
-use groma_run::{Comparison, DifferentItems, Item};
+use groma_run::{Comparison, Item, Pairs};
 use groma_stats::{Observation, holm};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::estimate::{EstimateOptions, observation, recorded};
@@ -21,7 +23,7 @@ pub struct Measured<'a> {
 /// By the tests that suit each, see [`Statistic::compare`](groma_stats::Statistic::compare). Null controls are not compared.
 ///
 /// # Errors
-/// [`Error::DifferentItems`] where an id stands for different content, [`Error::NothingInCommon`].
+/// [`Error::NothingInCommon`].
 pub fn compare(
     task: &Task,
     before: Measured<'_>,
@@ -29,11 +31,10 @@ pub fn compare(
     mode: &str,
     options: &EstimateOptions,
 ) -> Result<Vec<Comparison>, Error> {
-    let different = |DifferentItems { id }| Error::DifferentItems { task: task.id.clone(), id };
-    let pairs = Item::pairs(before.items, after.items).map_err(different)?;
+    let pairs = Pairs::of(before.items, after.items);
     let metrics = task.metrics.iter().filter(|metric| !metric.is_control);
     let comparisons: Vec<Comparison> =
-        metrics.filter_map(|metric| metric.compared(task, (before, after), &pairs, mode, options)).collect();
+        metrics.filter_map(|metric| metric.compared(task, (before, after), &pairs.items, mode, options)).collect();
     if comparisons.is_empty() {
         return Err(Error::NothingInCommon { task: task.id.clone() });
     }
@@ -52,13 +53,14 @@ impl Metric {
         &self,
         task: &Task,
         (first, second): (Measured<'_>, Measured<'_>),
-        pairs: &[(&Item, &Item)],
+        pairs: &[(Cow<'_, Item>, Cow<'_, Item>)],
         mode: &str,
         options: &EstimateOptions,
     ) -> Option<Comparison> {
-        let scores =
-            |(before, after): &(&Item, &Item)| Some([self.scores_of(before)?, self.scores_of(after)?].concat());
-        let used = pairs.iter().filter_map(|pair| Some(observation(pair.0, scores(pair)?)));
+        let scores = |(before, after): &(Cow<'_, Item>, Cow<'_, Item>)| {
+            Some([self.scores_of(before)?, self.scores_of(after)?].concat())
+        };
+        let used = pairs.iter().filter_map(|pair| Some(observation(&pair.0, scores(pair)?)));
         let used: Vec<Observation> = used.collect();
         let found = options.resampling(self.id, |how| self.statistic.compare(&used, how))?;
         Some(Comparison {
@@ -67,12 +69,13 @@ impl Metric {
             task: task.id.clone(),
             metric: self.id.to_owned(),
             mode: mode.to_owned(),
+            factors: BTreeMap::new(),
             before_subject: first.subject.to_owned(),
             after_subject: second.subject.to_owned(),
             before: found.before,
             after: found.after,
             difference: found.difference,
-            interval: found.interval.map(recorded),
+            interval: found.interval.map(|interval| recorded(self.bounded_difference(interval))),
             p_value: found.p_value,
             n: found.n as u64,
             method: found.method.to_owned(),
@@ -119,8 +122,11 @@ mod tests {
         assert!(acc.interval.as_ref().unwrap().low > 0.0 && acc.detectable.unwrap() > 0.05);
         after[0].scores.clear();
         assert_eq!(compared(&before, &after).unwrap()[0].n, 99);
-        after[0].digest = Some("other".into());
-        assert!(matches!(compared(&before, &after), Err(Error::DifferentItems { .. })));
+        after.iter_mut().for_each(|item| item.digest = Some(format!("other {}", item.id)));
+        assert!(
+            matches!(compared(&before, &after), Err(Error::NothingInCommon { .. })),
+            "other content of the same ids"
+        );
         assert!(matches!(compared(&before, &[]), Err(Error::NothingInCommon { .. })));
     }
 

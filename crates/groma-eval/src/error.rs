@@ -100,14 +100,6 @@ pub enum Error {
         /// The task.
         task: String,
     },
-    /// Two results have items of one id but of different content.
-    #[error("task `{task}`: item `{id}` is not the same before and after; compare results on the same data")]
-    DifferentItems {
-        /// The task.
-        task: String,
-        /// The item.
-        id: String,
-    },
     /// An expression of the refusal reader is not valid.
     #[error("the pattern `{pattern}` is not valid: {reason}")]
     Pattern {

@@ -33,7 +33,14 @@ impl EstimateOptions {
 pub fn estimate(metric: &Metric, items: &[Item], options: &EstimateOptions) -> Option<Estimate> {
     let used = items.iter().filter_map(|item| Some(observation(item, metric.scores_of(item)?)));
     let used: Vec<Observation> = used.collect();
-    options.resampling(metric.id, |how| metric.statistic.estimate(&used, how))
+    let found = options.resampling(metric.id, |how| metric.statistic.estimate(&used, how))?;
+    let interval = found.interval.map(|interval| within(interval, metric.bounds()));
+    Some(Estimate { interval, ..found })
+}
+
+/// The part of an interval that can be.
+fn within(interval: Interval, (least, most): (f64, f64)) -> Interval {
+    Interval { low: interval.low.clamp(least, most), high: interval.high.clamp(least, most), ..interval }
 }
 
 /// The mean of the score that gives the level of chance, where the metric has one.
@@ -47,6 +54,12 @@ impl Metric {
     /// The scores of an item that it adds up; `None` unless the item has all of them.
     pub(crate) fn scores_of(&self, item: &Item) -> Option<Vec<f64>> {
         item.scores_of(self.scores())
+    }
+
+    /// The part of an interval of its differences that can be.
+    pub(crate) fn bounded_difference(&self, interval: Interval) -> Interval {
+        let (least, most) = self.bounds();
+        within(interval, (least - most, most - least))
     }
 
     /// Its statistic, as records have it.
@@ -119,6 +132,23 @@ mod tests {
         with_failure[2].scores.clear();
         assert_eq!(estimate(&ACC, &with_failure, &options).unwrap().value, 1.0);
         assert_eq!(estimate(&ACC, &with_failure[2..], &options), None);
+    }
+
+    #[test]
+    fn intervals_end_where_the_measure_does() {
+        let mean = Metric::mean("acc", "", Unit::Share);
+        let options = EstimateOptions::default();
+        let interval =
+            |metric, values: &[f64]| estimate(&metric, &items(values, |_| None), &options).unwrap().interval.unwrap();
+        // t of two values is [-5.85, 6.85].
+        assert_eq!((interval(mean, &[0.0, 1.0]).low, interval(mean, &[0.0, 1.0]).high), (0.0, 1.0));
+        let rating = Metric::mean("acc", "", Unit::Plain).within(1.0, 10.0);
+        assert_eq!(interval(rating, &[1.0, 1.5]).low, 1.0);
+        assert_eq!(interval(rating, &[9.0, 10.0]).high, 10.0);
+        let open = Metric::mean("acc", "", Unit::Plain);
+        assert!(interval(open, &[0.0, 1.0]).low < -5.0);
+        let wide = Interval { low: -3.0, high: 0.5, level: 0.95, method: Method::ClusteredT };
+        assert_eq!(mean.bounded_difference(wide).low, -1.0);
     }
 
     /// `fixtures/bbq.json`, made by `scripts/make_bbq_reference.py` from the paper.

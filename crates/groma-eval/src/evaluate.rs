@@ -1,7 +1,7 @@
 //! Puts a task to a subject.
 
 use groma_lm::{Answer, Control, Failure, Kind, Request};
-use groma_run::{Group, Measurement, Sample, Seed, Side};
+use groma_run::{Group, Measurement, Sample, Seed, Side, counted};
 use groma_stats::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -169,10 +169,10 @@ impl Evaluation {
         let mut parts: Vec<String> =
             self.failures.iter().map(|(reason, count)| format!("{count} failed: {reason}")).collect();
         if self.cut > 0 {
-            parts.push(format!("{} contexts were cut on the left to fit", self.cut));
+            parts.push(format!("{} cut on the left to fit", were(self.cut, "context")));
         }
         if items.bad_rows > 0 {
-            parts.push(format!("{} rows of the file could not be used", items.bad_rows));
+            parts.push(format!("{} of the file could not be used", counted(items.bad_rows, "row")));
         }
         if !undefined.is_empty() {
             parts.push(format!("no number exists for {}: it is 0/0", undefined.join(", ")));
@@ -227,7 +227,7 @@ impl Evaluation {
         }
         let said = Said {
             id: id.to_owned(),
-            prompt: item.prompt.clone(),
+            prompt: shown(item),
             reference: item.reference.clone(),
             labels: item.labels.clone(),
             side,
@@ -295,6 +295,18 @@ impl Evaluation {
             failed: self.failures.values().sum(),
             ..Measurement::new(&self.subject, &self.task.id, &name, found.value, found.n as u64)
         }
+    }
+}
+
+fn were(count: u64, one: &str) -> String {
+    format!("{} {}", counted(count, one), if count == 1 { "was" } else { "were" })
+}
+
+/// What is asked, as a reader sees it: turns with their speakers.
+fn shown(item: &Item) -> String {
+    match item.requests.first() {
+        Some(Request::Generate(prompt)) => prompt.shown(),
+        _ => item.prompt.clone(),
     }
 }
 
@@ -392,7 +404,7 @@ mod tests {
         assert_eq!(acc.mode, "log-likelihood of each choice, 0-shot; scripted");
         let note = acc.note.as_deref().unwrap();
         assert!(note.contains("1 failed: the log-probability is not finite"), "{note}");
-        assert!(note.contains("1 contexts were cut") && note.contains("2 rows of the file"), "{note}");
+        assert!(note.contains("1 context was cut") && note.contains("2 rows of the file"), "{note}");
         assert_eq!((found.items[1].output.as_deref(), found.items[0].scores.len()), (Some("bbb"), 0));
         let none = measured("arc-easy", vec![question(["fail", "b"], 0)]).unwrap_err();
         assert!(none.to_string().contains("none of 1 items could be scored"), "{none}");

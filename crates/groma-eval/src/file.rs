@@ -45,6 +45,8 @@ struct TaskFile {
     scorer: Spanned<String>,
     fewshot: Option<FewShot>,
     metrics: Vec<Spanned<String>>,
+    #[serde(default = "one")]
+    headlines: usize,
     #[serde(default)]
     metric: BTreeMap<String, Spanned<MetricEntry>>,
     #[serde(default)]
@@ -97,6 +99,10 @@ fn suggested(message: &str) -> String {
     format!("{}{meant}", message.trim())
 }
 
+fn one() -> usize {
+    1
+}
+
 fn task(file: TaskFile) -> Result<Task, Problem> {
     let id = file.id.get_ref();
     let at = file.id.span().start;
@@ -105,6 +111,9 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
     }
     let scorer = scorer(&file.scorer)?;
     let metrics = metrics(scorer, &file.metrics, file.metric, at)?;
+    if !(1..=metrics.len()).contains(&file.headlines) {
+        return Err((at, format!("`headlines` is {}, but there are {} metrics", file.headlines, metrics.len())));
+    }
     let reader = match file.reader {
         ReaderName::Rows => Reader::Rows,
         ReaderName::Subjects => Reader::Subjects,
@@ -148,6 +157,7 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
         fewshot: file.fewshot,
         scorer,
         metrics,
+        headlines: file.headlines,
         id: file.id.into_inner(),
     })
 }

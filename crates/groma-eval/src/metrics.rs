@@ -22,6 +22,7 @@ pub(crate) struct MetricEntry {
     across: Option<Spanned<String>>,
     better: Option<Better>,
     unit: Option<UnitName>,
+    range: Option<(f64, f64)>,
     chance: Option<String>,
     control: Option<bool>,
 }
@@ -116,6 +117,7 @@ fn metric(name: &str, known: Option<&Metric>, entry: Spanned<MetricEntry>) -> Re
         Some(UnitName::Plain) => metric.unit = Unit::Plain,
         None => {}
     }
+    metric.range = entry.range.or(metric.range);
     metric.chance = entry.chance.map(leaked).or(metric.chance);
     metric.is_control = entry.control.unwrap_or(metric.is_control);
     Ok(metric)

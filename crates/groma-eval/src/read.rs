@@ -68,7 +68,13 @@ pub fn read_items(task: &'static Task, mut table: Table) -> Result<Items, Error>
         }
         Reader::Texts => {
             let read = |record: &Record| Ok(placed(&record.location, read_text(task, record)?));
-            table.records.iter().map(read).collect::<Result<_, Error>>()?
+            let found: Vec<(String, String, Item)> = table.records.iter().map(read).collect::<Result<_, Error>>()?;
+            // Pairs that begin with one prompt have it once.
+            let mut asked = BTreeSet::new();
+            let is_prompt =
+                |index: usize| TEXT_COLUMNS.iter().all(|column| !table.records[index].fields.contains_key(*column));
+            let mut is_new = |index: usize, item: &Item| !is_prompt(index) || asked.insert(item.digest());
+            found.into_iter().enumerate().filter_map(|(index, row)| is_new(index, &row.2).then_some(row)).collect()
         }
         Reader::Preferences => {
             let options = ShapeOptions { layout: None, on_bad_row: OnBadRow::default() };
@@ -150,8 +156,23 @@ fn read_text(task: &'static Task, record: &Record) -> Result<Item, Error> {
     let text = column.map(|column| columns::text(&record.fields, column)).transpose();
     match text.map_err(|reason| row_error(task, record, reason))? {
         Some(text) => Ok(text_item(text)),
-        None => Err(row_error(task, record, "it has no column of text".to_owned())),
+        None => match record.fields.get("prompt").and_then(prompt_text) {
+            Some(text) => Ok(text_item(&text)),
+            None => Err(row_error(task, record, "it has no column of text".to_owned())),
+        },
     }
+}
+
+/// What is said in a prompt: a text, or the turns of a conversation, one a line.
+fn prompt_text(prompt: &Value) -> Option<String> {
+    let said = match prompt {
+        Value::String(text) => text.clone(),
+        Value::Array(turns) => {
+            turns.iter().map(|turn| turn["content"].as_str()).collect::<Option<Vec<_>>>()?.join("\n")
+        }
+        _ => return None,
+    };
+    (!said.trim().is_empty()).then_some(said)
 }
 
 /// An item that asks how well a text is predicted.
@@ -216,6 +237,18 @@ mod tests {
             "{message}"
         );
         assert!(table(".jsonl", "").is_err());
+    }
+
+    #[test]
+    fn texts_of_pairs_are_their_prompts() {
+        let turns = "{\"prompt\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"Yes?\"}], \"chosen\": 1}\n";
+        let plain = "{\"prompt\": \"Who?\", \"chosen\": \"a\"}\n";
+        let rows = table(".jsonl", &[turns, plain, turns].concat()).unwrap();
+        let items = read_items(find("perplexity").unwrap(), rows).unwrap().items;
+        let texts: Vec<&str> = items.iter().map(|item| item.prompt.as_str()).collect();
+        assert_eq!(texts, ["Hi\nYes?", "Who?"]);
+        let twice = "{\"text\": \"same\"}\n".repeat(2);
+        assert_eq!(read_items(find("perplexity").unwrap(), table(".jsonl", &twice).unwrap()).unwrap().items.len(), 2);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod likelier;
 mod pair;
 mod phrases;
 mod refusal;
+mod replies;
 mod target;
 mod triple;
 mod truths;
@@ -90,6 +91,7 @@ pub static SCORERS: &[&Scorer] = &[
     &windows::SCORER,
     &pair::SCORER,
     &refusal::SCORER,
+    &replies::SCORER,
     &phrases::SCORER,
     &answer::SCORER,
     &judged_pair::SCORER,

@@ -2,7 +2,7 @@
 //! as a file; see [`crate::Tasks`].
 
 use groma_run::{Group, Unit};
-use groma_stats::formulas::{MEAN, SHARE};
+use groma_stats::formulas::{EXP_RATIO, MEAN, SHARE};
 use groma_stats::{Across, Formula, Statistic};
 
 use crate::form::Form;
@@ -46,8 +46,10 @@ pub struct Task {
     pub fewshot: Option<FewShot>,
     /// How it asks and scores.
     pub scorer: &'static Scorer,
-    /// What is reported; the first is the headline.
+    /// What is reported, the headlines first.
     pub metrics: Vec<Metric>,
+    /// How many of the metrics are headlines; the others add detail.
+    pub headlines: usize,
 }
 
 /// Where a task's data are. All of it may be left out.
@@ -121,6 +123,8 @@ pub struct Metric {
     pub higher_is_better: Option<bool>,
     /// How to write it.
     pub unit: Unit,
+    /// The least and the most that it can be; `None` where its unit and formula say that.
+    pub range: Option<(f64, f64)>,
     /// The score whose mean is what chance alone would give.
     pub chance: Option<&'static str>,
     /// Whether it is a null control, which must come out at chance.
@@ -137,6 +141,7 @@ impl Metric {
             statistic: Statistic { formula: &SHARE, across: None },
             higher_is_better: Some(true),
             unit: Unit::Share,
+            range: None,
             chance: None,
             is_control: false,
         }
@@ -162,6 +167,21 @@ impl Metric {
         Metric { higher_is_better: Some(false), ..self }
     }
 
+    /// The same, which lies between these.
+    pub const fn within(self, least: f64, most: f64) -> Self {
+        Metric { range: Some((least, most)), ..self }
+    }
+
+    /// The least and the most that it can be: a share lies between 0 and 1, and an exponential is not negative.
+    pub fn bounds(&self) -> (f64, f64) {
+        match (self.range, self.unit) {
+            (Some(range), _) => range,
+            (None, Unit::Share) => (0.0, 1.0),
+            (None, _) if *self.statistic.formula == EXP_RATIO => (0.0, f64::INFINITY),
+            (None, _) => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
     /// The same, with a score whose mean is the chance level.
     pub const fn with_chance(self, score: &'static str) -> Self {
         Metric { chance: Some(score), ..self }
@@ -182,6 +202,11 @@ impl Task {
     /// The metric of this name.
     pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)
+    }
+
+    /// Whether a metric is a headline.
+    pub fn is_headline(&self, metric: &str) -> bool {
+        self.metrics.iter().take(self.headlines).any(|headline| headline.id == metric)
     }
 
     /// What stands for it in the keys of stages: its version, or the digest of a user's file.

@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("truthfulqa-mc2.toml", include_str!("../tasks/truthfulqa-mc2.toml")),
     ("xstest.toml", include_str!("../tasks/xstest.toml")),
     ("refusal.toml", include_str!("../tasks/refusal.toml")),
+    ("replies.toml", include_str!("../tasks/replies.toml")),
     ("over-refusal.toml", include_str!("../tasks/over-refusal.toml")),
     ("exact-answers.toml", include_str!("../tasks/exact-answers.toml")),
     ("politeness.toml", include_str!("../tasks/politeness.toml")),

@@ -20,7 +20,7 @@ pub enum Error {
         why: String,
     },
     /// A text that is neither an existing path nor a hub id.
-    #[error("{text:?} is neither here nor a hub id: no file or directory of that name exists, and as an id, {why}")]
+    #[error("no such file or directory: {text:?}; nor is it a hub id: {why}")]
     Unresolved {
         /// The text, shortened.
         text: String,

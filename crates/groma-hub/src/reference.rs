@@ -16,7 +16,7 @@ pub enum Reference {
 
 impl Reference {
     /// An existing path is that path; anything else must be a hub id. What is written as a path (`./x`, `/x`, `../x`,
-    /// `~/x`) is never taken for an id.
+    /// `~/x`), or ends as files of data do, is never taken for an id.
     ///
     /// # Errors
     /// [`Error::Unresolved`], which explains both readings.
@@ -29,9 +29,16 @@ impl Reference {
         if text.starts_with(['.', '/', '~', '\\']) || text.contains('\\') {
             return Err(unresolved("it is written as a path".to_owned()));
         }
+        if !text.contains(':') && FILES.iter().any(|ending| text.ends_with(ending)) {
+            return Err(unresolved("it is written as the name of a file".to_owned()));
+        }
         parse(text).map(Reference::Hub).map_err(unresolved)
     }
 }
+
+/// Endings of files of data and recipes, which no repository has: `data/pairs.jsonl` that is missing is a missing file.
+const FILES: [&str; 10] =
+    [".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".toml", ".safetensors", ".gz", ".zst"];
 
 #[cfg(test)]
 mod tests {
@@ -59,10 +66,11 @@ mod tests {
             ("~/models/x", "written as a path"),
             ("models\\x", "written as a path"),
             ("weights/a/b", "'/'"),
+            ("data/pairs.jsonl", "name of a file"),
         ] {
             let error = Reference::resolve(text).unwrap_err();
             let message = error.to_string();
-            assert!(message.contains("no file or directory of that name") && message.contains(why), "{message}");
+            assert!(message.contains("no such file or directory") && message.contains(why), "{message}");
             assert!(error.hint().unwrap().contains("owner/name@revision"));
         }
     }

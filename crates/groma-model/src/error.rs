@@ -187,6 +187,16 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Two models that are compared token by token have other tokens to choose from.
+    #[error(
+        "the models have {first} and {second} tokens, and they are compared token by token: take two of one vocabulary"
+    )]
+    Vocabularies {
+        /// The first model's.
+        first: usize,
+        /// The second model's.
+        second: usize,
+    },
     /// A prompt holds no token.
     #[error("prompt {index} holds no token; a model needs at least one, e.g. its begin-of-text token")]
     EmptyPrompt {

@@ -1,7 +1,8 @@
-//! What a model that does not train is asked for: scores of continuations, and samples; and the keys and values that are kept
+//! What a model that does not train is asked for: scores of continuations, distances between two models, and samples; and the keys and values that are kept
 //! meanwhile.
 
 pub(crate) mod cache;
+pub mod divergence;
 pub mod generate;
 pub(crate) mod prefixes;
 pub mod sampling;

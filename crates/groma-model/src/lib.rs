@@ -15,6 +15,7 @@ mod weights;
 
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
 pub use hooks::{AdapterChoice, Address, HookPoint, Hooks, Intervention, Positions, Site, View};
+pub use inference::divergence::divergence;
 pub use inference::prefixes::PrefixCache;
 pub use inference::{generate, sampling, score};
 pub use local::{ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer};

@@ -10,7 +10,7 @@ use groma_model::generate::{GenerationContext, GenerationPrompt, generate, gener
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
-    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Site, TokenTree, Transformer, View,
+    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Site, TokenTree, Transformer, View, divergence,
     linear_modules,
 };
 use groma_run::Seed;
@@ -469,4 +469,40 @@ fn a_frozen_copy_stays_as_it_is() {
         let packed = scored(&original);
         assert_eq!(scored(&original.frozen_copy()), packed);
     }
+}
+
+#[test]
+fn a_divergence_is_that_of_the_logits() {
+    // Two models of one vocabulary, the second with a soft cap on its logits.
+    let (first, second) = (model(0), model(1));
+    let request = ScoreRequest { context: tokens(4, 5), continuation: tokens(5, 6) };
+    let short = ScoreRequest { context: Vec::new(), continuation: tokens(6, 3) };
+    let requests = [request.clone(), short];
+    let kind = groma_kernels::Divergence::ForwardKl;
+    let own = divergence(&first, &first, &requests, kind, &mut |_| true).unwrap();
+    assert!(own.iter().flatten().all(|value| value.abs() < 1e-6), "{own:?}");
+    let found = divergence(&first, &second, &requests, kind, &mut |_| true).unwrap();
+    // The first token of a text without context is not predicted.
+    assert_eq!((found[0].len(), found[1].len()), (6, 2));
+    let path = [&request.context[..], &request.continuation].concat();
+    let logps = |model: &Transformer| -> Vec<Vec<f64>> {
+        let mut tree = TokenTree::new();
+        tree.root(&path[..path.len() - 1]);
+        let mut tape = Tape::inference(model.backend().clone());
+        let hidden = model.hidden(&mut tape, &tree, &Pass::default()).unwrap();
+        let logits = model.logits(&hidden).unwrap();
+        let log_softmax = |row: &[f32]| -> Vec<f64> {
+            let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+            row.iter().map(|x| f64::from(*x) - sum.ln()).collect()
+        };
+        logits.chunks(model.spec().vocab_size).map(log_softmax).collect()
+    };
+    let (p, q) = (logps(&first), logps(&second));
+    for (place, value) in found[0].iter().enumerate() {
+        let row = request.context.len() - 1 + place;
+        let expected: f64 = p[row].iter().zip(&q[row]).map(|(p, q)| p.exp() * (p - q)).sum();
+        assert!((f64::from(*value) - expected).abs() < 1e-4, "{value} for {expected}");
+    }
+    let stopped = divergence(&first, &second, &requests, kind, &mut |_| false);
+    assert!(matches!(stopped, Err(groma_model::Error::Cancelled)));
 }

@@ -6,10 +6,13 @@
 //! ask a model on a server that the recipe names by its address.
 
 mod asked;
+mod base_name;
 mod check;
 mod data;
 mod error;
 mod guard;
+mod metrics_log;
+mod names;
 mod recipe;
 mod runner;
 mod samples;
@@ -19,9 +22,12 @@ mod stages;
 mod train;
 
 pub use asked::{Asked, Served};
+pub use base_name::base_name;
 pub use check::check;
 pub use error::Error;
 pub use guard::Guard;
+pub use metrics_log::LogForm;
+pub use names::name_apart;
 pub use recipe::{ALIGN, Compare, Measure, Reading, Recipe, TaskConfig, Train, VILLAGE};
 pub use runner::{Find, Inputs, Resolve, Summary, Work, run};
 pub use serving::Serving;

@@ -188,6 +188,13 @@ pub struct Compare {
     pub before: String,
     /// Name of the second measuring stage.
     pub after: String,
+    /// Rows on whose answers the second model's predictions are held against the first's, token by token: measured as
+    /// `divergence`. Both models must be on this machine, and of one vocabulary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<String>,
+    /// Use at most so many of those rows, drawn by the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence_limit: Option<usize>,
 }
 
 impl Measure {

@@ -10,7 +10,7 @@ use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
     Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, Manifest, Progress, Recorder, RunDirectory,
-    RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock,
+    RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock, counted,
 };
 use serde_json::json;
 
@@ -246,7 +246,7 @@ impl<'a> Runner<'a> {
         self.stage(key, false, |runner, recorder| {
             let seed = Seed::new(recipe.seed).named(SPLIT);
             let found = split_preferences(&file.path, recipe.held_out, seed, runner.directory.path())?;
-            let text = format!("{} pairs train, {} are held out", found.train, found.held_out);
+            let text = format!("{} to train with, {} held out", counted(found.train as u64, "pair"), found.held_out);
             recorder.message(EventKind::Note, &text);
             found.findings.into_iter().for_each(|finding| recorder.finding(finding));
             let outputs = vec![preferences_file("train"), preferences_file("held_out")];

@@ -82,7 +82,7 @@ fn draw(model: &LocalModel, rows: &Rows, wanted: usize, seed: Seed) -> Result<Ve
         }
         let (id, prompt, reference) = question(&rows.rows[index]);
         let (shown, ids) = match prompt {
-            Some(prompt) => (prompt.plain(), encoder.prompt(&prompt)?),
+            Some(prompt) => (prompt.shown(), encoder.prompt(&prompt)?),
             None => beginning(&encoder, &reference)?,
         };
         let room = ids.len() < model.transformer.spec().max_positions;

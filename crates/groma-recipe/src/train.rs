@@ -14,6 +14,7 @@ use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed
 use std::collections::BTreeMap;
 
 use crate::asked::Asked;
+use crate::metrics_log::{LogForm, MetricsLog};
 use crate::recipe::Reading;
 use crate::samples::{Questions, Sampler};
 use crate::{Error, Work};
@@ -91,6 +92,7 @@ pub struct Trainable {
     questions: Option<Questions>,
     weights: Vec<LocalModel>,
     judge: Option<(Asked, Digest)>,
+    forms: Vec<LogForm>,
 }
 
 impl Trainable {
@@ -108,8 +110,8 @@ impl Trainable {
         let evaluation = held_out.filter(|_| settings.training.eval_steps.is_some());
         let evaluation = evaluation.map(|rows| prepare_read(&settings, rows, &encoder, limits)).transpose()?;
         let model_digest = model.digest()?;
-        let (weights, judge) = (Vec::new(), None);
-        Ok(Trainable { model, settings, train, evaluation, model_digest, questions, weights, judge })
+        let (weights, judge, forms) = (Vec::new(), None, Vec::new());
+        Ok(Trainable { model, settings, train, evaluation, model_digest, questions, weights, judge, forms })
     }
 
     /// With the models that [`Settings::seats`] names, in their order; and whoever is asked in words, with what decides its
@@ -121,8 +123,16 @@ impl Trainable {
         self
     }
 
+    /// With its metrics in these forms too, where there is no recorder.
+    #[must_use]
+    pub fn logged(mut self, forms: &[LogForm]) -> Self {
+        self.forms = forms.to_vec();
+        self
+    }
+
     /// Trains, and writes the result to `output`; checkpoints go to `checkpoints`, and training goes on from the latest.
-    /// Answers on the way (`sample_steps`) go to the recorder; without one, into the output as `samples.jsonl.zst`. Gives also
+    /// Answers on the way (`sample_steps`) go to the recorder; without one, into the output as `samples.jsonl.zst`, and the
+    /// metrics as `metrics.jsonl`. Gives also
     /// what a server says that it spent.
     ///
     /// # Errors
@@ -151,7 +161,7 @@ impl Trainable {
         recorder: Option<&Recorder>,
         judge: Option<(&dyn LanguageModel, Digest)>,
     ) -> Result<Outcome, Error> {
-        let Trainable { model, settings, train, evaluation, model_digest, questions, weights, .. } = self;
+        let Trainable { model, settings, train, evaluation, model_digest, questions, weights, forms, .. } = self;
         let stop_ids = model.stop_ids();
         let LocalModel { checkpoint, transformer, tokenizer, chat, is_adapter, .. } = model;
         let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
@@ -163,7 +173,9 @@ impl Trainable {
         let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
         let sampler = |q| Sampler::new(q, encoder.clone(), recorder, Disk::files(), checkpoints);
         let mut sampler = questions.as_ref().map(sampler);
+        let mut log = recorder.is_none().then(|| MetricsLog::new(Disk::files(), checkpoints, &forms));
         let mut observers: Vec<&mut dyn Observer> = vec![&mut watcher];
+        observers.extend(log.as_mut().map(|log| log as &mut dyn Observer));
         observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));
         let mut tokens_and_template = Hasher::default();
         tokens_and_template.part(tokenizer.digest().as_bytes());
@@ -208,6 +220,7 @@ impl Trainable {
         if let (Some(sampler), None) = (&sampler, recorder) {
             files.push(sampler.file()?);
         }
+        files.extend(log.iter().flat_map(MetricsLog::files));
         let card = card.card(&outcome, &train, &findings, model_digest);
         let origin = Origin {
             config: checkpoint.config().map(),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use groma_eval::{EstimateOptions, Measured, compare, find};
-use groma_report::Headline;
+use groma_report::compare_runs;
 use groma_run::{
     Finished, Item, Manifest, Measurement, RunDirectory, RunRecords, StageEntry, StageKey, Statistic, Status,
     SystemClock,
@@ -70,7 +70,7 @@ fn eval_and_report_agree_to_the_bit() {
             let root = tempfile::tempdir().unwrap();
             let statistic = task.metric(&expected.metric).unwrap().record();
             let made = |name: &str, items| run(&root.path().join(name), id, &expected.metric, &statistic, items);
-            let headline = Headline::of_two_runs(&made("a", &before), &made("b", &after), None).unwrap();
+            let headline = compare_runs(&[made("a", &before), made("b", &after)], None).unwrap().headline.unwrap();
             let change = headline.rows[0].change.clone().unwrap();
             assert_eq!(change.difference, expected.difference, "{id} {}", expected.metric);
             assert_eq!((change.interval, change.p_value), (expected.interval, expected.p_value));

@@ -1,16 +1,15 @@
 //! Differences of two measurements, from the scores of their items or else from their intervals.
 
-use groma_run::{DifferentItems, Interval, Item, Measurement, Seed};
+use groma_run::{Comparison, Interval, Item, Measurement, Pairs, RunRecords, Seed};
 use groma_stats::formulas::{MEAN, SHARE};
-use groma_stats::{Across, Formula, LEVEL, Method, Observation, RESAMPLES, Resampling, Statistic, newcombe};
+use groma_stats::{Across, Formula, Method, Observation, RESAMPLES, Resampling, Statistic, newcombe};
 
+use crate::format::counted;
 use crate::headline::Change;
 
 /// Why two measurements are not compared item by item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unpaired {
-    /// One id stands for different prompts.
-    DifferentItems,
     /// No item has the scores on both sides, or the number does not exist.
     NothingShared,
     /// The record names a formula that this version does not know.
@@ -18,13 +17,12 @@ pub(crate) enum Unpaired {
 }
 
 /// The difference of a measurement between two sets of items, as the comparing stage of a run finds it.
-pub(crate) fn paired(about: &Measurement, before: &[Item], after: &[Item], seed: u64) -> Result<Change, Unpaired> {
-    let pairs = Item::pairs(before, after).map_err(|DifferentItems { .. }| Unpaired::DifferentItems)?;
+pub(crate) fn paired(about: &Measurement, pairs: &Pairs<'_>, seed: u64, level: f64) -> Result<Change, Unpaired> {
     let names: Vec<&str> = match &about.statistic {
         Some(statistic) => statistic.scores.iter().map(String::as_str).collect(),
         None => vec![&about.metric],
     };
-    let used = pairs.into_iter().filter_map(|(before, after)| {
+    let used = pairs.items.iter().filter_map(|(before, after)| {
         let scores = |item: &Item| item.scores_of(names.iter().copied());
         Some(Observation {
             id: &before.id,
@@ -36,7 +34,7 @@ pub(crate) fn paired(about: &Measurement, before: &[Item], after: &[Item], seed:
     let used: Vec<Observation> = used.collect();
     let statistic = statistic(about, &used).ok_or(Unpaired::UnknownFormula)?;
     let draw = |purpose: &str, index| Seed::new(seed).draw(purpose, &about.metric, index);
-    let how = Resampling { level: LEVEL, resamples: RESAMPLES, draw: &draw };
+    let how = Resampling { level, resamples: RESAMPLES, draw: &draw };
     let found = statistic.compare(&used, &how).ok_or(Unpaired::NothingShared)?;
     Ok(Change {
         difference: found.difference,
@@ -86,6 +84,68 @@ pub(crate) fn unpaired(before: &Measurement, after: &Measurement) -> Change {
     }
 }
 
+/// The change that a run's own record tells.
+pub(crate) fn change_of(row: &Comparison) -> Change {
+    Change {
+        difference: row.difference,
+        interval: row.interval.clone(),
+        p_value: row.p_value,
+        n: row.n,
+        method: row.method.clone(),
+        paired: true,
+        detectable: row.detectable,
+    }
+}
+
+/// A change, and what a reader must know about it.
+pub(crate) struct Compared {
+    pub(crate) change: Change,
+    pub(crate) warning: Option<String>,
+}
+
+/// The difference from the items' scores where both sides have them, else from the two intervals.
+pub(crate) fn compare_items(
+    first: &RunRecords,
+    before: &Measurement,
+    second: &RunRecords,
+    after: &Measurement,
+    level: f64,
+) -> Compared {
+    let apart = |why: Option<&str>| {
+        let warning = why.map(|why| format!("{why}, so the sides are not compared item by item."));
+        Compared { change: unpaired(before, after), warning }
+    };
+    let items = |records: &RunRecords, side: &Measurement| Some(read_items(records, side.samples.as_ref()?));
+    let (before_items, after_items) = match (items(first, before), items(second, after)) {
+        (None, _) | (_, None) => return apart(None),
+        (Some(Ok(before)), Some(Ok(after))) => (before, after),
+        _ => return apart(Some("the items' scores cannot be read")),
+    };
+    let pairs = Pairs::of(&before_items, &after_items);
+    match paired(before, &pairs, first.manifest.seed, level) {
+        Ok(change) => {
+            let warning = match (pairs.merged, change.n, before.n.max(after.n)) {
+                (true, n, _) => Some(format!(
+                    "the sides cut the texts in different places, so whole texts are compared ({}).",
+                    counted(n, "text")
+                )),
+                (false, n, most) if n < most => {
+                    Some(format!("the difference is over the {} that both have.", counted(n, "item")))
+                }
+                _ => None,
+            };
+            Compared { change, warning }
+        }
+        Err(Unpaired::NothingShared) => apart(Some("the sides share no items")),
+        Err(Unpaired::UnknownFormula) => apart(Some("this version does not know the formula of the number")),
+    }
+}
+
+/// The items of a file of a run.
+pub(crate) fn read_items(records: &RunRecords, file: &str) -> Result<Vec<Item>, groma_run::Error> {
+    records.items(file)?.collect()
+}
+
 fn recorded(groma_stats::Interval { low, high, level, method }: groma_stats::Interval) -> Interval {
     Interval { low, high, level, method: method.name().to_owned() }
 }
@@ -107,31 +167,36 @@ mod tests {
         Measurement { statistic, ..Measurement::new("s", "t", "m", 0.0, 1) }
     }
 
+    fn compared(about: &Measurement, before: &[Item], after: &[Item]) -> Result<Change, Unpaired> {
+        paired(about, &Pairs::of(before, after), 0, groma_stats::LEVEL)
+    }
+
     #[test]
     fn what_cannot_be_paired() {
         let mut after = items(&[1.0, f64::NAN, 3.0]);
         let mut before = items(&[1.0, 1.0]);
-        assert_eq!(paired(&about(None), &before, &after, 0).unwrap().n, 1);
+        assert_eq!(compared(&about(None), &before, &after).unwrap().n, 1);
         let other = Measurement { metric: "other".into(), ..about(None) };
-        assert_eq!(paired(&other, &before, &after, 0), Err(Unpaired::NothingShared));
+        assert_eq!(compared(&other, &before, &after), Err(Unpaired::NothingShared));
         let unknown = |formula: &str, scores: &[&str]| groma_run::Statistic {
             formula: formula.into(),
             scores: scores.iter().map(|score| (*score).to_owned()).collect(),
             across: None,
         };
         for statistic in [unknown("later", &["m"]), unknown("ratio", &["m"])] {
-            assert_eq!(paired(&about(Some(statistic)), &before, &after, 0), Err(Unpaired::UnknownFormula));
+            assert_eq!(compared(&about(Some(statistic)), &before, &after), Err(Unpaired::UnknownFormula));
         }
-        after[0].digest = Some("a".into());
-        before[0].digest = Some("b".into());
-        assert_eq!(paired(&about(None), &before, &after, 0), Err(Unpaired::DifferentItems));
+        for (number, item) in after.iter_mut().chain(&mut before).enumerate() {
+            item.digest = Some(number.to_string());
+        }
+        assert_eq!(compared(&about(None), &before, &after), Err(Unpaired::NothingShared));
     }
 
     #[test]
     fn zeros_and_ones_are_shares() {
-        let found = paired(&about(None), &items(&[0.0, 1.0, 1.0]), &items(&[1.0, 1.0, 0.0]), 0).unwrap();
+        let found = compared(&about(None), &items(&[0.0, 1.0, 1.0]), &items(&[1.0, 1.0, 0.0])).unwrap();
         assert_eq!((found.method.as_str(), found.p_value), ("exact McNemar", Some(1.0)));
-        let found = paired(&about(None), &items(&[0.0, 1.5]), &items(&[1.0, 2.5]), 0).unwrap();
+        let found = compared(&about(None), &items(&[0.0, 1.5]), &items(&[1.0, 2.5])).unwrap();
         assert_eq!((found.method.as_str(), found.difference), ("sign-flip permutation", 1.0));
     }
 }

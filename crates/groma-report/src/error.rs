@@ -9,13 +9,11 @@ pub enum Error {
     /// The run's records cannot be read, or the report cannot be written.
     #[error(transparent)]
     Run(#[from] groma_run::Error),
-    /// Two runs have no measurement in common.
-    #[error("{first} and {second} have no measurement in common: no task, metric and mode occurs in both")]
+    /// Runs have no measurement in common.
+    #[error("{} have no measurement in common: no task and metric occurs in two of them", runs.join(" and "))]
     NothingInCommon {
-        /// Name of the first run.
-        first: String,
-        /// Name of the second run.
-        second: String,
+        /// Names of the runs.
+        runs: Vec<String>,
     },
     /// A subject was asked for that the run did not measure.
     #[error("{run} has no measurements of {subject:?}; it has those of {known}")]

@@ -2,64 +2,113 @@
 
 use groma_run::{Interval, Unit};
 
-/// A value in its unit: `12.3%`, `24.81`, `n/a`.
+/// The digits that numbers are written with: as many as people read, and more where a change would not be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Digits {
+    /// The power of ten that must be seen.
+    place: Option<i32>,
+}
+
+/// Decimals of a percentage, and significant digits, at most.
+const MOST_DECIMALS: i32 = 3;
+const MOST_DIGITS: i32 = 7;
+
+impl Digits {
+    /// So many that two numbers which differ by this are not written alike.
+    pub(crate) fn to_see(difference: f64) -> Self {
+        let half = difference.abs() / 2.0;
+        Digits { place: (half > 0.0 && half.is_finite()).then(|| half.log10().floor() as i32) }
+    }
+
+    /// A value in its unit: `12.3%`, `24.81`, `n/a`.
+    pub(crate) fn value(self, value: f64, unit: Unit) -> String {
+        match unit {
+            _ if !value.is_finite() => "n/a".into(),
+            Unit::Share => format!("{}%", self.percent(value)),
+            Unit::Nats | Unit::Bits | Unit::Plain => self.plain(value),
+        }
+    }
+
+    /// A difference of values, with its sign; of shares in percentage points.
+    pub(crate) fn difference(self, value: f64, unit: Unit) -> String {
+        if !value.is_finite() {
+            return "n/a".into();
+        }
+        let text = match unit {
+            Unit::Share => self.percent(value.abs()),
+            Unit::Nats | Unit::Bits | Unit::Plain => self.plain(value.abs()),
+        };
+        let is_zero = !text.bytes().any(|b| (b'1'..=b'9').contains(&b));
+        match value {
+            _ if is_zero => text,
+            value if value < 0.0 => format!("−{text}"),
+            _ => format!("+{text}"),
+        }
+    }
+
+    /// An interval of values: `[10.1%, 14.9%]`.
+    pub(crate) fn interval(self, interval: &Interval, unit: Unit) -> String {
+        format!("[{}, {}]", self.value(interval.low, unit), self.value(interval.high, unit))
+    }
+
+    /// An interval of differences: `[+1.2, +3.4]`.
+    pub(crate) fn difference_interval(self, interval: &Interval, unit: Unit) -> String {
+        format!("[{}, {}]", self.difference(interval.low, unit), self.difference(interval.high, unit))
+    }
+
+    fn percent(self, value: f64) -> String {
+        let decimals = self.place.map_or(1, |place| (-place - 2).clamp(1, MOST_DECIMALS)) as usize;
+        minus(format!("{:.decimals$}", value * 100.0))
+    }
+
+    /// Three or four digits that matter, or more.
+    fn plain(self, value: f64) -> String {
+        let size = value.abs();
+        if !size.is_finite() {
+            return "n/a".into();
+        }
+        if size == 0.0 {
+            return "0".into();
+        }
+        let first = size.log10().floor() as i32;
+        if !(1e-3..1e7).contains(&size) {
+            let needed = self.place.map_or(0, |place| first - place).clamp(0, MOST_DIGITS - 1);
+            let digits = needed.max(1) as usize;
+            let text = format!("{value:.digits$e}");
+            return minus(if needed <= 1 { text.replace(".0e", "e") } else { text });
+        }
+        let needed = self.place.map_or(0, |place| (-place).min(MOST_DIGITS - 1 - first));
+        let usual = match size {
+            s if s >= 1000.0 => 0,
+            s if s >= 100.0 => 1,
+            s if s >= 1.0 => 2,
+            _ => 3,
+        };
+        match usual.max(needed) as usize {
+            0 => minus(grouped(value)),
+            decimals => minus(format!("{value:.decimals$}")),
+        }
+    }
+}
+
+/// A value in its unit, in the usual digits.
 pub(crate) fn value(value: f64, unit: Unit) -> String {
-    match unit {
-        _ if !value.is_finite() => "n/a".into(),
-        Unit::Share => format!("{:.1}%", value * 100.0),
-        Unit::Nats | Unit::Bits | Unit::Plain => plain(value),
-    }
+    Digits::default().value(value, unit)
 }
 
-/// A difference of values, with its sign; of shares in percentage points.
-pub(crate) fn difference(value: f64, unit: Unit) -> String {
-    if !value.is_finite() {
-        return "n/a".into();
-    }
-    let text = magnitude(value.abs(), unit);
-    let is_zero = !text.bytes().any(|b| (b'1'..=b'9').contains(&b));
-    match value {
-        _ if is_zero => text,
-        value if value < 0.0 => format!("−{text}"),
-        _ => format!("+{text}"),
-    }
-}
-
-/// An interval of values: `[10.1%, 14.9%]`.
+/// An interval of values, in the usual digits.
 pub(crate) fn interval(interval: &Interval, unit: Unit) -> String {
-    format!("[{}, {}]", value(interval.low, unit), value(interval.high, unit))
+    Digits::default().interval(interval, unit)
 }
 
-/// An interval of differences: `[+1.2, +3.4]`.
-pub(crate) fn difference_interval(interval: &Interval, unit: Unit) -> String {
-    format!("[{}, {}]", difference(interval.low, unit), difference(interval.high, unit))
-}
-
-fn magnitude(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Share => format!("{:.1}", value * 100.0),
-        Unit::Nats | Unit::Bits | Unit::Plain => plain(value),
-    }
-}
-
-/// Three or four digits that matter.
+/// A plain number, in the usual digits.
 pub(crate) fn plain(value: f64) -> String {
-    let size = value.abs();
-    let text = match size {
-        _ if !size.is_finite() => return "n/a".into(),
-        0.0 => "0".into(),
-        s if !(1e-3..1e7).contains(&s) => scientific(value),
-        s if s >= 1000.0 => return minus(grouped(value)),
-        s if s >= 100.0 => format!("{value:.1}"),
-        s if s >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    };
-    minus(text)
+    Digits::default().plain(value)
 }
 
-fn scientific(value: f64) -> String {
-    let text = format!("{value:.1e}");
-    text.replace(".0e", "e")
+/// So many of what the noun names: `1 item`, `12 items`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    groma_run::counted(count, one).replacen(&count.to_string(), &self::count(count), 1)
 }
 
 fn minus(text: String) -> String {
@@ -125,12 +174,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn digits_show_the_change() {
+        let both = |before: f64, after: f64, unit| {
+            let digits = Digits::to_see(after - before);
+            [digits.value(before, unit), digits.value(after, unit), digits.difference(after - before, unit)]
+        };
+        assert_eq!(both(1.8e7, 1.75e7, Unit::Plain), ["1.80e7", "1.75e7", "−500,000"]);
+        assert_eq!(both(12345.0, 12345.3, Unit::Plain), ["12345.0", "12345.3", "+0.300"]);
+        assert_eq!(both(12.345, 12.346, Unit::Plain), ["12.3450", "12.3460", "+1e−3"]);
+        assert_eq!(both(0.5, 0.5004, Unit::Nats), ["0.5000", "0.5004", "+4e−4"]);
+        assert_eq!(both(0.4512, 0.4516, Unit::Share), ["45.12%", "45.16%", "+0.04"]);
+        assert_eq!(both(0.4, 0.9, Unit::Share), ["40.0%", "90.0%", "+50.0"]);
+        assert_eq!(both(0.5, 0.5, Unit::Share), ["50.0%", "50.0%", "0.0"]);
+        assert_eq!([counted(1, "item"), counted(1200, "item")], ["1 item", "1,200 items"]);
+    }
+
+    #[test]
     fn numbers_as_people_write_them() {
         assert_eq!(value(0.12345, Unit::Share), "12.3%");
         assert_eq!(value(f64::NAN, Unit::Share), "n/a");
         let plains = [0.0, 24.8123, 0.5, 123.456, 12345.6, 2e-5, 1e9, -3.0, f64::INFINITY].map(plain);
         assert_eq!(plains, ["0", "24.81", "0.500", "123.5", "12,346", "2e−5", "1e9", "−3.00", "n/a"]);
-        let differences = [0.1, -0.02, 0.0004, -0.0004].map(|d| difference(d, Unit::Share));
+        let differences = [0.1, -0.02, 0.0004, -0.0004].map(|d| Digits::default().difference(d, Unit::Share));
         assert_eq!(differences, ["+10.0", "−2.0", "0.0", "0.0"]);
         assert_eq!([0.41, 48.2, 185.0, 7800.0].map(seconds), ["0.4 s", "48 s", "3 min 5 s", "2 h 10 min"]);
         assert_eq!([12, 3400, 999_999, 31_600_000].map(bytes), ["12 B", "3.4 kB", "1.0 MB", "32 MB"]);

@@ -1,10 +1,12 @@
 //! The table that a run is for: each measure on two sides, the difference, and what may be said about it.
 
-use crate::differences::{Unpaired, paired, unpaired};
-use crate::{Error, reading};
-use groma_run::{Comparison, Group, Interval, Item, Measurement, RunRecords, Unit, number};
+use crate::differences::{Compared, change_of, compare_items};
+use crate::effect::Size;
+use crate::format::{Digits, counted};
+use crate::reading::{self, Sides};
+use groma_run::{Comparison, Group, Interval, Measurement, RunRecords, Unit, number};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Two subjects, measure by measure. Serialises to the JSON that `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,19 +62,43 @@ pub struct HeadlineRow {
     pub change: Option<Change>,
     /// What may be said about it.
     pub reading: Reading,
+    /// How large the difference is, by the rule of its unit, whether it is clear or not.
+    pub size: Option<Size>,
 }
 
 impl HeadlineRow {
-    /// Task and metric, once where they say the same, and the factors.
-    pub(crate) fn name(&self) -> String {
-        let said = self.task.replace('-', "_") == self.metric;
-        let name = if said { self.task.clone() } else { format!("{} {}", self.task, self.metric) };
-        if self.factors.is_empty() { name } else { format!("{name} ({})", self.factors_in_words()) }
+    /// The digits in which a clear change is seen.
+    pub(crate) fn digits(&self) -> Digits {
+        let change = self.change.as_ref().filter(|_| self.reading.is_clear());
+        change.map_or(Digits::default(), |change| Digits::to_see(change.difference))
     }
 
-    pub(crate) fn factors_in_words(&self) -> String {
-        self.factors.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    /// The size of a change that is clear.
+    pub(crate) fn clear_size(&self) -> Option<Size> {
+        self.size.filter(|_| self.reading.is_clear())
     }
+
+    /// Task and metric, once where they say the same, and the factors.
+    pub(crate) fn name(&self) -> String {
+        name_of(&self.task, &self.metric, &self.factors)
+    }
+}
+
+/// Task and metric, once where they say the same, and the factors.
+pub(crate) fn name_of(task: &str, metric: &str, factors: &BTreeMap<String, String>) -> String {
+    let (task, metric) = (task, shown_metric(task, metric).unwrap_or_default());
+    let name = if metric.is_empty() { task.to_owned() } else { format!("{task} {metric}") };
+    if factors.is_empty() { name } else { format!("{name} ({})", in_words(factors)) }
+}
+
+/// The metric, unless the task's name says it already.
+pub(crate) fn shown_metric<'a>(task: &str, metric: &'a str) -> Option<&'a str> {
+    (task.replace('-', "_") != metric).then_some(metric)
+}
+
+/// Factors as they are read.
+pub(crate) fn in_words(factors: &BTreeMap<String, String>) -> String {
+    factors.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The number of one side.
@@ -89,6 +115,13 @@ pub struct Side {
     pub failed: u64,
     /// What else was said of it.
     pub note: Option<String>,
+}
+
+impl Side {
+    /// The number of a measurement.
+    pub(crate) fn of(row: &Measurement) -> Self {
+        Side { value: row.value, interval: row.interval.clone(), n: row.n, failed: row.failed, note: row.note.clone() }
+    }
 }
 
 /// The difference of the two sides.
@@ -133,102 +166,98 @@ pub enum Reading {
     Unknown,
 }
 
+impl Reading {
+    /// Whether it says which way.
+    pub fn is_clear(self) -> bool {
+        matches!(self, Reading::Better | Reading::Worse | Reading::Higher | Reading::Lower)
+    }
+}
+
 impl Headline {
     /// The table of one run: its `before` and `after`, or the first and last subject that it measured.
     pub fn of_run(records: &RunRecords) -> Self {
         let (left, right) = subjects(&records.measurements);
         let pick = |subject: &str| of_subject(&records.measurements, subject);
-        let compared: BTreeMap<(&str, &str, &str), &Comparison> = records
-            .comparisons
-            .iter()
-            .filter(|row| row.before_subject == left && row.after_subject == right)
-            .map(|row| ((row.task.as_str(), row.metric.as_str(), row.mode.as_str()), row))
-            .collect();
-        let difference = |before: &Measurement, after: &Measurement| match compared.get(&measure(before)) {
-            Some(comparison) => Compared { change: change_of(comparison), warning: None },
-            None => compare_items(records, before, records, after),
+        let compared: Vec<&Comparison> =
+            records.comparisons.iter().filter(|row| row.before_subject == left && row.after_subject == right).collect();
+        let difference = |before: &Measurement, after: &Measurement| {
+            let fits = |row: &&&Comparison| {
+                (row.task.as_str(), row.metric.as_str(), row.mode.as_str()) == measure(before)
+                    && row.factors.iter().all(|(name, value)| before.factors.get(name) == Some(value))
+            };
+            // Of several, the one that says most of what the number depends on.
+            match compared.iter().filter(fits).max_by_key(|row| row.factors.len()) {
+                Some(comparison) => Compared { change: change_of(comparison), warning: None },
+                None => compare_items(records, before, records, after, groma_stats::LEVEL),
+            }
         };
+        let sides = Sides { left, right, are_runs: false };
         let split = |subject: &str, secondary: bool| -> Vec<&Measurement> {
             pick(subject).into_iter().filter(|row| row.secondary == secondary).collect()
         };
-        let further = Self::build(left, right, &split(left, true), &split(right, true), difference);
-        let headline = Self::build(left, right, &split(left, false), &split(right, false), difference);
+        let pairs = |secondary| paired_by_key(&split(left, secondary), &split(right, secondary));
+        let further = Self::build(sides, &pairs(true), difference);
+        let headline = Self::build(sides, &pairs(false), difference);
         Headline { further: further.rows, ..headline }
     }
 
-    /// The table of two runs: the `after` of each (or its last subject, or the one that is named), on the measures that
-    /// both have.
-    ///
-    /// # Errors
-    /// [`Error::NothingInCommon`], or [`Error::NoSuchSubject`] where `subject` names none.
-    pub fn of_two_runs(first: &RunRecords, second: &RunRecords, subject: Option<&str>) -> Result<Self, Error> {
-        let sides = [first, second].map(|records| named_or_last(records, subject));
-        let [left, right] = sides;
-        let headline_of = |rows, subject| -> Vec<&Measurement> {
-            of_subject(rows, subject).into_iter().filter(|row| !row.secondary).collect()
-        };
-        let left = headline_of(&first.measurements, left?);
-        let right = headline_of(&second.measurements, right?);
-        let common = |rows: &[&Measurement], other: &[&Measurement]| -> Vec<Measurement> {
-            let others: BTreeSet<Key> = keys(other).into_iter().collect();
-            let both = rows.iter().zip(keys(rows)).filter(|(_, key)| others.contains(key));
-            both.map(|(row, _)| (**row).clone()).collect()
-        };
-        let (in_left, in_right) = (common(&left, &right), common(&right, &left));
-        let names = [first, second].map(|records| records.manifest.name.clone());
-        let [first_name, second_name] = names;
-        if in_left.is_empty() {
-            return Err(Error::NothingInCommon { first: first_name, second: second_name });
-        }
-        let difference = |a: &Measurement, b: &Measurement| compare_items(first, a, second, b);
-        let (a, b): (Vec<_>, Vec<_>) = (in_left.iter().collect(), in_right.iter().collect());
-        let mut headline = Self::build(&first_name, &second_name, &a, &b, difference);
-        let left_out = left.len() + right.len() - in_left.len() - in_right.len();
-        if left_out > 0 {
-            headline.notes.push(format!("{left_out} measurements are in one of the runs only and are left out."));
-        }
-        Ok(headline)
-    }
-
-    fn build(
-        left: &str,
-        right: &str,
-        before: &[&Measurement],
-        after: &[&Measurement],
+    /// Of measurements that are about the same, left and right.
+    pub(crate) fn build(
+        sides: Sides<'_>,
+        pairs: &[MeasuredTwice<'_>],
         difference: impl Fn(&Measurement, &Measurement) -> Compared,
     ) -> Self {
         let mut notes = Vec::new();
         let mut rows: Vec<HeadlineRow> = Vec::new();
-        let (in_before, in_after) = (keys(before), keys(after));
-        let of = |rows: &[&Measurement], keys: &[Key], wanted: &Key| {
-            keys.iter().position(|key| key == wanted).map(|place| rows[place].clone())
-        };
-        let mut all: Vec<&Key> = Vec::new();
-        for key in in_before.iter().chain(&in_after) {
-            if !all.contains(&key) {
-                all.push(key);
-            }
-        }
-        for key in all {
-            let (before, after) = (of(before, &in_before, key), of(after, &in_after, key));
-            let row = row(before.as_ref(), after.as_ref(), (left, right), &difference, &mut notes);
-            rows.extend(row.map(|row| HeadlineRow { factors: key.3.clone(), ..row }));
+        for pair in pairs {
+            let row = row((pair.left, pair.right), (sides.left, sides.right), &difference, &mut notes);
+            rows.extend(row.map(|row| HeadlineRow { factors: pair.factors.clone(), ..row }));
         }
         rows.sort_by_key(|row| row.group); // stable: within a group as they were measured
-        let verdict = reading::verdict(&rows, left, right);
-        Headline { left: left.to_owned(), right: right.to_owned(), verdict, rows, further: Vec::new(), notes }
+        let verdict = reading::verdict(&rows, sides);
+        let (left, right) = (sides.left.to_owned(), sides.right.to_owned());
+        Headline { left, right, verdict, rows, further: Vec::new(), notes }
     }
 }
 
+/// Two measurements of the same, or one that has no other.
+#[derive(Clone, Debug)]
+pub(crate) struct MeasuredTwice<'a> {
+    pub(crate) left: Option<&'a Measurement>,
+    pub(crate) right: Option<&'a Measurement>,
+    /// The factors, where a side has several numbers of its task, metric and mode.
+    pub(crate) factors: BTreeMap<String, String>,
+}
+
+/// The rows of both sides, those of one key together, in the order of the left side and then of the right.
+fn paired_by_key<'a>(left: &[&'a Measurement], right: &[&'a Measurement]) -> Vec<MeasuredTwice<'a>> {
+    let (in_left, in_right) = (keys(left), keys(right));
+    let of = |rows: &[&'a Measurement], keys: &[Key], wanted: &Key| {
+        keys.iter().position(|key| key == wanted).map(|place| rows[place])
+    };
+    let mut all: Vec<&Key> = Vec::new();
+    for key in in_left.iter().chain(&in_right) {
+        if !all.contains(&key) {
+            all.push(key);
+        }
+    }
+    let pair = |key: &Key| MeasuredTwice {
+        left: of(left, &in_left, key),
+        right: of(right, &in_right, key),
+        factors: key.3.clone(),
+    };
+    all.into_iter().map(pair).collect()
+}
+
 /// Task, metric and mode; and the factors, where a subject has several numbers of these.
-type Key = (String, String, String, BTreeMap<String, String>);
+pub(crate) type Key = (String, String, String, BTreeMap<String, String>);
 
 fn measure(row: &Measurement) -> (&str, &str, &str) {
     (&row.task, &row.metric, &row.mode)
 }
 
 /// What tells the rows of one subject apart, in their order.
-fn keys(rows: &[&Measurement]) -> Vec<Key> {
+pub(crate) fn keys(rows: &[&Measurement]) -> Vec<Key> {
     let mut counts: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
     rows.iter().for_each(|row| *counts.entry(measure(row)).or_default() += 1);
     let key = |row: &&Measurement| {
@@ -238,7 +267,7 @@ fn keys(rows: &[&Measurement]) -> Vec<Key> {
     rows.iter().map(key).collect()
 }
 
-fn of_subject<'a>(rows: &'a [Measurement], subject: &str) -> Vec<&'a Measurement> {
+pub(crate) fn of_subject<'a>(rows: &'a [Measurement], subject: &str) -> Vec<&'a Measurement> {
     rows.iter().filter(|row| row.subject == subject).collect()
 }
 
@@ -264,28 +293,8 @@ fn subjects(rows: &[Measurement]) -> (&str, &str) {
     }
 }
 
-fn named_or_last<'a>(records: &'a RunRecords, subject: Option<&'a str>) -> Result<&'a str, Error> {
-    let all = all_subjects(&records.measurements);
-    match subject {
-        Some(subject) if !all.contains(&subject) => Err(Error::NoSuchSubject {
-            run: records.manifest.name.clone(),
-            subject: subject.to_owned(),
-            known: if all.is_empty() { "none".into() } else { all.join(", ") },
-        }),
-        Some(subject) => Ok(subject),
-        None if all.contains(&"after") => Ok("after"),
-        None => Ok(all.last().copied().unwrap_or("after")),
-    }
-}
-
-struct Compared {
-    change: Change,
-    warning: Option<String>,
-}
-
 fn row(
-    before: Option<&Measurement>,
-    after: Option<&Measurement>,
+    (before, after): (Option<&Measurement>, Option<&Measurement>),
     (left, right): (&str, &str),
     difference: impl Fn(&Measurement, &Measurement) -> Compared,
     notes: &mut Vec<String>,
@@ -306,6 +315,9 @@ fn row(
     }
     let n = [before, after].into_iter().flatten().map(|side| side.n).min().unwrap_or(0);
     let reading = reading::read(change.as_ref(), n, about.higher_is_better);
+    let size = change
+        .as_ref()
+        .and_then(|change: &Change| Size::of(change.difference, before.map_or(0.0, |side| side.value), about.unit));
     Some(HeadlineRow {
         task: about.task.clone(),
         metric: about.metric.clone(),
@@ -315,15 +327,12 @@ fn row(
         unit: about.unit,
         higher_is_better: about.higher_is_better,
         chance: about.chance,
-        before: before.map(side_of),
-        after: after.map(side_of),
+        before: before.map(Side::of),
+        after: after.map(Side::of),
         change,
         reading,
+        size,
     })
-}
-
-fn side_of(row: &Measurement) -> Side {
-    Side { value: row.value, interval: row.interval.clone(), n: row.n, failed: row.failed, note: row.note.clone() }
 }
 
 fn side_note(side: &Measurement, label: &str, name: &str) -> Option<String> {
@@ -333,46 +342,9 @@ fn side_note(side: &Measurement, label: &str, name: &str) -> Option<String> {
         parts.push(format!("the value is {what}, so it is shown as n/a (n = {})", side.n));
     }
     if side.failed > 0 {
-        parts.push(format!("{} items failed and are not counted", side.failed));
+        let verb = if side.failed == 1 { "is" } else { "are" };
+        parts.push(format!("{} failed and {verb} not counted", counted(side.failed, "item")));
     }
     parts.extend(side.note.clone());
     (!parts.is_empty()).then(|| format!("{label}, {name}: {}.", parts.join("; ").trim_end_matches('.')))
-}
-
-fn change_of(row: &Comparison) -> Change {
-    Change {
-        difference: row.difference,
-        interval: row.interval.clone(),
-        p_value: row.p_value,
-        n: row.n,
-        method: row.method.clone(),
-        paired: true,
-        detectable: row.detectable,
-    }
-}
-
-/// The difference from the items' scores where both sides have them, else from the two intervals.
-fn compare_items(first: &RunRecords, before: &Measurement, second: &RunRecords, after: &Measurement) -> Compared {
-    let apart = |why: Option<&str>| {
-        let warning = why.map(|why| format!("{why}, so the sides are not compared item by item."));
-        Compared { change: unpaired(before, after), warning }
-    };
-    let (Some(before_file), Some(after_file)) = (&before.samples, &after.samples) else { return apart(None) };
-    let (Ok(before_items), Ok(after_items)) = (read_items(first, before_file), read_items(second, after_file)) else {
-        return apart(Some("the items' scores cannot be read"));
-    };
-    match paired(before, &before_items, &after_items, first.manifest.seed) {
-        Ok(change) => {
-            let (pairs, most) = (change.n, before.n.max(after.n));
-            let partly = (pairs < most).then(|| format!("the difference is over the {pairs} items that both have."));
-            Compared { change, warning: partly }
-        }
-        Err(Unpaired::NothingShared) => apart(Some("the sides share no items")),
-        Err(Unpaired::DifferentItems) => apart(Some("the items are not the same")),
-        Err(Unpaired::UnknownFormula) => apart(Some("this version does not know the formula of the number")),
-    }
-}
-
-fn read_items(records: &RunRecords, file: &str) -> Result<Vec<Item>, groma_run::Error> {
-    records.items(file)?.collect()
 }

@@ -3,19 +3,30 @@
 //! All of it is made from the records of a run directory; no model is needed. [`write_report`] leaves `report.html`;
 //! [`Headline`] is the table of one run or of two, as text ([`Headline::to_text`]) and as JSON (it serialises).
 
+mod changed;
+mod compared;
 mod differences;
+mod effect;
 mod error;
 mod format;
+mod grid;
 mod harness;
 mod headline;
 mod page;
 mod reading;
+mod settings;
 mod table;
+mod tensorboard;
 mod text;
 
+pub use changed::{ChangedAnswer, ChangedAnswers};
+pub use compared::{Contender, RunAnswers, RunsCompared, RunsRow, SharedItems, Standing, compare_runs};
+pub use effect::{RULE as SIZE_RULE, Size};
 pub use error::Error;
 pub use harness::{HarnessResults, HarnessTask, sanitized};
 pub use headline::{Change, Headline, HeadlineRow, Reading, Side};
+pub use settings::DifferentSetting;
+pub use tensorboard::{LoggedStep, event_file};
 pub use text::for_terminal;
 
 use groma_run::{Files, REPORT, RunRecords, atomic};
@@ -50,17 +61,12 @@ pub fn write_report(files: &Files, records: &RunRecords, options: &Options) -> R
     Ok(path)
 }
 
-/// The page of a comparison of two runs; `headline` is that of [`Headline::of_two_runs`].
-pub fn render_comparison(first: &RunRecords, second: &RunRecords, headline: &Headline) -> String {
-    page::render_comparison(first, second, headline)
+/// The page of a comparison of runs.
+pub fn render_comparison(runs: &[RunRecords], compared: &RunsCompared) -> String {
+    page::render_comparison(runs, compared)
 }
 
-/// Writes the page of a comparison of two runs to `path`, whole or not at all.
-pub fn write_comparison(
-    files: &Files,
-    path: &Path,
-    (first, second): (&RunRecords, &RunRecords),
-    headline: &Headline,
-) -> Result<(), Error> {
-    Ok(atomic::write_file(files, path, render_comparison(first, second, headline).as_bytes())?)
+/// Writes the page of a comparison of runs to `path`, whole or not at all.
+pub fn write_comparison(files: &Files, path: &Path, runs: &[RunRecords], compared: &RunsCompared) -> Result<(), Error> {
+    Ok(atomic::write_file(files, path, render_comparison(runs, compared).as_bytes())?)
 }

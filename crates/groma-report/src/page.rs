@@ -11,14 +11,15 @@ mod curves;
 mod factors;
 mod forest;
 mod plane;
+mod runs;
 mod samples;
 mod sections;
 
-use crate::Options;
 use crate::format;
 use crate::headline::Headline;
 use crate::text::for_page;
-use groma_run::RunRecords;
+use crate::{Options, RunsCompared};
+use groma_run::{Input, RunRecords};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
@@ -65,25 +66,36 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     document(&name, &manifest.groma, "this run", &top(records, headline, &name), &content)
 }
 
-/// The page of a comparison of two runs.
-pub(crate) fn render_comparison(first: &RunRecords, second: &RunRecords, headline: &Headline) -> String {
-    let names = [first, second].map(|records| for_page(&records.manifest.name));
-    let title = format!("{} and {}", names[0], names[1]);
+/// The page of a comparison of runs.
+pub(crate) fn render_comparison(runs: &[RunRecords], compared: &RunsCompared) -> String {
+    let names: Vec<String> = compared.runs.iter().map(|name| for_page(name)).collect();
+    let title = match names.as_slice() {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        names => names.join(", "),
+    };
+    let verdict = compared.headline.as_ref().map(|headline| &headline.verdict);
+    let verdict = verdict.or(compared.standing.as_ref().map(|standing| &standing.verdict));
     let top = html! {
         header.top {
             div.brand { (mark()) " groma" }
             h1 { (title) }
-            p.verdict { (for_page(&headline.verdict)) }
+            @if let Some(verdict) = verdict { p.verdict { (for_page(verdict)) } }
         }
     };
     let content = html! {
-        (pictures(headline))
-        (section("numbers", "Side by side", (!headline.rows.is_empty()).then(|| sections::table(headline))))
-        @for (number, (records, name)) in [first, second].into_iter().zip(&names).enumerate() {
+        @if let Some(headline) = &compared.headline {
+            (pictures(headline))
+            (section("numbers", "Side by side", (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        }
+        @if let Some(standing) = &compared.standing { (section("numbers", "Side by side", Some(runs::standing(compared, standing)))) }
+        (section("settings", "Settings that differ", runs::settings(compared)))
+        (section("shared", "Items that they share", runs::shared(compared)))
+        (section("answers", "Answers that changed", runs::answers(compared)))
+        @for (number, (records, name)) in runs.iter().zip(&names).enumerate() {
             (section(&format!("run-{number}"), &format!("What was run: {name}"), Some(sections::what_was_run(records))))
         }
     };
-    document(&title, env!("CARGO_PKG_VERSION"), "two runs", &top, &content).into_string()
+    document(&title, env!("CARGO_PKG_VERSION"), &format!("{} runs", runs.len()), &top, &content).into_string()
 }
 
 /// A whole page; `title` is safe for pages already.
@@ -126,18 +138,28 @@ fn top(records: &RunRecords, headline: &Headline, name: &str) -> Markup {
     }
 }
 
+/// Names of data that are shown above all.
+const MOST_DATA: usize = 6;
+
 /// The few things one asks first.
 fn facts(records: &RunRecords) -> Markup {
     let manifest = &records.manifest;
     let of_role =
         |role: &str| manifest.inputs.iter().find(|input| input.role == role).map(|input| for_page(&input.name));
+    // One that is built in is no input.
+    let configured = || manifest.config.get("model")?.as_str().map(for_page);
     let seconds: f64 = manifest.stages.iter().map(|stage| stage.seconds).sum();
     let tokens: u64 = manifest.stages.iter().map(|stage| stage.tokens).sum();
-    let data = manifest.inputs.iter().find(|input| !["model", "tokenizer", "chat template"].contains(&&*input.role));
+    let is_data = |input: &&Input| !["model", "judge", "tokenizer", "chat template"].contains(&&*input.role);
+    let mut data: Vec<String> = manifest.inputs.iter().filter(is_data).map(|input| for_page(&input.name)).collect();
+    let more = data.len().saturating_sub(MOST_DATA);
+    data.truncate(MOST_DATA);
     html! {
         dl.facts {
-            @if let Some(model) = of_role("model") { div { dt { "Model" } dd { (model) } } }
-            @if let Some(data) = data { div { dt { "Data" } dd { (for_page(&data.name)) } } }
+            @if let Some(model) = of_role("model").or_else(configured) { div { dt { "Model" } dd { (model) } } }
+            @if !data.is_empty() {
+                div { dt { "Data" } dd { (data.join(", ")) @if more > 0 { " and " (format::count(more as u64)) " more" } } }
+            }
             @if seconds > 0.0 { div { dt { "Time" } dd { (format::seconds(seconds)) } } }
             @if tokens > 0 { div { dt { "Tokens" } dd { (format::count(tokens)) } } }
             div { dt { "Seed" } dd { (manifest.seed) } }

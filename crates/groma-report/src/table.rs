@@ -1,78 +1,238 @@
-//! The headline table for a terminal.
+//! The tables of runs for a terminal.
 
-use crate::format;
-use crate::headline::{Headline, HeadlineRow, Side};
-use crate::text::{for_terminal, width, wrap};
+use crate::compared::RunsCompared;
+use crate::effect::{RULE, Size};
+use crate::format::{self, counted};
+use crate::grid::{Grid, Line};
+use crate::headline::{Headline, HeadlineRow, Reading, Side};
+use crate::text::{clip, for_terminal, wrap};
 use groma_run::Group;
 
-/// The narrowest terminal that the table is laid out for.
-const NARROWEST: usize = 60;
-const WIDEST: usize = 140;
-/// Below this a reading is its mark alone, explained below the table.
+/// The narrowest and the widest terminal that tables are laid out for.
+const NARROWEST: usize = 24;
+const WIDEST: usize = 200;
+/// Sentences are not read well when they are longer.
+const WIDEST_TEXT: usize = 110;
+/// Below this a reading is its mark and its size, explained below the table.
 const ROOM_FOR_WORDS: usize = 76;
 const MARKS: &str = "▲ better, ▼ worse, ↑ higher, ↓ lower, ≈ no clear change, ? too little to tell.";
-const HEADS: [&str; 6] = ["measure", "", "", "change [95%]", "n", "reading"];
+/// Characters of a name of a run or of a subject at the head of a column.
+const NAME_CHARS: usize = 12;
+/// Characters of an answer that are shown.
+const ANSWER_CHARS: usize = 160;
 
 impl Headline {
     /// The table as text of at most `columns` columns (80 is usual), with a verdict above and notes below. What came from
     /// data and models carries no control sequences and no marks of direction.
     pub fn to_text(&self, columns: usize) -> String {
         let columns = columns.clamp(NARROWEST, WIDEST);
-        let mut lines = wrap(&for_terminal(&self.verdict), columns);
+        let mut lines = prose(&self.verdict, columns);
         if !self.rows.is_empty() {
             lines.push(String::new());
-            lines.extend(self.table(columns));
+            lines.extend(if self.compares() { self.comparison(columns) } else { self.measured() }.lay(columns));
         }
         let unpaired = self.rows.iter().any(|row| row.change.as_ref().is_some_and(|change| !change.paired));
-        let legend = unpaired.then(|| "* from the two intervals, not item by item.".to_owned());
-        if !self.notes.is_empty() || unpaired || columns < ROOM_FOR_WORDS {
-            lines.push(String::new());
+        let mut notes: Vec<&str> = Vec::new();
+        if columns < ROOM_FOR_WORDS && self.compares() {
+            notes.push(MARKS);
         }
-        let marks = (columns < ROOM_FOR_WORDS && !self.rows.is_empty()).then(|| MARKS.to_owned());
-        for note in marks.iter().chain(&legend).chain(&self.notes) {
-            let wrapped = wrap(&for_terminal(note), columns - 2);
-            lines.extend(
-                wrapped.into_iter().enumerate().map(|(i, line)| format!("{}{line}", if i == 0 { "- " } else { "  " })),
-            );
+        if unpaired {
+            notes.push("* from the two intervals, not item by item.");
         }
-        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+        if self.rows.iter().any(|row| row.clear_size().is_some()) {
+            notes.push(RULE);
+        }
+        notes.extend(self.notes.iter().map(String::as_str));
+        lines.extend(listed(&notes, columns));
+        ended(&lines)
     }
 
-    fn table(&self, columns: usize) -> Vec<String> {
-        let mut head = HEADS.map(str::to_owned);
-        head[1] = crate::text::clip(&for_terminal(&self.left), 10).0.to_owned();
-        head[2] = crate::text::clip(&for_terminal(&self.right), 10).0.to_owned();
-        let mut cells: Vec<[String; 6]> = self.rows.iter().map(cells).collect();
-        if columns < ROOM_FOR_WORDS {
-            head[5].clear();
-            for (cells, row) in cells.iter_mut().zip(&self.rows) {
-                cells[5] = row.reading.mark().to_owned();
-            }
-        }
-        let mut widths = [0; 6];
-        for line in cells.iter().chain([&head]) {
-            for (widest, cell) in widths.iter_mut().zip(line) {
-                *widest = (*widest).max(width(cell));
-            }
-        }
-        let others = widths[1..].iter().map(|width| width + 2).sum::<usize>();
-        widths[0] = widths[0].min(columns.saturating_sub(others).max(12));
-        let mut lines = layout(&head, &widths);
-        lines.push("─".repeat(widths.iter().sum::<usize>() + 10));
-        let mut group = None;
-        for (row, cells) in self.rows.iter().zip(&cells) {
-            if group != Some(row.group) && has_groups(&self.rows) {
-                lines.push(group_name(row.group).to_owned());
-            }
-            group = Some(row.group);
-            lines.extend(layout(cells, &widths));
-        }
-        lines
+    /// Before, after and what changed.
+    fn comparison(&self, columns: usize) -> Grid {
+        let heads = ["measure", &head(&self.left), &head(&self.right), "change [95%]", "n", "reading"];
+        let lines = grouped(&self.rows, |row| row.group, |row| compared_cells(row, columns));
+        Grid { heads: heads.map(str::to_owned).to_vec(), right: vec![false, true, true, false, true, false], lines }
+    }
+
+    /// The numbers of the only subject there is.
+    fn measured(&self) -> Grid {
+        let has_chance = self.rows.iter().any(|row| row.chance.is_some());
+        let cells = |row: &HeadlineRow| {
+            let side = row.before.as_ref().or(row.after.as_ref());
+            let value = side.map_or("–".into(), |side| format::value(side.value, row.unit));
+            let interval = side.and_then(|side| side.interval.as_ref());
+            let interval = interval.map_or("–".into(), |interval| format::interval(interval, row.unit));
+            let n = format::count(side.map_or(0, |side| side.n));
+            let chance = row.chance.map_or(String::new(), |chance| format::value(chance, row.unit));
+            let all = [measure(row), value, interval, n, chance];
+            all.into_iter().take(if has_chance { 5 } else { 4 }).collect()
+        };
+        let subject = if self.rows.iter().any(|row| row.before.is_some()) { &self.left } else { &self.right };
+        let heads = ["measure".to_owned(), head(subject), "[95%]".into(), "n".into(), "chance".into()];
+        let heads: Vec<String> = heads.into_iter().take(if has_chance { 5 } else { 4 }).collect();
+        let right = [false, true, false, true, true][..heads.len()].to_vec();
+        Grid { right, heads, lines: grouped(&self.rows, |row| row.group, cells) }
     }
 }
 
-fn has_groups(rows: &[HeadlineRow]) -> bool {
-    rows.iter().any(|row| row.group != Group::Other)
+impl RunsCompared {
+    /// What differs between the runs, as text of at most `columns` columns, with so many changed answers of each task.
+    pub fn to_text(&self, columns: usize, answers: usize) -> String {
+        let columns = columns.clamp(NARROWEST, WIDEST);
+        let mut text = match (&self.headline, &self.standing) {
+            (Some(headline), _) => headline.to_text(columns),
+            (None, Some(_)) => self.standing_text(columns),
+            (None, None) => String::new(),
+        };
+        for part in [self.shared_text(columns), self.settings_text(columns), self.answers_text(columns, answers)] {
+            if !part.is_empty() {
+                text.push('\n');
+                text.push_str(&part);
+            }
+        }
+        text
+    }
+
+    fn standing_text(&self, columns: usize) -> String {
+        let Some(standing) = &self.standing else { return String::new() };
+        let mut lines = prose(&standing.verdict, columns);
+        lines.push(String::new());
+        let heads = std::iter::once("measure".to_owned()).chain(self.runs.iter().map(|name| head(name)));
+        let cells = |row: &crate::RunsRow| {
+            let digits = row.digits();
+            let of_run = |(place, of): (usize, &Option<crate::Contender>)| {
+                let Some(of) = of else { return "–".to_owned() };
+                let best = if row.best == Some(place) { "★ " } else { "" };
+                let mark = of.reading.filter(|reading| reading.is_clear()).map_or("", Reading::mark);
+                let mark = if mark.is_empty() { String::new() } else { format!(" {mark}") };
+                format!("{best}{}{mark}", digits.value(of.side.value, row.unit))
+            };
+            let name = for_terminal(format!("{} {}", row.name(), direction(row.higher_is_better)).trim_end());
+            std::iter::once(name).chain(row.runs.iter().enumerate().map(of_run)).collect()
+        };
+        let lines_of = grouped(&standing.rows, |row| row.group, cells);
+        let right = std::iter::once(false).chain(self.runs.iter().map(|_| true)).collect();
+        lines.extend(Grid { heads: heads.collect(), right, lines: lines_of }.lay(columns));
+        let legend = format!(
+            "★ better than every other run, at 95% for all of them together, and not negligibly. ▲ ▼ ↑ ↓ clearly better, \
+             worse, higher or lower than {}.",
+            self.runs[0]
+        );
+        let notes: Vec<&str> =
+            [legend.as_str(), RULE].into_iter().chain(standing.notes.iter().map(String::as_str)).collect();
+        lines.extend(listed(&notes, columns));
+        ended(&lines)
+    }
+
+    fn shared_text(&self, columns: usize) -> String {
+        let mut lines = Vec::new();
+        for of in &self.shared {
+            let all = of.shared == of.first && of.first == of.second;
+            let run = if self.runs.len() > 2 { format!(" with {}", of.run) } else { String::new() };
+            let shared = match all {
+                true => format!("all {}", counted(of.first, "item")),
+                false => format!("{} of {} and {}", counted(of.shared, "item"), of.first, of.second),
+            };
+            lines.push(format!("{}{run}: {shared}", of.task));
+        }
+        titled("Shared items", &lines, columns)
+    }
+
+    fn settings_text(&self, columns: usize) -> String {
+        let line = |of: &crate::DifferentSetting| {
+            let values: Vec<&str> = of.values.iter().map(|value| value.as_deref().unwrap_or("–")).collect();
+            format!("{}: {}", of.setting, values.join(" | "))
+        };
+        let lines: Vec<String> = self.settings.iter().map(line).collect();
+        titled(&format!("Settings that differ ({})", self.runs.join(" | ")), &lines, columns)
+    }
+
+    fn answers_text(&self, columns: usize, most: usize) -> String {
+        let mut lines = Vec::new();
+        for of in &self.answers {
+            let task = &of.of_task;
+            let run = if self.runs.len() > 2 { format!("{}, ", of.run) } else { String::new() };
+            lines.push(format!(
+                "{run}{}: {} of {} changed, {} better and {} worse by {}",
+                task.task, task.changed, task.shared, task.better, task.worse, task.metric
+            ));
+            for answer in task.examples.iter().take(most) {
+                let side = |side: &Option<String>| match side.as_deref().map(|text| clip(text.trim(), ANSWER_CHARS)) {
+                    None => "–".to_owned(),
+                    Some((text, more)) => format!("“{text}{}”", if more { " …" } else { "" }),
+                };
+                let mark = match answer.better {
+                    Some(true) => Reading::Better.mark(),
+                    Some(false) => Reading::Worse.mark(),
+                    None => "·",
+                };
+                let scores = answer.scores.map_or(String::new(), |(a, b)| format!(" ({a} → {b})"));
+                let said = match (&answer.left, &answer.right) {
+                    (None, None) => String::new(),
+                    (left, right) => format!(" {} → {}", side(left), side(right)),
+                };
+                lines.push(format!("  {mark} {}{scores}{said}", clip(&answer.id, 60).0));
+            }
+        }
+        titled("Answers that changed", &lines, columns)
+    }
+}
+
+/// Rows with the name of each group before them, where there are groups.
+fn grouped<Row>(rows: &[Row], group: impl Fn(&Row) -> Group, cells: impl Fn(&Row) -> Vec<String>) -> Vec<Line> {
+    let has_groups = rows.iter().any(|row| group(row) != Group::Other);
+    let mut lines = Vec::new();
+    let mut last = None;
+    for row in rows {
+        if last != Some(group(row)) && has_groups {
+            lines.push(Line::Group(group_name(group(row)).to_owned()));
+        }
+        last = Some(group(row));
+        lines.push(Line::Row(cells(row)));
+    }
+    lines
+}
+
+fn head(name: &str) -> String {
+    clip(&for_terminal(name), NAME_CHARS).0.to_owned()
+}
+
+fn prose(text: &str, columns: usize) -> Vec<String> {
+    wrap(&for_terminal(text), columns.min(WIDEST_TEXT))
+}
+
+/// Sentences below a table, after an empty line.
+fn listed(notes: &[&str], columns: usize) -> Vec<String> {
+    let empty = (!notes.is_empty()).then(String::new);
+    let item = |note: &&str| hanging("- ", &for_terminal(note), columns.min(WIDEST_TEXT));
+    empty.into_iter().chain(notes.iter().flat_map(item)).collect()
+}
+
+/// A text on as many lines as it takes, which are indented from the second on.
+fn hanging(first: &str, text: &str, columns: usize) -> Vec<String> {
+    let indent = crate::text::width(first);
+    let wrapped = wrap(text, columns.saturating_sub(indent));
+    let line = |(number, line): (usize, String)| {
+        if number == 0 { format!("{first}{line}") } else { format!("{}{line}", " ".repeat(indent)) }
+    };
+    wrapped.into_iter().enumerate().map(line).collect()
+}
+
+/// Lines below a title; nothing without lines.
+fn titled(title: &str, entries: &[String], columns: usize) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let mut lines = prose(&format!("{title}:"), columns);
+    for entry in entries {
+        let depth = entry.len() - entry.trim_start().len();
+        lines.extend(hanging(&" ".repeat(2 + depth), &for_terminal(entry.trim_start()), columns));
+    }
+    ended(&lines)
+}
+
+fn ended(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// The name of a group of measures.
@@ -86,46 +246,37 @@ pub(crate) fn group_name(group: Group) -> &'static str {
 }
 
 /// Which way is good, as a mark behind the metric.
-pub(crate) fn good_direction(row: &HeadlineRow) -> &'static str {
-    match row.higher_is_better {
+pub(crate) fn direction(higher_is_better: Option<bool>) -> &'static str {
+    match higher_is_better {
         Some(true) => "↑",
         Some(false) => "↓",
         None => "",
     }
 }
 
-fn cells(row: &HeadlineRow) -> [String; 6] {
-    let measure = format!("{} {}", row.name(), good_direction(row));
-    let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| format::value(side.value, row.unit));
+fn measure(row: &HeadlineRow) -> String {
+    for_terminal(format!("{} {}", row.name(), direction(row.higher_is_better)).trim_end())
+}
+
+fn compared_cells(row: &HeadlineRow, columns: usize) -> Vec<String> {
+    let digits = row.digits();
+    let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| digits.value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
-        let interval = change.interval.as_ref().map(|interval| format::difference_interval(interval, row.unit));
+        let interval = change.interval.as_ref().map(|interval| digits.difference_interval(interval, row.unit));
         let mark = if change.paired { "" } else { "*" };
-        format!("{}{mark} {}", format::difference(change.difference, row.unit), interval.unwrap_or_default())
+        format!("{}{mark} {}", digits.difference(change.difference, row.unit), interval.unwrap_or_default())
     });
     let n = row.change.as_ref().map_or_else(|| side_n(row), |change| change.n);
-    let reading = format!("{} {}", row.reading.mark(), row.reading.short());
-    [for_terminal(measure.trim_end()), side(&row.before), side(&row.after), change, format::count(n), reading]
+    let (mark, size) = (row.reading.mark(), row.clear_size().map(Size::word));
+    let reading = match (size, columns < ROOM_FOR_WORDS) {
+        (Some(size), true) => format!("{mark} {size}"),
+        (None, true) => mark.to_owned(),
+        (Some(size), false) => format!("{mark} {}, {size}", row.reading.short()),
+        (None, false) => format!("{mark} {}", row.reading.short()),
+    };
+    vec![measure(row), side(&row.before), side(&row.after), change, format::count(n), reading]
 }
 
 fn side_n(row: &HeadlineRow) -> u64 {
     [&row.before, &row.after].into_iter().flatten().map(|side| side.n).min().unwrap_or(0)
-}
-
-/// One row on as many lines as its first cell takes.
-fn layout(cells: &[String; 6], widths: &[usize; 6]) -> Vec<String> {
-    let [measure, rest @ ..] = cells;
-    let mut lines = Vec::new();
-    for (number, part) in wrap(measure, widths[0]).into_iter().enumerate() {
-        let mut line = format!("{part}{}", " ".repeat(widths[0] - width(&part).min(widths[0])));
-        if number == 0 {
-            for (place, (cell, width_of)) in rest.iter().zip(&widths[1..]).enumerate() {
-                let padding = " ".repeat(width_of - width(cell).min(*width_of));
-                let is_number = matches!(place, 0 | 1 | 3);
-                line.push_str("  ");
-                line.push_str(&if is_number { format!("{padding}{cell}") } else { format!("{cell}{padding}") });
-            }
-        }
-        lines.push(line);
-    }
-    lines
 }

@@ -38,6 +38,7 @@ mod machine;
 mod manifest;
 mod measurement;
 pub mod number;
+mod pairs;
 mod progress;
 mod read;
 mod recorder;
@@ -51,6 +52,7 @@ mod standing;
 mod storage;
 mod survey;
 mod verify;
+mod words;
 
 pub use cancel::Cancel;
 pub use caught::{catch_panic, silence_caught_panics};
@@ -71,12 +73,13 @@ pub use machine::{Machine, available_memory_bytes, free_disk_bytes, memory_bytes
 pub use manifest::{FORMAT, Input, Manifest, StageEntry, Status};
 pub use measurement::{Comparison, Group, Interval, Measurement, Statistic, Unit};
 pub use number::Number;
+pub use pairs::Pairs;
 pub use progress::{Advance, Level, Meter, Progress, Silent};
 pub use read::{read_bytes, read_json, read_text};
 pub use recorder::{LostEvents, Recorder};
 pub use run_records::RunRecords;
 pub use sample::{
-    DifferentItems, Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, side_by_side_file,
+    Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, said_file, side_by_side_file,
     training_samples_file,
 };
 pub use secret::Secret;
@@ -85,6 +88,7 @@ pub use stage::{Finished, Output, StageKey, StageRecord};
 pub use standing::Standing;
 pub use storage::{Disk, Files, Storage, StoredFile};
 pub use verify::{Problem, Verification, verify_run};
+pub use words::{counted, is_or_are};
 
 /// The content of a mutex, also after a thread died holding it: what is kept in ours is whole at every moment.
 pub(crate) fn lock_mutex<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -147,6 +147,9 @@ pub struct Comparison {
     /// How it was scored.
     #[serde(default)]
     pub mode: String,
+    /// What else both sides depend on, by name; see [`Measurement::factors`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<String, String>,
     /// Name of the first subject, usually `before`.
     pub before_subject: String,
     /// Name of the second subject, usually `after`.
@@ -200,7 +203,10 @@ impl Row for Comparison {
     }
 
     fn key(&self) -> String {
-        format!("{:?}", (&self.before_subject, &self.after_subject, &self.task, &self.metric, &self.mode))
+        format!(
+            "{:?}",
+            (&self.before_subject, &self.after_subject, &self.task, &self.metric, &self.mode, &self.factors)
+        )
     }
 }
 

@@ -78,31 +78,10 @@ pub struct Item {
     pub error: Option<String>,
 }
 
-/// Two sets of items in which one id stands for different content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DifferentItems {
-    /// The first such id.
-    pub id: String,
-}
-
 impl Item {
     /// The scores of these names; `None` unless it has all of them, and they are numbers.
     pub fn scores_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<Vec<f64>> {
         names.into_iter().map(|name| self.scores.get(name).copied().filter(|score| score.is_finite())).collect()
-    }
-
-    /// The items that are in both sets, in the order of the first.
-    pub fn pairs<'a>(before: &'a [Item], after: &'a [Item]) -> Result<Vec<(&'a Item, &'a Item)>, DifferentItems> {
-        let others: BTreeMap<&str, &Item> = after.iter().map(|item| (item.id.as_str(), item)).collect();
-        let mut pairs = Vec::new();
-        for item in before {
-            let Some(other) = others.get(item.id.as_str()) else { continue };
-            if item.digest.is_some() && other.digest.is_some() && item.digest != other.digest {
-                return Err(DifferentItems { id: item.id.clone() });
-            }
-            pairs.push((item, *other));
-        }
-        Ok(pairs)
     }
 }
 
@@ -128,6 +107,11 @@ pub struct TrainingSample {
 /// The name, in a run directory, of the file with the scores of each item of a task.
 pub fn items_file(subject: &str, task: &str) -> String {
     format!("samples/items.{}.{}.jsonl.zst", crate::file_name(subject), crate::file_name(task))
+}
+
+/// The name, in a run directory, of the file with what a subject said to a task's prompts.
+pub fn said_file(subject: &str, task: &str) -> String {
+    format!("samples/said.{}.{}.jsonl.zst", crate::file_name(subject), crate::file_name(task))
 }
 
 /// The name, in a run directory, of the file with a task's texts side by side.

@@ -29,31 +29,40 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Write one JSON document to standard output.
-    #[arg(long, global = true)]
+    #[arg(help_heading = "Output", long, global = true)]
     pub(crate) json: bool,
     /// How progress is shown on standard error.
-    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto)]
+    #[arg(help_heading = "Execution", long, global = true, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
     /// Threads that models use; all cores by default. Results do not depend on it.
-    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(help_heading = "Execution", long, global = true, value_parser = within(1_u16, 1024))]
     pub(crate) threads: Option<u16>,
     /// Numbers that matrix products are computed in: f32 or bf16 (faster where the processor has AMX or AVX-512 BF16;
     /// sums and weights stay f32).
-    #[arg(long, global = true, default_value_t = Precision::F32, hide_possible_values = true)]
+    #[arg(help_heading = "Execution", long, global = true, default_value_t = Precision::F32, hide_possible_values = true)]
     pub(crate) precision: Precision,
     /// Go on with what another machine began, though its instructions give other bits; manifest and report say so.
-    #[arg(long, global = true)]
+    #[arg(help_heading = "Execution", long, global = true)]
     pub(crate) across_machines: bool,
+}
+
+/// Forms of training metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    /// events.out.tfevents.groma
+    Tensorboard,
+    /// metrics.csv
+    Csv,
 }
 
 /// Ways to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressKind {
-    /// A bar in a terminal, warnings alone elsewhere.
+    /// A bar in a terminal; elsewhere a line every ten seconds.
     Auto,
     /// A bar.
     Bar,
-    /// A line every few seconds.
+    /// A line every ten seconds, and one at the end of each stage.
     Plain,
     /// Nothing.
     None,
@@ -66,7 +75,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Train a model by one method.
     #[command(
-        after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2"
+        after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2 --log tensorboard"
     )]
     Train(Train),
     /// Measure a model.
@@ -82,9 +91,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  groma chat --model runs/village/model\n  groma chat --model http://localhost:8000/v1#my-model"
     )]
     Chat(Chat),
-    /// Compare two runs.
+    /// Compare two runs or more.
     #[command(
-        after_help = "Examples:\n  groma compare runs/village runs/village-beta-0.3\n  groma compare runs/village runs/village-beta-0.3 --html comparison.html"
+        after_help = "Examples:\n  groma compare runs/village runs/village-beta-0.3\n  groma compare runs/village runs/village-beta-0.3 runs/village-beta-1 --html comparison.html"
     )]
     Compare(Compare),
     /// List runs; with --verify, hold all that they left against its digests.
@@ -125,149 +134,156 @@ Exit codes: 0 done, 2 usage, 3 some answers of a server are missing,
 130 interrupted and resumable.";
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Run {
     /// A recipe file; the built-in one where not given.
     pub(crate) recipe: Option<PathBuf>,
     /// The model to align: a directory in Hugging Face layout, or a hub id (owner/name[@revision]).
-    #[arg(long, value_name = "DIR|HUB_ID")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: Option<String>,
     /// Preference pairs: a file (JSONL, JSON, CSV, Parquet; .gz, .zst), or a hub id (owner/name[@revision]:file).
-    #[arg(long, value_name = "FILE|HUB_ID")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
     pub(crate) preferences: Option<String>,
     /// Measure this task too, before and after; see `groma eval --list`. May be repeated.
-    #[arg(long = "eval", value_name = "TASK=FILE")]
+    #[arg(help_heading = "Data", long = "eval", value_name = "TASK=FILE")]
     pub(crate) tasks: Vec<String>,
     /// Chat template: auto, or a built-in one (chatml, llama2, llama3, zephyr, alpaca, user-bot, human-assistant); with
     /// @DATE after it (auto@2024-07-26) it shows that date and not today's.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "Model", long, value_name = "NAME")]
     pub(crate) chat_template: Option<String>,
     /// Name of the run directory below --runs.
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub(crate) name: Option<String>,
     /// Where run directories are.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
     /// Change a value of the recipe, e.g. seed=7 or stage.dpo.settings.beta=0.3. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Let the models in training answer held-out prompts every so many steps, for the report.
-    #[arg(long, value_name = "STEPS")]
+    #[arg(help_heading = "Execution", long, value_name = "STEPS", value_parser = at_least(1_u64))]
     pub(crate) sample_steps: Option<u64>,
     /// How many prompts, with --sample-steps.
-    #[arg(long, value_name = "COUNT", requires = "sample_steps")]
+    #[arg(help_heading = "Execution", long, value_name = "COUNT", requires = "sample_steps", value_parser = at_least(1_u64))]
     pub(crate) sample_prompts: Option<u64>,
     /// Print the resolved recipe and stop.
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub(crate) print_recipe: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Train {
     /// Id of the method; see `groma methods`.
     pub(crate) method: String,
     /// The model: a directory, or a hub id.
-    #[arg(long, value_name = "DIR|HUB_ID")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// Training rows: a file, or a hub id with file.
-    #[arg(long, value_name = "FILE|HUB_ID")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
     pub(crate) data: String,
     /// Held-out rows, for eval_steps and --sample-steps.
-    #[arg(long, value_name = "FILE|HUB_ID")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
     pub(crate) eval_data: Option<String>,
     /// Directory for the trained model; its checkpoints are kept beside it until it is whole.
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) columns: Columns,
     /// Use at most so many rows.
-    #[arg(long)]
+    #[arg(help_heading = "Data", long, value_parser = at_least(1_usize))]
     pub(crate) limit: Option<usize>,
     /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// A setting of the method, e.g. beta=0.2 or lora.r=16. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
     /// Let the model in training answer held-out prompts every so many steps; the answers are in samples.jsonl.zst of the
     /// output.
-    #[arg(long, value_name = "STEPS", requires = "eval_data")]
+    #[arg(help_heading = "Execution", long, value_name = "STEPS", requires = "eval_data", value_parser = at_least(1_u64))]
     pub(crate) sample_steps: Option<u64>,
     /// How many prompts, with --sample-steps.
-    #[arg(long, value_name = "COUNT", requires = "sample_steps")]
+    #[arg(help_heading = "Execution", long, value_name = "COUNT", requires = "sample_steps", value_parser = at_least(1_u64))]
     pub(crate) sample_prompts: Option<u64>,
+    /// Write the training metrics in these forms too, beside metrics.jsonl in the output: an event file of TensorBoard, a
+    /// table.
+    #[arg(help_heading = "Output", long, value_name = "FORM,...", value_enum, value_delimiter = ',')]
+    pub(crate) log: Vec<LogForm>,
     /// Replace the model that is at the output, once the new one is whole.
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) serving: Serving,
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Eval {
-    /// List the tasks and stop; with --task NAME, say all about it.
-    #[arg(long)]
-    pub(crate) list: bool,
-    /// A directory with tasks of your own, one TOML file each.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) task_dir: Option<PathBuf>,
     /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
-    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME", required_unless_present = "list")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME", required_unless_present = "list")]
     pub(crate) model: Option<String>,
     /// A task (its name, a pattern of names with *, or its own TOML file) and the file that it reads, unless the task says
     /// which. May be repeated.
-    #[arg(long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
+    #[arg(help_heading = "Data", long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
     pub(crate) tasks: Vec<String>,
+    /// List the tasks and stop; with --task NAME, say all about it.
+    #[arg(help_heading = "Output", long)]
+    pub(crate) list: bool,
+    /// A directory with tasks of your own, one TOML file each.
+    #[arg(help_heading = "Data", long, value_name = "DIR")]
+    pub(crate) task_dir: Option<PathBuf>,
     /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): as for --model.
-    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) judge: Option<String>,
     /// Longest verdict of the judge, in tokens.
-    #[arg(long, default_value_t = 512)]
+    #[arg(help_heading = "Model", long, default_value_t = 512, value_parser = at_least(1_usize))]
     pub(crate) judge_max_new_tokens: usize,
     /// Ask the model for answers through a defence.
-    #[arg(long, value_name = "NAME", long_help = defences())]
+    #[arg(help_heading = "Model", long, value_name = "NAME", long_help = defences())]
     pub(crate) defence: Option<String>,
     /// A setting of the defence, e.g. copies=20. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", requires = "defence")]
+    #[arg(help_heading = "Model", long, value_name = "KEY=VALUE", requires = "defence")]
     pub(crate) defence_set: Vec<String>,
     /// Worked examples before each question of a multiple-choice task.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(help_heading = "Data", long, value_name = "N", default_value_t = 0, value_parser = at_least(0_usize))]
     pub(crate) num_fewshot: usize,
     /// Where a task's worked examples are, unless in a directory `dev` beside its questions. May be repeated.
-    #[arg(long, value_name = "TASK=FILE")]
+    #[arg(help_heading = "Data", long, value_name = "TASK=FILE")]
     pub(crate) fewshot_data: Vec<String>,
     /// Of a task with subjects, these only.
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(help_heading = "Data", long, value_name = "NAME,...", value_delimiter = ',')]
     pub(crate) subjects: Vec<String>,
     /// Measure at most so many items of each task.
-    #[arg(long)]
+    #[arg(help_heading = "Data", long, value_parser = at_least(1_usize))]
     pub(crate) limit: Option<usize>,
     /// Longest text that the model reads, in tokens, where that is to be shorter than its own limit.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(help_heading = "Model", long, value_name = "TOKENS", value_parser = at_least(1_usize))]
     pub(crate) max_length: Option<usize>,
     /// Longest answer, in tokens.
-    #[arg(long, default_value_t = 128)]
+    #[arg(help_heading = "Model", long, default_value_t = 128, value_parser = at_least(1_usize))]
     pub(crate) max_new_tokens: usize,
     /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// Seed of intervals, null controls and limits.
-    #[arg(long, default_value_t = 42)]
+    #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
     pub(crate) seed: u64,
     /// Where run directories are: samples, numbers and a report are kept in one of them.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
     /// Name of the run directory; without it, one for this model and these settings.
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub(crate) name: Option<String>,
     /// Write the results in lm-evaluation-harness's form too, with its names, below this directory: results_DATE.json,
     /// samples_TASK_DATE.jsonl and results_DATE.md.
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Print the numbers of each group of items too.
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub(crate) breakdown: bool,
     /// Print the score of every item too (with --json).
-    #[arg(long, requires = "json")]
+    #[arg(help_heading = "Output", long, requires = "json")]
     pub(crate) items: bool,
     #[command(flatten)]
     pub(crate) serving: Serving,
@@ -288,16 +304,16 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]
     pub(crate) api_key_env: String,
     /// Requests at the same time.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = within(1_u16, 1024))]
     pub(crate) concurrency: u16,
     /// How often a request is repeated that failed for the moment.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least(0_u32))]
     pub(crate) max_retries: u32,
     /// How long an answer may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = at_least(1_u64))]
     pub(crate) timeout: u64,
     /// Requests a minute, at most.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u32))]
     pub(crate) requests_per_minute: Option<u32>,
     /// The model's tokenizer: with it, scores are those of the same weights on this machine. Without it, only the
     /// likelihood of answers to plain text can be had from a server.
@@ -310,10 +326,10 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// Put at most so many questions; those beyond have no answer, and are counted as such.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least(0_u64))]
     pub(crate) budget_requests: Option<u64>,
     /// Stop asking once so many tokens were read and made; what is on its way then is still paid for.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least(0_u64))]
     pub(crate) budget_tokens: Option<u64>,
     /// The same in money, by the prices.
     #[arg(long, value_name = "AMOUNT", requires = "price_in", value_parser = amount)]
@@ -324,6 +340,34 @@ pub(crate) struct Serving {
     /// Price of a million tokens that are made.
     #[arg(long, value_name = "AMOUNT", requires = "price_in", value_parser = amount)]
     pub(crate) price_out: Option<f64>,
+}
+
+/// A number that is not below `least`.
+fn at_least<T: Number>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| number(text, |value| value >= least, &format!("it must be at least {least}"))
+}
+
+/// A number between two, both of which it may be.
+fn within<T: Number>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| number(text, |value| value >= least && value <= most, &format!("it must be from {least} to {most}"))
+}
+
+/// What [`at_least`] and [`within`] read.
+trait Number: std::str::FromStr + PartialOrd + std::fmt::Display + Copy + Send + Sync + 'static {}
+
+impl<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy + Send + Sync + 'static> Number for T {}
+
+/// A number that fits; one that the type cannot hold, such as a negative count, is told its range like another.
+fn number<T: Number>(text: &str, fits: impl Fn(T) -> bool, range: &str) -> Result<T, String> {
+    match text.trim().parse::<T>() {
+        Ok(value) if fits(value) => Ok(value),
+        Ok(_) => Err(range.to_owned()),
+        Err(_) => match text.trim().parse::<f64>() {
+            Ok(value) if value.is_finite() && value.fract() == 0.0 => Err(range.to_owned()),
+            Ok(_) => Err(format!("it must be a whole number; {range}")),
+            Err(_) => Err(format!("it is no number; {range}")),
+        },
+    }
 }
 
 /// An amount of money.
@@ -354,71 +398,76 @@ impl Serving {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Score {
     /// The model or adapter: a directory, or a hub id.
-    #[arg(long, value_name = "DIR|HUB_ID")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
     /// A file with the text; - for standard input.
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|-")]
     pub(crate) text: String,
     /// The input holds token ids, separated by white space, instead of text.
-    #[arg(long)]
+    #[arg(help_heading = "Data", long)]
     pub(crate) ids: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Chat {
     /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
-    #[arg(long, value_name = "DIR|HUB_ID|URL#NAME")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) model: String,
     /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
     /// What the system message says.
-    #[arg(long)]
+    #[arg(help_heading = "Model", long)]
     pub(crate) system: Option<String>,
     /// Longest answer, in tokens.
-    #[arg(long, default_value_t = 256)]
+    #[arg(help_heading = "Execution", long, default_value_t = 256, value_parser = at_least(1_usize))]
     pub(crate) max_new_tokens: usize,
     /// 0 gives the most likely answer.
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(help_heading = "Execution", long, default_value_t = 0.7, value_parser = at_least(0.0_f32))]
     pub(crate) temperature: f32,
     /// Keep the most likely tokens that reach this probability together.
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(help_heading = "Execution", long, default_value_t = 0.95, value_parser = within(0.0_f32, 1.0))]
     pub(crate) top_p: f32,
     /// Keep so many of the most likely tokens; 0 keeps all.
-    #[arg(long, default_value_t = 0)]
+    #[arg(help_heading = "Execution", long, default_value_t = 0, value_parser = at_least(0_usize))]
     pub(crate) top_k: usize,
     /// Keep tokens at least this fraction as likely as the most likely one.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(help_heading = "Execution", long, default_value_t = 0.0, value_parser = within(0.0_f32, 1.0))]
     pub(crate) min_p: f32,
     /// Makes tokens that occurred less likely; 1 for none.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(help_heading = "Execution", long, default_value_t = 1.0, value_parser = at_least(0.0_f32))]
     pub(crate) repetition_penalty: f32,
     /// Interventions at hook points while the model answers: a JSON list, e.g. [{"point": "blocks.3.hook_resid_post",
     /// "edit": {"add": {"vector": [...], "coefficient": 4}}}]. An address holds sequence, positions ("all", {"from": 7},
     /// {"at": [7]}) and columns.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Execution", long, value_name = "FILE")]
     pub(crate) steer: Option<PathBuf>,
     /// Seed of the samples.
-    #[arg(long, default_value_t = 42)]
+    #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) serving: Serving,
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Compare {
-    /// Directory of the first run.
-    pub(crate) first: PathBuf,
-    /// Directory of the second run.
-    pub(crate) second: PathBuf,
-    /// Which subject of both; the last one by default.
-    #[arg(long)]
+    /// Directories of the runs, two or more; changes are from the first.
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Which subject of all; the last one by default.
+    #[arg(help_heading = "Data", long)]
     pub(crate) subject: Option<String>,
     /// Write the comparison as a page too.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Show so many of each task's changed answers.
+    #[arg(help_heading = "Output", long, value_name = "N", default_value_t = 3, value_parser = at_least(0_usize))]
+    pub(crate) answers: usize,
 }
 
 #[derive(Debug, Args)]
@@ -439,30 +488,31 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Check {
     /// A recipe file.
     #[arg(required_unless_present = "data")]
     pub(crate) recipe: Option<PathBuf>,
     /// Show the first rows of this file: how they are read, and what they become.
-    #[arg(long, value_name = "FILE|HUB_ID", conflicts_with = "recipe")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID", conflicts_with = "recipe")]
     pub(crate) data: Option<String>,
     /// With --data: show them in this model's tokens, with those that are learned from. Its tokenizer and chat template will
     /// do.
-    #[arg(long, value_name = "DIR|HUB_ID", requires = "data")]
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID", requires = "data")]
     pub(crate) model: Option<String>,
     /// With --model: the method that is to learn from them; the first that can where not given.
-    #[arg(long, value_name = "METHOD", requires = "model")]
+    #[arg(help_heading = "Model", long, value_name = "METHOD", requires = "model")]
     pub(crate) method: Option<String>,
     /// With --model: chat template, as for `groma train`.
-    #[arg(long, value_name = "NAME", default_value = "auto", requires = "model")]
+    #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto", requires = "model")]
     pub(crate) chat_template: String,
     /// With --data: how many rows.
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    #[arg(help_heading = "Data", long, value_name = "COUNT", default_value_t = 3, value_parser = at_least(1_usize))]
     pub(crate) rows: usize,
     #[command(flatten)]
     pub(crate) columns: Columns,
     /// Change a value of the recipe, or with --data a setting of the method. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }
 
@@ -470,13 +520,13 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Columns {
     /// The layout of the rows, e.g. alpaca-text; found by the columns where not given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "Data", long, value_name = "NAME")]
     pub(crate) layout: Option<String>,
     /// Call a column by another name, e.g. prompt=question. May be repeated.
-    #[arg(long, value_name = "NEW=OLD")]
+    #[arg(help_heading = "Data", long, value_name = "NEW=OLD")]
     pub(crate) rename: Vec<String>,
     /// Do without a column. May be repeated.
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(help_heading = "Data", long, value_name = "COLUMN")]
     pub(crate) drop: Vec<String>,
 }
 
@@ -487,12 +537,13 @@ pub(crate) struct Methods {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Organism {
     /// Directory for its files.
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub(crate) export: PathBuf,
     /// Seed of the world.
-    #[arg(long, default_value_t = 42)]
+    #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
     pub(crate) seed: u64,
 }
 

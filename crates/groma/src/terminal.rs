@@ -58,6 +58,14 @@ impl Context {
     }
 }
 
+/// Columns of the terminal that standard output goes to: as `COLUMNS` says, else as the terminal says, else 80.
+pub(crate) fn columns() -> usize {
+    const USUAL: usize = 80;
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let asked = || Some(usize::from(terminal_size::terminal_size_of(std::io::stdout())?.0.0));
+    said.or_else(asked).filter(|columns| *columns > 0).unwrap_or(USUAL)
+}
+
 /// Whether all that is written is JSON.
 static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
 

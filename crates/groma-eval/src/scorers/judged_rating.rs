@@ -21,7 +21,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     score: score_rating,
     metrics: &[Metric {
         higher_is_better: Some(true),
-        ..Metric::mean("rating", "mean rating from 1 to 10", Unit::Plain)
+        ..Metric::mean("rating", "mean rating from 1 to 10", Unit::Plain).within(1.0, 10.0)
     }],
 };
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use groma_eval::{EstimateOptions, Measured, compare, find};
 use groma_lm::Kind;
-use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file};
+use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file, said_file};
 
 use crate::Error;
+use crate::check::outside;
 use crate::recipe::{Compare, Recipe, TaskConfig};
 use crate::runner::{Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, StageWork};
-use crate::stages::measure::{said_file, task_name, tasks};
+use crate::stages::divergence::Apart;
+use crate::stages::measure::{task_name, tasks};
 
 impl StageWork for Compare {
     fn name(&self) -> &str {
@@ -18,14 +20,19 @@ impl StageWork for Compare {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        [&self.before, &self.after].map(|name| Reference { kind: OutputKind::Measurements, name }).to_vec()
+        let sides = [&self.before, &self.after].map(|name| Reference { kind: OutputKind::Measurements, name });
+        let rows = self.divergence.as_deref().map(|name| Reference { kind: OutputKind::Rows, name });
+        sides.into_iter().chain(rows).collect()
     }
 
     fn outputs(&self, _: &Recipe) -> Vec<Output> {
         Vec::new()
     }
 
-    fn check(&self, _: &Recipe, _: Resolve<'_>) -> Result<Vec<String>, Error> {
+    fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
+        if let Some(name) = &self.divergence {
+            outside(recipe, &self.name, name, resolve)?;
+        }
         Ok(vec![format!("{}: {} against {}", self.name, self.before, self.after)])
     }
 
@@ -44,18 +51,37 @@ fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
             key = key.input(&measure.name, record.key);
         }
     }
+    let apart = match &stage.divergence {
+        Some(data) => {
+            let models = (
+                runner.model(&first.name, first.model.as_deref())?,
+                runner.model(&second.name, second.model.as_deref())?,
+            );
+            let data = runner.data(&stage.name, data)?;
+            key = key.input("divergence", data.digest);
+            Some(Apart { models, data, limit: stage.divergence_limit })
+        }
+        None => None,
+    };
     let subjects = (first.name.as_str(), second.name.as_str());
+    let common = |(name, value): &(&String, &String)| second.factors.get(*name) == Some(*value);
+    let factors: BTreeMap<String, String> =
+        first.factors.iter().filter(common).map(|(name, value)| (name.clone(), value.clone())).collect();
     let (first, second) = (tasks(recipe, first)?, tasks(recipe, second)?);
     let common: Vec<&TaskConfig> = first.iter().filter(|task| second.contains(task)).collect();
     runner.stage(key, false, |runner, recorder| {
         let mut outputs = Vec::new();
         for config in &common {
-            compare_task(runner, recorder, subjects, config)?;
+            compare_task(runner, recorder, subjects, (config, &factors))?;
             if find(&config.task)?.kind() == Kind::Generate {
                 outputs.push(side_by_side(runner, recorder, subjects, task_name(config))?);
             }
         }
-        Ok(Finished { outputs, ..Finished::default() })
+        let tokens = match &apart {
+            Some(apart) => apart.measure(runner, recorder, subjects, &factors)?,
+            None => 0,
+        };
+        Ok(Finished { outputs, tokens, ..Finished::default() })
     })
 }
 
@@ -63,7 +89,7 @@ fn compare_task(
     runner: &Runner,
     recorder: &Recorder,
     (before, after): (&str, &str),
-    config: &TaskConfig,
+    (config, factors): (&TaskConfig, &BTreeMap<String, String>),
 ) -> Result<(), Error> {
     let task = find(&config.task)?;
     let name = task_name(config);
@@ -77,6 +103,7 @@ fn compare_task(
         runner.record(before).and_then(|record| record.result.get(name)?.get("mode")?.as_str()).unwrap_or(&task.mode);
     for mut comparison in compare(task, first, second, mode, &options)? {
         comparison.task = name.to_owned();
+        comparison.factors.clone_from(factors);
         recorder.compare(comparison)?;
     }
     Ok(())

@@ -81,7 +81,7 @@ impl StageWork for Generate {
         self.check_numbers(recipe)?;
         let found = outside(recipe, &self.name, &self.data, resolve)?;
         let found = found.map(|path| prompts(&path, self.limit, Seed::new(recipe.seed))).transpose()?;
-        let count = found.map_or(MADE.into(), |prompts| format!("{} prompts", prompts.len()));
+        let count = found.map_or(MADE.into(), |prompts| groma_run::counted(prompts.len() as u64, "prompt"));
         Ok(vec![format!("{}: answers to {} ({count})", self.name, self.data)])
     }
 
@@ -164,9 +164,15 @@ impl Generate {
                 }
             }
         }
-        progress.finish(&format!("{} prompts answered", prompts.len() as u64 - failures.values().sum::<u64>()));
+        progress.finish(&format!(
+            "{} answered",
+            groma_run::counted(prompts.len() as u64 - failures.values().sum::<u64>(), "prompt")
+        ));
         for (reason, count) in &failures {
-            recorder.message(EventKind::Warning, &format!("{count} prompts have no answer: {reason}"));
+            recorder.message(
+                EventKind::Warning,
+                &format!("no answer to {}: {reason}", groma_run::counted(*count, "prompt")),
+            );
         }
         let file = runner.recipe.place(&self.name, &answers());
         write_rows(&runner.directory.inside(&file)?, &lines)?;

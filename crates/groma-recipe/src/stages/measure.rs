@@ -9,7 +9,7 @@ use groma_eval::{
     items_at, side_by_side,
 };
 use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
-use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey};
+use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, said_file};
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
@@ -37,7 +37,24 @@ pub(crate) fn tasks(recipe: &Recipe, stage: &Measure) -> Result<Vec<TaskConfig>,
             false => found.push(config.clone()),
         }
     }
+    if let Some((place, twice)) =
+        found.iter().enumerate().find(|(place, config)| is_named_before(&found[..*place], config))
+    {
+        let first = found[..place].iter().find(|config| task_name(config) == task_name(twice));
+        let data = first.map_or("", |first| &first.data);
+        let problem = format!(
+            "stage `{}` measures two tasks called `{}`, on {data} and on {}: give one of them a `name` of its own",
+            stage.name,
+            task_name(twice),
+            twice.data,
+        );
+        return Err(Error::Recipe { name: recipe.name.clone(), problem });
+    }
     Ok(found)
+}
+
+fn is_named_before(before: &[TaskConfig], config: &TaskConfig) -> bool {
+    before.iter().any(|other| task_name(other) == task_name(config))
 }
 
 impl Recipe {
@@ -98,11 +115,6 @@ impl StageWork for Measure {
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
         run(runner, self)
     }
-}
-
-/// The file with what a subject said to a task's prompts.
-pub(crate) fn said_file(subject: &str, task: &str) -> String {
-    format!("samples/said.{}.{}.jsonl.zst", groma_run::file_name(subject), groma_run::file_name(task))
 }
 
 /// A task, what it reads, and its worked examples.
@@ -253,12 +265,13 @@ fn record(
 ) -> Result<(), Error> {
     let name = task_name(config);
     let file = recorder.items(&evaluation.subject, name, &evaluation.items)?;
-    let headline = evaluation.task.metrics.first().map(|metric| metric.id);
+    let first = evaluation.task.metrics.first().map(|metric| metric.id);
     for measurement in evaluation.measurements.iter().chain(&evaluation.breakdown) {
         let mut measurement = measurement.clone();
         measurement.task = name.to_owned();
-        measurement.secondary = headline != Some(&measurement.metric) && measurement.group != Group::Control;
-        if headline != Some(&measurement.metric) {
+        measurement.secondary =
+            !evaluation.task.is_headline(&measurement.metric) && measurement.group != Group::Control;
+        if first != Some(&measurement.metric) {
             // Said once a task.
             measurement.note = None;
         }
@@ -293,4 +306,20 @@ fn record(
         finished.outputs.push(said);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_with_two_tasks_of_one_name_is_told_so() {
+        let stage = Measure {
+            tasks: vec![TaskConfig::new("perplexity", "a.txt"), TaskConfig::new("perplexity", "b.txt")],
+            ..Measure::new("before")
+        };
+        let recipe = Recipe::new("r", "m", vec![Stage::Measure(stage.clone())]);
+        let error = tasks(&recipe, &stage).unwrap_err().to_string();
+        assert!(error.contains("two tasks called `perplexity`, on a.txt and on b.txt"), "{error}");
+    }
 }

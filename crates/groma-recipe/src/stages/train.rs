@@ -8,6 +8,7 @@ use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Finished, Seed};
 use serde_json::json;
 
+use crate::base_name;
 use crate::data::DataFile;
 use crate::recipe::{Recipe, Train};
 use crate::runner::{Resolve, Runner};
@@ -111,9 +112,16 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
         }
         runner.note_template(&opened);
         let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.beside(weights, judge);
+        // Of a model that an earlier stage left, the one with which all began.
+        let root = if runner.recipe.stages.iter().any(|other| other.name() == model.name) {
+            &runner.recipe.model
+        } else {
+            &model.name
+        };
+        let base_model = base_name(root, model.directory()?);
         let card = CardText {
-            name: format!("{}-{}", runner.recipe.name, stage.name),
-            base_model: Some(model.name.clone()),
+            name: card_name(&runner.recipe.name, &stage.name),
+            base_model: Some(base_model),
             data: names.join(", "),
         };
         let output = runner.recipe.place(&stage.name, &model_output());
@@ -132,10 +140,30 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     remove(runner, &kept)
 }
 
+/// A recipe's name with that of its stage, unless it ends so already.
+fn card_name(recipe: &str, stage: &str) -> String {
+    let ends_so = recipe == stage || recipe.strip_suffix(stage).is_some_and(|rest| rest.ends_with('-'));
+    if ends_so { recipe.to_owned() } else { format!("{recipe}-{stage}") }
+}
+
 fn remove(runner: &Runner, checkpoints: &Path) -> Result<(), Error> {
     if checkpoints.exists() {
         let files = runner.directory.files();
         files.remove_directory(checkpoints).map_err(groma_run::Error::io("remove", checkpoints))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::card_name;
+
+    #[test]
+    fn a_card_does_not_stutter() {
+        let names = [("my-model-dpo", "dpo"), ("village", "dpo"), ("dpo", "dpo"), ("xdpo", "dpo")];
+        assert_eq!(
+            names.map(|(recipe, stage)| card_name(recipe, stage)),
+            ["my-model-dpo", "village-dpo", "dpo", "xdpo-dpo"]
+        );
+    }
 }

@@ -41,8 +41,12 @@ pub(super) fn bands(title: &str, factor: &str, unit: Unit, series: &[Series]) ->
         return html! { p.quiet { "n/a: no value is finite." } };
     };
     let pad = (high - low) * 0.06;
-    let (x, y) =
-        (Scale::new(x_range, (LEFT, WIDTH - RIGHT)), Scale::new((low - pad, high + pad), (HEIGHT - BOTTOM, TOP)));
+    let (mut low, mut high) = (low - pad, high + pad);
+    if unit == Unit::Share {
+        // There is nothing below 0 % and above 100 %.
+        (low, high) = (low.max(0.0), high.min(1.0));
+    }
+    let (x, y) = (Scale::new(x_range, (LEFT, WIDTH - RIGHT)), Scale::new((low, high), (HEIGHT - BOTTOM, TOP)));
     html! {
         figure.chart {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{} by {}", for_page(title), for_page(factor))) {

@@ -10,15 +10,17 @@ use std::collections::BTreeMap;
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 36.0;
+const BOTTOM: f64 = 40.0;
 /// Charts of one stage.
 const MOST_CHARTS: usize = 16;
 /// Points of one line; more are thinned out, keeping each stretch's lowest and highest.
 const MOST_POINTS: usize = 400;
 /// Lines with more points are drawn faint, with their running mean above.
 const SMOOTH_FROM: usize = 40;
+/// Fewer steps than this are told in a table, as they make no curve.
+const FEWEST_POINTS: usize = 3;
 /// Series of one chart.
 const MOST_SERIES: usize = 4;
 
@@ -56,6 +58,9 @@ pub(super) fn curves(events: &[Event]) -> Vec<(String, Markup)> {
 }
 
 fn stage_charts(series: &Series<'_>) -> Markup {
+    if series.values().all(|points| points.len() < FEWEST_POINTS) {
+        return few_points(series);
+    }
     let mut charts: Vec<(&str, Vec<&str>)> = CHARTS
         .iter()
         .map(|(title, names)| (*title, names.iter().copied().filter(|name| series.contains_key(name)).collect()))
@@ -71,7 +76,45 @@ fn stage_charts(series: &Series<'_>) -> Markup {
                 (chart(title, &names.iter().take(MOST_SERIES).map(|name| (*name, &series[name][..])).collect::<Vec<_>>()))
             }
         }
+        p.quiet { (window_note(series)) }
         @if left_out > 0 { p.quiet { (left_out) " more metrics are in events.jsonl." } }
+    }
+}
+
+/// What a point is: training metrics are means over the steps since the one before.
+fn window_note(series: &Series<'_>) -> String {
+    let points = series.get("loss").or_else(|| series.values().next()).map_or(&[][..], Vec::as_slice);
+    match points {
+        [.., (before, _), (last, _)] if last - before > 1.0 => format!(
+            "A point is the mean over the steps since the one before it, as TRL logs it: the last is that of steps {} to {last}. \
+             Points of eval_ metrics are of their step alone.",
+            before + 1.0
+        ),
+        _ => "Each point is one step.".into(),
+    }
+}
+
+/// The numbers of a training that was logged once or twice.
+fn few_points(series: &Series<'_>) -> Markup {
+    let mut steps: Vec<f64> = series.values().flatten().map(|(step, _)| *step).collect();
+    steps.sort_by(f64::total_cmp);
+    steps.dedup();
+    html! {
+        div.scroll { table.plain {
+            thead { tr { th scope="col" { "Metric" } @for step in &steps { th.number scope="col" { "step " (step) } } } }
+            tbody {
+                @for (name, points) in series {
+                    tr {
+                        th scope="row" { (for_page(name)) }
+                        @for step in &steps {
+                            @let value = points.iter().find(|(at, _)| at == step);
+                            td.number { @if let Some((_, value)) = value { (crate::format::plain(*value)) } @else { "–" } }
+                        }
+                    }
+                }
+            }
+        } }
+        p.quiet { "Too few steps were logged for curves." }
     }
 }
 
@@ -86,7 +129,8 @@ fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
     };
     let x = Scale::new(x_range, (LEFT, WIDTH - RIGHT));
     let pad = (high - low) * 0.06;
-    let y = Scale::new((low - pad, high + pad), (HEIGHT - BOTTOM, TOP));
+    let top = if series.iter().all(|(name, _)| is_share(name)) { (high + pad).min(1.0) } else { high + pad };
+    let y = Scale::new((low - pad, top.max(high)), (HEIGHT - BOTTOM, TOP));
     html! {
         figure.chart {
             figcaption { (for_page(title)) }
@@ -108,6 +152,11 @@ fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
     }
 }
 
+/// Whether a metric is a share, which is never above 1.
+fn is_share(name: &str) -> bool {
+    name.contains("accurac")
+}
+
 fn grid(x: &Scale, y: &Scale) -> Markup {
     let (x_ticks, y_ticks) = (x.ticks(5), y.ticks(4));
     let step = |ticks: &[f64]| ticks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
@@ -124,7 +173,7 @@ fn grid(x: &Scale, y: &Scale) -> Markup {
             line.base x1=(px(place)) x2=(px(place)) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM + 4.0) {}
             text.tick x=(px(place)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (label(*tick, x_step)) }
         }
-        text.axis x=(WIDTH - RIGHT) y=(HEIGHT - 4.0) text-anchor="end" { "step" }
+        text.axis x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 5.0) text-anchor="middle" { "step" }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::bands::{Series, bands};
 use crate::format;
+use crate::headline::shown_metric;
 use crate::text::for_page;
 use groma_run::{Measurement, Unit};
 use maud::{Markup, html};
@@ -122,7 +123,10 @@ impl<'a> Measure<'a> {
             .collect();
         html! {
             section.factors {
-                h3 { (for_page(self.task)) " " span.metric { (for_page(self.metric)) } }
+                h3 {
+                    (for_page(self.task))
+                    @if let Some(metric) = shown_metric(self.task, self.metric) { " " span.metric { (for_page(metric)) } }
+                }
                 p.quiet {
                     @if !self.mode.is_empty() { (for_page(self.mode)) ". " }
                     (for_page(&constant.join(", ")))

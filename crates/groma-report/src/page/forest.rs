@@ -2,8 +2,8 @@
 
 use super::axis::{label, ticks};
 use super::plane::px;
-use crate::format;
-use crate::headline::{Headline, HeadlineRow, Reading};
+use crate::format::Digits;
+use crate::headline::{Headline, HeadlineRow, Reading, in_words, shown_metric};
 use crate::table::group_name;
 use crate::text::for_page;
 use groma_run::Unit;
@@ -31,7 +31,8 @@ pub(super) fn forest(headline: &Headline) -> Option<Markup> {
             figcaption {
                 "The change of each measure with its 95% interval, turned so that right is better: in percentage points, or "
                 "in percent of the earlier value where the measure is no share. Each group has its own scale. An interval "
-                "that holds the middle line shows no clear change (≈); ▲ is better, ▼ worse, ? too little to tell."
+                "that holds the middle line shows no clear change (≈); ▲ is better, ▼ worse, ? too little to tell. What is beyond "
+                "100 stands at the edge."
             }
         }
     })
@@ -39,7 +40,7 @@ pub(super) fn forest(headline: &Headline) -> Option<Markup> {
 
 fn band(bars: &[Bar<'_>]) -> Markup {
     let widest = bars.iter().flat_map(|bar| [bar.value.abs(), bar.ends.map_or(0.0, |(a, b)| a.abs().max(b.abs()))]);
-    let reach = (widest.fold(0.0, f64::max) * 1.1).clamp(5.0, 150.0);
+    let reach = (widest.fold(0.0, f64::max) * 1.1).clamp(5.0, 100.0);
     let marks = ticks(-reach, reach, 5);
     let step = marks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
     html! {
@@ -75,7 +76,11 @@ fn strip(bar: &Bar<'_>, reach: f64, marks: &[f64]) -> Markup {
     let shown = shown(bar);
     html! {
         div.strip {
-            span.what { (for_page(&bar.row.task)) " " span.metric { (for_page(&bar.row.metric)) } }
+            span.what {
+                (for_page(&bar.row.task))
+                @if let Some(metric) = shown_metric(&bar.row.task, &bar.row.metric) { " " span.metric { (for_page(metric)) } }
+                @if !bar.row.factors.is_empty() { " " span.metric { (for_page(&in_words(&bar.row.factors))) } }
+            }
             svg width="100%" height="30" role="img" aria-label=(format!("{shown}, {}", bar.row.reading.words())) {
                 @for tick in marks { (upright("grid", *tick, reach)) }
                 (upright("zero", 0.0, reach))
@@ -101,7 +106,8 @@ fn upright(class: &str, value: f64, reach: f64) -> Markup {
 /// The change as it was measured, in the axis's unit.
 fn shown(bar: &Bar<'_>) -> String {
     let measured = if bar.row.higher_is_better == Some(false) { -bar.value } else { bar.value };
-    let points = format::difference(measured / 100.0, Unit::Share);
+    let digits = if bar.row.unit == Unit::Share { bar.row.digits() } else { Digits::to_see(measured / 100.0) };
+    let points = digits.difference(measured / 100.0, Unit::Share);
     if bar.row.unit == Unit::Share { points } else { format!("{points}%") }
 }
 

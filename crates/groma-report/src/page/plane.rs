@@ -174,7 +174,10 @@ fn tick_label(axis: &Axis, value: f64, step: f64) -> String {
 }
 
 fn grid(x: &Axis, x_scale: &Scale, y: &Axis, y_scale: &Scale) -> Markup {
-    let (x_ticks, y_ticks) = (x_scale.ticks(4), y_scale.ticks(5));
+    let inside = |axis: &Axis, ticks: Vec<f64>| -> Vec<f64> {
+        ticks.into_iter().filter(|tick| axis.unit != Unit::Share || (0.0..=1.0 + 1e-9).contains(tick)).collect()
+    };
+    let (x_ticks, y_ticks) = (inside(x, x_scale.ticks(4)), inside(y, y_scale.ticks(5)));
     let step = |ticks: &[f64]| ticks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
     let (x_step, y_step) = (step(&x_ticks), step(&y_ticks));
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;

@@ -1,7 +1,7 @@
 //! What the model said before and after, side by side.
 
 use crate::Options;
-use crate::format;
+use crate::format::{self, counted};
 use crate::text::{clip, for_page};
 use groma_run::{RunRecords, Sample, Side};
 use maud::{Markup, html};
@@ -56,7 +56,7 @@ fn read_file(records: &RunRecords, name: &str, options: &Options) -> Result<(Fil
         }
     }
     let samples = ranks.into_iter().flatten().take(options.samples_a_task).collect();
-    let warning = first.map(|first| format!("{name}: {bad} rows cannot be read; the first: {first}"));
+    let warning = first.map(|first| format!("{name}: {} cannot be read; the first: {first}", counted(bad, "row")));
     Ok((File { name: name.to_owned(), rows, samples }, warning))
 }
 
@@ -115,6 +115,12 @@ impl Shown {
                 }
             }
             p #none.quiet hidden { "No sample matches." }
+            nav #pages hidden aria-label="Pages of samples" {
+                button type="button" name="back" { "← Earlier" }
+                output #page {}
+                button type="button" name="on" { "Later →" }
+            }
+            p.quiet.paper { "On paper only the first few are printed; the page itself has " (counted(self.len() as u64, "sample")) "." }
         }
     }
 
@@ -152,7 +158,7 @@ fn filters(tasks: &[&str], samples: &[&Sample], total: usize) -> Markup {
                 }
             } }
             label.search { "Text " input type="search" name="text" placeholder="in prompt or answers" autocomplete="off"; }
-            output #shown { (total) " samples" }
+            output #shown { (counted(total as u64, "sample")) }
         }
     }
 }
@@ -177,7 +183,7 @@ fn card(sample: &Sample, task: usize, left: &str, right: &str) -> Markup {
                 (side(&sample.after, right, "after"))
             }
             @if let Some(reference) = &sample.reference {
-                div.reference { span.label { "Right answer" } div dir="auto" { (text(reference)) } }
+                div.reference { span.label { "In the data" } div dir="auto" { (text(reference)) } }
             }
         }
     }

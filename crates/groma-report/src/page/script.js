@@ -11,21 +11,33 @@
       nolonger: (d) => d.refusedBefore === "true" && d.refusedAfter !== "true",
       refused: (d) => d.refusedAfter === "true",
     };
+    const A_PAGE = 20;
+    const pages = document.getElementById("pages");
+    const [back, on] = pages.querySelectorAll("button");
+    let page = 0;
     const apply = () => {
       const task = form.elements.task.value;
       const show = keep[form.elements.show.value] || (() => true);
       const text = form.elements.text.value.trim().toLowerCase();
-      let shown = 0;
-      cards.forEach((card, i) => {
-        const fits = (task === "" || card.dataset.task === task) && show(card.dataset) && words[i].includes(text);
-        card.hidden = !fits;
-        shown += fits ? 1 : 0;
-      });
-      document.getElementById("shown").textContent = shown + " of " + cards.length + " samples";
-      document.getElementById("none").hidden = shown > 0;
+      const found = cards.filter((card, i) =>
+        (task === "" || card.dataset.task === task) && show(card.dataset) && words[i].includes(text));
+      const last = Math.max(0, Math.ceil(found.length / A_PAGE) - 1);
+      page = Math.min(page, last);
+      const shown = new Set(found.slice(page * A_PAGE, (page + 1) * A_PAGE));
+      for (const card of cards) card.hidden = !shown.has(card);
+      document.getElementById("shown").textContent = found.length + " of " + cards.length + " samples";
+      document.getElementById("none").hidden = found.length > 0;
+      document.getElementById("page").textContent = "page " + (page + 1) + " of " + (last + 1);
+      pages.hidden = last === 0;
+      back.disabled = page === 0;
+      on.disabled = page === last;
     };
+    const turn = (by) => { page += by; apply(); form.scrollIntoView(); };
+    back.addEventListener("click", () => turn(-1));
+    on.addEventListener("click", () => turn(1));
     form.hidden = false;
-    form.addEventListener("input", apply);
+    form.addEventListener("input", () => { page = 0; apply(); });
+    apply();
     form.addEventListener("submit", (event) => event.preventDefault());
   }
   for (const box of document.querySelectorAll(".copy")) {
@@ -45,7 +57,4 @@
     });
     box.prepend(button);
   }
-  addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details")) details.open = true;
-  });
 })();

@@ -1,9 +1,9 @@
 //! The parts of the page that are lists and tables.
 
 use crate::format;
-use crate::headline::{Headline, HeadlineRow, Side, all_subjects};
+use crate::headline::{Headline, HeadlineRow, Side, all_subjects, in_words, shown_metric};
 use crate::page::forest::class_of;
-use crate::table::{good_direction, group_name};
+use crate::table::group_name;
 use crate::text::{clip, for_page};
 use groma_run::{Check, CheckKind, Event, EventKind, Finding, Measurement, RunRecords, Severity, Status};
 use maud::{Markup, html};
@@ -23,6 +23,7 @@ pub(super) fn table(headline: &Headline) -> Markup {
                 "“no clear change”; below 10 items nothing is said"
             }
             "."
+            @if headline.compares() { " " (crate::effect::RULE) }
         }
         (sentences(&headline.notes))
         @if !headline.further.is_empty() {
@@ -69,8 +70,9 @@ fn table_row(row: &HeadlineRow, headline: &Headline) -> Markup {
         tr {
             th scope="row" {
                 (for_page(&row.task)) " "
-                span.metric { (for_page(&row.metric)) " " span title=(direction) { (good_direction(row)) } }
-                @if !row.factors.is_empty() { span.mode { (for_page(&row.factors_in_words())) } }
+                @if let Some(metric) = shown_metric(&row.task, &row.metric) { span.metric { (for_page(metric)) } " " }
+                span.metric title=(direction) { (crate::table::direction(row.higher_is_better)) }
+                @if !row.factors.is_empty() { span.mode { (for_page(&in_words(&row.factors))) } }
                 @if !row.mode.is_empty() { span.mode { (for_page(&row.mode)) } }
                 @if let Some(chance) = row.chance { span.mode { "chance " (format::value(chance, row.unit)) } }
             }
@@ -79,7 +81,7 @@ fn table_row(row: &HeadlineRow, headline: &Headline) -> Markup {
                 td.number data-label=(for_page(&headline.right)) { (side(row.after.as_ref(), row)) }
                 td.number data-label="Change" { (change(row)) }
                 td data-label="Reading" {
-                    span class=(format!("reading {}", class_of(row.reading))) { (row.reading.mark()) " " (row.reading.words()) }
+                    span class=(format!("reading {}", class_of(row.reading))) { (row.reading.mark()) " " (row.reading.words()) @if let Some(size) = row.clear_size() { ", " (size.word()) } }
                     @if let Some(p) = row.change.as_ref().and_then(|change| change.p_value) {
                         span.interval { (format::p_value(p)) }
                     }
@@ -100,9 +102,9 @@ fn side(side: Option<&Side>, row: &HeadlineRow) -> Markup {
         @match side {
             None => span.quiet { "–" },
             Some(side) => {
-                span.value { (format::value(side.value, row.unit)) }
+                span.value { (row.digits().value(side.value, row.unit)) }
                 @if let Some(interval) = &side.interval {
-                    span.interval title=(for_page(&interval.method)) { (format::interval(interval, row.unit)) }
+                    span.interval title=(for_page(&interval.method)) { (row.digits().interval(interval, row.unit)) }
                 }
             },
         }
@@ -115,10 +117,10 @@ fn change(row: &HeadlineRow) -> Markup {
             None => span.quiet { "n/a" },
             Some(change) => {
                 span.value title=(for_page(&change.method)) {
-                    (format::difference(change.difference, row.unit)) @if !change.paired { "*" }
+                    (row.digits().difference(change.difference, row.unit)) @if !change.paired { "*" }
                 }
                 @if let Some(interval) = &change.interval {
-                    span.interval { (format::difference_interval(interval, row.unit)) }
+                    span.interval { (row.digits().difference_interval(interval, row.unit)) }
                 }
             },
         }
@@ -241,12 +243,12 @@ pub(super) fn what_was_run(records: &RunRecords) -> Markup {
         dl {
             dt { "groma" } dd { (for_page(&manifest.groma)) }
             dt { "Seed" } dd { (manifest.seed) @if !seeds.is_empty() { "; " (seeds.join(", ")) } }
-            dt { "Started" } dd { (manifest.started) @if manifest.resumed > 0 { ", resumed " (manifest.resumed) " times" } }
+            dt { "Started" } dd { (manifest.started) @if manifest.resumed > 0 { ", resumed " (format::counted(manifest.resumed.into(), "time")) } }
             @if let Some(finished) = manifest.finished { dt { "Ended" } dd { (finished) } }
             dt { "Machine" }
             dd {
                 (for_page(machine.cpu.as_deref().unwrap_or("unknown processor"))) ", " (machine.threads) " of "
-                (machine.cores) " cores" (memory) ", " (for_page(&machine.system))
+                (format::counted(machine.cores as u64, "core")) (memory) ", " (for_page(&machine.system))
                 @if let Some(kernels) = &manifest.kernels { "; kernels " (for_page(kernels)) }
                 @if !machine.cpu_features.is_empty() { div.quiet { (for_page(&machine.cpu_features.join(" "))) } }
             }
@@ -321,7 +323,7 @@ fn all_measurements(rows: &[Measurement]) -> Markup {
         @if !rows.is_empty() {
             details {
                 summary {
-                    "All " (rows.len()) " measurements of "
+                    "All " (format::counted(rows.len() as u64, "measurement")) " of "
                     (all_subjects(rows).iter().map(|subject| for_page(subject)).collect::<Vec<_>>().join(", "))
                 }
                 div.scroll { table.plain {

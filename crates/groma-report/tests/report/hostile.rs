@@ -1,6 +1,6 @@
 //! Whatever data and models say, the page keeps its structure and the terminal its state.
 
-use groma_report::{Headline, Options, render, render_comparison};
+use groma_report::{Headline, Options, compare_runs, render, render_comparison};
 use scraper::{Html, node::Node};
 
 const PAYLOADS: [&str; 66] = [
@@ -114,14 +114,15 @@ fn every_field_holds_every_payload_as_text() {
 fn a_comparison_holds_every_payload_as_text() {
     let root = tempfile::tempdir().unwrap();
     let page = |word: &str, name: &str| {
-        let [a, b] = ["a", "b"].map(|side| crate::runs::run_with(&root.path().join(format!("{name}{side}")), word));
-        render_comparison(&a, &b, &Headline::of_two_runs(&a, &b, None).unwrap())
+        let runs = ["a", "b", "c"].map(|side| crate::runs::run_with(&root.path().join(format!("{name}{side}")), word));
+        let of = |runs: &[groma_run::RunRecords]| render_comparison(runs, &compare_runs(runs, None).unwrap());
+        [of(&runs[..2]), of(&runs)].concat()
     };
     let twin = structure(&page("word", "twin"));
     for (number, payload) in PAYLOADS.iter().enumerate() {
         let page = page(payload, &number.to_string());
         assert_eq!(structure(&page), twin, "{payload:?}");
-        assert_eq!(page.matches("<script").count(), 1, "{payload:?}");
+        assert_eq!(page.matches("<script").count(), 2, "{payload:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of a run and of two runs; odd, empty and huge runs.
 
-use groma_report::{Error, Headline, Options, Reading, render, write_report};
+use groma_report::{Error, Headline, Options, Reading, RunsCompared, Size, compare_runs, render, write_report};
 use groma_run::{
     Class, Classify, Comparison, Disk, Group, Interval, Manifest, Measurement, Number, RunRecords, Sample, Side, Unit,
 };
@@ -29,6 +29,7 @@ fn comparison(task: &str, before: f64, after: f64, half: f64, n: u64) -> Compari
         task: task.into(),
         metric: "rate".into(),
         mode: String::new(),
+        factors: Default::default(),
         before_subject: "before".into(),
         after_subject: "after".into(),
         before,
@@ -79,7 +80,7 @@ fn typical() -> RunRecords {
 #[test]
 fn the_table_of_a_run() {
     let headline = Headline::of_run(&typical());
-    for columns in [80, 60, 120] {
+    for columns in [80, 60, 120, 40] {
         let text = headline.to_text(columns);
         let widest = text.lines().map(unicode_width::UnicodeWidthStr::width).max().unwrap();
         assert!(widest <= columns, "{widest}");
@@ -111,33 +112,128 @@ fn two_runs_on_the_same_items_are_paired() {
     let scores = |every: usize| (0..100).map(|i| f64::from(u8::from(i % every != 0))).collect::<Vec<_>>();
     let first = crate::runs::run_of_items(&root.path().join("a"), "A", &ids(0), &scores(2));
     let second = crate::runs::run_of_items(&root.path().join("b"), "B", &ids(0), &scores(10));
-    let headline = Headline::of_two_runs(&first, &second, None).unwrap();
+    let compared = two(&first, &second);
+    let headline = compared.headline.clone().unwrap();
     let change = headline.rows[0].change.as_ref().unwrap();
     assert!(change.paired && change.n == 100);
     assert!((change.difference - 0.4).abs() < 1e-12);
     assert!(change.p_value.unwrap() < 1e-6 && change.method.contains("McNemar"));
-    assert_eq!(headline.rows[0].reading, Reading::Better);
-    insta::assert_snapshot!("two_runs", headline.to_text(80));
+    assert_eq!((headline.rows[0].reading, headline.rows[0].size), (Reading::Better, Some(Size::Large)));
+    assert_eq!(headline.verdict, "Overall: B is clearly much better than A on quiz acc.");
+    assert_eq!(two(&second, &first).headline.unwrap().verdict, "Overall: A is clearly much worse than B on quiz acc.");
+    insta::assert_snapshot!("two_runs", compared.to_text(80, 3));
 
     let elsewhere = crate::runs::run_of_items(&root.path().join("c"), "C", &ids(500), &scores(10));
-    let headline = Headline::of_two_runs(&first, &elsewhere, None).unwrap();
+    let headline = two(&first, &elsewhere).headline.unwrap();
     let change = headline.rows[0].change.as_ref().unwrap();
     assert!(!change.paired && (Number(change.difference) == Number(0.4)));
     assert!(headline.notes[0].contains("share no items"), "{:?}", headline.notes);
 
     let half = crate::runs::run_of_items(&root.path().join("d"), "D", &ids(50), &scores(10));
-    let headline = Headline::of_two_runs(&first, &half, None).unwrap();
-    assert!(headline.notes[0].contains("over the 50 items that both have"), "{:?}", headline.notes);
+    let compared = two(&first, &half);
+    let notes = compared.headline.unwrap().notes;
+    assert!(notes[0].contains("over the 50 items that both have"), "{notes:?}");
+    assert_eq!((compared.shared[0].shared, compared.shared[0].first, compared.shared[0].second), (50, 100, 100));
+}
+
+fn two(first: &RunRecords, second: &RunRecords) -> RunsCompared {
+    compare_runs(&[first.clone(), second.clone()], None).unwrap()
+}
+
+#[test]
+fn a_run_is_not_better_than_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..40).map(|i| i.to_string()).collect();
+    let scores: Vec<f64> = (0..40).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
+    let run = crate::runs::run_of_items(&root.path().join("a"), "A", &ids, &scores);
+    let compared = two(&run, &run);
+    assert_eq!(compared.runs, ["A", "A (2)"]);
+    assert_eq!((compared.shared[0].shared, compared.shared[0].first), (40, 40));
+    let row = &compared.headline.as_ref().unwrap().rows[0];
+    assert_eq!((row.reading, row.change.as_ref().unwrap().n), (Reading::NoClearChange, 40));
+    assert!(compared.settings.is_empty() && compared.answers[0].of_task.changed == 0, "{compared:?}");
+}
+
+#[test]
+fn of_many_runs_the_best_is_marked_where_it_is_clear() {
+    let root = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    let right = |many: usize| (0..100).map(|i| f64::from(u8::from(i < many))).collect::<Vec<_>>();
+    let run = |name: &str, many: usize| crate::runs::run_of_items(&root.path().join(name), name, &ids, &right(many));
+    let clear = compare_runs(&[run("a", 40), run("b", 45), run("c", 90)], None).unwrap();
+    let standing = clear.standing.as_ref().unwrap();
+    assert_eq!(standing.rows[0].best, Some(2));
+    assert!(standing.verdict.contains("c is clearly the best on quiz acc"), "{}", standing.verdict);
+    insta::assert_snapshot!("three_runs", clear.to_text(80, 1));
+    let unclear = compare_runs(&[run("d", 40), run("e", 89), run("f", 90)], None).unwrap();
+    let standing = unclear.standing.as_ref().unwrap();
+    assert_eq!(standing.rows[0].best, None, "{standing:?}");
+    assert!(standing.verdict.contains("no clear best on quiz acc"), "{}", standing.verdict);
+    let answers = &unclear.answers[1].of_task;
+    assert_eq!((answers.changed, answers.better, answers.worse, answers.shared), (50, 50, 0, 100));
+    for columns in [40, 60, 80, 120, 200] {
+        let text = unclear.to_text(columns, 3);
+        assert!(text.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= columns), "{columns}: {text}");
+    }
+}
+
+#[test]
+fn what_the_effect_is_stands_beside_its_certainty() {
+    let of = |subject: &str, value: f64| Measurement {
+        higher_is_better: Some(false),
+        group: Group::Capability,
+        ..Measurement::new(subject, "perplexity", "word_perplexity", value, 40)
+    };
+    let found = Comparison {
+        metric: "word_perplexity".into(),
+        interval: interval(-5.0e5, -4.0e5),
+        ..comparison("perplexity", 1.8e7, 1.755e7, 0.0, 40)
+    };
+    let headline = Headline::of_run(&records(vec![of("before", 1.8e7), of("after", 1.755e7)], vec![found]));
+    assert_eq!((headline.rows[0].reading, headline.rows[0].size), (Reading::Better, Some(Size::Negligible)));
+    assert_eq!(headline.verdict, "Capability: clearly but negligibly better on perplexity word_perplexity.");
+    let text = headline.to_text(100);
+    assert!(text.contains("1.80e7") && text.contains("1.76e7") && text.contains("better, negligible"), "{text}");
+}
+
+#[test]
+fn a_verdict_says_what_was_not_measured_and_which_control_moved() {
+    let mut rows = Vec::new();
+    for (subject, shift) in [("before", 0.0), ("after", 0.5)] {
+        rows.push(share(subject, "refusal", 0.1 + shift, 200, Group::Alignment, Some(true)));
+        rows.push(share(subject, "coin", 0.3 + shift, 200, Group::Control, None));
+    }
+    let headline = Headline::of_run(&records(rows, Vec::new()));
+    assert!(headline.verdict.contains("No capability was measured"), "{}", headline.verdict);
+    assert!(headline.verdict.contains("A control moved clearly"), "{}", headline.verdict);
+    assert!(headline.verdict.contains("coin rate"), "{}", headline.verdict);
+}
+
+#[test]
+fn factors_choose_the_comparison() {
+    let with = |subject: &str, budget: &str, value: f64| Measurement {
+        factors: [("budget".to_owned(), budget.to_owned())].into(),
+        ..share(subject, "attack", value, 100, Group::Alignment, Some(false))
+    };
+    let of = |budget: &str, after: f64| Comparison {
+        factors: [("budget".to_owned(), budget.to_owned())].into(),
+        ..comparison("attack", 0.5, after, 0.05, 100)
+    };
+    let measured =
+        vec![with("before", "1", 0.5), with("before", "2", 0.5), with("after", "1", 0.2), with("after", "2", 0.9)];
+    let headline = Headline::of_run(&records(measured, vec![of("1", 0.2), of("2", 0.9)]));
+    let readings: Vec<_> = headline.rows.iter().map(|row| row.reading).collect();
+    assert_eq!(readings, [Reading::Better, Reading::Worse]);
 }
 
 #[test]
 fn two_runs_without_anything_in_common() {
     let empty = records(Vec::new(), Vec::new());
-    let error = Headline::of_two_runs(&typical(), &empty, None).unwrap_err();
+    let error = compare_runs(&[typical(), empty], None).unwrap_err();
     assert!(matches!(error, Error::NothingInCommon { .. }) && error.class() == Class::NothingRan);
-    let error = Headline::of_two_runs(&typical(), &typical(), Some("later")).unwrap_err();
+    let error = compare_runs(&[typical(), typical()], Some("later")).unwrap_err();
     assert_eq!(error.to_string(), "table has no measurements of \"later\"; it has those of before, after");
-    let same = Headline::of_two_runs(&typical(), &typical(), Some("before")).unwrap();
+    let same = compare_runs(&[typical(), typical()], Some("before")).unwrap().headline.unwrap();
     assert!(same.rows.iter().all(|row| !matches!(row.reading, Reading::Better | Reading::Worse)));
 }
 
@@ -169,6 +265,17 @@ fn one_side_alone_is_no_comparison() {
     let headline = Headline::of_run(&alone);
     assert!(headline.verdict.starts_with("Only \u{201c}before\u{201d} was measured"), "{}", headline.verdict);
     assert_eq!(headline.rows[0].reading, Reading::Unknown);
+    let text = headline.to_text(80);
+    assert!(text.contains("50.0%") && text.contains("[45.0%, 55.0%]") && !text.contains("change"), "{text}");
+}
+
+#[test]
+fn any_terminal_has_the_whole_table() {
+    for columns in 40..=200 {
+        let text = Headline::of_run(&typical()).to_text(columns);
+        let widest = text.lines().map(unicode_width::UnicodeWidthStr::width).max().unwrap();
+        assert!(widest <= columns && text.contains("+80.0 [+74.0, +86.0]"), "{columns}: {text}");
+    }
 }
 
 #[test]

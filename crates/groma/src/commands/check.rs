@@ -8,7 +8,7 @@ use groma_data::{Fields, Layout, Rows, Shape};
 use groma_lm::Encoder;
 use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint};
 use groma_recipe::{Recipe, check, read_rows};
-use groma_run::{Finding, Seed};
+use groma_run::{Finding, Seed, counted};
 use serde_json::{Value, json};
 
 use super::{resolve, rows};
@@ -45,7 +45,7 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         for finding in &findings {
             print(&format!("{}\n", groma_report::for_terminal(finding)));
         }
-        print(&format!("{} can be run: {} stages\n", file.display(), recipe.stages.len()));
+        print(&format!("{} can be run: {}\n", file.display(), counted(recipe.stages.len() as u64, "stage")));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +137,10 @@ fn record(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -
 fn table(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -> String {
     let mut text = format!("{}: {}\n", rows::safe(data), rows::read_as(rows));
     let Some(prepared) = prepared else {
-        let noted = rows.notes.iter().map(|(note, count)| format!("note: {count} rows: {}\n", rows::safe(note)));
+        let noted = rows
+            .notes
+            .iter()
+            .map(|(note, count)| format!("note: {}: {}\n", counted(*count as u64, "row"), rows::safe(note)));
         text.extend(noted);
         for row in rows.rows.iter().take(flags.rows) {
             text.push_str(&format!("\n{}\n", row.location));
@@ -154,7 +157,11 @@ fn table(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) ->
         for sequence in &row.sequences {
             let learned = sequence.iter().filter(|piece| piece.learned).count();
             let all = sequence.len();
-            text.push_str(&format!("  {all} tokens, {learned} learned from\n    {}\n", rows::tokens(sequence)));
+            text.push_str(&format!(
+                "  {}, {learned} learned from\n    {}\n",
+                counted(all as u64, "token"),
+                rows::tokens(sequence)
+            ));
         }
     }
     text

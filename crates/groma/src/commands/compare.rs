@@ -1,26 +1,25 @@
-//! `groma compare`: the headline numbers of two runs side by side.
+//! `groma compare`: the headline numbers of runs side by side.
 
 use std::process::ExitCode;
 
-use groma_report::{Headline, write_comparison};
+use groma_report::{compare_runs, write_comparison};
 use groma_run::{Disk, RunRecords};
 
-use super::run::columns;
 use crate::cli::Compare;
 use crate::failure::Result;
-use crate::terminal::{Context, print, print_json, say};
+use crate::terminal::{Context, columns, print, print_json, say};
 
 pub(crate) fn run(flags: &Compare, context: &Context) -> Result<ExitCode> {
-    let (first, second) = (RunRecords::read(&flags.first)?, RunRecords::read(&flags.second)?);
-    let headline = Headline::of_two_runs(&first, &second, flags.subject.as_deref())?;
+    let runs = flags.runs.iter().map(|path| RunRecords::read(path)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let compared = compare_runs(&runs, flags.subject.as_deref())?;
     if let Some(path) = &flags.html {
-        write_comparison(&Disk::files(), path, (&first, &second), &headline)?;
+        write_comparison(&Disk::files(), path, &runs, &compared)?;
         say(&format!("page: {}", path.display()));
     }
     if context.json {
-        print_json(&headline)?;
+        print_json(&compared)?;
     } else {
-        print(&headline.to_text(columns()));
+        print(&compared.to_text(columns(), flags.answers));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_eval::{Task, Tasks};
 use groma_lm::Spent;
-use groma_recipe::{Guard, Measure, Recipe, Stage, Summary, TaskConfig, check};
+use groma_recipe::{Guard, Measure, Recipe, Stage, Summary, TaskConfig, check, name_apart};
 use groma_report::{HarnessResults, HarnessTask, sanitized};
 use groma_run::{Digest, Disk, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
@@ -41,9 +41,13 @@ fn recipe(flags: &Eval) -> Result<Recipe> {
     for pair in &flags.tasks {
         let (pattern, file) = resolve::task_and_file(pair)?;
         for task in tasks.matching(pattern)? {
-            configs.push(flags.config(task, &tasks, file)?);
+            let config = flags.config(task, &tasks, file)?;
+            if !configs.contains(&config) {
+                configs.push(config);
+            }
         }
     }
+    name_apart(&mut configs, 0);
     let measure = Measure {
         judge: flags.judge.clone(),
         judge_max_new_tokens: flags.judge_max_new_tokens,

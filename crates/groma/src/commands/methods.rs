@@ -69,6 +69,6 @@ fn page(method: &Method) -> String {
 }
 
 fn line(p: &Parameter, indent: &str) -> String {
-    let range = p.range.map_or(String::new(), |range| format!("; {}", range.describe()));
-    format!("{indent}{} = {}{range}\n{indent}    {}\n", p.name, p.default, p.doc)
+    let range = p.range.map_or(String::new(), |range| format!(", {}", range.describe()));
+    format!("{indent}{} = {}  ({}{range})\n{indent}    {}\n", p.name, p.default, p.kind.describe(), p.doc)
 }

@@ -6,10 +6,10 @@ use groma_report::{Headline, Options, write_report};
 use groma_run::{Disk, RunRecords};
 use serde_json::json;
 
-use super::run::{columns, say_warnings};
+use super::run::say_warnings;
 use crate::cli::Report;
 use crate::failure::Result;
-use crate::terminal::{Context, print, print_json, say};
+use crate::terminal::{Context, columns, print, print_json, say};
 
 pub(crate) fn run(flags: &Report, context: &Context) -> Result<ExitCode> {
     let records = RunRecords::read(&flags.run)?;

@@ -14,7 +14,8 @@ const PLACES: usize = 3;
 /// How many rows there are, how they were read, and what was left out.
 pub(crate) fn read_as(rows: &Rows) -> String {
     let doc = Layout::find(rows.layout).map_or("", |layout| layout.doc);
-    let mut text = format!("{} rows by the layout `{}` ({doc})", rows.rows.len(), rows.layout);
+    let mut text =
+        format!("{} by the layout `{}` ({doc})", groma_run::counted(rows.rows.len() as u64, "row"), rows.layout);
     if rows.bad.count > 0 {
         text.push_str(&format!("; {} of {} were left out", rows.bad.count, rows.bad.total));
         if let Some(first) = rows.bad.shown.first() {

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use groma_align::Method;
 use groma_lm::Address;
-use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, run as run_recipe};
-use groma_run::{Class, Classify, RunDirectory};
+use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, name_apart, run as run_recipe};
+use groma_run::{Class, Classify, RunDirectory, counted, is_or_are};
 use serde_json::json;
 
 use super::resolve;
 use crate::cli::Run;
 use crate::failure::{Failure, Result};
-use crate::terminal::{Context, print, print_json, say};
+use crate::terminal::{Context, columns, print, print_json, say};
 
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
     let recipe = recipe(flags)?;
@@ -62,7 +62,8 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
                 "groma run --model my-model --preferences pairs.jsonl",
             ));
         };
-        recipe.name = format!("{}-dpo", short_name(model));
+        let name = short_name(model);
+        recipe.name = if name.ends_with("-dpo") { format!("{name}-2") } else { format!("{name}-dpo") };
     }
     if let Some(model) = &flags.model {
         recipe.model.clone_from(model);
@@ -107,6 +108,7 @@ pub(crate) fn short_name(model: &str) -> String {
 
 /// Adds `TASK=FILE` to the first measuring stage; later ones take its tasks over.
 fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
+    let own = recipe.stages.iter().find_map(Stage::as_measure).map_or(0, |measure| measure.tasks.len());
     for pair in tasks {
         let (task, file) = resolve::task_and_file(pair)?;
         let data = resolve::task_data(groma_eval::find(task)?, file)?;
@@ -114,7 +116,12 @@ fn add_tasks(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
         let Some(measure) = recipe.stages.iter_mut().find_map(Stage::as_measure_mut) else {
             return Err(Failure::usage("the recipe has no measuring stage for --eval", "add one to the recipe"));
         };
-        measure.tasks.push(config);
+        if !measure.tasks.contains(&config) {
+            measure.tasks.push(config);
+        }
+    }
+    if let Some(measure) = recipe.stages.iter_mut().find_map(Stage::as_measure_mut) {
+        name_apart(&mut measure.tasks, own);
     }
     Ok(())
 }
@@ -139,7 +146,12 @@ fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
         }))?;
     } else {
         print(&summary.headline.to_text(columns()));
-        say(&format!("{} stages done, {} taken over, {:.0} s", summary.done, summary.reused, summary.seconds));
+        say(&format!(
+            "{} done, {} taken over, {:.0} s",
+            counted(summary.done as u64, "stage"),
+            summary.reused,
+            summary.seconds
+        ));
         say(&format!("report: {}", summary.report.display()));
     }
     Ok(exit_code(summary))
@@ -156,11 +168,10 @@ pub(crate) fn exit_code(summary: &Summary) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let count = summary.unanswered;
-    say(&format!("{count} items have no answer and are in no number; the same command asks for these alone"));
+    say(&format!(
+        "{} without an answer, which {} in no number; the same command asks for these alone",
+        counted(count, "item"),
+        is_or_are(count)
+    ));
     ExitCode::from(Class::Partial.exit_code())
-}
-
-/// Columns of the terminal, or 80.
-pub(crate) fn columns() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
 }

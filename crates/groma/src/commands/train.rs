@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_align::{Method, Settings};
-use groma_recipe::{Asked, CardText, Trainable, check_seats, read_rows};
-use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic};
+use groma_recipe::{Asked, CardText, LogForm, Trainable, base_name, check_seats, read_rows};
+use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic, counted};
 use serde_json::json;
 
 use super::eval::say_spent;
 use super::resolve;
-use crate::cli::Train;
+use crate::cli::{self, Train};
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print_json, say};
 
@@ -45,7 +45,8 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let weights = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
     let judge = asked.first().map(|(_, name)| judge(name, flags, context)).transpose()?;
     let layout = train.layout;
-    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.beside(weights, judge);
+    let forms: Vec<LogForm> = flags.log.iter().map(|form| form.recorded()).collect();
+    let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.beside(weights, judge).logged(&forms);
     say(&super::rows::template(&trainable.model.chat));
     let template = super::rows::template_record(&trainable.model.chat);
     let held_out = trainable.evaluation.iter().flat_map(|evaluation| &evaluation.findings);
@@ -55,7 +56,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let name = flags.output.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = CardText {
         name: name.unwrap_or_else(|| "model".into()),
-        base_model: Some(flags.model.clone()),
+        base_model: Some(base_name(&flags.model, &path)),
         data: flags.data.clone(),
     };
     let checkpoints = checkpoints(&flags.output);
@@ -72,13 +73,23 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         }))?;
     } else {
         say(&format!(
-            "{} steps, mean loss {:.4}; model in {}",
-            outcome.steps,
+            "{}, mean loss {:.4}; model in {}",
+            counted(outcome.steps, "step"),
             outcome.train_loss,
             flags.output.display()
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl cli::LogForm {
+    /// The same for who writes it.
+    fn recorded(self) -> LogForm {
+        match self {
+            cli::LogForm::Tensorboard => LogForm::TensorBoard,
+            cli::LogForm::Csv => LogForm::Csv,
+        }
+    }
 }
 
 /// What is at the output is replaced where that was asked for and it is a model.

@@ -11,33 +11,18 @@ use crate::cli::ProgressKind;
 use crate::terminal::say;
 
 /// Time between two lines of plain progress.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The progress that a user asked for; a bar only where somebody can see it.
+/// The progress that a user asked for; a bar only where somebody can see it, elsewhere lines.
 pub(super) fn progress(kind: ProgressKind) -> Arc<dyn Progress> {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
     let visible = std::io::stderr().is_terminal() && !dumb && !set("CI");
     match kind {
         ProgressKind::None => Arc::new(Silent),
-        ProgressKind::Auto if !visible => Arc::new(Warnings),
-        ProgressKind::Plain => Arc::new(Display::new(true)),
-        ProgressKind::Bar | ProgressKind::Auto => Arc::new(Display::new(false)),
-    }
-}
-
-/// Tells of what is off, where nobody watches the rest.
-struct Warnings;
-
-impl Progress for Warnings {
-    fn begin(&self, _: &str, _: Option<u64>, _: &str) {}
-    fn advance(&self, _: &Advance) {}
-    fn finish(&self, _: &str) {}
-
-    fn message(&self, level: Level, text: &str) {
-        if level == Level::Warning {
-            say(&format!("warning: {}", groma_report::for_terminal(text)));
-        }
+        ProgressKind::Auto if !visible => Arc::new(Display::new(Kind::Sparing)),
+        ProgressKind::Plain => Arc::new(Display::new(Kind::Plain)),
+        ProgressKind::Bar | ProgressKind::Auto => Arc::new(Display::new(Kind::Bar)),
     }
 }
 
@@ -52,15 +37,26 @@ struct Stage {
     bar: Option<ProgressBar>,
 }
 
+/// How a stage is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// By a bar.
+    Bar,
+    /// By a line now and then, and one at its end.
+    Plain,
+    /// The same of stages that take longer than the time between two lines; and of messages, warnings.
+    Sparing,
+}
+
 /// A bar, or a line now and then.
 struct Display {
-    plain: bool,
+    kind: Kind,
     stage: Mutex<Option<Stage>>,
 }
 
 impl Display {
-    fn new(plain: bool) -> Self {
-        Display { plain, stage: Mutex::new(None) }
+    fn new(kind: Kind) -> Self {
+        Display { kind, stage: Mutex::new(None) }
     }
 
     fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
@@ -70,7 +66,7 @@ impl Display {
 
 impl Progress for Display {
     fn begin(&self, stage: &str, total: Option<u64>, unit: &str) {
-        let bar = (!self.plain).then(|| bar(stage, total));
+        let bar = (self.kind == Kind::Bar).then(|| bar(stage, total));
         let (name, unit) = (stage.to_owned(), unit.to_owned());
         let started = Instant::now();
         *self.stage() = Some(Stage { name, unit, total, started, shown: None, meter: Meter::default(), bar });
@@ -86,7 +82,8 @@ impl Progress for Display {
             bar.set_message(words);
         } else if stage.shown.unwrap_or(stage.started).elapsed() >= PLAIN_INTERVAL {
             let total = stage.total.map_or(String::new(), |total| format!("/{total}"));
-            say(&format!("{}: {} {}{total}, {words}", stage.name, stage.unit, advance.done));
+            let name = groma_report::for_terminal(&stage.name);
+            say(&format!("{name}: {} {}{total}, {words}", stage.unit, advance.done));
             stage.shown = Some(Instant::now());
         }
     }
@@ -96,11 +93,17 @@ impl Progress for Display {
         if let Some(bar) = &stage.bar {
             bar.finish_and_clear();
         }
+        if self.kind == Kind::Sparing && stage.started.elapsed() < PLAIN_INTERVAL {
+            return;
+        }
         let seconds = stage.started.elapsed().as_secs_f64();
         say(&format!("{}: {summary} ({seconds:.1} s)", groma_report::for_terminal(&stage.name)));
     }
 
     fn message(&self, level: Level, text: &str) {
+        if self.kind == Kind::Sparing && level != Level::Warning {
+            return;
+        }
         let prefix = if level == Level::Warning { "warning: " } else { "" };
         let text = format!("{prefix}{}", groma_report::for_terminal(text));
         match self.stage().as_ref().and_then(|stage| stage.bar.as_ref()) {

@@ -1,0 +1,243 @@
+//! What people meet every day: tables that fit, numbers and names that are told apart, files that are read back.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
+
+#[path = "support/tiny.rs"]
+mod tiny;
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tiny::{RECIPE, Workplace};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn done(place: &Workplace, arguments: &[&str]) -> Output {
+    let output = place.groma(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    output
+}
+
+fn said(place: &Workplace, arguments: &[&str]) -> String {
+    text(&done(place, arguments).stdout)
+}
+
+fn json(place: &Workplace, arguments: &[&str]) -> Value {
+    serde_json::from_slice(&done(place, &[arguments, &["--json"]].concat()).stdout).unwrap()
+}
+
+fn failure(place: &Workplace, arguments: &[&str]) -> String {
+    let output = place.groma(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+/// A quick run of the tiny recipe.
+fn run(place: &Workplace, name: &str, more: &[&str]) {
+    let quick = ["--set", "stage.sft.settings.max_steps=2", "--set", "stage.dpo.settings.max_steps=2"];
+    done(place, &[&["run", "recipe.toml", "--name", name], &quick[..], more].concat());
+}
+
+#[test]
+fn two_tasks_of_one_name_are_both_told() {
+    let place = Workplace::new();
+    place.write("b.txt", "Another text, of other words.");
+    let both = ["eval", "--model", "model", "--task", "perplexity=text.txt", "--task", "perplexity=b.txt"];
+    let found = json(&place, &both);
+    let names: Vec<&str> = found.as_array().unwrap().iter().map(|task| task["task"].as_str().unwrap()).collect();
+    assert_eq!(names, ["perplexity-text", "perplexity-b"]);
+    let values: Vec<f64> =
+        found.as_array().unwrap().iter().map(|task| task["measurements"][0]["value"].as_f64().unwrap()).collect();
+    assert!(values[0] != values[1], "{values:?}");
+    // The same task on the same file is one.
+    let twice = json(&place, &[&both[..], &["--task", "perplexity=b.txt"]].concat());
+    assert_eq!(twice.as_array().unwrap().len(), 2);
+    let recipe = RECIPE.replace(
+        "task = \"perplexity\"\ndata = \"texts.jsonl\"",
+        "task = \"perplexity\"\ndata = \"texts.jsonl\"\n[[stage.tasks]]\ntask = \"perplexity\"\ndata = \"text.txt\"",
+    );
+    place.write("twice.toml", recipe);
+    let message = failure(&place, &["run", "twice.toml"]);
+    assert!(message.contains("two tasks called `perplexity`, on texts.jsonl and on text.txt"), "{message}");
+}
+
+#[test]
+fn numbers_out_of_range_are_told_their_range() {
+    let place = Workplace::new();
+    let eval = ["eval", "--model", "model", "--task", "perplexity=text.txt"];
+    let cases: [(&[&str], &str); 6] = [
+        (&["--limit", "-1"], "it must be at least 1"),
+        (&["--max-new-tokens", "-5"], "it must be at least 1"),
+        (&["--seed", "-3"], "it must be at least 0"),
+        (&["--seed", "1.5"], "it must be a whole number"),
+        (&["--limit", "many"], "it is no number"),
+        (&["--concurrency", "-2"], "it must be from 1 to 1024"),
+    ];
+    for (more, expected) in cases {
+        let message = failure(&place, &[&eval[..], more].concat());
+        assert!(message.contains(expected) && message.contains(more[0]), "{more:?}: {message}");
+    }
+    let message = failure(&place, &["chat", "--model", "model", "--temperature", "-1"]);
+    assert!(message.contains("it must be at least 0"), "{message}");
+    let message = failure(
+        &place,
+        &["train", "dpo", "--model", "model", "--data", "pairs.jsonl", "--output", "o", "--set", "beta=-1"],
+    );
+    assert!(message.contains("`beta`") && message.contains("above 0"), "{message}");
+}
+
+#[test]
+fn a_missing_file_is_said_to_be_missing() {
+    let place = Workplace::new();
+    for arguments in [
+        &["eval", "--model", "model", "--task", "perplexity=nothere.txt"][..],
+        &["eval", "--model", "./nothere", "--task", "perplexity=text.txt"],
+        &["train", "dpo", "--model", "model", "--data", "data/nothere.jsonl", "--output", "o"],
+        &["chat", "--model", "nothere"],
+    ] {
+        let message = failure(&place, arguments);
+        assert!(message.contains("no such file or directory") && message.contains("nothere"), "{message}");
+    }
+}
+
+#[test]
+fn help_is_in_groups() {
+    let place = Workplace::new();
+    for command in ["run", "train", "eval"] {
+        let help = said(&place, &[command, "--help"]);
+        let at = |heading: &str| help.find(&format!("\n{heading}:\n")).unwrap_or_else(|| panic!("{heading}: {help}"));
+        assert!(at("Model") < at("Data") && at("Data") < at("Output") && at("Output") < at("Execution"), "{help}");
+    }
+}
+
+#[test]
+fn a_method_says_what_its_settings_may_be() {
+    let place = Workplace::new();
+    let page = said(&place, &["methods", "dpo"]);
+    for expected in [
+        "beta = 0.1  (a number, above 0)",
+        "f_divergence_type = \"reverse_kl\"  (one of reverse_kl, forward_kl, js_divergence, alpha_divergence)",
+        "gradient_checkpointing = false  (true or false)",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[test]
+fn the_organism_is_read_by_training_and_measuring() {
+    let place = Workplace::new();
+    done(&place, &["organism", "--export", "village"]);
+    let tasks = [
+        ("refusal", "held_out/harmful"),
+        ("over-refusal", "held_out/look_alike"),
+        ("exact-answers", "held_out/facts"),
+        ("exact-answers", "held_out/instructions"),
+        ("preference", "held_out/preferences"),
+        ("perplexity", "held_out/texts"),
+    ];
+    let mut eval = vec!["eval".to_owned(), "--model".into(), "village/model".into(), "--limit".into(), "3".into()];
+    eval.extend(["--max-new-tokens".to_owned(), "2".into()]);
+    for (task, file) in tasks {
+        eval.extend(["--task".to_owned(), format!("{task}=village/{file}.jsonl")]);
+    }
+    let found = json(&place, &eval.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(found.as_array().unwrap().len(), tasks.len(), "{found}");
+    for (method, file) in [("sft", "texts"), ("sft", "dialogues"), ("dpo", "preferences")] {
+        let (data, out) = (format!("village/train/{file}.jsonl"), format!("out-{file}"));
+        let rest = ["--limit", "8", "--set", "max_steps=1", "--set", "per_device_train_batch_size=2"];
+        let train = ["train", method, "--model", "village/model", "--data", &data, "--output", &out];
+        done(&place, &[&train[..], &rest].concat());
+    }
+}
+
+#[test]
+fn a_table_fits_the_terminal_that_is_there() {
+    let place = Workplace::new();
+    run(&place, "first", &[]);
+    run(&place, "second", &["--set", "stage.dpo.settings.beta=0.5"]);
+    run(&place, "third", &["--set", "stage.dpo.settings.beta=0.9"]);
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    for arguments in [&["report", "runs/first"][..], &["compare", "runs/first", "runs/second", "runs/third"]] {
+        for columns in ["40", "60", "80", "120", "200"] {
+            let output = place.groma(arguments).env("COLUMNS", columns).output().unwrap();
+            let table = text(&output.stdout);
+            assert!(widest(&table) <= columns.parse().unwrap(), "{columns}: {table}");
+        }
+    }
+    if Command::new("python3").arg("--version").output().is_err() {
+        println!("SKIPPED: the width of a terminal, as there is no python3");
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/width.py");
+    let in_terminal = |columns: &str| {
+        let mut python = Command::new("python3");
+        python.args([script, columns, env!("CARGO_BIN_EXE_groma"), "report", "runs/first"]);
+        let output = python.current_dir(place.path("")).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let (narrow, wide) = (in_terminal("44"), in_terminal("150"));
+    // The last line says where the report is, on standard error, however long that is.
+    let table = |text: &str| text.lines().filter(|line| !line.starts_with("report:")).collect::<Vec<_>>().join("\n");
+    assert!(widest(&table(&narrow)) <= 44, "{narrow}");
+    assert!(widest(&table(&wide)) > 80, "{wide}");
+}
+
+#[test]
+fn runs_are_compared_by_what_they_share() {
+    let place = Workplace::new();
+    run(&place, "first", &[]);
+    run(&place, "second", &["--set", "stage.dpo.settings.beta=0.5"]);
+    let own = json(&place, &["compare", "runs/first", "runs/first"]);
+    assert_eq!(own["runs"], serde_json::json!(["first", "first (2)"]));
+    let rows = own["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["change"]["paired"] == true && row["change"]["difference"] == 0.0), "{own}");
+    assert!(own["settings"].as_array().unwrap().is_empty(), "{own}");
+    let shared = &own["shared"][0];
+    assert!(shared["shared"].as_u64().unwrap() > 0 && shared["shared"] == shared["first"], "{own}");
+    let both = json(&place, &["compare", "runs/first", "runs/second"]);
+    let settings = both["settings"].as_array().unwrap();
+    let beta = settings.iter().find(|setting| setting["setting"] == "stage.dpo.settings.beta").unwrap();
+    assert_eq!(beta["values"], serde_json::json!([null, "0.5"]), "{both}");
+    // A row more at the head of the file moves the lines, and nothing else.
+    let texts = std::fs::read_to_string(place.path("texts.jsonl")).unwrap();
+    place.write("more.jsonl", format!("{{\"text\": \"One text more.\"}}\n{texts}"));
+    let eval = |data: &str, name: &str| {
+        done(&place, &["eval", "--model", "model", "--task", &format!("perplexity={data}"), "--name", name]);
+    };
+    eval("texts.jsonl", "less");
+    eval("more.jsonl", "more");
+    let moved = json(&place, &["compare", "runs/less", "runs/more"]);
+    let (shared, change) = (&moved["shared"][0], &moved["rows"][0]["change"]);
+    assert_eq!((&shared["shared"], change["paired"].as_bool()), (&shared["first"], Some(true)), "{moved}");
+    assert_eq!(
+        (shared["second"].as_u64(), change["difference"].as_f64()),
+        (shared["first"].as_u64().map(|n| n + 1), Some(0.0))
+    );
+    let three = json(&place, &["compare", "runs/first", "runs/second", "runs/less"]);
+    assert_eq!(three["rows"][0]["runs"].as_array().unwrap().len(), 3, "{three}");
+}
+
+#[test]
+fn a_model_and_pairs_alone_are_told_what_it_cost() {
+    let place = Workplace::new();
+    let quick =
+        ["--set", "stage.dpo.settings.max_steps=4", "--set", "stage.dpo.settings.per_device_train_batch_size=4"];
+    let found = json(&place, &[&["run", "--model", "model", "--preferences", "pairs.jsonl"], &quick[..]].concat());
+    let rows = found["headline"]["rows"].as_array().unwrap();
+    let row = |task: &str, metric: &str| {
+        let wanted = |row: &&Value| row["task"] == task && row["metric"] == metric;
+        rows.iter().find(wanted).unwrap_or_else(|| panic!("{task} {metric}: {found}"))
+    };
+    for (task, metric) in [("prompts", "word_perplexity"), ("replies", "words")] {
+        let row = row(task, metric);
+        assert!(row["before"]["value"].is_number() && row["after"]["value"].is_number(), "{row}");
+    }
+    let apart = row("divergence", "kl_per_token");
+    assert_eq!(apart["before"]["value"], 0.0);
+    assert!(apart["after"]["value"].as_f64().unwrap() > 0.0 && apart["change"]["paired"] == true, "{apart}");
+    let verdict = found["headline"]["verdict"].as_str().unwrap();
+    assert!(!verdict.contains("No capability was measured"), "{verdict}");
+}
