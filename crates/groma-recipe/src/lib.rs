@@ -7,6 +7,7 @@
 
 mod asked;
 mod base_name;
+mod card;
 mod check;
 mod data;
 mod error;

@@ -15,6 +15,7 @@ use groma_run::{
 use serde_json::json;
 
 use crate::asked::Asked;
+use crate::card;
 use crate::data::{BASE, DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
 use crate::stage::OutputKind;
 use crate::stages;
@@ -108,6 +109,7 @@ pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Wo
     let records = RunRecords::read(directory.path())?;
     let report = write_report(directory.files(), &records, &Options::default())?;
     let headline = Headline::of_run(&records);
+    card::write(directory, &headline)?;
     let unanswered = runner.records.iter().map(|record| record.unanswered).sum();
     let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
     let (directory, stages) = (directory.path().to_owned(), runner.records);

@@ -1,6 +1,6 @@
 //! Differences of two measurements, from the scores of their items or else from their intervals.
 
-use groma_run::{Comparison, Interval, Item, Measurement, Pairs, RunRecords, Seed};
+use groma_run::{Comparison, Interval, Item, Measurement, Pairs, RunRecords, Seed, Unit};
 use groma_stats::formulas::{MEAN, SHARE};
 use groma_stats::{Across, Formula, Method, Observation, RESAMPLES, Resampling, Statistic, newcombe};
 
@@ -38,13 +38,25 @@ pub(crate) fn paired(about: &Measurement, pairs: &Pairs<'_>, seed: u64, level: f
     let found = statistic.compare(&used, &how).ok_or(Unpaired::NothingShared)?;
     Ok(Change {
         difference: found.difference,
-        interval: found.interval.map(recorded),
+        interval: found.interval.map(|interval| recorded(bounded(interval, about.unit))),
         p_value: found.p_value,
         n: found.n as u64,
         method: found.method.to_owned(),
         paired: true,
         detectable: found.detectable,
     })
+}
+
+/// The part of an interval of differences that can be: shares differ by no more than everything.
+fn bounded(interval: groma_stats::Interval, unit: Unit) -> groma_stats::Interval {
+    match unit {
+        Unit::Share => groma_stats::Interval {
+            low: interval.low.clamp(-1.0, 1.0),
+            high: interval.high.clamp(-1.0, 1.0),
+            ..interval
+        },
+        _ => interval,
+    }
 }
 
 /// How the measurement comes from scores; of records that do not say, a share of zeros and ones, or else a mean.

@@ -301,9 +301,7 @@ fn row(
 ) -> Option<HeadlineRow> {
     let about = after.or(before)?;
     let label = format!("{} {}", about.task, about.metric);
-    for (side, name) in [(before, left), (after, right)] {
-        notes.extend(side.and_then(|side| side_note(side, &label, name)));
-    }
+    notes.extend(side_notes((before, left), (after, right), &label));
     let mut change = None;
     if let (Some(before), Some(after)) = (before, after)
         && before.value.is_finite()
@@ -335,16 +333,30 @@ fn row(
     })
 }
 
-fn side_note(side: &Measurement, label: &str, name: &str) -> Option<String> {
+/// What is said of both sides, once where it is the same.
+fn side_notes(
+    (before, left): (Option<&Measurement>, &str),
+    (after, right): (Option<&Measurement>, &str),
+    label: &str,
+) -> Vec<String> {
+    let told = |side: Option<&Measurement>, name: &str| Some(format!("{label}, {name}: {}", side_note(side?)?));
+    match (before.and_then(side_note), after.and_then(side_note)) {
+        (Some(first), Some(second)) if first == second => vec![format!("{label}, {left} and {right}: {first}")],
+        _ => [told(before, left), told(after, right)].into_iter().flatten().collect(),
+    }
+}
+
+fn side_note(side: &Measurement) -> Option<String> {
     let mut parts = Vec::new();
     if !side.value.is_finite() {
         let what = if side.value.is_nan() { "not a number" } else { "infinite" };
         parts.push(format!("the value is {what}, so it is shown as n/a (n = {})", side.n));
     }
-    if side.failed > 0 {
+    // A note that has the reasons counts too.
+    if side.failed > 0 && side.note.as_ref().is_none_or(|note| !note.contains(" failed: ")) {
         let verb = if side.failed == 1 { "is" } else { "are" };
         parts.push(format!("{} failed and {verb} not counted", counted(side.failed, "item")));
     }
     parts.extend(side.note.clone());
-    (!parts.is_empty()).then(|| format!("{label}, {name}: {}.", parts.join("; ").trim_end_matches('.')))
+    (!parts.is_empty()).then(|| format!("{}.", parts.join("; ").trim_end_matches('.')))
 }

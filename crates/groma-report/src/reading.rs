@@ -5,7 +5,7 @@ use crate::headline::{Change, HeadlineRow, Reading};
 use groma_run::Group;
 
 /// Below so many items nothing is said about a difference.
-const FEWEST_ITEMS: u64 = 10;
+pub(crate) const FEWEST_ITEMS: u64 = 10;
 
 /// What may be said about one difference.
 pub(crate) fn read(change: Option<&Change>, n: u64, higher_is_better: Option<bool>) -> Reading {
@@ -92,8 +92,12 @@ pub(crate) fn verdict(rows: &[HeadlineRow], sides: Sides<'_>) -> String {
         groups.into_iter().filter_map(|(group, name)| sentence(name, &of(group), sides)).collect();
     if sentences.is_empty() {
         sentences.extend(sentence("Overall", &rows.iter().collect::<Vec<_>>(), sides));
-    } else if of(Group::Capability).is_empty() {
-        sentences.push("No capability was measured, so what it cost is not known.".into());
+    } else {
+        if of(Group::Capability).is_empty() {
+            sentences.push("No capability was measured, so what it cost is not known.".into());
+        }
+        let moved: Vec<&HeadlineRow> = of(Group::Other).into_iter().filter(|row| row.reading.is_clear()).collect();
+        sentences.extend(sentence("Beside these", &moved, sides));
     }
     sentences.extend(moved_controls(&of(Group::Control)));
     sentences.join(" ")

@@ -5,6 +5,7 @@ use crate::effect::{RULE, Size};
 use crate::format::{self, counted};
 use crate::grid::{Grid, Line};
 use crate::headline::{Headline, HeadlineRow, Reading, Side};
+use crate::reading::FEWEST_ITEMS;
 use crate::text::{clip, for_terminal, wrap};
 use groma_run::Group;
 
@@ -42,15 +43,60 @@ impl Headline {
         if self.rows.iter().any(|row| row.clear_size().is_some()) {
             notes.push(RULE);
         }
+        let few = format!("Below {FEWEST_ITEMS} items nothing is said of a change.");
+        if self.rows.iter().any(|row| row.reading == Reading::TooFew) {
+            notes.push(&few);
+        }
         notes.extend(self.notes.iter().map(String::as_str));
         lines.extend(listed(&notes, columns));
         ended(&lines)
     }
 
+    /// What the only subject measured, a row a measure, without a verdict.
+    pub fn to_summary(&self, columns: usize) -> String {
+        let columns = columns.clamp(NARROWEST, WIDEST);
+        let mut lines = self.measured().lay(columns);
+        lines.extend(listed(&self.notes.iter().map(String::as_str).collect::<Vec<_>>(), columns));
+        ended(&lines)
+    }
+
+    /// The table in Markdown, for model cards.
+    pub fn to_markdown(&self) -> String {
+        let cell = |text: &str| for_terminal(text).replace('|', "¦").replace(['`', '<', '>'], "'");
+        let mut text = String::from(if self.compares() {
+            "| measure | before [95%] | after [95%] | change [95%] | n | reading |\n|---|---:|---:|---:|---:|---|\n"
+        } else {
+            "| measure | value [95%] | n |\n|---|---:|---:|\n"
+        });
+        for row in &self.rows {
+            let digits = row.digits();
+            let side = |side: &Option<Side>| {
+                side.as_ref().map_or("–".to_owned(), |side| {
+                    let interval = side.interval.as_ref().map(|interval| digits.interval(interval, row.unit));
+                    format!("{} {}", digits.value(side.value, row.unit), interval.unwrap_or_default())
+                })
+            };
+            let name = cell(&measure(row));
+            let cells = match self.compares() {
+                true => {
+                    let [_, _, _, change, n, reading] = compared_cells(row, WIDEST);
+                    vec![name, side(&row.before), side(&row.after), change, n, reading]
+                }
+                false => vec![
+                    name,
+                    side(if row.before.is_some() { &row.before } else { &row.after }),
+                    format::count(side_n(row)),
+                ],
+            };
+            text.push_str(&format!("| {} |\n", cells.iter().map(|cell| cell.trim()).collect::<Vec<_>>().join(" | ")));
+        }
+        text
+    }
+
     /// Before, after and what changed.
     fn comparison(&self, columns: usize) -> Grid {
         let heads = ["measure", &head(&self.left), &head(&self.right), "change [95%]", "n", "reading"];
-        let lines = grouped(&self.rows, |row| row.group, |row| compared_cells(row, columns));
+        let lines = grouped(&self.rows, |row| row.group, |row| compared_cells(row, columns).to_vec());
         Grid { heads: heads.map(str::to_owned).to_vec(), right: vec![false, true, true, false, true, false], lines }
     }
 
@@ -258,7 +304,7 @@ fn measure(row: &HeadlineRow) -> String {
     for_terminal(format!("{} {}", row.name(), direction(row.higher_is_better)).trim_end())
 }
 
-fn compared_cells(row: &HeadlineRow, columns: usize) -> Vec<String> {
+fn compared_cells(row: &HeadlineRow, columns: usize) -> [String; 6] {
     let digits = row.digits();
     let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| digits.value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
@@ -274,7 +320,7 @@ fn compared_cells(row: &HeadlineRow, columns: usize) -> Vec<String> {
         (Some(size), false) => format!("{mark} {}, {size}", row.reading.short()),
         (None, false) => format!("{mark} {}", row.reading.short()),
     };
-    vec![measure(row), side(&row.before), side(&row.after), change, format::count(n), reading]
+    [measure(row), side(&row.before), side(&row.after), change, format::count(n), reading]
 }
 
 fn side_n(row: &HeadlineRow) -> u64 {

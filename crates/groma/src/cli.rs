@@ -279,7 +279,7 @@ pub(crate) struct Eval {
     /// samples_TASK_DATE.jsonl and results_DATE.md.
     #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// Print the numbers of each group of items too.
+    /// Print all numbers of each task too, and those of each group of its items.
     #[arg(help_heading = "Output", long)]
     pub(crate) breakdown: bool,
     /// Print the score of every item too (with --json).

@@ -454,7 +454,7 @@ fn an_evaluation_is_a_run() {
     let first = place.done(&[&eval[..], &["--name", "first"]].concat());
     let again = place.done(&[&eval[..], &["--name", "first"]].concat());
     assert_eq!(first.stdout, again.stdout);
-    assert!(text(&first.stdout).contains("preference (") && place.path("runs/first/report.html").is_file());
+    assert!(text(&first.stdout).contains("preference accuracy") && place.path("runs/first/report.html").is_file());
     place.done(&[&eval[..], &["--name", "second", "--seed", "1"]].concat());
     let compared = json(&place.done(&["compare", "runs/first", "runs/second", "--json"]));
     let rows: Vec<&str> =

@@ -221,6 +221,31 @@ fn runs_are_compared_by_what_they_share() {
 }
 
 #[test]
+fn metrics_of_a_training_are_files() {
+    let place = Workplace::new();
+    let train = ["train", "dpo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"];
+    done(&place, &[&train[..], &["--set", "max_steps=3", "--log", "tensorboard,csv"]].concat());
+    let lines = std::fs::read_to_string(place.path("out/metrics.jsonl")).unwrap();
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<u64> = rows.iter().map(|row| row["step"].as_u64().unwrap()).collect();
+    // So short a training is logged at each step.
+    assert_eq!(steps, [1, 2, 3]);
+    for name in ["loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "rewards/margins"] {
+        assert!(rows.iter().all(|row| row[name].is_number()), "{name}: {lines}");
+    }
+    let table = std::fs::read_to_string(place.path("out/metrics.csv")).unwrap();
+    assert!(table.starts_with("step,") && table.lines().count() == 4, "{table}");
+    assert!(place.path("out/events.out.tfevents.groma").is_file());
+    let card = std::fs::read_to_string(place.path("out/README.md")).unwrap();
+    assert!(card.contains("base_model: \"model\"") && card.contains("# out\n"), "{card}");
+    done(
+        &place,
+        &["train", "sft", "--model", "model", "--data", "texts.jsonl", "--output", "plain", "--set", "max_steps=1"],
+    );
+    assert!(place.path("plain/metrics.jsonl").is_file() && !place.path("plain/metrics.csv").exists());
+}
+
+#[test]
 fn a_model_and_pairs_alone_are_told_what_it_cost() {
     let place = Workplace::new();
     let quick =
@@ -238,6 +263,12 @@ fn a_model_and_pairs_alone_are_told_what_it_cost() {
     let apart = row("divergence", "kl_per_token");
     assert_eq!(apart["before"]["value"], 0.0);
     assert!(apart["after"]["value"].as_f64().unwrap() > 0.0 && apart["change"]["paired"] == true, "{apart}");
+    let card = std::fs::read_to_string(place.path("runs/model-dpo/model-card.md")).unwrap();
+    for expected in
+        ["# model-dpo\n", "base_model: \"model\"", "## Before and after", "| preference accuracy ↑ |", "## Limits"]
+    {
+        assert!(card.contains(expected), "{expected}: {card}");
+    }
     let verdict = found["headline"]["verdict"].as_str().unwrap();
     assert!(!verdict.contains("No capability was measured"), "{verdict}");
 }

@@ -108,3 +108,15 @@ fn band(points: &[Point], x: &Scale, y: &Scale) -> String {
 fn place(at: f64, value: f64, x: &Scale, y: &Scale) -> String {
     format!("{} {}", px(x.place(at)), px(y.place(value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_of_shares_ends_at_everything() {
+        let points = vec![(1.0, 0.9, Some((0.8, 1.0))), (2.0, 0.98, Some((0.95, 1.0)))];
+        let page = bands("t", "budget", Unit::Share, &[Series { name: "a".into(), points }]).into_string();
+        assert!(page.contains(">100.0%<") && !page.contains("102") && !page.contains("105"), "{page}");
+    }
+}

@@ -310,3 +310,58 @@ fn a_huge_run_is_capped() {
     let path = write_report(&Disk::files(), &records, &Options { page_bytes: 1_000_000, ..options }).unwrap();
     assert!(std::fs::metadata(path).unwrap().len() <= 1_000_000);
 }
+
+#[test]
+fn a_page_names_all_data_and_says_what_its_curves_are() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("run");
+    crate::runs::run_with(&path, "word");
+    let run = groma_run::RunDirectory::resume(&path).unwrap();
+    let mut manifest = run.read_manifest().unwrap().unwrap();
+    for name in ["first.jsonl", "second.txt"] {
+        let digest = groma_run::Digest::of_bytes(name.as_bytes());
+        let (role, name) = ("data".to_owned(), name.to_owned());
+        manifest.set_input(groma_run::Input { role, name, revision: None, digest, bytes: None, note: None });
+    }
+    run.write_manifest(&manifest).unwrap();
+    let metrics = |loss: f64| [("loss".to_owned(), loss), ("eval_accuracy".to_owned(), 1.0)].into();
+    for step in [10, 20, 30] {
+        run.run_recorder().metrics(step, metrics(1.0 / step as f64));
+    }
+    drop(run);
+    let page = render(&RunRecords::read(&path).unwrap(), &Options::default());
+    assert!(page.contains("first.jsonl, second.txt</dd>"), "the header names every file of data");
+    assert!(page.contains("the last is that of steps 21 to 30"), "a point of a window says so");
+    assert!(page.contains("id=\"pages\"") && page.contains("nth-child(-n+6)"), "samples are paged, and few on paper");
+}
+
+#[test]
+fn two_points_are_a_table_and_no_empty_charts() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("run");
+    let clock = groma_run::ManualClock::new(groma_run::Timestamp::from_second(1_700_000_000).unwrap());
+    let run = groma_run::RunDirectory::create_on(&path, Disk::files(), std::sync::Arc::new(clock)).unwrap();
+    let manifest = Manifest::new("short", vec!["groma".into()], serde_json::json!({}), 1, 1, &**run.clock());
+    run.write_manifest(&manifest).unwrap();
+    for step in [1, 2] {
+        run.run_recorder().metrics(step, [("loss".to_owned(), 0.5), ("grad_norm".to_owned(), 2.0)].into());
+    }
+    drop(run);
+    let page = render(&RunRecords::read(&path).unwrap(), &Options::default());
+    assert!(page.contains("Too few steps were logged for curves") && page.contains("step 2"));
+    assert!(!page.contains("<figure class=\"chart\""));
+}
+
+#[test]
+fn nothing_stutters() {
+    let named = |task: &str, metric: &str| Measurement {
+        metric: metric.into(),
+        ..share("m", task, 0.5, 50, Group::Alignment, Some(true))
+    };
+    let rows = vec![named("refusal", "refusal"), named("over-refusal", "over_refusal"), named("quiz", "acc")];
+    let records = records(rows, Vec::new());
+    let (page, text) = (render(&records, &Options::default()), Headline::of_run(&records).to_text(80));
+    assert!(!text.contains("refusal refusal") && !text.contains("over-refusal over_refusal"), "{text}");
+    assert_eq!(page.matches("<span class=\"metric\">acc</span>").count(), 1);
+    assert!(!page.contains("<span class=\"metric\">refusal</span>"));
+}

@@ -14,7 +14,7 @@ use super::resolve;
 use super::run::{exit_code, perform, short_name};
 use crate::cli::Eval;
 use crate::failure::Result;
-use crate::terminal::{Context, print, print_json, say};
+use crate::terminal::{Context, columns, print, print_json, say};
 
 /// Name of the measuring stage, and of the model in its results.
 const SUBJECT: &str = "model";
@@ -121,7 +121,9 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, records: &RunRecords, 
         let (breakdown, measurements): (Vec<&Measurement>, Vec<_>) = of_task.partition(|m| m.metric.ends_with(']'));
         let said = result.and_then(|result| result.get(&name)).unwrap_or(&Value::Null);
         if !context.json {
-            print(&table(&name, &measurements, if flags.breakdown { &breakdown } else { &[] }));
+            if flags.breakdown {
+                print(&table(&name, &measurements, &breakdown));
+            }
             say_spent("", said);
             say_spent("judge: ", &said["judge"]);
             continue;
@@ -137,6 +139,7 @@ fn show(flags: &Eval, recipe: &Recipe, summary: &Summary, records: &RunRecords, 
     if context.json {
         return print_json(&documents);
     }
+    print(&summary.headline.to_summary(columns()));
     say(&format!("report: {}", summary.report.display()));
     Ok(())
 }
