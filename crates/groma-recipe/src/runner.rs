@@ -9,8 +9,8 @@ use groma_lm::Address;
 use groma_model::TemplateChoice;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{
-    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, Manifest, Progress, Recorder, RunDirectory,
-    RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock, counted,
+    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, MODEL, Manifest, Progress, Recorder,
+    RunDirectory, RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock, counted, is_run,
 };
 use serde_json::json;
 
@@ -121,6 +121,28 @@ pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Wo
 fn tell(directory: &RunDirectory, work: &Work, text: &str) {
     directory.run_recorder().message(EventKind::Warning, text);
     work.progress.message(Level::Warning, text);
+}
+
+/// The run itself, and then the other runs in its directory, by name.
+fn runs_beside(run: &Path) -> Vec<PathBuf> {
+    let entries = run.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    let mut others: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path != run && is_run(path)).collect();
+    others.sort();
+    others.insert(0, run.to_owned());
+    others
+}
+
+/// Where an output that a stage left at `path` belongs in the run of a recipe: whether a model is the last one is for the recipe to
+/// say.
+fn place(recipe: &Recipe, stage: &str, path: &str) -> String {
+    let is_model = path == MODEL || path.starts_with("models/");
+    let stage = recipe.stages.iter().find(|other| is_model && other.name() == stage);
+    let model = stage.and_then(|stage| {
+        let mut outputs = stage.work().outputs(recipe).into_iter();
+        outputs.find(|output| output.kind == OutputKind::Model).map(|output| recipe.place(stage.name(), &output))
+    });
+    model.unwrap_or_else(|| path.to_owned())
 }
 
 /// A model that a stage reads.
@@ -275,8 +297,9 @@ impl<'a> Runner<'a> {
             seconds,
             tokens,
         };
+        let place = |path: &str| place(self.recipe, key.name(), path);
         match self.directory.standing(&key)? {
-            Standing::Done(record, told) => {
+            Standing::Done(record, told) if record.is_in_place(&place) => {
                 told.iter()
                     .for_each(|flaw| tell(self.directory, self.work, &format!("stage `{}`: {flaw}", key.name())));
                 self.manifest.set_stage(entry(Status::Reused, record.seconds, record.tokens));
@@ -287,7 +310,12 @@ impl<'a> Runner<'a> {
                 let text = format!("stage `{}` is done again, as what it left is damaged: {why}", key.name());
                 tell(self.directory, self.work, &text);
             }
-            Standing::Open => {}
+            Standing::Done(..) | Standing::Open => {}
+        }
+        if let Some(record) = self.adopted(&key)? {
+            self.manifest.set_stage(entry(Status::Reused, record.seconds, record.tokens));
+            self.reused += 1;
+            return self.enter(record);
         }
         if computes {
             self.agrees(&self.work.backend.name())?;
@@ -318,6 +346,28 @@ impl<'a> Runner<'a> {
         self.done += 1;
         self.enter(record)?;
         Ok(self.directory.write_manifest(&self.manifest)?)
+    }
+
+    /// A stage that another run beside this one has done under the same key, with the same instructions; or this run itself,
+    /// where the model that it left has come to belong elsewhere.
+    fn adopted(&self, key: &StageKey) -> Result<Option<StageRecord>, Error> {
+        let here = self.work.backend.name();
+        let accepts =
+            |record: &StageRecord| self.work.across_machines || record.kernels.iter().all(|kernels| *kernels == here);
+        let place = |path: &str| place(self.recipe, key.name(), path);
+        for run in runs_beside(self.directory.path()) {
+            self.work.cancel.check()?;
+            if let Some(record) = self.directory.adopt(key, &run, &accepts, &place)? {
+                if run != self.directory.path() {
+                    let run = run.file_name().unwrap_or_default().to_string_lossy();
+                    let text = format!("stage `{}` was taken over from the run `{run}`", key.name());
+                    self.directory.run_recorder().message(EventKind::Note, &text);
+                    self.work.progress.message(Level::Info, &text);
+                }
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes note of a stage that has ended, and of what all were computed with.

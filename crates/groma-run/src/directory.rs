@@ -227,6 +227,18 @@ impl RunDirectory {
         self.journals.keep_numbers(|line| origin(line).is_none_or(|origin| origin != own))
     }
 
+    /// Writes rows that were recorded elsewhere under this key, in the place of those that there are of it.
+    pub(crate) fn enter_rows(
+        &self,
+        key: &StageKey,
+        measurements: &[Measurement],
+        comparisons: &[Comparison],
+        events: &[Event],
+    ) -> Result<(), Error> {
+        self.begin_stage(key)?;
+        self.journals.enter(measurements, comparisons, events)
+    }
+
     /// Notes that a stage has ended. All rows that it recorded are made to last first.
     pub fn finish_stage(&self, key: &StageKey, finished: Finished) -> Result<StageRecord, Error> {
         self.journals.sync()?;

@@ -19,6 +19,7 @@
 //! of it. A file is whole or absent: [`atomic`] has the means. Everything that changes the disk goes through [`Storage`],
 //! so that a test can make any operation fail ([`FaultyDisk`]).
 
+mod adopt;
 pub mod atomic;
 mod cancel;
 mod caught;

@@ -45,6 +45,19 @@ impl Journals {
         self.comparisons.keep(&is_kept).map(|_| ())
     }
 
+    /// Writes rows as they are.
+    pub(crate) fn enter(
+        &self,
+        measurements: &[Measurement],
+        comparisons: &[Comparison],
+        events: &[Event],
+    ) -> Result<(), Error> {
+        measurements.iter().try_for_each(|row| self.measurements.append(row))?;
+        comparisons.iter().try_for_each(|row| self.comparisons.append(row))?;
+        events.iter().for_each(|event| self.event(event));
+        Ok(())
+    }
+
     /// Events tell of the work; that one cannot be written does not stop the work.
     fn event(&self, event: &Event) {
         if let Err(error) = self.events.append(event) {

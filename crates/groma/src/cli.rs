@@ -157,6 +157,9 @@ pub(crate) struct Run {
     /// Where run directories are.
     #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
+    /// Replace a finished run of this name that had other settings; without it, such a run is left and a number added to the name.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Change a value of the recipe, e.g. seed=7 or stage.dpo.settings.beta=0.3. May be repeated.
     #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -272,6 +275,9 @@ pub(crate) struct Eval {
     /// Where run directories are: samples, numbers and a report are kept in one of them.
     #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
+    /// Replace a finished run of this name that had other settings; without it, such a run is left and a number added to the name.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Name of the run directory; without it, one for this model and these settings.
     #[arg(help_heading = "Output", long)]
     pub(crate) name: Option<String>,

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use tiny::{RECIPE, Workplace};
 
-/// A path, and the bytes of a file; none of a directory.
+/// A path below the directory that was asked for, and the bytes of a file; none of a directory.
 type Found = (PathBuf, Vec<u8>);
 
 impl Workplace {
@@ -31,7 +31,9 @@ impl Workplace {
     /// All paths below `name`, with the contents of files, in order.
     fn contents(&self, name: &str) -> Vec<Found> {
         let mut found = Vec::new();
-        walk(&self.path(name), &mut found);
+        let root = self.path(name);
+        walk(&root, &mut found);
+        found.iter_mut().for_each(|(path, _)| *path = path.strip_prefix(&root).unwrap().to_owned());
         found.sort();
         found
     }
@@ -302,7 +304,51 @@ fn a_second_run_takes_over_all_stages_and_a_changed_one_does_what_changed() {
     assert!(place.contents("runs/tiny/model") == model, "nor changed");
     let changed = run(&["--set", "stage.dpo.settings.beta=0.3"]);
     assert_eq!(stages(&changed)[1], all - 3, "alignment, its measurement and the comparison are done again");
-    assert!(place.contents("runs/tiny/model") != model, "with another result");
+    let other = place.contents("runs/tiny-2/model");
+    assert!(other != model && place.contents("runs/tiny/model") == model, "with another result, in another run");
+    assert_eq!(stages(&run(&["--set", "stage.dpo.settings.beta=0.3"])), [0, all], "which is found again");
+    run(&["--set", "stage.dpo.settings.beta=0.3", "--force"]);
+    assert!(place.contents("runs/tiny/model") == other, "and takes the place of the first where that is asked for");
+}
+
+/// What a run beside it has done a run takes over, numbers, samples and models, wherever they belong in it.
+#[test]
+fn stages_are_taken_over_from_runs_beside() {
+    let place = Workplace::new();
+    let run = |name: &str, more: &[&str]| {
+        json(&place.done(&[&["run", "recipe.toml", "--json", "--name", name], more].concat()))
+    };
+    run("first", &[]);
+    let again = run("second", &[]);
+    assert_eq!(again["stages_done"], 0, "{again}");
+    let without_time = |document: &Value| document["headline"]["rows"].to_string();
+    assert_eq!(without_time(&again), without_time(&run("first", &[])));
+    for part in ["model", "models/sft", "samples", "data"] {
+        assert!(
+            place.contents(&format!("runs/first/{part}")) == place.contents(&format!("runs/second/{part}")),
+            "{part}"
+        );
+    }
+    place.done(&["runs", "runs/second", "--verify"]);
+    // A recipe that ends with what was the first of two models, and one that goes on from what was the last.
+    let (sft_alone, _) = RECIPE.split_at(RECIPE.find("[[stage]]\nkind = \"train\"\nname = \"dpo\"").unwrap());
+    place.write("sft.toml", sft_alone.replace("name = \"tiny\"", "name = \"sft\""));
+    let shorter = json(&place.done(&["run", "sft.toml", "--json"]));
+    assert_eq!(shorter["stages_done"], 0, "{shorter}");
+    assert!(place.contents("runs/sft/model") == place.contents("runs/first/models/sft"));
+    let (start, end) = RECIPE.split_at(RECIPE.rfind("[[stage]]\nkind = \"measure\"").unwrap());
+    let more = "[[stage]]\nkind = \"train\"\nname = \"more\"\nmethod = \"sft\"\ndata = \"texts.jsonl\"\n\n[stage.settings]\nmax_steps = 2\n\n";
+    place.write("longer.toml", format!("{start}{more}{end}").replace("name = \"tiny\"", "name = \"longer\""));
+    let longer = json(&place.done(&["run", "longer.toml", "--json"]));
+    assert_eq!(longer["stages_done"], 3, "{longer}");
+    assert!(place.contents("runs/longer/models/dpo") == place.contents("runs/first/model"));
+    // What was changed there is not taken over.
+    let file = place.path("runs/first/samples").read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::write(file, "other").unwrap();
+    std::fs::remove_dir_all(place.path("runs/second")).unwrap();
+    std::fs::remove_dir_all(place.path("runs/longer")).unwrap();
+    std::fs::remove_dir_all(place.path("runs/sft")).unwrap();
+    assert!(run("third", &[])["stages_done"].as_u64().unwrap() >= 1);
 }
 
 #[test]
@@ -313,9 +359,9 @@ fn checkpoints_go_once_their_stage_is_on_record() {
     let output =
         place.groma(&[&stopped[..], &["--set", "stage.dpo.settings.max_grad_norm=0"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-    let named = |word: &str| checkpoints().iter().any(|(path, _)| path.to_string_lossy().contains(word));
-    assert!(!named("/sft."), "the stage is done");
-    assert!(named("/dpo."), "this one is not: its last good state is kept");
+    let named = |word: &str| checkpoints().iter().any(|(path, _)| path.to_string_lossy().starts_with(word));
+    assert!(!named("sft."), "the stage is done");
+    assert!(named("dpo."), "this one is not: its last good state is kept");
 
     std::fs::remove_dir_all(place.path("runs/tiny")).unwrap();
     place.done(&["run", "recipe.toml"]);

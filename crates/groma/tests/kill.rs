@@ -48,13 +48,14 @@ fn recipe() -> String {
 }
 
 fn start(place: &Workplace, run: &str) -> Child {
-    let mut command = place.groma(&["run", "recipe.toml", "--name", run, "--threads", "2"]);
+    // Each in a directory of its own, as runs beside each other take over what one of them has done.
+    let mut command = place.groma(&["run", "recipe.toml", "--name", run, "--runs", run, "--threads", "2"]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// The checkpoints of a run that are whole.
 fn checkpoints(place: &Workplace, run: &str) -> BTreeSet<PathBuf> {
-    let directory = place.path(&format!("runs/{run}/checkpoints"));
+    let directory = place.path(&format!("{run}/{run}/checkpoints"));
     let below = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     below(directory).flat_map(below).filter(|path| path.file_name().is_some_and(is_checkpoint)).collect()
 }
@@ -78,8 +79,8 @@ fn kill(mut child: Child) -> ExitStatus {
 
 /// The models that a run has made, what the second answered on the way, and the run's numbers.
 fn results(place: &Workplace, run: &str) -> ([Vec<u8>; 4], Vec<(String, f64)>) {
-    let read = |name: &str| std::fs::read(place.path(&format!("runs/{run}/{name}"))).unwrap();
-    let records = groma_run::RunRecords::read(&place.path(&format!("runs/{run}"))).unwrap();
+    let read = |name: &str| std::fs::read(place.path(&format!("{run}/{run}/{name}"))).unwrap();
+    let records = groma_run::RunRecords::read(&place.path(&format!("{run}/{run}"))).unwrap();
     let numbers = records.measurements.iter().map(|m| (format!("{} {}", m.stage, m.metric), m.value)).collect();
     let models = ["models/sft", "models/dpo", "model"].map(|model| read(&format!("{model}/model.safetensors")));
     let [sft, dpo, grpo] = models;

@@ -33,6 +33,7 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         chat_template: None,
         name: None,
         runs: "runs".into(),
+        force: false,
         overrides: flags.overrides.clone(),
         sample_steps: None,
         sample_prompts: None,

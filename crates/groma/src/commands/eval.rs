@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_eval::{Task, Tasks};
 use groma_lm::Spent;
-use groma_recipe::{Guard, Measure, Recipe, Stage, Summary, TaskConfig, check, name_apart};
+use groma_recipe::{Guard, Measure, Recipe, Stage, Summary, TaskConfig, name_apart};
 use groma_report::{HarnessResults, HarnessTask, sanitized};
 use groma_run::{Digest, Disk, Item, Measurement, RowReader, RunRecords};
 use serde_json::{Value, json};
@@ -24,8 +24,7 @@ pub(crate) fn run(flags: &Eval, context: &Context) -> Result<ExitCode> {
         return list(&flags.known()?, flags.tasks.as_slice(), context);
     }
     let recipe = recipe(flags)?;
-    resolve::resolving(context, |resolve| check(&recipe, resolve))?;
-    let summary = perform(&recipe, &flags.runs, context)?;
+    let summary = perform(&recipe, &flags.runs, flags.force, context)?;
     let records = RunRecords::read(&summary.directory)?;
     show(flags, &recipe, &summary, &records, context)?;
     if let Some(directory) = &flags.output {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use groma_align::Method;
 use groma_lm::Address;
-use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, name_apart, run as run_recipe};
-use groma_run::{Class, Classify, RunDirectory, counted, is_or_are};
+use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe};
+use groma_run::{Class, Classify, RunDirectory, RunRecords, Status, counted, is_or_are};
 use serde_json::json;
 
 use super::resolve;
@@ -24,14 +24,17 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let summary = perform(&recipe, &flags.runs, context)?;
+    let summary = perform(&recipe, &flags.runs, flags.force, context)?;
     show(&summary, context)
 }
 
-/// Does a recipe in its run directory below `runs`, and says where.
-pub(crate) fn perform(recipe: &Recipe, runs: &Path, context: &Context) -> Result<Summary> {
-    let path = runs.join(&recipe.name);
+/// Does a recipe in its run directory below `runs`, and says where. A finished run of other settings is left as it is, unless
+/// `force` says otherwise.
+pub(crate) fn perform(recipe: &Recipe, runs: &Path, force: bool, context: &Context) -> Result<Summary> {
+    resolve::resolving(context, |resolve| check(recipe, resolve))?;
     std::fs::create_dir_all(runs).map_err(groma_run::Error::io("create", runs))?;
+    let recipe = &if force { recipe.clone() } else { with_free_name(recipe, runs) };
+    let path = runs.join(&recipe.name);
     let directory = RunDirectory::create_or_resume(&path)?;
     say(&format!("run directory {}", path.display()));
     directory.repairs().iter().for_each(|repair| say(&format!("repaired: {}", super::rows::safe(repair))));
@@ -43,6 +46,28 @@ pub(crate) fn perform(recipe: &Recipe, runs: &Path, context: &Context) -> Result
         say(&format!("what was done so far is kept in {}; the same command goes on from there", path.display()));
         error.into()
     })
+}
+
+/// The recipe under its own name, or under that name with the first number whose run it does not replace.
+fn with_free_name(recipe: &Recipe, runs: &Path) -> Recipe {
+    let numbered = |number: u32| match number {
+        1 => recipe.clone(),
+        _ => Recipe { name: format!("{}-{number}", recipe.name), ..recipe.clone() },
+    };
+    let free = (1..).map(numbered).find(|recipe| !is_done_otherwise(recipe, &runs.join(&recipe.name)));
+    let free = free.unwrap_or_else(|| recipe.clone());
+    if free.name != recipe.name {
+        let (there, here) = (runs.join(&recipe.name), runs.join(&free.name));
+        let (there, here) = (there.display(), here.display());
+        say(&format!("{there} is finished, with other settings; this is {here} (--force replaces {there})"));
+    }
+    free
+}
+
+/// Whether there is a finished run of another recipe.
+fn is_done_otherwise(recipe: &Recipe, path: &Path) -> bool {
+    let manifest = RunRecords::read(path).map(|records| records.manifest);
+    manifest.is_ok_and(|manifest| manifest.status == Status::Done && manifest.config != json!(recipe))
 }
 
 /// The recipe that the flags ask for.
