@@ -2,7 +2,7 @@
 //! meanwhile.
 
 pub(crate) mod cache;
-pub mod divergence;
+pub(crate) mod divergence;
 pub mod generate;
 pub(crate) mod prefixes;
 pub mod sampling;

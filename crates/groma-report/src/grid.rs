@@ -3,7 +3,7 @@
 use crate::text::{width, wrap};
 
 /// The narrowest first column; where that does not fit, rows are told one below the other.
-const NARROWEST_FIRST: usize = 14;
+const NARROWEST_FIRST: usize = 13;
 const GAP: usize = 2;
 
 /// A table. The first column is text, and is wrapped.
@@ -24,19 +24,30 @@ pub(crate) enum Line {
 }
 
 impl Grid {
-    /// The lines, none wider than `columns`.
-    pub(crate) fn lay(&self, columns: usize) -> Vec<String> {
+    /// Whether there is room for all columns side by side.
+    pub(crate) fn fits(&self, columns: usize) -> bool {
+        let widths = self.widths();
+        others(&widths) + widths[0].min(NARROWEST_FIRST) <= columns
+    }
+
+    /// The width of each column at its widest.
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.heads.iter().map(|head| width(head)).collect();
         for row in self.rows() {
             for (widest, cell) in widths.iter_mut().zip(row) {
                 *widest = (*widest).max(width(cell));
             }
         }
-        let others: usize = widths[1..].iter().map(|width| width + GAP).sum();
-        if others + widths[0].min(NARROWEST_FIRST) > columns {
+        widths
+    }
+
+    /// The lines, none wider than `columns`.
+    pub(crate) fn lay(&self, columns: usize) -> Vec<String> {
+        if !self.fits(columns) {
             return self.stacked(columns);
         }
-        widths[0] = widths[0].min(columns - others);
+        let mut widths = self.widths();
+        widths[0] = widths[0].min(columns - others(&widths));
         let mut lines = self.row(&self.heads, &widths);
         lines.push("─".repeat(widths.iter().sum::<usize>() + GAP * (widths.len() - 1)));
         for line in &self.lines {
@@ -88,6 +99,11 @@ impl Grid {
         }
         lines
     }
+}
+
+/// What the columns behind the first take, with the gaps before them.
+fn others(widths: &[usize]) -> usize {
+    widths[1..].iter().map(|width| width + GAP).sum()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
         @for (number, answers) in answers.iter().enumerate().filter(|(_, answers)| !answers.is_empty()) {
             (section(&format!("answers-{number}"), &format!("Answers during training: {}", for_page(&answers.stage)), Some(answers.markup())))
         }
-        (section("samples-of-text", "Side by side", (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
+        (section("samples-of-text", if samples.compares() { "Side by side" } else { "What was said" }, (!samples.is_empty()).then(|| samples.markup(&headline.left, &headline.right))))
         (section("findings", "Pre-flight findings", sections::findings(&records.events)))
         (section("problems", "Noted on the way", (!problems.is_empty()).then(|| sections::sentences(&problems))))
         (section("run", "What was run", Some(sections::what_was_run(records))))

@@ -27,14 +27,16 @@ impl Headline {
     /// data and models carries no control sequences and no marks of direction.
     pub fn to_text(&self, columns: usize) -> String {
         let columns = columns.clamp(NARROWEST, WIDEST);
+        // Readings are in words where there is room for that.
+        let in_words = columns >= ROOM_FOR_WORDS && self.comparison(true).fits(columns);
         let mut lines = prose(&self.verdict, columns);
         if !self.rows.is_empty() {
             lines.push(String::new());
-            lines.extend(if self.compares() { self.comparison(columns) } else { self.measured() }.lay(columns));
+            lines.extend(if self.compares() { self.comparison(in_words) } else { self.measured() }.lay(columns));
         }
         let unpaired = self.rows.iter().any(|row| row.change.as_ref().is_some_and(|change| !change.paired));
         let mut notes: Vec<&str> = Vec::new();
-        if columns < ROOM_FOR_WORDS && self.compares() {
+        if !in_words && self.compares() && !self.rows.is_empty() {
             notes.push(MARKS);
         }
         if unpaired {
@@ -79,7 +81,7 @@ impl Headline {
             let name = cell(&measure(row));
             let cells = match self.compares() {
                 true => {
-                    let [_, _, _, change, n, reading] = compared_cells(row, WIDEST);
+                    let [_, _, _, change, n, reading] = compared_cells(row, true);
                     vec![name, side(&row.before), side(&row.after), change, n, reading]
                 }
                 false => vec![
@@ -94,9 +96,9 @@ impl Headline {
     }
 
     /// Before, after and what changed.
-    fn comparison(&self, columns: usize) -> Grid {
+    fn comparison(&self, in_words: bool) -> Grid {
         let heads = ["measure", &head(&self.left), &head(&self.right), "change [95%]", "n", "reading"];
-        let lines = grouped(&self.rows, |row| row.group, |row| compared_cells(row, columns).to_vec());
+        let lines = grouped(&self.rows, |row| row.group, |row| compared_cells(row, in_words).to_vec());
         Grid { heads: heads.map(str::to_owned).to_vec(), right: vec![false, true, true, false, true, false], lines }
     }
 
@@ -304,7 +306,7 @@ fn measure(row: &HeadlineRow) -> String {
     for_terminal(format!("{} {}", row.name(), direction(row.higher_is_better)).trim_end())
 }
 
-fn compared_cells(row: &HeadlineRow, columns: usize) -> [String; 6] {
+fn compared_cells(row: &HeadlineRow, in_words: bool) -> [String; 6] {
     let digits = row.digits();
     let side = |side: &Option<Side>| side.as_ref().map_or("–".into(), |side| digits.value(side.value, row.unit));
     let change = row.change.as_ref().map_or("–".into(), |change| {
@@ -314,11 +316,11 @@ fn compared_cells(row: &HeadlineRow, columns: usize) -> [String; 6] {
     });
     let n = row.change.as_ref().map_or_else(|| side_n(row), |change| change.n);
     let (mark, size) = (row.reading.mark(), row.clear_size().map(Size::word));
-    let reading = match (size, columns < ROOM_FOR_WORDS) {
-        (Some(size), true) => format!("{mark} {size}"),
-        (None, true) => mark.to_owned(),
-        (Some(size), false) => format!("{mark} {}, {size}", row.reading.short()),
-        (None, false) => format!("{mark} {}", row.reading.short()),
+    let reading = match (size, in_words) {
+        (Some(size), false) => format!("{mark} {size}"),
+        (None, false) => mark.to_owned(),
+        (Some(size), true) => format!("{mark} {}, {size}", row.reading.short()),
+        (None, true) => format!("{mark} {}", row.reading.short()),
     };
     [measure(row), side(&row.before), side(&row.after), change, format::count(n), reading]
 }

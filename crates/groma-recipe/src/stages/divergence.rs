@@ -105,7 +105,7 @@ impl Apart {
             };
             recorder.measure(measurement)?;
         }
-        progress.finish(&format!("{}", groma_run::counted(requests.len() as u64, "row")));
+        progress.finish(&groma_run::counted(requests.len() as u64, "row"));
         Ok(tokens)
     }
 

@@ -45,10 +45,61 @@ pub(super) fn factors(measurements: &[Measurement]) -> Option<Markup> {
     if shown.is_empty() {
         return None;
     }
+    // Where nothing but the subject varies, one table has all measures.
+    let is_by_subject =
+        |measure: &Measure| matches!(measure.varying().as_slice(), [(SUBJECT, values)] if values.len() <= MOST_COLUMNS);
+    let (by_subject, shown): (Vec<Measure<'_>>, Vec<_>) = shown.into_iter().partition(is_by_subject);
     Some(html! {
+        @if !by_subject.is_empty() { (subjects(&by_subject)) }
         @for measure in shown.iter().take(MOST_MEASURES) { (measure.markup()) }
         @if shown.len() > MOST_MEASURES { p.quiet { (shown.len() - MOST_MEASURES) " more measures are in measurements.jsonl." } }
     })
+}
+
+/// A row a measure, a column a subject.
+fn subjects(measures: &[Measure<'_>]) -> Markup {
+    let mut names: Vec<&str> = Vec::new();
+    for row in measures.iter().flat_map(|measure| &measure.rows) {
+        if !names.contains(&row.factors[SUBJECT]) {
+            names.push(row.factors[SUBJECT]);
+        }
+    }
+    let is_detail = |measure: &&Measure<'_>| measure.rows[0].measurement.secondary;
+    let (detail, main): (Vec<&Measure<'_>>, Vec<_>) = measures.iter().partition(is_detail);
+    html! {
+        section.factors {
+            h3 { "All subjects" }
+            (subjects_table(&main, &names))
+            @if !detail.is_empty() {
+                details {
+                    summary { "Further measures of the same tasks (" (detail.len()) ")" }
+                    (subjects_table(&detail, &names))
+                }
+            }
+        }
+    }
+}
+
+fn subjects_table(measures: &[&Measure<'_>], names: &[&str]) -> Markup {
+    let number = |measure: &Measure<'_>, name: &str| {
+        let found = measure.rows.iter().find(|row| row.factors[SUBJECT] == name);
+        html! { td.number data-label=(for_page(name)) { (number_cell(found.as_ref())) } }
+    };
+    html! {
+        div.scroll { table.headline {
+            thead { tr { th scope="col" { "Measure" } @for name in names { th.number scope="col" { (for_page(name)) } } } }
+            tbody { @for measure in measures.iter().take(MOST_MEASURES) {
+                tr {
+                    th scope="row" {
+                        (for_page(measure.task))
+                        @if let Some(metric) = shown_metric(measure.task, measure.metric) { " " span.metric { (for_page(metric)) } }
+                        " " span.metric { (crate::table::direction(measure.rows[0].measurement.higher_is_better)) }
+                    }
+                    @for name in names { (number(measure, name)) }
+                }
+            } }
+        } }
+    }
 }
 
 fn measures(measurements: &[Measurement]) -> Vec<Measure<'_>> {

@@ -24,7 +24,9 @@ struct File {
 /// Reads the samples, of each file those first in which most changed, under the caps of `options`.
 pub(super) fn read(records: &RunRecords, options: &Options) -> Shown {
     let mut shown = Shown { files: Vec::new(), warnings: Vec::new() };
-    for name in records.sample_files() {
+    let compared: Vec<String> = records.sample_files().into_iter().map(str::to_owned).collect();
+    let said = if compared.is_empty() { said_files(records) } else { Vec::new() };
+    for name in compared.iter().chain(&said) {
         match read_file(records, name, options) {
             Ok((file, warning)) => {
                 shown.files.push(file);
@@ -35,6 +37,18 @@ pub(super) fn read(records: &RunRecords, options: &Options) -> Shown {
     }
     cap_bytes(&mut shown.files, options.samples_bytes);
     shown
+}
+
+/// Where no two subjects are side by side: what each one said.
+fn said_files(records: &RunRecords) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for row in &records.measurements {
+        let name = groma_run::said_file(&row.subject, &row.task);
+        if !names.contains(&name) && records.path.join(&name).is_file() {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn read_file(records: &RunRecords, name: &str, options: &Options) -> Result<(File, Option<String>), groma_run::Error> {
@@ -102,16 +116,22 @@ impl Shown {
         self.files.iter().map(|file| file.samples.len()).sum()
     }
 
+    /// Whether any sample has two sides.
+    pub(super) fn compares(&self) -> bool {
+        self.files.iter().flat_map(|file| &file.samples).any(|sample| sample.after.is_some())
+    }
+
     /// The samples, with their filters; `left` and `right` are the names of the sides.
     pub(super) fn markup(&self, left: &str, right: &str) -> Markup {
         let samples: Vec<_> = self.files.iter().flat_map(|file| &file.samples).collect();
+        let compares = self.compares();
         let tasks: Vec<&str> = samples.iter().map(|s| s.task.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
         html! {
             (self.counts())
             (filters(&tasks, &samples, self.len()))
             div #samples {
                 @for sample in samples {
-                    (card(sample, tasks.iter().position(|task| *task == sample.task).unwrap_or(0), left, right))
+                    (card(sample, tasks.iter().position(|task| *task == sample.task).unwrap_or(0), left, compares.then_some(right)))
                 }
             }
             p #none.quiet hidden { "No sample matches." }
@@ -127,7 +147,7 @@ impl Shown {
     fn counts(&self) -> Markup {
         html! {
             p.quiet {
-                "Those where something changed come first. "
+                @if self.compares() { "Those where something changed come first. " }
                 @for file in self.files.iter().filter(|file| file.samples.len() as u64 != file.rows) {
                     (file.samples.len()) " of " (format::count(file.rows)) " shown, all are in "
                     code { (for_page(&file.name)) } ". "
@@ -167,8 +187,8 @@ fn flag(side: &Option<Side>, name: &str) -> Option<bool> {
     side.as_ref()?.flags.get(name).copied()
 }
 
-fn card(sample: &Sample, task: usize, left: &str, right: &str) -> Markup {
-    let changed = rank(sample) < 2;
+fn card(sample: &Sample, task: usize, left: &str, right: Option<&str>) -> Markup {
+    let changed = right.is_some() && rank(sample) < 2;
     let refused = |side: &Option<Side>| flag(side, "refused").unwrap_or(false);
     html! {
         article.sample data-task=(task) data-changed=(changed)
@@ -180,7 +200,7 @@ fn card(sample: &Sample, task: usize, left: &str, right: &str) -> Markup {
             div.prompt dir="auto" { (text(&sample.prompt)) }
             div.sides {
                 (side(&sample.before, left, "before"))
-                (side(&sample.after, right, "after"))
+                @if let Some(right) = right { (side(&sample.after, right, "after")) }
             }
             @if let Some(reference) = &sample.reference {
                 div.reference { span.label { "In the data" } div dir="auto" { (text(reference)) } }

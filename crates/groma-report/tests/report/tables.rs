@@ -332,7 +332,7 @@ fn a_page_names_all_data_and_says_what_its_curves_are() {
     let page = render(&RunRecords::read(&path).unwrap(), &Options::default());
     assert!(page.contains("first.jsonl, second.txt</dd>"), "the header names every file of data");
     assert!(page.contains("the last is that of steps 21 to 30"), "a point of a window says so");
-    assert!(page.contains("id=\"pages\"") && page.contains("nth-child(-n+6)"), "samples are paged, and few on paper");
+    assert!(page.contains("id=\"pages\"") && page.contains("nth-child(-n+4)"), "samples are paged, and few on paper");
 }
 
 #[test]
