@@ -1,7 +1,8 @@
 //! The first half of the loop: what a method has at hand while it gathers what it learns from.
 
+use crate::critic;
 use crate::forest::Sequence;
-use crate::group::{Group, Member};
+use crate::group::{Estimate, Group, Member};
 use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
 use crate::rollout::{Rollouts, Sampling, Voice};
@@ -22,6 +23,9 @@ pub(crate) struct Collector<'a> {
     pub(crate) temperature: f32,
     pub(crate) voice: Option<&'a Voice<'a>>,
     pub(crate) rewards: &'a [NamedReward<'a>],
+    pub(crate) costs: &'a [NamedReward<'a>],
+    /// Who says what is to be expected of prefixes, where it is another model than the policy.
+    pub(crate) critic: Option<&'a Transformer>,
     /// Of this collection alone.
     pub(crate) seed: Seed,
     pub(crate) metrics: &'a mut Metrics,
@@ -83,7 +87,7 @@ impl Collector<'_> {
         Ok((groups, texts))
     }
 
-    /// Sets what completions are worth: the weighted sum of what the rewards say, of those that say something.
+    /// Sets what completions are worth, and what they cost.
     fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
         let rollouts: Vec<Rollout<'_>> = groups
             .iter()
@@ -95,19 +99,8 @@ impl Collector<'_> {
                 tokens: member.sampled.len(),
             })
             .collect();
-        let mut totals: Vec<Option<f64>> = vec![None; rollouts.len()];
-        for (index, NamedReward { name, reward }) in self.rewards.iter().enumerate() {
-            let weight = settings.weight(index);
-            let said = reward.score(&rollouts, self.cancel)?;
-            for (total, value) in totals.iter_mut().zip(&said) {
-                *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
-            }
-            let known: Vec<f64> = said.into_iter().flatten().collect();
-            let (mean, deviation) = mean_and_deviation(&known);
-            self.metrics.add(&format!("rewards/{name}/mean"), mean * known.len() as f64, known.len() as f64);
-            self.metrics.add(&format!("rewards/{name}/std"), deviation, 1.0);
-            self.metrics.add(&format!("rewards/{name}/unscored"), (rollouts.len() - known.len()) as f64, 1.0);
-        }
+        let mut totals = self.said("rewards", self.rewards, &rollouts)?;
+        let mut costs = self.said("costs", self.costs, &rollouts)?.into_iter();
         if settings.shuffle_rewards {
             shuffle(&mut totals, self.seed.named("shuffled rewards"));
         }
@@ -115,12 +108,46 @@ impl Collector<'_> {
         for group in groups.iter_mut() {
             for (member, total) in group.members.iter_mut().zip(&mut totals) {
                 member.reward = total.filter(|reward| reward.is_finite());
+                member.cost = costs.next().flatten().filter(|cost| cost.is_finite());
             }
             let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add("reward", mean * known.len() as f64, known.len() as f64);
-            self.metrics.add("reward_std", deviation, 1.0);
-            self.metrics.add("frac_reward_zero_std", f64::from(u8::from(deviation == 0.0)), 1.0);
+            if group.members.len() > 1 {
+                self.metrics.add("reward_std", deviation, 1.0);
+                self.metrics.add("frac_reward_zero_std", f64::from(u8::from(deviation == 0.0)), 1.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The weighted sum of what some say of completions, of those that say something.
+    fn said(&mut self, what: &str, who: &[NamedReward<'_>], of: &[Rollout<'_>]) -> Result<Vec<Option<f64>>, Error> {
+        let mut totals: Vec<Option<f64>> = vec![None; of.len()];
+        for NamedReward { name, weight, reward } in who {
+            let said = reward.score(of, self.cancel)?;
+            for (total, value) in totals.iter_mut().zip(&said) {
+                *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
+            }
+            let known: Vec<f64> = said.into_iter().flatten().collect();
+            let (mean, deviation) = mean_and_deviation(&known);
+            self.metrics.add(&format!("{what}/{name}/mean"), mean * known.len() as f64, known.len() as f64);
+            self.metrics.add(&format!("{what}/{name}/std"), deviation, 1.0);
+            self.metrics.add(&format!("{what}/{name}/unscored"), (of.len() - known.len()) as f64, 1.0);
+        }
+        Ok(totals)
+    }
+
+    /// Notes what is to be expected before each scored token, by the critic or the policy's own head of values.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub(crate) fn estimate(&self, groups: &mut [Group]) -> Result<(), Error> {
+        let critic = self.critic.unwrap_or(self.model);
+        let sequences: Vec<Vec<&Sequence>> = groups.iter().map(|group| group.sequences().collect()).collect();
+        let said = critic::values(critic, &sequences, self.pass_rows)?;
+        for (member, values) in groups.iter_mut().flat_map(|group| &mut group.members).zip(said) {
+            member.estimates = values.into_iter().map(|value| Estimate { value, ..Estimate::default() }).collect();
         }
         Ok(())
     }

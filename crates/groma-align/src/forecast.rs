@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::memory::{MemoryEstimate, divergence_values, head_values};
 use crate::objective::Objective;
 use crate::role::{Role, Seat};
-use crate::{Error, Prepared, Settings, rewards};
+use crate::{Error, Prepared, Settings, critic, rewards};
 use groma_model::spec::HeadKind;
 use groma_model::{Head, Transformer};
 use groma_run::available_memory_bytes;
@@ -47,11 +47,16 @@ pub fn estimate_memory(
         (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
         _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
-    let heads = settings.method.heads.iter().map(read).sum();
+    let heads = settings.heads().iter().map(read).sum();
     let estimate = MemoryEstimate::new(model, rows, heads, settings.training.gradient_checkpointing);
     let sampled = estimate.with_sampling(model, sizes.sampled_at_once(), sizes.cached());
     let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, rows));
-    of(Role::Reward).fold(seated, |all, model| all.beside(model, sizes.rewarded()))
+    let asked = of(Role::Reward).chain(of(Role::Cost)).fold(seated, |all, model| all.beside(model, sizes.rewarded()));
+    let scored = sizes.scored_tokens() as u64;
+    of(Role::Critic).fold(asked, |all, critic| {
+        let held = head_values(&critic::head(critic.spec()), critic.spec(), scored);
+        all.with_critic(critic, rows, held, settings.training.gradient_checkpointing)
+    })
 }
 
 /// Token rows of the largest micro-batch that there may be.

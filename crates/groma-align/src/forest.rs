@@ -1,6 +1,6 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
-use crate::Error;
+use crate::{Error, critic};
 use groma_kernels::{
     Cotangent, Divergence, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
 };
@@ -9,6 +9,9 @@ use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// Tokens in one pass that keeps nothing, at most.
+const PASS_TOKENS: usize = 8192;
 
 /// Tokens, and which of them are learned from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +128,20 @@ impl Forest {
             Ok::<_, Error>(head.output().logp.clone())
         };
         let half = run.half_temperature.then(half).transpose()?;
-        Ok(Scored { tape, head, half })
+        let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
+        Ok(Scored { tape, head, half, values })
+    }
+
+    /// Runs a critic; what it expects at each slot.
+    pub(crate) fn forward_values<'m>(
+        &self,
+        critic: &'m Transformer,
+        tape: &mut Tape<'m>,
+        run: Run,
+    ) -> Result<groma_kernels::Var, Error> {
+        let hidden = critic.hidden_at(tape, &self.tree, &self.distinct, &run.pass())?;
+        let hidden = tape.gather_rows(&hidden, &self.rows);
+        Ok(critic.head(tape, &critic::head(critic.spec()).name, &hidden)?)
     }
 
     /// What a teacher's divergences are taken from: its hidden states, one a slot.
@@ -182,13 +198,16 @@ pub(crate) struct Run {
     pub(crate) temperature: f32,
     /// Whether log-probabilities at half the temperature are wanted too.
     pub(crate) half_temperature: bool,
+    /// Whether the head of values is asked too.
+    pub(crate) values: bool,
 }
 
 impl Run {
     /// A pass without dropout that yields log-probabilities alone.
     pub(crate) fn plain(adapter: bool) -> Run {
         let wants = HeadWants::default();
-        Run { adapter, dropout: None, recompute: false, wants, temperature: 1.0, half_temperature: false }
+        let (recompute, half_temperature, values) = (false, false, false);
+        Run { adapter, dropout: None, recompute, wants, temperature: 1.0, half_temperature, values }
     }
 
     fn pass(&self) -> Pass<'static> {
@@ -202,6 +221,7 @@ pub(crate) struct Scored<'m> {
     tape: Tape<'m>,
     head: HeadVar,
     half: Option<Vec<f32>>,
+    values: Option<groma_kernels::Var>,
 }
 
 impl Scored<'_> {
@@ -215,10 +235,36 @@ impl Scored<'_> {
         self.half.as_deref()
     }
 
-    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`.
-    pub(crate) fn backward(self, d_logp: &[f32], gradients: &mut Gradients) {
-        self.tape.backward(vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }], gradients);
+    /// What the head of values says by slot, where it was asked.
+    pub(crate) fn values(&self) -> Option<Vec<f32>> {
+        Some(self.tape.backend().download(self.values.as_ref()?.buffer()))
     }
+
+    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`, and where values were asked for `+ d_value[slot] * value[slot]`.
+    pub(crate) fn backward(self, d_logp: &[f32], d_value: &[f32], gradients: &mut Gradients) {
+        let backend = self.tape.backend().clone();
+        let mut cotangents = vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }];
+        cotangents.extend(self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(d_value))));
+        self.tape.backward(cotangents, gradients);
+    }
+}
+
+/// What is read at the scored tokens of the sequences of some groups, in their order: by slot of a forest, in passes of at most
+/// so many token rows, or one group.
+pub(crate) fn in_passes(
+    groups: &[Vec<&Sequence>],
+    pass_rows: usize,
+    read: &mut dyn FnMut(&Forest) -> Result<Vec<f32>, Error>,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let sizes: Vec<usize> = groups.iter().map(|group| tree_rows(group)).collect();
+    let mut all = Vec::new();
+    for range in groma_model::tree::pack(&sizes, pass_rows.min(PASS_TOKENS)) {
+        let sequences: Vec<&Sequence> = groups[range].iter().flatten().copied().collect();
+        let forest = Forest::new(&sequences);
+        let by_slot = read(&forest)?;
+        all.extend((0..sequences.len()).map(|s| forest.slots(s).iter().map(|&slot| by_slot[slot as usize]).collect()));
+    }
+    Ok(all)
 }
 
 /// Row and target of each scored token.

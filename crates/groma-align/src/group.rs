@@ -37,9 +37,15 @@ pub struct Member {
     /// What a rollout was found to be worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f64>,
+    /// What a rollout was found to cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// By how much that is more than was to be expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advantage: Option<f64>,
+    /// Where a critic was asked: what it had to say, and what is made of it, of each scored token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimates: Vec<Estimate>,
     /// Log-probabilities of its scored tokens when it was sampled, at the temperature of sampling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sampled: Vec<f32>,
@@ -49,6 +55,18 @@ pub struct Member {
     /// Log-probabilities of its scored tokens under the reference model, once they were looked up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reference: Vec<f32>,
+}
+
+/// What a critic expected when a token was sampled, and how it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// What was to be expected before the token.
+    pub value: f32,
+    /// By how much better than that the token was.
+    pub advantage: f64,
+    /// What the critic should have said.
+    #[serde(rename = "return")]
+    pub target: f64,
 }
 
 impl Member {
@@ -152,7 +170,7 @@ mod tests {
     /// Whatever is known of a member, a resumed run must not go on with another value of it.
     #[test]
     fn the_digest_hears_everything_but_the_place() {
-        let changes: [fn(&mut Group); 11] = [
+        let changes: [fn(&mut Group); 13] = [
             |g| g.members[0].sequence.ids[2] = 9,
             |g| g.members[0].sequence.supervised[1] = true,
             |g| g.members[1].label = Some(false),
@@ -161,6 +179,8 @@ mod tests {
             |g| g.members[0].steps = vec![(1, true)],
             |g| g.members[0].reward = Some(1.0),
             |g| g.members[0].advantage = Some(1.0),
+            |g| g.members[0].cost = Some(1.0),
+            |g| g.members[0].estimates = vec![Estimate::default()],
             |g| g.members[0].sampled = vec![-0.5],
             |g| g.members[0].ended = Some(true),
             |g| drop(g.columns.insert("answer".into(), Value::from(7))),

@@ -6,7 +6,7 @@ use crate::forest::{Forest, Run};
 use crate::group::Group;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::role::Role;
-use groma_kernels::{Cotangent, Gradients, HeadOutput, HeadWants, Tape};
+use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::Transformer;
 use groma_run::Seed;
 use std::borrow::Cow;
@@ -19,13 +19,38 @@ pub(crate) struct Loss {
     pub(crate) weight: f64,
 }
 
-/// With what a step is computed, and where its results go.
-pub(crate) struct Learner<'a> {
-    pub(crate) model: &'a Transformer,
+/// The models that a step is computed with.
+#[derive(Clone, Copy)]
+pub(crate) struct Models<'a> {
+    pub(crate) policy: &'a Transformer,
     /// Where the method learns from one.
     pub(crate) teacher: Option<&'a Transformer>,
+    /// Where it is another model than the policy.
+    pub(crate) critic: Option<&'a Transformer>,
+}
+
+/// Gradients of the models that train.
+#[derive(Debug, Default)]
+pub(crate) struct Both {
+    pub(crate) policy: Gradients,
+    pub(crate) critic: Gradients,
+}
+
+impl Both {
+    /// The norm of all of them together.
+    pub(crate) fn norm(&self, backend: &dyn Backend) -> f64 {
+        match self.critic.iter().next() {
+            None => self.policy.norm(backend),
+            Some(_) => self.policy.norm(backend).hypot(self.critic.norm(backend)),
+        }
+    }
+}
+
+/// With what a step is computed, and where its results go.
+pub(crate) struct Learner<'a> {
+    pub(crate) models: Models<'a>,
     /// `None`: evaluation.
-    pub(crate) gradients: Option<&'a mut Gradients>,
+    pub(crate) gradients: Option<&'a mut Both>,
     pub(crate) metrics: &'a mut Metrics,
     /// Draws dropout; `None` for none.
     pub(crate) dropout: Option<Seed>,
@@ -67,18 +92,32 @@ impl Learner<'_> {
             Reads::Divergence { .. } => return self.divergences(objective, step, (number, micro), forest),
             Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
         };
-        let run = Run { temperature, half_temperature, ..self.policy(number) };
-        let scored = forest.forward(self.model, self.tape(), run)?;
+        let own_values = objective.has_critic() && self.models.critic.is_none();
+        let run = Run { temperature, half_temperature, values: own_values, ..self.policy(number) };
+        let scored = forest.forward(self.models.policy, self.tape(), run)?;
+        let critic = self.models.critic.map(|critic| self.criticise(critic, forest)).transpose()?;
+        let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();
-        let said = Said { forest, output: scored.output(), half, scores: &[], divergences: &[] };
+        let said = Said { half, values: &values, ..Said::of_tokens(forest, scored.output()) };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
             objective.survey(step, &all_logps(&said, step.groups));
         }
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            scored.backward(&slopes.logps, gradients);
+            scored.backward(&slopes.logps, &slopes.values, &mut gradients.policy);
+            if let Some(critic) = critic {
+                critic.backward(&slopes.values, &mut gradients.critic);
+            }
         }
         Ok(slopes)
+    }
+
+    /// A critic's pass over the micro-batch.
+    fn criticise<'m>(&self, critic: &'m Transformer, forest: &Forest) -> Result<Criticised<'m>, Error> {
+        let mut tape = self.tape();
+        let run = Run { recompute: self.recompute, ..Run::plain(true) };
+        let values = forest.forward_values(critic, &mut tape, run)?;
+        Ok(Criticised { tape, values })
     }
 
     fn scores(
@@ -89,13 +128,14 @@ impl Learner<'_> {
         forest: &Forest,
     ) -> Result<Slopes, Error> {
         let mut tape = self.tape();
-        let scores = forest.forward_scores(self.model, &mut tape, self.policy(number))?;
-        let values = self.model.backend().download(scores.buffer());
-        let said = Said { forest, output: &HeadOutput::default(), half: None, scores: &values, divergences: &[] };
+        let scores = forest.forward_scores(self.models.policy, &mut tape, self.policy(number))?;
+        let values = self.models.policy.backend().download(scores.buffer());
+        let output = &HeadOutput::default();
+        let said = Said { scores: &values, ..Said::of_tokens(forest, output) };
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            let cotangent = self.model.backend().upload(&slopes.scores);
-            tape.backward(vec![Cotangent::Value(&scores, cotangent)], gradients);
+            let cotangent = self.models.policy.backend().upload(&slopes.scores);
+            tape.backward(vec![Cotangent::Value(&scores, cotangent)], &mut gradients.policy);
         }
         Ok(slopes)
     }
@@ -107,18 +147,19 @@ impl Learner<'_> {
         (number, micro): (usize, Range<usize>),
         forest: &Forest,
     ) -> Result<Slopes, Error> {
-        let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.teacher) else {
+        let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.models.teacher) else {
             return Err(Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() });
         };
         let taught = forest.taught(teacher)?;
         let mut tape = self.tape();
         let run = Run { temperature, ..self.policy(number) };
-        let found = forest.forward_divergence(self.model, &mut tape, &taught, kind, run)?;
+        let found = forest.forward_divergence(self.models.policy, &mut tape, &taught, kind, run)?;
         let output = &HeadOutput::default();
-        let said = Said { forest, output, half: None, scores: &[], divergences: found.values() };
+        let said = Said { divergences: found.values(), ..Said::of_tokens(forest, output) };
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            tape.backward(vec![Cotangent::Divergence { divergence: &found, d_value: &slopes.logps }], gradients);
+            let cotangent = Cotangent::Divergence { divergence: &found, d_value: &slopes.logps };
+            tape.backward(vec![cotangent], &mut gradients.policy);
         }
         Ok(slopes)
     }
@@ -131,8 +172,9 @@ impl Learner<'_> {
             let groups = &step.groups[micro.clone()];
             let forest = forest(groups);
             let run = Run { temperature, ..self.policy(number) };
-            let scored = forest.forward(self.model, Tape::inference(self.model.backend().clone()), run)?;
-            let said = Said { forest: &forest, output: scored.output(), half: None, scores: &[], divergences: &[] };
+            let scored =
+                forest.forward(self.models.policy, Tape::inference(self.models.policy.backend().clone()), run)?;
+            let said = Said::of_tokens(&forest, scored.output());
             logps.extend(all_logps(&said, groups));
         }
         objective.survey(step, &logps);
@@ -141,7 +183,7 @@ impl Learner<'_> {
 
     /// A tape that records where gradients are collected.
     fn tape<'m>(&self) -> Tape<'m> {
-        let backend = self.model.backend().clone();
+        let backend = self.models.policy.backend().clone();
         if self.gradients.is_some() { Tape::recording(backend) } else { Tape::inference(backend) }
     }
 
@@ -150,6 +192,24 @@ impl Learner<'_> {
         let dropout = self.dropout.map(|seed| seed.index(number as u64));
         let wants = HeadWants { entropy: true, mean_logit: true, argmax: true };
         Run { dropout, recompute: self.recompute, wants, ..Run::plain(true) }
+    }
+}
+
+/// What a critic said of a micro-batch, and the tape that differentiates it.
+struct Criticised<'m> {
+    tape: Tape<'m>,
+    values: Var,
+}
+
+impl Criticised<'_> {
+    fn said(&self) -> Vec<f32> {
+        self.tape.backend().download(self.values.buffer())
+    }
+
+    /// Adds the gradients of `sum d_value[slot] * value[slot]`.
+    fn backward(self, d_value: &[f32], gradients: &mut Gradients) {
+        let cotangent = Cotangent::Value(&self.values, self.tape.backend().upload(d_value));
+        self.tape.backward(vec![cotangent], gradients);
     }
 }
 

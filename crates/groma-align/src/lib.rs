@@ -12,6 +12,8 @@ pub mod losses;
 pub mod token_losses;
 
 mod collect;
+mod constraint;
+mod critic;
 mod encode;
 mod error;
 mod export;
@@ -51,7 +53,7 @@ pub use export::{Card, Origin, export};
 pub use findings::{Check, Findings};
 pub use forecast::estimate_memory;
 pub use forest::Sequence;
-pub use group::{Group, Member};
+pub use group::{Estimate, Group, Member};
 pub use lengths::{LengthStatistics, Lengths};
 pub use look::{Piece, RowView, look};
 pub use memory::MemoryEstimate;

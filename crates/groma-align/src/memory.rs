@@ -44,19 +44,14 @@ impl MemoryEstimate {
         let parameters = model.parameters();
         let train: u64 = parameters.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p.len() as u64).sum();
         let spec = model.spec();
-        let (rows, layers) = (rows as u64, spec.layers.len() as u64);
-        let block = row_values(spec);
+        let rows = rows as u64;
         // Of an adapter's layers, what stands between its two factors.
         let ranks: u64 =
             parameters.iter().filter(|(_, p)| p.name.ends_with(".lora_a")).map(|(_, p)| p.rows as u64).sum();
-        let kept = match recompute {
-            true => layers * spec.hidden_size as u64 + block + ranks / layers.max(1),
-            false => layers * block + ranks,
-        };
         MemoryEstimate {
             weights: weights(model),
             training: 3 * F32 * train,
-            activations: F32 * rows * (kept + 2 * spec.hidden_size as u64),
+            activations: F32 * rows * kept_values(spec, ranks, recompute),
             transient: F32 * head_values.max(rows * backward_values(spec)),
             seats: 0,
         }
@@ -77,6 +72,22 @@ impl MemoryEstimate {
         let estimate = self.before_the_tape(rows as u64 * backward_values(model.spec()));
         let weights: u64 = model.parameters().iter().map(|(_, parameter)| read_one_way(parameter.buffer())).sum();
         MemoryEstimate { seats: estimate.seats + weights, ..estimate }
+    }
+
+    /// With a copy of a model that trains beside, on micro-batches of as many rows.
+    #[must_use]
+    pub(crate) fn with_critic(self, model: &Transformer, rows: usize, head_values: u64, recompute: bool) -> Self {
+        let bytes: u64 = model.parameters().iter().map(|(_, parameter)| read_one_way(parameter.buffer())).sum();
+        let values = model.parameters().iter().map(|(_, parameter)| parameter.len() as u64).sum::<u64>();
+        let spec = model.spec();
+        let of_tape = F32 * rows as u64 * kept_values(spec, 0, recompute);
+        MemoryEstimate {
+            weights: self.weights + F32 * values,
+            training: self.training + 3 * F32 * values,
+            activations: self.activations + of_tape,
+            transient: self.transient.max(F32 * head_values.max(rows as u64 * backward_values(spec))),
+            seats: self.seats + bytes,
+        }
     }
 
     /// With so many values that are gone once the tape is there.
@@ -102,6 +113,16 @@ impl MemoryEstimate {
     pub fn buffers(&self) -> u64 {
         self.weights + self.training + self.activations + self.transient + self.seats
     }
+}
+
+/// Values that the tape keeps per row, with so many between the factors of an adapter's layers.
+fn kept_values(spec: &Spec, ranks: u64, recompute: bool) -> u64 {
+    let (layers, block) = (spec.layers.len() as u64, row_values(spec));
+    let kept = match recompute {
+        true => layers * spec.hidden_size as u64 + block + ranks / layers.max(1),
+        false => layers * block + ranks,
+    };
+    kept + 2 * spec.hidden_size as u64
 }
 
 /// Values that the tape keeps per row and block, where all layers train or have an adapter.

@@ -7,6 +7,7 @@ mod grpo;
 mod kto;
 mod orpo;
 mod policy;
+mod ppo;
 mod pro;
 mod ranking;
 mod reward;
@@ -35,4 +36,5 @@ pub static METHODS: &[&Method] = &[
     &unlikelihood::METHOD,
     &rloo::METHOD,
     &grpo::METHOD,
+    &ppo::METHOD,
 ];

@@ -4,6 +4,7 @@
 use crate::collect::Collector;
 use crate::forest::Forest;
 use crate::group::Group;
+use crate::rewards::Panel;
 use crate::rollout::{Rollouts, Sampling};
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
@@ -37,6 +38,14 @@ pub(crate) trait Objective {
     fn needs_reference(&self) -> bool {
         false
     }
+    /// Whether it learns from what a critic says, and the critic with it: see [`Said::values`].
+    fn has_critic(&self) -> bool {
+        false
+    }
+    /// Who says what completions cost.
+    fn costs(&self) -> Option<Panel<'_>> {
+        None
+    }
     /// Gathers what the next steps learn from, starting from rows: looks up what the reference says of them, samples, asks for
     /// rewards.
     fn collect<'a>(
@@ -61,7 +70,7 @@ pub(crate) trait Objective {
     fn state(&self) -> Value {
         Value::Null
     }
-    /// Takes over the state of a checkpoint.
+    /// Takes over such a state, of a checkpoint, or of the run beside which rows are held out.
     ///
     /// # Errors
     /// In words, if it is not what [`Objective::state`] leaves.
@@ -123,9 +132,16 @@ pub(crate) struct Said<'a> {
     pub(crate) scores: &'a [f32],
     /// By slot; empty unless divergences are read.
     pub(crate) divergences: &'a [f32],
+    /// By slot, what the critic expects before the token; empty unless there is one.
+    pub(crate) values: &'a [f32],
 }
 
-impl Said<'_> {
+impl<'a> Said<'a> {
+    /// Of a forest whose tokens are read, and nothing beside.
+    pub(crate) fn of_tokens(forest: &'a Forest, output: &'a HeadOutput) -> Self {
+        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[] }
+    }
+
     /// Log-probabilities of a member's scored tokens.
     pub(crate) fn logps(&self, member: usize) -> Vec<f32> {
         self.of(member, &self.output.logp)
@@ -157,4 +173,6 @@ pub(crate) struct Slopes {
     pub(crate) logps: Vec<f32>,
     /// By member; empty unless scores are read.
     pub(crate) scores: Vec<f32>,
+    /// By slot, for what the critic expects there; empty unless there is one.
+    pub(crate) values: Vec<f32>,
 }

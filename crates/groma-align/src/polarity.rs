@@ -3,7 +3,7 @@
 //! Where it does not, what trains does not hear what the rows prefer, however well the loss falls.
 
 use crate::group::Group;
-use crate::learn::{Learner, forest};
+use crate::learn::{Learner, Models, forest};
 use crate::objective::{Objective, Reads, Step};
 use crate::{Error, Metrics};
 use groma_model::Transformer;
@@ -52,7 +52,8 @@ fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, G
     let step = Step { groups, total: objective.total(groups) };
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
-    let mut learner = Learner { model, teacher: None, gradients: None, metrics, dropout: None, recompute: false };
+    let models = Models { policy: model, teacher: None, critic: None };
+    let mut learner = Learner { models, gradients: None, metrics, dropout: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {
         match objective.reads() {

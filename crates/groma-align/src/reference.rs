@@ -3,7 +3,7 @@
 //! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
 //! policy without its adapter; from a copy of the model that training starts from; or from another model.
 
-use crate::forest::{Forest, Run, Sequence, tree_rows};
+use crate::forest::{Run, Sequence, in_passes};
 use crate::group::Group;
 use crate::parameter::{Kind, Parameter};
 use crate::{Error, Settings};
@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 
 /// Largest cache that is read, in bytes.
 const CACHE_BYTES_LIMIT: u64 = 1 << 32;
-/// Tokens in one pass.
-const PASS_TOKENS: usize = 8192;
 /// What a cache begins with, and the length of a digest.
 const MAGIC: &[u8; 8] = b"gromaref";
 const DIGEST: usize = 32;
@@ -63,12 +61,13 @@ pub(crate) fn precompute(settings: &Settings) -> Result<Option<bool>, Error> {
 }
 
 /// # Errors
-/// Where a reference is named and nobody would ask it.
-pub(crate) fn unasked(settings: &Settings) -> Result<(), Error> {
+/// Where a reference is named and nobody would ask it, as its weight is 0.
+pub(crate) fn unasked(settings: &Settings, weight: &str) -> Result<(), Error> {
     match settings.values.get(REF_MODEL.name) {
         None | Some(serde_json::Value::Null) => Ok(()),
         Some(_) => {
-            Err(settings.invalid(REF_MODEL.name, "is asked where beta is above 0 alone: leave it out, or give beta"))
+            let problem = format!("is asked where {weight} is above 0 alone: leave it out, or give {weight}");
+            Err(settings.invalid(REF_MODEL.name, problem))
         }
     }
 }
@@ -136,18 +135,12 @@ fn passes(
     pass_rows: usize,
     before: &mut dyn FnMut() -> Result<(), Error>,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    let sizes: Vec<usize> = groups.iter().map(|group| tree_rows(group)).collect();
-    let mut said = Vec::new();
-    for range in groma_model::tree::pack(&sizes, pass_rows.min(PASS_TOKENS)) {
+    in_passes(groups, pass_rows, &mut |forest| {
         before()?;
-        let sequences: Vec<&Sequence> = groups[range].iter().flatten().copied().collect();
-        let forest = Forest::new(&sequences);
         let tape = Tape::inference(model.backend().clone());
         let scored = together(|| forest.forward(model, tape, run))?;
-        let logp = &scored.output().logp;
-        said.extend((0..sequences.len()).map(|s| forest.slots(s).iter().map(|&slot| logp[slot as usize]).collect()));
-    }
-    Ok(said)
+        Ok(scored.output().logp.clone())
+    })
 }
 
 /// Digest of a sequence's tokens and mask.

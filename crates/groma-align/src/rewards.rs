@@ -12,7 +12,7 @@ pub(crate) use model::PASS_TOKENS;
 
 use crate::parameter::{Parameter, Variant};
 use crate::role::{Filler, Role, Seat};
-use crate::rollout::Rollouts;
+use crate::training::OneOrMany;
 use crate::{Error, Settings};
 use groma_lm::LanguageModel;
 use groma_run::Cancel;
@@ -38,10 +38,71 @@ pub(crate) trait Reward {
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error>;
 }
 
-/// A reward under the name that metrics have for it.
+/// A reward under the name that metrics have for it, and how much it counts.
 pub(crate) struct NamedReward<'a> {
     pub(crate) name: String,
+    pub(crate) weight: f64,
     pub(crate) reward: Box<dyn Reward + 'a>,
+}
+
+/// Who says what completions are worth, or cost: the rules that settings name, then the models of a role.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel<'s> {
+    role: Role,
+    rules: &'s [String],
+    models: &'s [String],
+    weights: Option<&'s [f64]>,
+}
+
+impl<'s> Panel<'s> {
+    /// Of settings.
+    pub(crate) fn new(
+        role: Role,
+        rules: &'s Option<OneOrMany<String>>,
+        models: &'s Option<OneOrMany<String>>,
+        weights: &'s Option<Vec<f64>>,
+    ) -> Self {
+        let words = |words: &'s Option<OneOrMany<String>>| words.as_ref().map_or(&[][..], OneOrMany::as_slice);
+        Panel { role, rules: words(rules), models: words(models), weights: weights.as_deref() }
+    }
+
+    /// How many they are.
+    ///
+    /// # Errors
+    /// Those of the rules' own hyperparameters, and another number of weights.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<usize, Error> {
+        rules(settings, self.rules, None)?;
+        let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
+        match self.weights.filter(|weights| weights.len() != count) {
+            Some(weights) => {
+                let problem = format!("has {} weights for {count} {name}s", weights.len());
+                Err(settings.invalid(&format!("{name}_weights"), problem))
+            }
+            None => Ok(count),
+        }
+    }
+
+    /// All of them, each in its seat.
+    ///
+    /// # Errors
+    /// Those of the rules' own hyperparameters, and [`Error::Role`] for a model without a score head.
+    pub(crate) fn seated<'a>(&self, settings: &Settings, seats: &[Seat<'a>]) -> Result<Vec<NamedReward<'a>>, Error> {
+        let judge = seats.iter().filter(|seat| seat.role == Role::Judge).find_map(|seat| match seat.filler {
+            Filler::Asked(judge) => Some(judge),
+            Filler::Weights(..) => None,
+        });
+        let mut all = rules(settings, self.rules, judge)?;
+        for seat in seats.iter().filter(|seat| seat.role == self.role) {
+            if let Filler::Weights(model, encoder) = seat.filler {
+                let reward = Box::new(ModelReward::new(model, encoder)?);
+                all.push(NamedReward { name: seat.name.clone(), weight: 1.0, reward });
+            }
+        }
+        for (named, weight) in all.iter_mut().zip(self.weights.unwrap_or_default()) {
+            named.weight = *weight;
+        }
+        Ok(all)
+    }
 }
 
 /// Makes a rule.
@@ -80,37 +141,17 @@ impl Rule {
 ///
 /// # Errors
 /// Those of the rules' own hyperparameters.
-pub(crate) fn rules<'a>(
+fn rules<'a>(
     settings: &Settings,
     names: &[String],
     judge: Option<&'a dyn LanguageModel>,
 ) -> Result<Vec<NamedReward<'a>>, Error> {
     let named = |name: &String| RULES.iter().find(|rule| rule.id == name);
-    let build = |rule: &Rule| Ok(NamedReward { name: rule.id.to_owned(), reward: (rule.build)(settings, judge)? });
+    let build = |rule: &Rule| {
+        let reward = (rule.build)(settings, judge)?;
+        Ok(NamedReward { name: rule.id.to_owned(), weight: 1.0, reward })
+    };
     names.iter().filter_map(named).map(build).collect()
-}
-
-/// The rules that settings name, then the reward models.
-///
-/// # Errors
-/// Those of the rules' own hyperparameters, and [`Error::Role`] for a model without a score head.
-pub(crate) fn seated<'a>(
-    settings: &Settings,
-    rollouts: &Rollouts,
-    seats: &[Seat<'a>],
-) -> Result<Vec<NamedReward<'a>>, Error> {
-    let judge = seats.iter().filter(|seat| seat.role == Role::Judge).find_map(|seat| match seat.filler {
-        Filler::Asked(judge) => Some(judge),
-        Filler::Weights(..) => None,
-    });
-    let mut all = rules(settings, rollouts.rules(), judge)?;
-    for seat in seats.iter().filter(|seat| seat.role == Role::Reward) {
-        if let Filler::Weights(model, encoder) = seat.filler {
-            let reward = Box::new(ModelReward::new(model, encoder)?);
-            all.push(NamedReward { name: seat.name.clone(), reward });
-        }
-    }
-    Ok(all)
 }
 
 /// A rule that looks at one rollout at a time.

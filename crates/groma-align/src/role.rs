@@ -20,11 +20,15 @@ pub enum Role {
     Teacher,
     /// Says in words what a completion is worth, for the rule `judge`: a model here, or on a server.
     Judge,
+    /// Says of each prefix what is still to be expected; a copy of it trains beside the policy, in place of a head of its own.
+    Critic,
+    /// Says what a sampled completion costs, which is to stay below a limit: rules, or reward models.
+    Cost,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 4] = [Role::Reference, Role::Reward, Role::Teacher, Role::Judge];
+    pub const ALL: [Role; 6] = [Role::Reference, Role::Reward, Role::Teacher, Role::Judge, Role::Critic, Role::Cost];
 
     /// In a word.
     pub fn name(self) -> &'static str {
@@ -33,6 +37,8 @@ impl Role {
             Role::Reward => "reward",
             Role::Teacher => "teacher",
             Role::Judge => "judge",
+            Role::Critic => "critic",
+            Role::Cost => "cost",
         }
     }
 
@@ -43,6 +49,8 @@ impl Role {
             Role::Reward => "reward_model",
             Role::Teacher => "teacher_model",
             Role::Judge => "judge_model",
+            Role::Critic => "value_model",
+            Role::Cost => "cost_model",
         }
     }
 
@@ -51,9 +59,9 @@ impl Role {
         self == Role::Judge
     }
 
-    /// Whether it is compared with the policy token by token, and so needs its tokenizer and vocabulary.
+    /// Whether it reads the policy's tokens, and so needs its tokenizer and vocabulary.
     pub fn shares_tokens(self) -> bool {
-        matches!(self, Role::Reference | Role::Teacher)
+        matches!(self, Role::Reference | Role::Teacher | Role::Critic)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who fills the roles of a run: where the reference's log-probabilities come from, who rewards, and what a method has at hand.
 
 use crate::collect::Collector;
+use crate::critic::Critic;
+use crate::learn::Models;
 use crate::objective::Objective;
 use crate::order::Order;
 use crate::reference::{self, Reference, Tables};
@@ -139,6 +141,7 @@ pub(crate) struct Around<'r, 'a> {
     pub(crate) reference: Option<&'r Reference<'a>>,
     pub(crate) teacher: Option<&'a Transformer>,
     pub(crate) rewards: &'r [NamedReward<'a>],
+    pub(crate) costs: &'r [NamedReward<'a>],
     /// Token rows of training's largest micro-batch, and so of a pass of the reference.
     pub(crate) pass_rows: usize,
     /// Temperature of the log-probabilities that are learned from.
@@ -147,21 +150,26 @@ pub(crate) struct Around<'r, 'a> {
     pub(crate) cancel: &'r Cancel,
 }
 
-impl Around<'_, '_> {
+impl<'a> Around<'_, 'a> {
+    /// The models of a step; the critic where it is another one than the policy.
+    pub(crate) fn models<'m>(&self, policy: &'m Transformer, critic: Option<&'m Critic>) -> Models<'m>
+    where
+        'a: 'm,
+    {
+        Models { policy, teacher: self.teacher, critic: critic.map(|critic| &critic.model) }
+    }
+
     /// What is at hand in the first half of the loop.
-    pub(crate) fn collector<'c>(
-        &'c self,
-        model: &'c Transformer,
-        metrics: &'c mut Metrics,
-        seed: Seed,
-    ) -> Collector<'c> {
+    pub(crate) fn collector<'c>(&'c self, models: Models<'c>, metrics: &'c mut Metrics, seed: Seed) -> Collector<'c> {
         Collector {
-            model,
+            model: models.policy,
             reference: self.reference,
             pass_rows: self.pass_rows,
             temperature: self.temperature,
             voice: self.session.voice.as_ref(),
             rewards: self.rewards,
+            costs: self.costs,
+            critic: models.critic,
             seed,
             metrics,
             cancel: self.cancel,

@@ -1,7 +1,8 @@
 //! How methods sample from the model in training: names, defaults and sizes of TRL's online trainers.
 
 use crate::parameter::{Kind, Parameter, Range, parameter};
-use crate::rewards;
+use crate::rewards::{self, Panel};
+use crate::role::Role;
 use crate::training::{OneOrMany, Training};
 use crate::{Error, Settings};
 use groma_model::sampling::SamplingParameters;
@@ -44,8 +45,8 @@ pub(crate) const SAMPLING: &[Parameter] = &[
     ),
 ];
 
-/// Hyperparameters of methods that sample groups of completions and have them rewarded; beside [`SAMPLING`].
-pub(crate) const PARAMETERS: &[Parameter] = &[
+/// Hyperparameters of methods that sample groups of completions, to compare them; beside [`SAMPLING`] and [`REWARDS`].
+pub(crate) const GROUPS: &[Parameter] = &[
     parameter(
         "num_generations",
         Kind::Integer,
@@ -61,6 +62,10 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         COUNT,
         "Micro-batches that are sampled at once; gradient_accumulation_steps where null, so that each optimizer step learns from the model that it changes.",
     ),
+];
+
+/// Hyperparameters of methods that have rewarded what they sample; beside [`SAMPLING`].
+pub(crate) const REWARDS: &[Parameter] = &[
     parameter(
         "mask_truncated_completions",
         Kind::Boolean,
@@ -103,19 +108,27 @@ pub(crate) struct Sampling {
     repetition_penalty: f32,
 }
 
-/// Values of [`PARAMETERS`], and how is sampled.
+/// Values of [`GROUPS`], or of what a method without groups has in their place, and of [`REWARDS`]; and how is sampled.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Rollouts {
     #[serde(flatten)]
     pub(crate) sampling: Sampling,
+    #[serde(default = "one")]
     pub(crate) num_generations: usize,
+    #[serde(alias = "num_ppo_epochs")]
     pub(crate) num_iterations: u64,
     steps_per_generation: Option<usize>,
+    num_mini_batches: Option<usize>,
     pub(crate) mask_truncated_completions: bool,
     reward_funcs: Option<OneOrMany<String>>,
     reward_weights: Option<Vec<f64>>,
     reward_model: Option<OneOrMany<String>>,
     pub(crate) shuffle_rewards: bool,
+}
+
+/// Completions of a prompt, where they are not compared with each other.
+fn one() -> usize {
+    1
 }
 
 impl Rollouts {
@@ -136,24 +149,19 @@ impl Rollouts {
             );
             return Err(settings.invalid("num_generations", problem));
         }
-        rewards::rules(settings, rollouts.rules(), None)?;
-        let count = rollouts.rules().len() + rollouts.reward_models().len();
-        if count == 0 {
+        if rollouts.rewards().check(settings)? == 0 {
             return Err(settings.invalid(
                 "reward_funcs",
                 "nothing says what a completion is worth: give reward_funcs or reward_model",
             ));
-        }
-        if let Some(weights) = rollouts.reward_weights.as_ref().filter(|weights| weights.len() != count) {
-            let problem = format!("has {} weights for {count} rewards", weights.len());
-            return Err(settings.invalid("reward_weights", problem));
         }
         Ok(rollouts)
     }
 
     /// Micro-batches that are sampled at once.
     fn micros(&self, training: &Training) -> usize {
-        self.steps_per_generation.unwrap_or(training.gradient_accumulation_steps)
+        let one_step = training.gradient_accumulation_steps;
+        self.steps_per_generation.unwrap_or(one_step.saturating_mul(self.num_mini_batches.unwrap_or(1)))
     }
 
     /// Completions that are sampled at once.
@@ -171,19 +179,9 @@ impl Rollouts {
         (self.micros(training) / training.gradient_accumulation_steps).max(1)
     }
 
-    /// The rules' names.
-    pub(crate) fn rules(&self) -> &[String] {
-        self.reward_funcs.as_ref().map_or(&[], OneOrMany::as_slice)
-    }
-
-    /// The reward models' names.
-    pub(crate) fn reward_models(&self) -> &[String] {
-        self.reward_model.as_ref().map_or(&[], OneOrMany::as_slice)
-    }
-
-    /// Weight of a reward.
-    pub(crate) fn weight(&self, index: usize) -> f64 {
-        self.reward_weights.as_ref().and_then(|weights| weights.get(index)).copied().unwrap_or(1.0)
+    /// Who says what completions are worth.
+    pub(crate) fn rewards(&self) -> Panel<'_> {
+        Panel::new(Role::Reward, &self.reward_funcs, &self.reward_model, &self.reward_weights)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::parameter::{self, Variant};
 use crate::role::{Role, named_seats};
 use crate::{Error, Method, Parameter, Training};
 use groma_lm::Address;
+use groma_model::Head;
 use groma_run::Digest;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -72,6 +73,12 @@ impl Settings {
     /// The models that fill roles, by name, in the order of [`Role::ALL`].
     pub fn seats(&self) -> Vec<(Role, String)> {
         named_seats(&self.values).map(|(role, name)| (role, name.to_owned())).collect()
+    }
+
+    /// The heads that its model has: the method's, less that of values where somebody else is the critic.
+    pub(crate) fn heads(&self) -> Vec<Head> {
+        let elsewhere = named_seats(&self.values).any(|(role, _)| role == Role::Critic);
+        self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).cloned().collect()
     }
 
     /// Whether the user gave this key.

@@ -21,8 +21,9 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
         let problem = format!("a reward model cannot be trained by `{}`, which needs a language model", method.id);
         return Err(groma_model::Error::Weights { problem }.into());
     }
-    if method.heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
-        model.set_heads(method.heads, None)?;
+    let heads = settings.heads();
+    if heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
+        model.set_heads(&heads, None)?;
     }
     let Some(wanted) = &settings.training.lora else {
         if has_adapter(&model) {

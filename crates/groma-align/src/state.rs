@@ -1,12 +1,13 @@
 //! Checkpoints of a run in the making: all that a resumed run needs to give the same bits.
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
-//! digests of what the run depends on, the method's own state, and what was sampled and is still learned from), `weights.safetensors` (parameters that train), `moments.safetensors` (both moments,
-//! as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
+//! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
+//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`), `moments.safetensors` (both
+//! moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::group::Group;
 use crate::{Error, Metrics};
-use groma_kernels::{Buffer, ParameterId};
+use groma_kernels::{Backend, Buffer, ParameterId};
 use groma_model::training::{Moments, Optimizer, write_tensors};
 use groma_model::{SafetensorsFile, Transformer};
 use groma_run::atomic::{AtomicDirectory, MARKER, verify_directory};
@@ -102,6 +103,14 @@ impl State {
     }
 }
 
+/// A model that trains, and its optimizer.
+pub(crate) struct Trained<'a> {
+    /// What its parameters' names begin with, beside those of the policy.
+    pub(crate) prefix: &'static str,
+    pub(crate) model: &'a mut Transformer,
+    pub(crate) optimizer: &'a mut Optimizer,
+}
+
 /// Where checkpoints lie, and how many are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoints {
@@ -112,13 +121,13 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     /// Writes a checkpoint, reads it back, and removes the oldest beyond the limit: never the one just verified.
-    pub(crate) fn save(&self, state: &State, model: &Transformer, optimizer: &Optimizer) -> Result<PathBuf, Error> {
+    pub(crate) fn save(&self, state: &State, trained: &[Trained<'_>], backend: &dyn Backend) -> Result<PathBuf, Error> {
         let path = self.directory.join(format!("{PREFIX}{:08}", state.step));
         let mut target = AtomicDirectory::create_on(&self.files, &path)?;
         let json = serde_json::to_vec_pretty(state).map_err(|source| Error::Encode { what: STATE, source })?;
         target.write(STATE, &json)?;
-        write_tensors(&mut target, WEIGHTS, &**model.backend(), &weights(model))?;
-        write_tensors(&mut target, MOMENTS, &**model.backend(), &moments(model, optimizer))?;
+        write_tensors(&mut target, WEIGHTS, backend, &trained.iter().flat_map(Trained::weights).collect::<Vec<_>>())?;
+        write_tensors(&mut target, MOMENTS, backend, &trained.iter().flat_map(Trained::moments).collect::<Vec<_>>())?;
         target.commit()?;
         verify_directory(&path)?;
         self.remove_old()?;
@@ -151,7 +160,7 @@ impl Checkpoints {
         self.list().into_iter().rev().map(|(_, path)| path).find(|path| verify_directory(path).is_ok())
     }
 
-    /// Puts a checkpoint's weights and moments in place; one of other instructions only `across_machines`.
+    /// Puts a checkpoint's weights and moments in their places; one of other instructions only `across_machines`.
     ///
     /// # Errors
     /// [`Error::Resume`] if it belongs to another run, [`Error::OtherKernels`] if to another machine's, [`Error::Checkpoint`] if it does not fit the model.
@@ -160,8 +169,7 @@ impl Checkpoints {
         path: &Path,
         identity: &Identity,
         across_machines: bool,
-        model: &mut Transformer,
-        optimizer: &mut Optimizer,
+        trained: &mut [Trained<'_>],
     ) -> Result<State, Error> {
         let mut state: State = read_json(&path.join(STATE), STATE_BYTES_LIMIT)?;
         if state.format > FORMAT {
@@ -181,21 +189,42 @@ impl Checkpoints {
         }
         let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
         let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
+        for trained in trained {
+            trained.load(path, &mut weights, &mut moments)?;
+        }
+        Ok(state)
+    }
+}
+
+impl Trained<'_> {
+    fn load(&mut self, path: &Path, weights: &mut SafetensorsFile, moments: &mut SafetensorsFile) -> Result<(), Error> {
+        let (model, prefix) = (&mut *self.model, self.prefix);
         let backend = model.backend().clone();
         for id in model.parameters().trainable() {
             let parameter = model.parameters_mut().get_mut(id);
-            let name = parameter.name.clone();
+            let name = format!("{prefix}{}", parameter.name);
             let target =
                 parameter.buffer_mut().ok_or_else(|| groma_model::Error::ParameterHeld { name: name.clone() })?;
-            *target = backend.upload(&values(path, &mut weights, &name, target.len())?);
-            if let Some(state) = optimizer.moments.get_mut(&id) {
+            *target = backend.upload(&values(path, weights, &name, target.len())?);
+            if let Some(state) = self.optimizer.moments.get_mut(&id) {
                 for (kind, target) in [("m", &mut state.m), ("v", &mut state.v)] {
-                    let read = values(path, &mut moments, &format!("{kind}.{name}"), target.len())?;
+                    let read = values(path, moments, &format!("{kind}.{name}"), target.len())?;
                     *target = backend.upload(&read);
                 }
             }
         }
-        Ok(state)
+        Ok(())
+    }
+
+    fn weights(&self) -> Vec<(String, &Buffer)> {
+        let trainable = self.model.parameters().iter().filter(|(_, parameter)| parameter.trainable);
+        trainable.map(|(_, parameter)| (format!("{}{}", self.prefix, parameter.name), parameter.buffer())).collect()
+    }
+
+    fn moments(&self) -> Vec<(String, &Buffer)> {
+        let name = |id: ParameterId| format!("{}{}", self.prefix, self.model.parameters().get(id).name);
+        let moments = self.optimizer.moments.iter().map(|(&id, moments)| (name(id), moments));
+        moments.flat_map(|(name, Moments { m, v })| [(format!("m.{name}"), m), (format!("v.{name}"), v)]).collect()
     }
 }
 
@@ -227,17 +256,4 @@ fn values(path: &Path, file: &mut SafetensorsFile, name: &str, len: usize) -> Re
         return Err(Error::Checkpoint { path: path.to_owned(), problem });
     }
     Ok(values)
-}
-
-fn weights(model: &Transformer) -> Vec<(String, &Buffer)> {
-    let trainable = model.parameters().iter().filter(|(_, parameter)| parameter.trainable);
-    trainable.map(|(_, parameter)| (parameter.name.clone(), parameter.buffer())).collect()
-}
-
-fn moments<'a>(model: &Transformer, optimizer: &'a Optimizer) -> Vec<(String, &'a Buffer)> {
-    let name = |id: ParameterId| &model.parameters().get(id).name;
-    let both = |(&id, moments): (&ParameterId, &'a Moments)| {
-        [(format!("m.{}", name(id)), &moments.m), (format!("v.{}", name(id)), &moments.v)]
-    };
-    optimizer.moments.iter().flat_map(both).collect()
 }

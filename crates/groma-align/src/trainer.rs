@@ -1,21 +1,23 @@
 //! The training loop.
 
+use crate::critic::Critic;
 use crate::feed::{Batch, Feed};
 use crate::forecast::{check_memory, largest_micro_batch};
-use crate::learn::{Learner, Loss};
+use crate::learn::{Both, Learner, Loss, Models};
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
 use crate::order::Order;
 use crate::polarity::Polarity;
 use crate::reference::{Reference, ensure_directory};
-use crate::rewards;
+use crate::rewards::Panel;
 use crate::role::{Role, Seat};
 use crate::roles::{self, Around};
+use crate::rollout::Rollouts;
 use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
-use crate::state::{Checkpoints, Collection, Identity, State};
+use crate::state::{Checkpoints, Collection, Identity, State, Trained};
 use crate::{Error, Metrics, Prepared, Settings};
-use groma_kernels::{Gradients, together};
+use groma_kernels::together;
 use groma_model::Transformer;
 use groma_model::training::Optimizer;
 use groma_run::{Cancel, Class, Classify, Disk, Seed, atomic};
@@ -46,10 +48,11 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
     }
     let mut objective = (settings.method.build)(settings)?;
     roles::check(model, &session)?;
-    let rewards = match objective.rollouts() {
-        Some(rollouts) => rewards::seated(settings, rollouts, &session.seats)?,
-        None => Vec::new(),
+    let seated = |panel: Option<Panel<'_>>| match panel {
+        Some(panel) => panel.seated(settings, &session.seats),
+        None => Ok(Vec::new()),
     };
+    let (rewards, costs) = (seated(objective.rollouts().map(Rollouts::rewards))?, seated(objective.costs())?);
     let feed = Feed::new(&session.train.groups, objective.packs());
     let pace = Pace::new(&settings.training, objective.rollouts());
     let pass_rows = largest_micro_batch(settings, session.train);
@@ -60,17 +63,19 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
     };
     let copied = matches!(reference, Some(Reference::Copy(_)));
     check_memory(model, settings, session.train, &session.seats, copied)?;
+    let critic = session.seat(Role::Critic).and_then(Seat::weights).map(Critic::of).transpose()?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
         session: &session,
         reference: reference.as_ref(),
         teacher: session.seat(Role::Teacher).and_then(Seat::weights),
         rewards: &rewards,
+        costs: &costs,
         pass_rows,
         temperature: objective.reads().temperature(),
         cancel: &session.cancel,
     };
-    let mut run = Run::start(model, around, feed, pace, &mut *objective, held_out, observers)?;
+    let mut run = Run::start((model, critic), around, feed, pace, &mut *objective, held_out, observers)?;
     run.go()?;
     run.finish()
 }
@@ -78,6 +83,7 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
 /// A run in progress.
 struct Run<'r, 'a> {
     model: &'r mut Transformer,
+    critic: Option<Critic>,
     around: Around<'r, 'a>,
     objective: &'r mut dyn Objective,
     feed: Feed<'r>,
@@ -100,7 +106,7 @@ struct Run<'r, 'a> {
 
 impl<'r, 'a> Run<'r, 'a> {
     fn start(
-        model: &'r mut Transformer,
+        (model, mut critic): (&'r mut Transformer, Option<Critic>),
         around: Around<'r, 'a>,
         feed: Feed<'r>,
         pace: Pace,
@@ -131,11 +137,13 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut saved = None;
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
-            state = all.load(&path, &identity, session.across_machines, model, &mut optimizer)?;
+            let mut trained = trained(model, &mut optimizer, critic.as_mut());
+            state = all.load(&path, &identity, session.across_machines, &mut trained)?;
             let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
             objective.restore(&state.objective).map_err(problem)?;
             saved = Some(path);
         }
+        state.objective = objective.state();
         let drops = training.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
         let collected = state.collection.take().map(|kept| kept.groups.into_iter().map(Cow::Owned).collect());
         let mut run = Run {
@@ -147,6 +155,7 @@ impl<'r, 'a> Run<'r, 'a> {
             evaluated: Some(state.evaluated.clone()).filter(|values| !values.is_empty()),
             collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
             model,
+            critic,
             around,
             objective,
             feed,
@@ -158,10 +167,10 @@ impl<'r, 'a> Run<'r, 'a> {
             checkpoints,
             saved,
         };
-        if run.pace.rows > run.feed.rows() && run.objective.rollouts().is_some() {
+        if let Some(rollouts) = run.objective.rollouts().filter(|_| run.pace.rows > run.feed.rows()) {
             let (rows, found) = (run.pace.rows, run.feed.rows());
-            let problem =
-                format!("asks for {rows} prompts at once, but there are {found}: lower it, or raise num_generations");
+            let more = if rollouts.num_generations > 1 { ", or raise num_generations" } else { "" };
+            let problem = format!("asks for {rows} prompts at once, but there are {found}: lower it{more}");
             return Err(session.settings.invalid("per_device_train_batch_size", problem));
         }
         if run.state.step == 0 && run.objective.sampling().is_none() {
@@ -185,7 +194,8 @@ impl<'r, 'a> Run<'r, 'a> {
     fn rows(&mut self, rows: &[usize]) -> Result<Batch<'r>, Error> {
         let mut batch = self.feed.batch(rows, rows.len().max(1));
         let mut ignored = Metrics::default();
-        let mut collector = self.around.collector(self.model, &mut ignored, Seed::new(0));
+        let models = self.around.models(self.model, self.critic.as_ref());
+        let mut collector = self.around.collector(models, &mut ignored, Seed::new(0));
         batch.groups = self.objective.collect(&mut collector, batch.groups)?;
         Ok(batch)
     }
@@ -195,8 +205,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let known = self.around.session.seat(Role::Reference).is_none();
         let expected = self.objective.loss_at_start(&batch.groups).filter(|_| known);
         let Some(expected) = expected else { return Ok(()) };
-        let teacher = self.around.teacher;
-        let found = measure((self.model, teacher), self.objective, batch, &mut Metrics::default())?.value;
+        let models = self.around.models(self.model, self.critic.as_ref());
+        let found = measure(models, self.objective, batch, &mut Metrics::default())?.value;
         if !found.is_finite() {
             return Err(self.non_finite(1, "loss", batch.places()));
         }
@@ -251,10 +261,9 @@ impl<'r, 'a> Run<'r, 'a> {
             1 => self.collected.clone(),
             _ => self.collected.part(within as usize % parts, parts),
         };
-        let mut gradients = Gradients::new();
+        let mut gradients = Both::default();
         let mut learner = Learner {
-            model: self.model,
-            teacher: self.around.teacher,
+            models: self.around.models(self.model, self.critic.as_ref()),
             gradients: Some(&mut gradients),
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
@@ -273,10 +282,15 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         let learning_rate = self.schedule.lr(step);
         let backend = self.model.backend().clone();
+        let (adamw, at) = (training.adamw(), (step, learning_rate));
         let target = (self.model.parameters_mut(), &*backend);
-        self.optimizer.step(target, &gradients, &training.adamw(), (step, learning_rate), grad_norm)?;
+        self.optimizer.step(target, &gradients.policy, &adamw, at, grad_norm)?;
+        if let Some(Critic { model, optimizer }) = &mut self.critic {
+            optimizer.step((model.parameters_mut(), &*backend), &gradients.critic, &adamw, at, grad_norm)?;
+        }
         metrics.add("loss", loss.value, 1.0);
         self.state.metrics = metrics;
+        self.state.objective = self.objective.state();
         self.state.step = step;
         self.state.epoch = self.schedule.epoch(step);
         self.state.loss_sum += loss.value;
@@ -309,7 +323,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let rows = self.feed.batch(&self.order.batch(step), micro);
         let started = Instant::now();
         let seed = Seed::new(training.seed).named("rollouts").index(step);
-        let mut collector = self.around.collector(self.model, metrics, seed);
+        let models = self.around.models(self.model, self.critic.as_ref());
+        let mut collector = self.around.collector(models, metrics, seed);
         let groups = self.objective.collect(&mut collector, rows.groups)?;
         let sampled = collector.sampled;
         self.collected = match self.objective.rollouts() {
@@ -361,9 +376,13 @@ impl<'r, 'a> Run<'r, 'a> {
         let Some((objective, rows)) = &mut self.held_out else { return Ok(()) };
         // An evaluation that has begun is finished, so that a resumed run need not know of it.
         let around = Around { cancel: &Cancel::default(), ..self.around };
-        let mut values = held_out_metrics(self.model, &around, &mut **objective, rows)?;
-        values.insert("epoch".into(), self.state.epoch);
         let step = self.state.step;
+        // What is carried from step to step is the run's.
+        let wrong = |problem| self.around.session.settings.invalid("eval_steps", problem);
+        objective.restore(&self.state.objective).map_err(wrong)?;
+        let models = around.models(self.model, self.critic.as_ref());
+        let mut values = held_out_metrics(models, &around, &mut **objective, rows)?;
+        values.insert("epoch".into(), self.state.epoch);
         self.observers.iter_mut().for_each(|observer| observer.evaluated(step, &values));
         self.evaluated = Some(values);
         Ok(())
@@ -371,14 +390,15 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn save(&mut self) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        self.state.objective = self.objective.state();
         self.state.logged.clone_from(&self.logged);
         self.state.evaluated = self.evaluated.clone().unwrap_or_default();
         // What was sampled cannot be sampled again once the weights have moved.
         let amid = self.objective.rollouts().is_some() && !self.state.step.is_multiple_of(self.pace.steps());
         let groups = || self.collected.groups.iter().map(|group| group.clone().into_owned()).collect();
         self.state.collection = amid.then(|| Collection { groups: groups() });
-        let path = checkpoints.save(&self.state, self.model, &self.optimizer)?;
+        let backend = self.model.backend().clone();
+        let trained = trained(self.model, &mut self.optimizer, self.critic.as_mut());
+        let path = checkpoints.save(&self.state, &trained, &*backend)?;
         let step = self.state.step;
         self.observers.iter_mut().for_each(|observer| observer.saved(step, &path));
         self.saved = Some(path);
@@ -417,15 +437,26 @@ pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Re
         reference: None,
         teacher: None,
         rewards: &[],
+        costs: &[],
         pass_rows,
         temperature,
         cancel: &session.cancel,
     };
-    held_out_metrics(model, &around, &mut *objective, rows)
+    held_out_metrics(around.models(model, None), &around, &mut *objective, rows)
+}
+
+/// The models that train.
+fn trained<'t>(
+    model: &'t mut Transformer,
+    optimizer: &'t mut Optimizer,
+    critic: Option<&'t mut Critic>,
+) -> Vec<Trained<'t>> {
+    let critic = critic.map(|Critic { model, optimizer }| Trained { prefix: "critic.", model, optimizer });
+    [Trained { prefix: "", model, optimizer }].into_iter().chain(critic).collect()
 }
 
 fn held_out_metrics(
-    model: &Transformer,
+    models: Models<'_>,
     around: &Around<'_, '_>,
     objective: &mut dyn Objective,
     rows: &Prepared,
@@ -441,26 +472,26 @@ fn held_out_metrics(
     let seed = Seed::new(training.seed).named("held-out rollouts");
     for (number, rows) in all.chunks(batch_rows).enumerate() {
         let rows = feed.batch(rows, rows.len());
-        let mut collector = around.collector(model, &mut metrics, seed.index(number as u64));
+        let mut collector = around.collector(models, &mut metrics, seed.index(number as u64));
         let groups = together(|| objective.collect(&mut collector, rows.groups))?;
         let batch = match objective.rollouts() {
             None => Batch { groups, micros: rows.micros },
             Some(_) => Batch::of_members(groups, training.per_device_train_batch_size),
         };
-        let loss = measure((model, around.teacher), objective, &batch, &mut metrics)?;
+        let loss = measure(models, objective, &batch, &mut metrics)?;
         metrics.add("loss", loss.value * loss.weight, loss.weight);
     }
     Ok(metrics.values("eval_"))
 }
 
-/// The loss and metrics of one batch, without gradients; of a model, and of its teacher where it has one.
+/// The loss and metrics of one batch, without gradients.
 fn measure(
-    (model, teacher): (&Transformer, Option<&Transformer>),
+    models: Models<'_>,
     objective: &mut dyn Objective,
     batch: &Batch<'_>,
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    let mut learner = Learner { model, teacher, gradients: None, metrics, dropout: None, recompute: false };
+    let mut learner = Learner { models, gradients: None, metrics, dropout: None, recompute: false };
     together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 

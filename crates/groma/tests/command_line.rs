@@ -102,7 +102,7 @@ fn wrong_usage_is_exit_code_2_with_a_suggestion() {
         (&["methods", "rewrad"], &["did you mean `reward`?"]),
         (&["methods", "dop"], &["did you mean `dpo`?"]),
         (&["run", "recipe.toml", "--name", "my run (2)"], &["my run (2)", "such as `my-run-2`"]),
-        (&["train", "ppo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"], &["ppo"]),
+        (&["train", "nlpo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"], &["nlpo"]),
         (&["run", "--model", "model"], &["--preferences is missing"]),
         (&["run", "nowhere.toml"], &["nowhere.toml", "--print-recipe"]),
         (&["run", "recipe.toml", "--set", "sede=7"], &["did you mean `seed`?"]),

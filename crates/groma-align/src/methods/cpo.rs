@@ -117,7 +117,7 @@ mod tests {
                         logp,
                         ..HeadOutput::default()
                     };
-                    let said = Said { forest: &forest, output: &output, half: None, scores: &[], divergences: &[] };
+                    let said = Said::of_tokens(&forest, &output);
                     let found = objective.loss(step, micro.clone(), &said, &mut Metrics::default());
                     sum += found.sum;
                     for (member, row) in slopes[2 * micro.start..2 * micro.end].iter().enumerate() {

@@ -32,7 +32,8 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         rollout::SAMPLING,
-        rollout::PARAMETERS,
+        rollout::GROUPS,
+        rollout::REWARDS,
         &[reference::REF_MODEL],
         &[
             Parameter {
@@ -164,7 +165,7 @@ impl Grpo {
         let division = DIVISIONS.iter().find(|division| division.variant.id == raw.loss_type);
         let unknown = || settings.invalid("loss_type", "is not known");
         if raw.beta == 0.0 {
-            reference::unasked(settings)?;
+            reference::unasked(settings, "beta")?;
         }
         if raw.loss_type == CISPO && raw.epsilon_high.is_none() {
             return Err(

@@ -83,10 +83,17 @@ pub(super) const METRICS: [&str; 18] = [
 
 /// Learns nothing from completions that were cut off, where the settings say so.
 pub(super) fn mask_truncated(members: &mut [Member], rollouts: &rollout::Rollouts) {
-    for member in members.iter_mut().filter(|m| rollouts.mask_truncated_completions && m.ended != Some(true)) {
-        member.sequence.supervised.fill(false);
-        member.sampled.clear();
-    }
+    members.iter_mut().filter(|m| rollouts.mask_truncated_completions && m.ended != Some(true)).for_each(mask);
+}
+
+/// Learns nothing from completions of which nobody said what they are worth.
+pub(super) fn mask_unrewarded(members: &mut [Member]) {
+    members.iter_mut().filter(|member| member.reward.is_none()).for_each(mask);
+}
+
+fn mask(member: &mut Member) {
+    member.sequence.supervised.fill(false);
+    member.sampled.clear();
 }
 
 #[cfg(test)]
@@ -134,7 +141,7 @@ mod tests {
             for (member, row) in rows("now").iter().enumerate() {
                 forest.slots(member).iter().zip(row).for_each(|(&slot, &now)| output.logp[slot as usize] = now as f32);
             }
-            let said = Said { forest: &forest, output: &output, half: None, scores: &[], divergences: &[] };
+            let said = Said::of_tokens(&forest, &output);
             let mut objective = (method.build)(&settings).unwrap();
             let groups = [Cow::Owned(group)];
             let step = Step { groups: &groups, total: objective.total(&groups) };

@@ -31,7 +31,8 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         rollout::SAMPLING,
-        rollout::PARAMETERS,
+        rollout::GROUPS,
+        rollout::REWARDS,
         &[reference::REF_MODEL],
         &[
             Parameter {
@@ -98,7 +99,7 @@ impl Rloo {
     fn new(settings: &Settings) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         if raw.beta == 0.0 {
-            reference::unasked(settings)?;
+            reference::unasked(settings, "beta")?;
         }
         Ok(Rloo { rollouts: Rollouts::new(settings)?, raw })
     }

@@ -12,7 +12,7 @@ mod backends;
 mod distillation;
 mod losses;
 mod memory;
-
+mod ppo;
 mod precision;
 mod preflight;
 mod resume;
@@ -20,4 +20,5 @@ mod rollouts;
 mod rows;
 mod settings;
 mod support;
+mod tilt;
 mod training;

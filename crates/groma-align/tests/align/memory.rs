@@ -15,9 +15,14 @@ use std::sync::Arc;
 #[test]
 fn recomputation_changes_no_bit() {
     let lora = json!({"r": 4, "dropout": 0.1});
-    for (method, extra) in
-        [("sft", json!({})), ("dpo", json!({})), ("dpo", json!({ "lora": lora })), ("reward", json!({}))]
-    {
+    for (method, extra) in [
+        ("sft", json!({})),
+        ("dpo", json!({})),
+        ("dpo", json!({ "lora": lora })),
+        ("reward", json!({})),
+        ("ppo", json!({})),
+        ("ppo", json!({"value_model": "critic"})),
+    ] {
         let [kept, again] = [false, true].map(|checkpointing| {
             let mut given = extra.as_object().unwrap().clone();
             given.insert("gradient_checkpointing".into(), checkpointing.into());
@@ -105,6 +110,9 @@ fn the_estimate_is_within_a_fifth() {
         ("reward", json!({"per_device_train_batch_size": 4}), Mlp::Gated, 100),
         ("grpo", json!({"max_completion_length": 150, "num_generations": 8}), Mlp::Gated, 60),
         ("rloo", json!({"max_completion_length": 150, "lora": {"r": 8}}), Mlp::Gated, 60),
+        ("ppo", json!({"max_completion_length": 150}), Mlp::Gated, 60),
+        ("ppo", json!({"max_completion_length": 150, "value_model": "critic", "lora": {"r": 8}}), Mlp::Gated, 60),
+        ("ppo", json!({"max_completion_length": 100, "value_model": "critic"}), Mlp::Plain, 60),
         ("distillation", json!({"lmbda": 0.0}), Mlp::Gated, 200),
         ("distillation", json!({"lmbda": 1.0, "max_completion_length": 150, "lora": {"r": 8}}), Mlp::Gated, 60),
         ("dpo", json!({"ref_model": "other"}), Mlp::Gated, 200),

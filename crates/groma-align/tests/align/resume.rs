@@ -53,6 +53,7 @@ fn resumes_at_every_step(method: &str, given: Value) {
         assert_eq!(found, expected, "{method} stopped after step {stop}");
         assert_eq!(rest.steps, whole.steps[stop as usize..]);
         assert_eq!(rest.logged, whole.logged[whole.logged.len() - rest.logged.len()..], "also the logged sums");
+        assert_eq!(rest.evaluated, whole.evaluated[whole.evaluated.len() - rest.evaluated.len()..], "{method}");
     }
     assert_eq!(go(&settings, &rows, &directory.path().join("whole"), None).unwrap().0, expected, "done stays done");
 }
@@ -113,6 +114,22 @@ fn rollouts_that_several_steps_learn_from() {
         "rloo",
         json!({"max_steps": 6, "learning_rate": 1e-2, "lora": {"dropout": 0.1}, "temperature": 0.8, "logging_steps": 2}),
     );
+}
+
+/// The critic's weights and moments, the controller's weight and the multiplier are kept as well; and what is held out is measured
+/// with them.
+#[test]
+fn what_ppo_carries_from_step_to_step() {
+    for more in
+        [json!({}), json!({"value_model": "critic"}), json!({"value_model": "critic", "lora": {"dropout": 0.1}})]
+    {
+        let mut given = json!({"max_steps": 9, "learning_rate": 1e-2, "per_device_train_batch_size": 2,
+            "num_mini_batches": 2, "num_ppo_epochs": 2, "logging_steps": 3, "eval_steps": 3, "temperature": 0.9,
+            "kl_coef": 0.2, "kl_controller": "adaptive", "target": 0.01, "horizon": 20.0,
+            "cost_funcs": "overlong", "cost_weights": [-1.0], "overlong_cache": 6, "cost_limit": 0.1});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        resumes_at_every_step("ppo", given);
+    }
 }
 
 #[test]

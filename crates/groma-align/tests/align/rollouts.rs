@@ -63,11 +63,14 @@ fn rewards(method: &str, given: Value) -> (f64, f64) {
 /// The same with rewards exchanged at random: whatever moves then was not learned from them.
 #[test]
 fn rewards_rise_and_shuffled_ones_do_not() {
-    for method in ["rloo", "grpo"] {
-        let (before, after) = rewards(method, json!({}));
+    let ppo = json!({"max_steps": 160, "logging_steps": 4, "per_device_train_batch_size": 11});
+    for (method, more) in [("rloo", json!({})), ("grpo", json!({})), ("ppo", ppo)] {
+        let (before, after) = rewards(method, more.clone());
         let null: Vec<f64> = (1..=4)
             .map(|seed| {
-                let (before, after) = rewards(method, json!({"shuffle_rewards": true, "seed": seed}));
+                let mut given = json!({"shuffle_rewards": true, "seed": seed});
+                given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                let (before, after) = rewards(method, given);
                 after - before
             })
             .collect();

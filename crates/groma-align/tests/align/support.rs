@@ -271,7 +271,10 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     let mut all = json!({"boundary": "diverge"});
     if method.samples() {
         all = json!({"boundary": "diverge", "reward_funcs": ["length"], "length_target": 2,
-            "max_completion_length": 8, "num_generations": 4});
+            "max_completion_length": 8});
+    }
+    if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
+        all["num_generations"] = json!(4);
     }
     if method.roles.contains(&Role::Teacher) {
         all = json!({"boundary": "diverge", "teacher_model": "teacher", "max_completion_length": 8});

@@ -41,6 +41,8 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("rloo", json!({})),
         ("grpo", json!({})),
         ("grpo", json!({"loss_type": "grpo", "beta": 0.1, "importance_sampling_level": "sequence"})),
+        ("ppo", json!({"num_ppo_epochs": 2})),
+        ("ppo", json!({"num_ppo_epochs": 2, "value_model": "critic", "kl_estimator": "k3", "whiten_rewards": true})),
         ("distillation", json!({})),
         ("cpo", json!({})),
         ("cpo", json!({"loss_type": "simpo", "cpo_alpha": 0.5})),
