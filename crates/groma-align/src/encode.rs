@@ -15,6 +15,10 @@ pub trait Encode {
     fn conversation(&self, turns: &Turns, answers: bool) -> Result<Conversation>;
     /// A prompt and what follows it, both of the same form. Plain completions end with EOS.
     fn continuation(&self, prompt: &Content, completion: &Content, boundary: Boundary) -> Result<Continuation>;
+    /// Whether the chat template shows what a conversation or a message has under this name, such as `tools`.
+    fn shows(&self, _name: &str) -> bool {
+        true
+    }
     /// A prompt up to where an answer begins.
     fn prompt(&self, prompt: &Content) -> Result<Vec<u32>>;
     /// Begins a text.
@@ -92,6 +96,10 @@ impl Encode for Encoder<'_> {
         Encoder::prompt(self, prompt)
     }
 
+    fn shows(&self, name: &str) -> bool {
+        self.chat.template.source().contains(name)
+    }
+
     fn bos(&self) -> Option<u32> {
         self.tokenizer.bos()
     }
@@ -101,6 +109,6 @@ impl Encode for Encoder<'_> {
     }
 
     fn vocab_size(&self) -> usize {
-        self.tokenizer.vocab_size()
+        self.tokenizer.read_size()
     }
 }

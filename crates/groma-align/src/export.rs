@@ -44,25 +44,26 @@ pub fn export(
     card: &Card,
     directory: &Path,
 ) -> Result<(), Error> {
-    let text = card.markdown(settings, has_adapter(model));
     let predicts = model.spec().predicts();
     let padding = origin.tokenizer.filter(|_| !predicts).map(|tokenizer| Padding::of(tokenizer, origin.stop_ids));
+    let opening =
+        padding.as_ref().filter(|_| has_adapter(model)).map(|padding| padding.opening(model.spec().vocab_size));
+    let text = card.markdown(settings, has_adapter(model), opening.as_deref());
     let mut files = origin.files.to_vec();
     if let (Some(lora), Some(adapter)) = (&settings.training.lora, model.adapter()) {
         let config = peft_config(lora, origin.base.clone());
         let (heads, head_weights) = (model.spec().outputs.clone(), model.head_weights());
         let file = AdapterFile { config, pairs: adapter.pairs, heads, head_weights };
-        // An adapter cannot give its base a row more.
-        if let Some(padding) = padding.filter(|padding| !padding.is_made) {
-            padding.name_in(&mut files)?;
+        if let Some((padding, tokenizer)) = padding.as_ref().zip(origin.tokenizer) {
+            padding.name_in(tokenizer, &mut files)?;
         }
         file.write(directory, model.spec(), Some(&text), &files)?;
         return verify_adapter(&file, model, directory);
     }
     let (mut spec, mut weights, mut config) = (model.spec().clone(), model.weights(), origin.config.clone());
-    if let Some(padding) = padding {
+    if let Some((padding, tokenizer)) = padding.as_ref().zip(origin.tokenizer) {
         spec.vocab_size = padding.grow(&mut weights, spec.vocab_size);
-        padding.name_in(&mut files)?;
+        padding.name_in(tokenizer, &mut files)?;
         config.insert("pad_token_id".into(), json!(padding.id));
     }
     let generation = generation_config(origin);

@@ -34,6 +34,8 @@ pub enum Check {
     PromptTooLong,
     /// The template does not mark what the assistant says.
     NoAssistantMarks,
+    /// The row has tools, or calls of them, and the template shows none.
+    UnseenTools,
     /// The tokenizer has more ids than the embedding has rows.
     VocabularyMismatch,
 }
@@ -54,6 +56,7 @@ impl Check {
             Check::TooLong => "too-long",
             Check::PromptTooLong => "prompt-too-long",
             Check::NoAssistantMarks => "no-assistant-marks",
+            Check::UnseenTools => "unseen-tools",
             Check::VocabularyMismatch => "vocabulary-mismatch",
         }
     }
@@ -74,6 +77,7 @@ impl Check {
             Check::TooLong => "the row is longer than max_length; it is left out",
             Check::PromptTooLong => "the prompt is empty or leaves no room for a completion; it is left out",
             Check::NoAssistantMarks => "the chat template does not mark what the assistant says",
+            Check::UnseenTools => "tools, or calls of them, that the chat template does not show; they would be lost",
             Check::VocabularyMismatch => "the tokenizer has ids beyond the model's embedding",
         }
     }
@@ -94,6 +98,9 @@ impl Check {
             | Check::TooLong
             | Check::PromptTooLong => Some("raise max_length, or shorten the rows"),
             Check::NoAssistantMarks => Some("use a template with generation marks, or set assistant_only_loss = false"),
+            Check::UnseenTools => {
+                Some("use a chat template that shows tools, or `--drop tools` where they are not to be learned from")
+            }
             Check::VocabularyMismatch => Some("use the tokenizer that belongs to the model"),
             Check::IdenticalPair | Check::ContradictoryPairs => None,
         }
@@ -115,6 +122,11 @@ pub(crate) fn left_out(bad: &BadRows) -> Option<Finding> {
         places: bad.shown.iter().map(|problem| problem.location.to_string()).collect(),
         remedy: Some("repair the rows named".into()),
     })
+}
+
+/// What was found in reading the rows of a file: those left out, and what was done with others.
+pub fn read_findings(rows: &Rows) -> Vec<Finding> {
+    left_out(&rows.bad).into_iter().chain(notes(rows)).collect()
 }
 
 /// What was done with the rows of a file in reading them.

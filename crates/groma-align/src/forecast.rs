@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::memory::{MemoryEstimate, divergence_values, head_values};
 use crate::objective::Objective;
 use crate::role::{Role, Seat};
-use crate::{Error, Prepared, Settings, critic, rewards};
+use crate::{Error, Prepared, Settings, critic};
 use groma_model::spec::HeadKind;
 use groma_model::{Head, Transformer};
 use groma_run::available_memory_bytes;
@@ -122,7 +122,7 @@ impl<'a> Sizes<'a> {
     /// Rows that a reward model reads at once.
     fn rewarded(&self) -> usize {
         let Some((members, prompts, completion)) = self.sampled else { return 0 };
-        (self.sum_of_largest(prompts, prompt) + prompts * members * completion).min(rewards::PASS_TOKENS)
+        (self.sum_of_largest(prompts, prompt) + prompts * members * completion).min(groma_model::rewards::PASS_TOKENS)
     }
 
     /// Sequences that are sampled at once.

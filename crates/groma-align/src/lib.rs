@@ -50,7 +50,7 @@ mod training;
 pub use encode::{Continuation, Conversation, Encode};
 pub use error::{Error, other_kernels};
 pub use export::{Card, Origin, export};
-pub use findings::{Check, Findings};
+pub use findings::{Check, Findings, read_findings};
 pub use forecast::estimate_memory;
 pub use forest::Sequence;
 pub use group::{Estimate, Group, Member};

@@ -11,6 +11,8 @@ pub enum Kind {
     Float,
     /// A whole number.
     Integer,
+    /// A whole number, or `null` where that is not the default either.
+    IntegerOrNull,
     /// `true` or `false`.
     Boolean,
     /// One of these words.
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Kind::Float => "a number".into(),
             Kind::Integer => "a whole number".into(),
+            Kind::IntegerOrNull => "a whole number or null".into(),
             Kind::Boolean => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Variant(variants) => format!("one of {}", ids(variants).join(", ")),
@@ -174,6 +177,7 @@ impl Parameter {
         let fits = match self.kind {
             Kind::Float => value.as_f64().is_some_and(f64::is_finite),
             Kind::Integer => value.as_i64().is_some(),
+            Kind::IntegerOrNull => value.is_null() || value.as_i64().is_some(),
             Kind::Boolean => value.is_boolean(),
             Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Kind::Variant(variants) => value.as_str().is_some_and(|word| ids(variants).contains(&word)),

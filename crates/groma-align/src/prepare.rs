@@ -7,10 +7,10 @@ use crate::group::{Group, Member};
 use crate::method::Masks;
 use crate::training::{Boundary, OnFinding, Truncation};
 use crate::{Error, LengthStatistics, Settings};
-use groma_data::{Answer, BadRows, Content, OnBadRow, Row, RowProblem, Rows, Shape};
+use groma_data::{Answer, BadRows, Content, OnBadRow, Row, RowProblem, Rows, Shape, Turns};
 use groma_model::Spec;
 use groma_run::{Classify, Digest, Finding, Severity};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What a model can take.
@@ -40,6 +40,16 @@ pub struct Prepared {
     pub lengths: LengthStatistics,
     /// Digest of the groups.
     pub digest: Digest,
+}
+
+/// Descriptions of tools, as templates are given them.
+const TOOLS: &str = "tools";
+/// The field of a message that calls them.
+const CALLS: &str = "tool_calls";
+
+/// Whether a field says anything.
+fn says(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
 }
 
 /// Prepares rows for a method.
@@ -128,6 +138,9 @@ impl<'a> Preparation<'a> {
 
     /// A row as tokens; `None`: it is left out, and why is among the findings.
     fn group(&mut self, row: &Row, place: &str) -> groma_model::Result<Option<Group>> {
+        if self.loses_tools(row) {
+            self.findings.add(Check::UnseenTools, Severity::Error, place);
+        }
         let sequences = match row.shape {
             Shape::PromptOnly => return self.prompt(row, place),
             Shape::LanguageModelling => vec![self.text(row, place)?],
@@ -135,6 +148,17 @@ impl<'a> Preparation<'a> {
             _ => self.answers(row, place)?,
         };
         Ok(self.members(row, sequences, place))
+    }
+
+    /// Whether a row has tools, or calls of them, that the template leaves out.
+    fn loses_tools(&self, row: &Row) -> bool {
+        let contents = row.prompt.iter().chain(row.answers.iter().map(|answer| &answer.content));
+        let lost = |turns: &Turns| {
+            let has = |name: &str| turns.iter().any(|message| message.extra.get(name).is_some_and(says));
+            let tools = turns.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+            (tools && !self.encoder.shows(TOOLS)) || (has(CALLS) && !self.encoder.shows(CALLS))
+        };
+        contents.filter_map(|content| if let Content::Messages(turns) = content { Some(turns) } else { None }).any(lost)
     }
 
     /// Sequences of a row with what the row knows of them, once they pass the checks.

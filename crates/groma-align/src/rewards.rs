@@ -8,7 +8,6 @@ mod overlong;
 mod regex;
 
 use model::ModelReward;
-pub(crate) use model::PASS_TOKENS;
 
 use crate::parameter::{Parameter, Variant};
 use crate::role::{Filler, Role, Seat};

@@ -17,9 +17,8 @@ const ALL_LINEAR: &str = "all-linear";
 /// If `lora.target_modules` names no layer of the model, or the model refuses.
 pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer, Error> {
     let method = settings.method;
-    if method.predicts() && !model.spec().predicts() {
-        let problem = format!("a reward model cannot be trained by `{}`, which needs a language model", method.id);
-        return Err(groma_model::Error::Weights { problem }.into());
+    if method.predicts() {
+        Spec::require_prediction(&model.spec().outputs, &format!("the method `{}`", method.id))?;
     }
     let heads = settings.heads();
     if heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {

@@ -104,7 +104,7 @@ pub const TRAINING: &[Parameter] = &[
     ),
     parameter(
         "max_length",
-        Kind::Integer,
+        Kind::IntegerOrNull,
         "1024",
         COUNT,
         "Longest sequence, in tokens; the model's own limit where null.",

@@ -1,6 +1,6 @@
 //! A model behind a defence.
 
-use groma_lm::{Ask, Continuation, Kind, LanguageModel, Reply, Scored, Sink};
+use groma_lm::{Ask, Continuation, Failure, Kind, LanguageModel, Reply, Scored, Sink};
 use groma_run::Cancel;
 
 use crate::Shield;
@@ -27,6 +27,10 @@ impl LanguageModel for Defended<'_> {
 
     fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         self.model.score_each(wanted, cancel, sink);
+    }
+
+    fn refuses(&self, kind: Kind) -> Option<Failure> {
+        self.model.refuses(kind)
     }
 
     fn mode(&self, kind: Kind) -> String {

@@ -181,15 +181,18 @@ impl Checked<'_> {
     /// Checks that a column's compression can be undone.
     fn readable(&self, compression: Compression, column: &str) -> Result<()> {
         let name = match compression {
-            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) => {
-                return Ok(());
-            }
-            Compression::LZ4 | Compression::LZ4_RAW => "LZ4",
+            Compression::UNCOMPRESSED
+            | Compression::SNAPPY
+            | Compression::GZIP(_)
+            | Compression::ZSTD(_)
+            | Compression::LZ4
+            | Compression::LZ4_RAW => return Ok(()),
+            // The library undoes Brotli to its end, whatever size a page claims: a small file could fill the memory.
             Compression::BROTLI(_) => "Brotli",
             Compression::LZO => "LZO",
         };
         let why = format!(
-            "has the column `{column}` compressed with {name}, which is not supported; write it with snappy, zstd or gzip"
+            "has the column `{column}` compressed with {name}, which is not supported; write it with snappy, zstd, lz4 or gzip"
         );
         Err(Error::WrongFormat { file: self.name.to_owned(), why })
     }

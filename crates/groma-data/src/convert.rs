@@ -10,6 +10,7 @@ use crate::format::Format;
 use crate::layout::Layout;
 use crate::problem::OnBadRow;
 use crate::reader::{RowReader, shown};
+use crate::repeated;
 use crate::row::{Row, Rows};
 use crate::shape::{Shape, column_names};
 use crate::table::{Record, Table, unusable};
@@ -55,6 +56,7 @@ impl Table {
         if rows.is_empty() {
             return Err(Error::Empty { file: file.to_string() });
         }
+        repeated::take_off(&mut rows, &mut notes);
         Ok(Rows { rows, shape, layout: layout.name, notes, bad })
     }
 

@@ -38,6 +38,7 @@ mod page_scan;
 mod problem;
 mod read;
 mod reader;
+mod repeated;
 mod role;
 mod row;
 mod select;

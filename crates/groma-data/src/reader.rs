@@ -302,12 +302,6 @@ impl RowReader {
         if prompt.is_conversational() != chosen.is_conversational() {
             return Err("`prompt` is a list of messages, so `chosen` and `rejected` must be, too".to_owned());
         }
-        if let (Content::Text(prompt), Content::Text(chosen), Content::Text(rejected)) = (&prompt, &chosen, &rejected)
-            && chosen.starts_with(prompt)
-            && rejected.starts_with(prompt)
-        {
-            self.note("`chosen` and `rejected` begin with the text of the prompt, which is then read twice");
-        }
         let ((chosen, repeated), (rejected, also)) =
             (without_prompt(&prompt, chosen), without_prompt(&prompt, rejected));
         match (repeated, also) {

@@ -179,8 +179,41 @@ fn a_prompt_inside_the_answers_is_taken_off() {
     assert_eq!(behind.answer(0), Some(&turns(&[("assistant", "hi")])));
     let labelled = row(json!({"prompt": prompt, "completion": whole("hi"), "label": true}));
     assert_eq!(labelled.answer(0), Some(&turns(&[("assistant", "hi")])));
-    let texts = rows(&json!({"prompt": "Q: a\nA:", "chosen": "Q: a\nA: b", "rejected": "Q: a\nA: c"}));
-    assert!(texts.notes.keys().any(|note| note.contains("read twice")), "{:?}", texts.notes);
+}
+
+/// In plain text an answer may begin like its prompt by chance: it is the rows of a file together that tell.
+#[test]
+fn a_prompt_inside_plain_answers_is_taken_off_where_nearly_all_rows_have_it() {
+    let read = |rows: &[Value]| {
+        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+        table(&lines.join("\n")).into_rows(&ShapeOptions::default(), Shape::ALL).unwrap()
+    };
+    let whole = |n: usize| json!({"prompt": format!("Q: {n}\nA:"), "chosen": format!("Q: {n}\nA: b"), "rejected": format!("Q: {n}\nA: c")});
+    let apart = |n: usize| json!({"prompt": format!("Q: {n}\nA:"), "chosen": " b", "rejected": " c"});
+    let text = |row: &Row, answer: usize| row.answer(answer).unwrap().plain();
+    let all: Vec<Value> = (0..40).map(whole).collect();
+    let found = read(&all);
+    let expected = read(&(0..40).map(apart).collect::<Vec<_>>());
+    assert_eq!(found.rows[7].answers, expected.rows[7].answers);
+    assert_eq!(found.notes["the answers begin with the text of the prompt, which was taken off"], 40);
+    assert!(expected.notes.is_empty());
+    // One that happens to begin so is as it was, and is said.
+    let mixed: Vec<Value> = (0..40).map(|n| if n == 3 { whole(n) } else { apart(n) }).collect();
+    let found = read(&mixed);
+    assert_eq!(text(&found.rows[3], 0), "Q: 3\nA: b");
+    assert!(found.notes.iter().any(|(note, count)| note.contains("read twice") && *count == 1), "{:?}", found.notes);
+    // One of two sides, or nothing behind it, is no repetition.
+    for row in [
+        json!({"prompt": "Hello", "chosen": "Hello there", "rejected": "Go"}),
+        json!({"prompt": "Hello", "chosen": "Hello", "rejected": "Hello you"}),
+    ] {
+        let found = read(std::slice::from_ref(&row));
+        assert_eq!((text(&found.rows[0], 0), found.notes.len()), (row["chosen"].as_str().unwrap().to_owned(), 0));
+    }
+    let completion = read(&[json!({"prompt": "Once", "completion": "Once upon a time"})]);
+    assert_eq!(text(&completion.rows[0], 0), " upon a time");
+    let labelled = read(&[json!({"prompt": "Once", "completion": "Once upon", "label": true})]);
+    assert_eq!(text(&labelled.rows[0], 0), " upon");
 }
 
 #[test]
@@ -258,6 +291,7 @@ fn the_cases_that_people_reported() {
         ("unused_nan.jsonl", "messages", None),
         ("unused_nan.parquet", "messages", None),
         ("unused_bytes.parquet", "messages", None),
+        ("lz4.parquet", "messages", None),
         (
             "messages_as_json_string.parquet",
             "messages",
@@ -275,10 +309,6 @@ fn the_cases_that_people_reported() {
         assert!(note.is_none_or(|note| rows.notes.contains_key(note)), "{file}: {:?}", rows.notes);
         assert!(rows.bad.count <= 1, "{file}: {}", rows.bad);
     }
-    for (file, why) in
-        [("lz4.parquet", "LZ4, which is not supported"), ("brotli.parquet", "Brotli, which is not supported")]
-    {
-        let error = read_as(file).unwrap_err().to_string();
-        assert!(error.contains(why), "{file}: {error}");
-    }
+    let error = read_as("brotli.parquet").unwrap_err().to_string();
+    assert!(error.contains("Brotli, which is not supported; write it with"), "{error}");
 }

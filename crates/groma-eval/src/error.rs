@@ -84,6 +84,14 @@ pub enum Error {
         /// The task.
         task: &'static str,
     },
+    /// A model of a kind that cannot be asked what a task asks.
+    #[error("task `{task}`: {failure}")]
+    Unfit {
+        /// The task.
+        task: &'static str,
+        /// Why not.
+        failure: groma_lm::Failure,
+    },
     /// Not one item of a task could be scored.
     #[error("task `{task}`: none of {items} items could be scored; the first failed because {reason}")]
     NothingScored {
@@ -131,6 +139,10 @@ impl Classify for Error {
             Error::UnknownTask { suggestion: None, .. } => Some("`groma eval --list` shows all tasks".into()),
             Error::Data(error) => error.hint(),
             Error::Examples { .. } => Some("name a file or directory of examples with --fewshot-data".into()),
+            Error::Unfit { .. } => Some(
+                "a reward model is measured by the task `preference`; name another model for this task, or a task for this model"
+                    .into(),
+            ),
             Error::NoJudge { .. } => Some("name one with --judge MODEL".into()),
             Error::DuplicateId { .. } => Some("give each row an `id` of its own, or none".into()),
             _ => None,

@@ -86,6 +86,11 @@ pub fn evaluate_judged(
 ) -> Result<Evaluation, Error> {
     let with_judge = |judged| judge.map(|judge| (judged, judge)).ok_or(Error::NoJudge { task: &task.id });
     let judged = task.scorer.judge.as_ref().map(with_judge).transpose()?;
+    let refused = |failure| Error::Unfit { task: &task.id, failure };
+    subject.model.refuses(task.kind()).map_or(Ok(()), |failure| Err(refused(failure)))?;
+    judged
+        .and_then(|(_, judge)| judge.model.refuses(Kind::Generate))
+        .map_or(Ok(()), |failure| Err(refused(failure)))?;
     let started = Instant::now();
     let refusals = RefusalReader::built_in()?;
     let tools = Tools { refusals: &refusals, seed: Seed::new(options.seed).named("null control").named(&task.id) };
@@ -102,7 +107,11 @@ pub fn evaluate_judged(
         unanswered: 0,
         cut: 0,
     };
-    let mut answers = subject.answer(&requests, control)?.into_iter();
+    let answers = subject.answer(&requests, control)?;
+    if answers.iter().flatten().any(|answer| matches!(answer.reward(), Ok(Some(_)))) {
+        evaluation.mode = evaluation.mode.replacen(&task.mode, REWARDS, 1);
+    }
+    let mut answers = answers.into_iter();
     let tokens: usize = answers.as_slice().iter().flatten().map(Answer::tokens).sum();
     let mut answered: Vec<Answered> =
         items.items.iter().map(|item| (item, next(&mut answers, item.requests.len()))).collect();
@@ -116,6 +125,9 @@ pub fn evaluate_judged(
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
     Ok(evaluation)
 }
+
+/// How a task is scored whose subject gives rewards where others give log-probabilities.
+const REWARDS: &str = "reward of the answer";
 
 /// An item and what was said to it.
 type Answered<'a> = (&'a Item, Result<Vec<Answer>, Failure>);
@@ -377,7 +389,7 @@ mod tests {
             fails(context).and(fails(continuation))?;
             let logp = continuation.len() as f32 - 100.0;
             let was_cut = continuation.contains("cut");
-            Ok(groma_lm::Scored { logps: vec![logp, 0.0], windows: vec![2], is_greedy: false, was_cut })
+            Ok(groma_lm::Scored { logps: vec![logp, 0.0], windows: vec![2], was_cut, ..Default::default() })
         };
         Scripted::new(reply, scored)
     }

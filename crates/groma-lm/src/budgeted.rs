@@ -149,6 +149,10 @@ impl LanguageModel for Budgeted<'_> {
     fn mode(&self, kind: Kind) -> String {
         self.model.mode(kind)
     }
+
+    fn refuses(&self, kind: Kind) -> Option<Failure> {
+        self.model.refuses(kind)
+    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,10 @@ impl LanguageModel for Cached<'_> {
     fn mode(&self, kind: Kind) -> String {
         self.model.mode(kind)
     }
+
+    fn refuses(&self, kind: Kind) -> Option<Failure> {
+        self.model.refuses(kind)
+    }
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ impl<'a> Endpoint<'a> {
             windows: vec![logps.len()],
             logps,
             is_greedy,
-            was_cut: false,
+            ..Scored::default()
         };
         (score.map(scored), cost)
     }

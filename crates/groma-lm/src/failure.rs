@@ -35,6 +35,12 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// The model is of a kind that does not answer this.
+    #[error("{reason}")]
+    Unfit {
+        /// Why.
+        reason: String,
+    },
     /// The model broke down.
     #[error("the model cannot answer: {reason}")]
     Model {
@@ -91,6 +97,7 @@ impl From<groma_model::Error> for Failure {
     fn from(error: groma_model::Error) -> Self {
         match error {
             groma_model::Error::Cancelled => Failure::Interrupted,
+            groma_model::Error::NoUnembedding { .. } => Failure::Unfit { reason: error.to_string() },
             other => Failure::Model { reason: other.to_string() },
         }
     }
@@ -100,7 +107,9 @@ impl Classify for Failure {
     fn class(&self) -> Class {
         match self {
             Failure::Interrupted => Class::Interrupted,
-            Failure::TooLong { .. } | Failure::NothingToScore | Failure::Prompt { .. } => Class::Usage,
+            Failure::TooLong { .. } | Failure::NothingToScore | Failure::Prompt { .. } | Failure::Unfit { .. } => {
+                Class::Usage
+            }
             _ => Class::NothingRan,
         }
     }

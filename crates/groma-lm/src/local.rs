@@ -1,14 +1,15 @@
 //! A model in this process.
 
 use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate, generate_telling};
+use groma_model::rewards::rewards;
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score_each};
-use groma_model::{LocalModel, Transformer, View};
+use groma_model::{LocalModel, Spec, Transformer, View};
 use groma_run::Cancel;
 use std::time::Instant;
 
 use crate::pieces::Pieces;
-use crate::tokens::{Pending, Windows, mode, windows};
+use crate::tokens::{NO_LIMIT, Pending, Windows, mode, windows};
 use crate::{Ask, Choice, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
 /// Prompts that are answered before their replies are handed out.
@@ -77,7 +78,42 @@ impl<'a> Local<'a> {
         work(&GenerationContext { parameters: &parameters, decode: &decode, view: self.view })
     }
 
+    /// What a reward model gives replies, each read behind its last token.
+    fn reward_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
+        let (mut places, mut texts) = (Vec::new(), Vec::new());
+        for (index, encoded) in windows(&self.encoder, wanted, NO_LIMIT).into_iter().enumerate() {
+            let encoded = match self.refuses(wanted[index].kind()) {
+                Some(failure) => Err(failure),
+                None => encoded.and_then(|windows| whole(windows, self.limit())),
+            };
+            match encoded {
+                Ok(ids) => {
+                    places.push(index);
+                    texts.push(ids);
+                }
+                Err(failure) => sink(index, Err(failure), Cost::default()),
+            }
+        }
+        let started = Instant::now();
+        let ids: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let found = rewards(self.transformer, &ids, self.view, &mut |_| !cancel.is_requested());
+        let found = match found {
+            Ok(values) => values.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(Failure::from(error)); texts.len()],
+        };
+        for ((index, ids), values) in places.into_iter().zip(&texts).zip(found) {
+            let reward = values.map(|values| values.first().copied());
+            let scored = reward.map(|reward| Scored { reward, ..Scored::default() });
+            let usage = Usage { prompt_tokens: ids.len() as u64, completion_tokens: 0 };
+            sink(index, scored, Cost { usage, seconds: started.elapsed().as_secs_f64() });
+        }
+    }
+
     fn prompt(&self, ask: &Ask) -> Result<GenerationPrompt, Failure> {
+        if let Some(failure) = self.refuses(Kind::Generate) {
+            return Err(failure);
+        }
+
         let ids = self.encoder.prompt(&ask.prompt).map_err(Failure::prompt)?;
         if ids.is_empty() || ids.len() >= self.limit() {
             return Err(Failure::TooLong { tokens: ids.len(), limit: self.limit() });
@@ -110,6 +146,15 @@ impl<'a> Local<'a> {
             sink(index, reply, Cost { usage, seconds: started.elapsed().as_secs_f64() });
         }
     }
+}
+
+/// Context and continuation as one text, all of which is read: the beginning of one that is too long is not left out, as it is
+/// where a model is asked what comes next.
+fn whole(windows: Windows, limit: usize) -> Result<Vec<u32>, Failure> {
+    let [only] = &windows.requests[..] else { return Err(Failure::WrongKind) };
+    let ids = [&only.context[..], &only.continuation].concat();
+    let tokens = ids.len();
+    if tokens > limit { Err(Failure::TooLong { tokens, limit }) } else { Ok(ids) }
 }
 
 fn reply(prompt: &GenerationPrompt, made: Vec<Generation>, logps: bool) -> Reply {
@@ -154,6 +199,9 @@ impl LanguageModel for Local<'_> {
     fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         if cancel.is_requested() {
             return;
+        }
+        if !self.transformer.spec().predicts() {
+            return self.reward_each(wanted, cancel, sink);
         }
         let mut pending: Vec<Pending> = Vec::new();
         let mut requests: Vec<ScoreRequest> = Vec::new();
@@ -209,6 +257,16 @@ impl LanguageModel for Local<'_> {
     }
 
     fn mode(&self, kind: Kind) -> String {
-        mode(&self.encoder, kind, self.limit())
+        match self.transformer.spec().rewards() {
+            true => format!("template {}, read at the end of the turn", self.encoder.chat.name),
+            false => mode(&self.encoder, kind, self.limit()),
+        }
+    }
+
+    /// A reward model says what it finds of replies, and nothing else.
+    fn refuses(&self, kind: Kind) -> Option<Failure> {
+        let spec = self.transformer.spec();
+        let can = spec.rewards() && kind == Kind::Reply;
+        Spec::require_prediction(&spec.outputs, kind.words()).err().filter(|_| !can).map(Failure::from)
     }
 }

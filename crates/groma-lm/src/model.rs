@@ -44,6 +44,17 @@ pub enum Kind {
     Generate,
 }
 
+impl Kind {
+    /// What asks so, in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Kind::Continuation | Kind::Reply => "the likelihood of an answer",
+            Kind::Rolling => "the likelihood of a text",
+            Kind::Generate => "an answer",
+        }
+    }
+}
+
 /// A model that can be asked.
 ///
 /// An answer is a function of the model and of its own question; the order of questions and what else is asked must not
@@ -59,6 +70,11 @@ pub trait LanguageModel: Sync {
 
     /// How this model is asked, for results: prefix token, template.
     fn mode(&self, kind: Kind) -> String;
+
+    /// Why this model cannot be asked anything of a kind, whatever it is; `None` where it can.
+    fn refuses(&self, _kind: Kind) -> Option<Failure> {
+        None
+    }
 
     /// The reply to one ask, of which pieces are handed out as they are made, or all of it at once by a model that makes no
     /// pieces.

@@ -24,12 +24,13 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The score.
+    /// The log-probabilities.
     ///
     /// # Errors
-    /// [`Failure::NotFinite`], and [`Failure::WrongKind`] where something was said.
+    /// [`Failure::NotFinite`], and [`Failure::WrongKind`] where something was said, or rewarded.
     pub fn scored(&self) -> Result<&Scored, Failure> {
         match self {
+            Answer::Scored(Scored { reward: Some(_), .. }) => Err(Failure::WrongKind),
             Answer::Scored(scored) if scored.sum().is_finite() => Ok(scored),
             Answer::Scored(_) => Err(Failure::NotFinite),
             Answer::Reply(_) => Err(Failure::WrongKind),
@@ -44,6 +45,18 @@ impl Answer {
         match self {
             Answer::Reply(reply) => Ok(reply),
             Answer::Scored(_) => Err(Failure::WrongKind),
+        }
+    }
+
+    /// The reward, where the model gives rewards in place of log-probabilities.
+    ///
+    /// # Errors
+    /// [`Failure::NotFinite`].
+    pub fn reward(&self) -> Result<Option<f64>, Failure> {
+        match self {
+            Answer::Scored(Scored { reward: Some(reward), .. }) if !reward.is_finite() => Err(Failure::NotFinite),
+            Answer::Scored(Scored { reward, .. }) => Ok(reward.map(f64::from)),
+            Answer::Reply(_) => Ok(None),
         }
     }
 

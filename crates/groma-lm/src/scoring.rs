@@ -73,6 +73,9 @@ pub struct Scored {
     pub is_greedy: bool,
     /// Whether the context was cut on the left to fit.
     pub was_cut: bool,
+    /// What a reward model gives context and continuation; it has no log-probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f32>,
 }
 
 impl Scored {

@@ -125,6 +125,7 @@ impl Pending {
             is_greedy: windows.iter().all(|window| window.is_greedy),
             was_cut: self.was_cut,
             logps: windows.into_iter().flat_map(|window| window.logps).collect(),
+            reward: None,
         })
     }
 }

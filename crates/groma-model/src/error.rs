@@ -212,6 +212,22 @@ pub enum Error {
     /// The work was stopped from outside.
     #[error("stopped before the end")]
     Cancelled,
+    /// A model that predicts tokens is needed, and this one has other heads alone.
+    #[error("{needs} needs a model that predicts text, and this one has {found} alone")]
+    NoUnembedding {
+        /// Who or what needs it.
+        needs: String,
+        /// What it is by its heads.
+        found: String,
+    },
+    /// A reward model is needed, and this one is none.
+    #[error("{needs} needs a reward model, and this one has {found}")]
+    NoReward {
+        /// Who or what needs it.
+        needs: String,
+        /// What it is by its heads.
+        found: String,
+    },
 
     /// Something on disk, told by the crate that keeps runs.
     #[error(transparent)]
@@ -225,6 +241,14 @@ pub enum Error {
     Template(#[from] groma_chat::TemplateError),
 
     // Adapters
+    /// The model that an adapter adapts is not to be found.
+    #[error("{}: {problem}", path.display())]
+    NoBase {
+        /// The adapter's configuration.
+        path: PathBuf,
+        /// Which is missing.
+        problem: String,
+    },
     /// The files of an adapter contradict each other or the model.
     #[error("{}: {problem}", path.display())]
     Adapter {
@@ -447,6 +471,12 @@ impl Classify for Error {
                  a field that does is not supported"
             }
             Error::UnknownHook { .. } => "names are those of TransformerLens, e.g. blocks.0.hook_resid_pre",
+            Error::NoUnembedding { .. } => {
+                "a reward model is trained on by `groma train reward`, measured by `groma eval --task preference`, asked by \
+                 `groma score`, and rewards another as its `reward_model`"
+            }
+            Error::NoBase { .. } => "say where the base model is with --base DIR|HUB_ID",
+            Error::NoReward { .. } => "train one by `groma train reward`",
             Error::NoWeights { .. } => "a model directory in Hugging Face layout is expected",
             Error::Safetensors { .. } => "fetch or write the file again",
             _ => return None,

@@ -17,8 +17,10 @@ pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
 pub use hooks::{AdapterChoice, Address, HookPoint, Hooks, Intervention, Positions, Site, View};
 pub use inference::divergence::divergence;
 pub use inference::prefixes::PrefixCache;
-pub use inference::{generate, sampling, score};
-pub use local::{ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer};
+pub use inference::{generate, rewards, sampling, score};
+pub use local::{
+    ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer, spec_in, tokens_in,
+};
 pub use spec::Spec;
 pub use spec::heads::{Head, HeadKind};
 pub use spec::parameters::{LinearModule, Parameter, linear_modules, parameters};

@@ -80,21 +80,15 @@ impl LocalModel {
     /// # Errors
     /// Where a file is missing, malformed or does not fit the others.
     pub fn open(directory: &Path, choice: &TemplateChoice, backend: Arc<dyn Backend>) -> Result<LocalModel> {
-        let is_adapter = is_adapter(directory);
+        let is_adapter = AdapterFile::is_in(directory);
         let checkpoint = base_checkpoint(directory)?;
         let transformer = open_transformer(directory, &checkpoint, checkpoint.spec().clone(), backend)?;
         let own = own_or_base(directory, &checkpoint);
         let tokenizer = open_tokenizer(directory, &checkpoint)?;
-        let mut chat = match &choice.built_in {
-            Some(id) => ChatTemplate::built_in(id)?,
-            None => match template_in(own, None)? {
-                Some(template) => ChatTemplate::of_checkpoint(template)?,
-                None => likeliest(&transformer, &tokenizer)?,
-            },
+        let chat = match ChatTemplate::named(own, choice)? {
+            Some(chat) => chat,
+            None => likeliest(&transformer, &tokenizer)?.pinned(choice),
         };
-        if let Some(date) = choice.date {
-            chat.template = chat.template.pinned(date);
-        }
         let directory = directory.to_owned();
         Ok(LocalModel { directory, checkpoint, is_adapter, transformer, tokenizer, chat })
     }
@@ -107,7 +101,7 @@ impl LocalModel {
     pub fn check(directory: &Path, choice: &TemplateChoice) -> Result<Checkpoint> {
         let checkpoint = base_checkpoint(directory)?;
         checkpoint.check_weights()?;
-        if is_adapter(directory) {
+        if AdapterFile::is_in(directory) {
             AdapterFile::read(directory, checkpoint.spec())?;
         }
         let own = own_or_base(directory, &checkpoint);
@@ -152,6 +146,23 @@ impl LocalModel {
 }
 
 impl ChatTemplate {
+    /// The one that the caller or the files in a directory name, if either does.
+    fn named(directory: &Path, choice: &TemplateChoice) -> Result<Option<ChatTemplate>> {
+        let named = match &choice.built_in {
+            Some(id) => Some(ChatTemplate::built_in(id)?),
+            None => template_in(directory, None)?.map(ChatTemplate::of_checkpoint).transpose()?,
+        };
+        Ok(named.map(|chat| chat.pinned(choice)))
+    }
+
+    /// With the date that is chosen.
+    fn pinned(mut self, choice: &TemplateChoice) -> ChatTemplate {
+        if let Some(date) = choice.date {
+            self.template = self.template.pinned(date);
+        }
+        self
+    }
+
     /// The control token at the end of an answer; `None` where an answer ends in text, or the template refuses so short a
     /// conversation.
     pub fn turn_end(&self, tokenizer: &Tokenizer) -> Option<u32> {
@@ -183,17 +194,26 @@ impl ChatTemplate {
     }
 }
 
-fn is_adapter(directory: &Path) -> bool {
-    !directory.join("config.json").exists() && directory.join("adapter_config.json").exists()
-}
-
 /// The checkpoint in a directory, or that which the adapter in it adapts.
 ///
 /// # Errors
 /// As for [`Checkpoint::open`], and where an adapter's base model is not on this disk.
 pub fn base_checkpoint(directory: &Path) -> Result<Checkpoint> {
-    let base = if is_adapter(directory) { AdapterFile::base_directory(directory)? } else { directory.to_owned() };
+    let base =
+        if AdapterFile::is_in(directory) { AdapterFile::base_directory(directory)? } else { directory.to_owned() };
     Checkpoint::open(&base)
+}
+
+/// What the model in a directory is, with the heads that an adapter gives it; weights are not read but for the adapter's.
+///
+/// # Errors
+/// As for [`base_checkpoint`], and where an adapter's files do not fit its base.
+pub fn spec_in(directory: &Path) -> Result<Spec> {
+    let checkpoint = base_checkpoint(directory)?;
+    match AdapterFile::is_in(directory) {
+        true => Ok(checkpoint.spec().with_heads(&AdapterFile::read(directory, checkpoint.spec())?.heads)),
+        false => Ok(checkpoint.spec().clone()),
+    }
 }
 
 /// The tokenizer in a directory, or that of the checkpoint which the adapter in it adapts.
@@ -205,6 +225,20 @@ pub fn open_tokenizer(directory: &Path, checkpoint: &Checkpoint) -> Result<Token
     let tokenizer = Tokenizer::from_directory(own_or_base(directory, checkpoint))?;
     tokenizer.check_embedding(checkpoint.spec().vocab_size)?;
     Ok(tokenizer)
+}
+
+/// The tokenizer in a directory, which may hold nothing else, or that of the base of the adapter in it; and the chat template
+/// that is used with it, unless that must be guessed by the model.
+///
+/// # Errors
+/// Where a file is missing or malformed.
+pub fn tokens_in(directory: &Path, choice: &TemplateChoice) -> Result<(Tokenizer, Option<ChatTemplate>)> {
+    let base = if AdapterFile::is_in(directory) { Some(AdapterFile::base_directory(directory)?) } else { None };
+    let own = match base {
+        Some(base) if !directory.join("tokenizer.json").exists() => base,
+        _ => directory.to_owned(),
+    };
+    Ok((Tokenizer::from_directory(&own)?, ChatTemplate::named(&own, choice)?))
 }
 
 /// Where the tokenizer's files are.
@@ -223,7 +257,7 @@ pub fn open_transformer(
     spec: Spec,
     backend: Arc<dyn Backend>,
 ) -> Result<Transformer> {
-    if !is_adapter(directory) {
+    if !AdapterFile::is_in(directory) {
         return Transformer::open(spec, checkpoint, &BTreeMap::new(), backend);
     }
     let adapter = AdapterFile::read(directory, checkpoint.spec())?;

@@ -6,6 +6,8 @@ pub use groma_kernels::{Activation, NormKind, RotaryStyle};
 
 pub use heads::{Head, HeadKind};
 
+use crate::error::{Error, Result};
+
 pub(crate) mod heads;
 pub(crate) mod parameters;
 
@@ -109,6 +111,27 @@ impl Spec {
     /// Whether it predicts tokens: it has an unembedding.
     pub fn predicts(&self) -> bool {
         self.outputs.iter().any(|head| head.kind == HeadKind::Unembedding)
+    }
+
+    /// Whether it is a reward model: it has one score of a whole text, and predicts no tokens.
+    pub fn rewards(&self) -> bool {
+        !self.predicts() && self.outputs.contains(&Head::SCORE)
+    }
+
+    /// # Errors
+    /// [`Error::NoUnembedding`] where a model with these heads predicts no tokens, which `needs` needs.
+    pub fn require_prediction(heads: &[Head], needs: &str) -> Result<()> {
+        let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
+        let error = || Error::NoUnembedding { needs: needs.to_owned(), found: found() };
+        if heads.contains(&Head::UNEMBEDDING) { Ok(()) } else { Err(error()) }
+    }
+
+    /// # Errors
+    /// [`Error::NoReward`] where a model with these heads has no score of whole texts, which `needs` needs.
+    pub fn require_reward(heads: &[Head], needs: &str) -> Result<()> {
+        let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
+        let error = || Error::NoReward { needs: needs.to_owned(), found: found() };
+        if heads.contains(&Head::SCORE) { Ok(()) } else { Err(error()) }
     }
 
     /// Whether a parameter belongs to a head other than the unembedding.

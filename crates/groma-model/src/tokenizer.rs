@@ -92,6 +92,9 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
+/// Where ids that end generation are named.
+const STOPS: &str = "`eos_token_id` of generation_config.json";
+
 /// Runs the crate's code; a panic in it is an error.
 fn guarded<T>(action: &'static str, run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
     match catch_panic(run) {
@@ -153,10 +156,11 @@ impl Tokenizer {
             Ok((inner, added))
         })?;
         let vocabulary = inner.get_vocab(true).into_values().max();
+        let read = inner.get_vocab(true).into_iter().filter(|(token, _)| !config.only_fills(token));
         let largest: Vec<(&str, u32)> = [
-            ("the vocabulary or the added tokens", vocabulary),
+            ("the vocabulary or the added tokens", read.map(|(_, id)| id).max()),
             ("`post_processor`", checked.post_processor),
-            ("`eos_token_id` of generation_config.json", config.stop_ids.iter().max().copied()),
+            (STOPS, config.stop_ids.iter().max().copied()),
         ]
         .into_iter()
         .filter_map(|(source, id)| Some((source, id?)))
@@ -187,7 +191,14 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// Checks that every id that the tokenizer's files name has a row in an embedding.
+    /// The largest id plus one of those that a model reads: not the token that fills batches, and does nothing else.
+    pub fn read_size(&self) -> usize {
+        let read = self.largest.iter().filter(|(source, _)| *source != STOPS);
+        read.map(|(_, id)| *id as usize + 1).max().unwrap_or(0)
+    }
+
+    /// Checks that every id that the tokenizer's files name has a row in an embedding. A pad token need have none: it is never
+    /// read, and a text that spells it is refused where ids are.
     ///
     /// # Errors
     /// Where the embedding is too small.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use groma_kernels::Backend;
 use groma_lm::{
-    Address, Budgeted, Cached, Encoder, Endpoint, LanguageModel, Local, LocalOptions, Purse, Recorded, Spent,
+    Address, Budgeted, Cached, Encoder, Endpoint, Kind, LanguageModel, Local, LocalOptions, Purse, Recorded, Spent,
 };
 use groma_model::{ChatTemplate, LocalModel, TemplateChoice, Tokenizer};
 
@@ -58,6 +58,20 @@ impl Asked {
         let tokenizer = tokenizer.map(|directory| with_template(directory, template)).transpose()?;
         let (serving, purse) = (serving.clone(), Purse::new(serving.budget()));
         Ok(Asked::Served(Box::new(Served { address, tokenizer, serving, cache, purse })))
+    }
+
+    /// Checks, before anything is asked, that the model can be asked what is of a kind.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`].
+    pub fn require(&self, kind: Kind) -> Result<(), Error> {
+        match self {
+            Asked::Here(model) => match Local::new(model, LocalOptions::default()).refuses(kind) {
+                Some(failure) => Err(Error::Unfit { model: model.directory.display().to_string(), failure }),
+                None => Ok(()),
+            },
+            Asked::Served(_) => Ok(()),
+        }
     }
 
     /// Lends the model, which reads at most `max_length` tokens, to some work; gives what a server says that it spent. Answers

@@ -1,7 +1,7 @@
 //! What can be known of a recipe before it is done: that its names resolve, its settings hold, its rows can be read.
 
-use groma_align::{Method, Settings};
-use groma_data::{ReadOptions, Shape, ShapeOptions, read};
+use groma_align::{Method, Settings, read_findings};
+use groma_data::Shape;
 use groma_eval::find;
 use groma_lm::Address;
 use groma_model::{LocalModel, TemplateChoice, parameters};
@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use crate::Error;
 use crate::data::{DataName, VILLAGE};
+use crate::fit::{check_stage, settle_base};
 use crate::recipe::{Measure, Recipe, TaskConfig, Train};
 use crate::runner::Resolve;
+use crate::said::{finding, read_as};
 use crate::samples::no_rows;
 use crate::stage::OutputKind;
 use crate::stages::measure::items;
@@ -24,12 +26,13 @@ use crate::train::read_rows;
 /// The first part that cannot be done.
 pub fn check(recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
     let template = TemplateChoice::parse(&recipe.chat_template)?;
+    settle_base(recipe, resolve)?;
     let mut lines = vec![model(&recipe.model, &template, resolve)?];
     if let Some(name) = &recipe.preferences {
         let (path, _) = (resolve.data)(name)?;
-        let table = read(&path, &ReadOptions::default())?;
-        let pairs = table.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
-        lines.push(format!("preferences {name}: {} pairs, {} bad rows", pairs.rows.len(), pairs.bad.count));
+        let pairs = read_rows(&path, &[Shape::Preference], None, Seed::new(recipe.seed), &recipe.reading)?;
+        lines.push(format!("preferences {name}: {}", read_as(&pairs)));
+        lines.extend(read_findings(&pairs).iter().map(finding));
     }
     for stage in &recipe.stages {
         for reference in stage.work().reads() {
@@ -37,6 +40,7 @@ pub fn check(recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error
                 lines.push(model(reference.name, &template, resolve)?);
             }
         }
+        check_stage(recipe, stage, resolve)?;
         lines.extend(stage.work().check(recipe, resolve)?);
     }
     Ok(lines)

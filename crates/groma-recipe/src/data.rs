@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use groma_data::{ReadOptions, Shape, ShapeOptions, read, split, write_jsonl};
-use groma_run::{Digest, Disk, Finding, Seed, Severity};
+use groma_align::read_findings;
+use groma_data::{Shape, split, write_jsonl};
+use groma_run::{Digest, Disk, Finding, Seed};
 
 use crate::Error;
+use crate::recipe::Reading;
+use crate::said::read_as;
+use crate::train::read_rows;
 
 /// How stages name the model that the recipe begins with.
 pub(crate) const BASE: &str = "base";
@@ -54,39 +58,30 @@ pub(crate) fn preferences_file(part: &str) -> String {
 pub(crate) struct SplitResult {
     pub(crate) train: usize,
     pub(crate) held_out: usize,
+    /// How they were read, in a line.
+    pub(crate) read: String,
     pub(crate) findings: Vec<Finding>,
 }
 
 /// Splits a preference file into two JSONL files, by prompt and seed.
 ///
 /// Pairs whose sides are the same text teach nothing and cannot be measured; they are bad rows like any other.
-pub(crate) fn split_preferences(file: &Path, held_out: f64, seed: Seed, into: &Path) -> Result<SplitResult, Error> {
-    let rows = read(file, &ReadOptions::default())?.into_rows(&ShapeOptions::default(), &[Shape::Preference])?;
-    let total = rows.bad.total;
+pub(crate) fn split_preferences(
+    file: &Path,
+    reading: &Reading,
+    held_out: f64,
+    seed: Seed,
+    into: &Path,
+) -> Result<SplitResult, Error> {
+    let rows = read_rows(file, &[Shape::Preference], None, seed, reading)?;
+    let (read, findings) = (read_as(&rows), read_findings(&rows));
     let pairs = rows.rows;
-    let mut findings = Vec::new();
-    if rows.bad.count > 0 {
-        let place = rows.bad.shown.first().map(ToString::to_string);
-        findings.push(finding("bad-rows", rows.bad.count, total, "rows that could not be read were left out", place));
-    }
     let parts = split(&pairs, held_out, seed)?;
     let (train, eval) = parts.apply(&pairs);
     std::fs::create_dir_all(into.join(DATA_DIRECTORY)).map_err(groma_run::Error::io("create", into))?;
     write_jsonl(&into.join(preferences_file("train")), &train)?;
     write_jsonl(&into.join(preferences_file("held_out")), &eval)?;
-    Ok(SplitResult { train: train.len(), held_out: eval.len(), findings })
-}
-
-fn finding(check: &str, count: u64, total: u64, text: &str, place: Option<String>) -> Finding {
-    Finding {
-        check: check.into(),
-        severity: Severity::Warning,
-        count,
-        total,
-        message: text.into(),
-        places: place.into_iter().collect(),
-        remedy: None,
-    }
+    Ok(SplitResult { train: train.len(), held_out: eval.len(), read, findings })
 }
 
 /// Writes rows that a stage leaves, whole or not at all.

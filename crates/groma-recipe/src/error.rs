@@ -29,6 +29,14 @@ pub enum Error {
         /// What happened.
         source: Box<Error>,
     },
+    /// A model of a kind that cannot be asked this.
+    #[error("{model}: {failure}")]
+    Unfit {
+        /// The model.
+        model: String,
+        /// Why not.
+        failure: groma_lm::Failure,
+    },
     /// A model whose weights are needed is on a server.
     #[error("the model {model} is on a server; its weights are needed here")]
     OnServer {
@@ -99,6 +107,7 @@ impl Error {
             Error::Recipe { .. }
             | Error::Override { .. }
             | Error::OnServer { .. }
+            | Error::Unfit { .. }
             | Error::Key { .. }
             | Error::OtherKernels { .. }
             | Error::Address(_) => return None,
@@ -118,6 +127,11 @@ impl Classify for Error {
                 Some("name a directory or a hub id; a server's model can be measured only".into())
             }
             Error::OtherKernels { found, .. } => Some(groma_align::other_kernels(found)),
+            Error::Unfit { .. } => Some(
+                "a reward model is measured by `groma eval --task preference` and asked by `groma score`; to talk, name a \
+                 language model"
+                    .into(),
+            ),
             Error::Key { .. } => Some("set it anew".into()),
             Error::Address(_) => Some("a server's model is named like http://localhost:8000/v1#my-model".into()),
             _ => self.inner().and_then(Classify::hint),

@@ -47,6 +47,9 @@ pub struct Recipe {
     /// The model that it begins with: `village`, a directory, a hub id, or a model on a server (`URL#NAME`), which can be
     /// measured but not trained.
     pub model: String,
+    /// Where the model is an adapter: the model that it adapts, if it is to be another than the adapter says, or elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// A built-in chat template, or `auto` for the model's own; with `@` and a date, e.g. `auto@2024-07-26`, it shows that
     /// date and not today's.
     #[serde(default = "auto")]
@@ -54,6 +57,9 @@ pub struct Recipe {
     /// Preference pairs: a file or a hub id; split into `preferences:train` and `preferences:held_out`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferences: Option<String>,
+    /// How the columns of the preference pairs are read.
+    #[serde(default, skip_serializing_if = "Reading::is_plain")]
+    pub reading: Reading,
     /// Share of the preference pairs that is held out.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
@@ -270,8 +276,10 @@ impl Recipe {
             description: String::new(),
             seed: default_seed(),
             model: model.into(),
+            base: None,
             chat_template: auto(),
             preferences: None,
+            reading: Reading::default(),
             held_out: default_held_out(),
             serving: Serving::default(),
             stages,

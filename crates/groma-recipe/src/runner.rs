@@ -18,8 +18,7 @@ use crate::asked::Asked;
 use crate::card;
 use crate::data::{BASE, DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
 use crate::stage::OutputKind;
-use crate::stages;
-use crate::{Error, Recipe};
+use crate::{Error, Recipe, fit, said, stages};
 
 /// Raised when the code of a stage comes to give other results.
 const VERSION: u32 = 1;
@@ -27,6 +26,8 @@ const VERSION: u32 = 1;
 const ORGANISM: &str = "organism";
 /// The stage that splits the preference pairs.
 const SPLIT: &str = "preferences";
+/// What the manifest calls the chat template.
+const CHAT_TEMPLATE: &str = "chat template";
 /// Where answers of servers are kept in a run directory.
 const ANSWERS: &str = "answers";
 
@@ -94,6 +95,8 @@ pub struct Summary {
 /// Those of the stages, each with its name. What was done until then stays, and counts at the next start.
 pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Work) -> Result<Summary, Error> {
     let started = Instant::now();
+    fit::settle_base(recipe, inputs.resolve)?;
+    fit::check_stages(recipe, inputs.resolve)?;
     let mut runner = Runner::new(recipe, inputs, directory, work)?;
     let result = runner.stages();
     let (status, error) = match &result {
@@ -265,11 +268,18 @@ impl<'a> Runner<'a> {
         let (path, revision) = (self.inputs.resolve.data)(name)?;
         let file = DataFile::new(path)?;
         self.note_input("preferences", name, revision, file.digest);
-        let config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
+        let mut config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
+        if !recipe.reading.is_plain() {
+            config["reading"] = json!(recipe.reading);
+        }
         let key = StageKey::new(SPLIT, VERSION).config(&config)?.input("preferences", file.digest);
         self.stage(key, false, |runner, recorder| {
             let seed = Seed::new(recipe.seed).named(SPLIT);
-            let found = split_preferences(&file.path, recipe.held_out, seed, runner.directory.path())?;
+            let directory = runner.directory.path();
+            let found = split_preferences(&file.path, &recipe.reading, recipe.held_out, seed, directory)?;
+            let progress = &*runner.work.progress;
+            said::note(progress, recorder, &format!("{name}: {}", found.read));
+            said::say(progress, SPLIT, &found.findings);
             let text = format!("{} to train with, {} held out", counted(found.train as u64, "pair"), found.held_out);
             recorder.message(EventKind::Note, &text);
             found.findings.into_iter().for_each(|finding| recorder.finding(finding));
@@ -468,7 +478,7 @@ impl<'a> Runner<'a> {
             return Ok(Model { place: Place::Served(address), name, digest });
         }
         let (path, revision) = (self.inputs.resolve.model)(&name)?;
-        let digest = Digest::of_path(&path)?;
+        let digest = fit::digest(&path)?;
         self.note_input(role, &name, revision, digest);
         Ok(Model { place: Place::Here(path), name, digest })
     }
@@ -506,7 +516,10 @@ impl<'a> Runner<'a> {
             Some(date) => format!("{}@{date}", template.name),
             None => template.name.clone(),
         };
-        self.note_input("chat template", &name, None, Digest::of_bytes(template.template.identity().as_bytes()));
+        if !self.manifest.inputs.iter().any(|input| input.role == CHAT_TEMPLATE) {
+            self.work.progress.message(Level::Info, &said::template(template));
+        }
+        self.note_input(CHAT_TEMPLATE, &name, None, Digest::of_bytes(template.template.identity().as_bytes()));
         let digest = Digest::of_bytes(model.tokenizer.digest().as_bytes());
         self.note_input("tokenizer", "tokenizer.json", None, digest);
         if let Some(readings) = model.tokenizer.readings() {

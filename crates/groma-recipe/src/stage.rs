@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::{BASE, DATA_DIRECTORY};
+use crate::fit::Want;
 use crate::recipe::{Compare, Measure, Recipe, Train};
 use crate::runner::{Resolve, Runner};
 use crate::stages::generate::Generate;
@@ -59,6 +60,11 @@ pub(crate) trait StageWork {
     /// What it names of what earlier stages leave; names of files are among those of rows.
     fn reads(&self) -> Vec<Reference<'_>>;
 
+    /// What it wants of the models that it reads.
+    fn wants(&self, _: &Recipe) -> Vec<Want<'_>> {
+        Vec::new()
+    }
+
     /// What it leaves.
     fn outputs(&self, recipe: &Recipe) -> Vec<Output>;
 
@@ -72,6 +78,11 @@ impl Stage {
     /// The stage's name.
     pub fn name(&self) -> &str {
         self.work().name()
+    }
+
+    /// The training stage that it is.
+    pub fn as_train(&self) -> Option<&Train> {
+        if let Stage::Train(stage) = self { Some(stage) } else { None }
     }
 
     /// The training stage that it is.

@@ -2,12 +2,14 @@
 
 mod all_right;
 mod bias;
+mod calibration;
 mod icat;
 mod mean;
 mod ratio;
 
 pub use all_right::ALL_RIGHT;
 pub use bias::{BIAS, SCALED_BIAS};
+pub use calibration::{CALIBRATION, CALIBRATION_BINS};
 pub use icat::ICAT;
 pub use mean::{MEAN, SHARE};
 pub use ratio::{EXP_RATIO, RATIO};
@@ -15,7 +17,8 @@ pub use ratio::{EXP_RATIO, RATIO};
 use crate::Formula;
 
 /// All formulas.
-pub static FORMULAS: &[&Formula] = &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS];
+pub static FORMULAS: &[&Formula] =
+    &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS, &CALIBRATION];
 
 impl Formula {
     /// The formula of this name.
@@ -53,6 +56,9 @@ mod tests {
         assert_eq!((of(&ALL_RIGHT, &[4.0], 4.0), of(&ALL_RIGHT, &[3.0], 4.0)), (1.0, 0.0));
         assert_eq!((of(&BIAS, &[6.0, 2.0], 9.0), of(&BIAS, &[0.0, 0.0], 9.0)), (0.5, 0.0));
         assert_eq!(of(&SCALED_BIAS, &[6.0, 2.0, 6.0], 8.0), 0.125);
+        // Two bins whose differences are of opposite sign do not make up for each other; the third is right on the whole.
+        let bins = [1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(of(&CALIBRATION, &bins, 10.0), 0.15);
         // The paper's own corners: an ideal model, a fully stereotyped one, and one that guesses.
         assert_eq!((of(&ICAT, &[10.0, 5.0], 10.0), of(&ICAT, &[10.0, 10.0], 10.0)), (1.0, 0.0));
         assert_eq!(of(&ICAT, &[5.0, 5.0], 10.0), 0.5);

@@ -141,9 +141,14 @@ pub(crate) struct Run {
     /// The model to align: a directory in Hugging Face layout, or a hub id (owner/name[@revision]).
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: Option<String>,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID", requires = "model")]
+    pub(crate) base: Option<String>,
     /// Preference pairs: a file (JSONL, JSON, CSV, Parquet; .gz, .zst), or a hub id (owner/name[@revision]:file).
     #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
     pub(crate) preferences: Option<String>,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
     /// Measure this task too, before and after; see `groma eval --list`. May be repeated.
     #[arg(help_heading = "Data", long = "eval", value_name = "TASK=FILE")]
     pub(crate) tasks: Vec<String>,
@@ -182,6 +187,9 @@ pub(crate) struct Train {
     /// The model: a directory, or a hub id.
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) base: Option<String>,
     /// Training rows: a file, or a hub id with file.
     #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
     pub(crate) data: String,
@@ -226,6 +234,9 @@ pub(crate) struct Eval {
     /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME", required_unless_present = "list")]
     pub(crate) model: Option<String>,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID", requires = "model")]
+    pub(crate) base: Option<String>,
     /// A task (its name, a pattern of names with *, or its own TOML file) and the file that it reads, unless the task says
     /// which. May be repeated.
     #[arg(help_heading = "Data", long = "task", value_name = "TASK[=FILE]", required_unless_present = "list")]
@@ -409,6 +420,9 @@ pub(crate) struct Score {
     /// The model or adapter: a directory, or a hub id.
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: String,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) base: Option<String>,
     /// A file with the text; - for standard input.
     #[arg(help_heading = "Data", long, value_name = "FILE|-")]
     pub(crate) text: String,
@@ -423,6 +437,9 @@ pub(crate) struct Chat {
     /// The model or adapter: a directory, a hub id, or a model on an OpenAI-compatible server.
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) model: String,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID")]
+    pub(crate) base: Option<String>,
     /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
     #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto")]
     pub(crate) chat_template: String,
@@ -506,6 +523,9 @@ pub(crate) struct Check {
     /// do.
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID", requires = "data")]
     pub(crate) model: Option<String>,
+    /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
+    #[arg(long, value_name = "DIR|HUB_ID", requires = "model")]
+    pub(crate) base: Option<String>,
     /// With --model: the method that is to learn from them; the first that can where not given.
     #[arg(help_heading = "Model", long, value_name = "METHOD", requires = "model")]
     pub(crate) method: Option<String>,
@@ -523,7 +543,7 @@ pub(crate) struct Check {
 }
 
 /// How the columns of a file are read, where its own names do not say it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Columns {
     /// The layout of the rows, e.g. alpaca-text; found by the columns where not given.
     #[arg(help_heading = "Data", long, value_name = "NAME")]

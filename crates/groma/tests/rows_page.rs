@@ -37,6 +37,8 @@ What holds for all of them:
 - Turns are put into the chat template. In plain text control tokens are control tokens, and the tokenizer's EOS ends it; in a
   message they are text. What is learned of a conversation is what the template marks with `{% generation %}`, or without
   marks what is added from where the model begins to answer to the end of its turn.
+- Answers that begin with their prompt have it taken off: turns always, plain text where nearly all rows of the file do.
+- Tools, or calls of them, that the chat template does not show are an error.
 - A row that cannot be read, or that the template refuses, is left out and counted; more than one in a hundred are an error.
 
 Below, what is learned stands between `[[` and `]]`, and `|` parts the tokens. The template is `chatml`, the method the first

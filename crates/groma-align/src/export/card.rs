@@ -36,14 +36,14 @@ pub struct Card {
 }
 
 impl Card {
-    /// The text of `README.md`.
-    pub fn markdown(&self, settings: &Settings, adapter: bool) -> String {
+    /// The text of `README.md`; `opening` says how it is opened elsewhere, where that takes more than its name.
+    pub fn markdown(&self, settings: &Settings, adapter: bool, opening: Option<&str>) -> String {
         let mut text = String::new();
-        self.write(&mut text, settings, adapter);
+        self.write(&mut text, settings, adapter, opening);
         text
     }
 
-    fn write(&self, text: &mut String, settings: &Settings, adapter: bool) {
+    fn write(&self, text: &mut String, settings: &Settings, adapter: bool, opening: Option<&str>) {
         let method = settings.method;
         // Writing to a string cannot fail.
         let mut line = |content: String| {
@@ -75,6 +75,9 @@ impl Card {
         line("| name | value |\n|---|---|".into());
         self.metrics.iter().for_each(|(name, value)| line(format!("| {} | {value} |", plain(name))));
         self.findings(&mut line);
+        if let Some(opening) = opening {
+            line(format!("\n## Opening it elsewhere\n\n{opening}"));
+        }
         line("\n## Limits\n".into());
         line(limits(&self.metrics));
     }
@@ -143,7 +146,7 @@ mod tests {
             findings: Vec::new(),
             version: "0.1.0".into(),
         };
-        let text = card.markdown(&settings, true);
+        let text = card.markdown(&settings, true, None);
         assert!(text.starts_with("---\nbase_model: \"a\\\"b: c\"\nlibrary_name: peft\n"));
         assert!(text.contains("| beta | `0.1` |") && text.contains("| loss | 0.5 |"));
         assert!(text.contains("Nothing was held out") && !text.contains("<script>"));

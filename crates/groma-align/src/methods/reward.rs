@@ -2,8 +2,8 @@
 //!
 //! Bradley and Terry 1952; Ouyang et al. 2022, arXiv 2203.02155, equation 1; margins as in Llama 2 (arXiv 2307.09288,
 //! equation 2), centring as in Eisenstein et al. 2023, arXiv 2312.09244. The score is that of a scalar head at the last
-//! token. The head starts at zero, so that training starts from the closed form; the embedding that the removed
-//! unembedding may share stays.
+//! token. That of a language model starts at zero, so that training starts from the closed form; the embedding that the
+//! removed unembedding may share stays. A reward model goes on with its own.
 
 use crate::Metrics;
 use crate::group::Group;
@@ -84,7 +84,7 @@ impl Objective for Reward {
         slopes
     }
 
-    /// With a zero head all rewards are 0, so the loss is that of the margins alone.
+    /// With a zero head all rewards are 0, so the loss is that of the margins alone. One that has learned leaves it open.
     fn loss_at_start(&self, groups: &[Cow<'_, Group>]) -> Option<f64> {
         let losses = groups.iter().map(|group| -log_sigmoid(-margin(group)));
         Some(losses.sum::<f64>() / groups.len().max(1) as f64)

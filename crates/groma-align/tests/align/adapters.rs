@@ -4,7 +4,7 @@ use crate::support::{fingerprint, model, prepared, settings};
 use crate::training::run;
 use groma_align::{Card, History, Origin, Prepared, Session, evaluate, export, setup, train};
 use groma_kernels::Cpu;
-use groma_model::{AdapterFile, BaseModel, Checkpoint, Tokenizer, Transformer, families};
+use groma_model::{AdapterFile, BaseModel, Checkpoint, Export, Tokenizer, Transformer, families};
 use groma_run::Digest;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -127,6 +127,7 @@ fn exported_adapters_load_again_with_their_score_head() {
 }
 
 /// A reward model's pad token ends no sequence: the tokenizer's own if it is not the EOS, else one that it has, else a new one.
+/// An adapter names the same, also where its base has no row for it, and is read again.
 #[test]
 fn a_reward_model_has_a_pad_token_that_is_not_its_eos() {
     let directory = tempfile::tempdir().unwrap();
@@ -135,6 +136,12 @@ fn a_reward_model_has_a_pad_token_that_is_not_its_eos() {
     let rows = prepared(&settings);
     let (_, trained) = run(&settings, &rows, model(7));
     let rows_of_embedding = trained.spec().vocab_size;
+    let lora = self::settings("reward", json!({"max_steps": 2, "learning_rate": 1e-2, "lora": {"r": 2}}));
+    let (_, adapted) = run(&lora, &rows, model(7));
+    let base = directory.path().join("base");
+    let weights = model(7).weights();
+    Export::new(&config, model(7).spec(), &weights).write(&base).unwrap();
+    let base = BaseModel::at(&base);
     let vocab = |count: usize| (0..count).map(|id| (format!("t{id}"), json!(id))).collect::<Map<_, _>>();
     for (index, (words, roles, expected)) in [
         (9, json!({"eos_token": "t2", "pad_token": "t3"}), 3),
@@ -142,6 +149,9 @@ fn a_reward_model_has_a_pad_token_that_is_not_its_eos() {
         (9, json!({"eos_token": "t2", "bos_token": "t1"}), 1),
         (9, json!({"eos_token": "t2", "bos_token": "t2", "unk_token": "t2"}), 9),
         (rows_of_embedding, json!({"eos_token": "t2", "bos_token": "t2"}), rows_of_embedding),
+        // One that is called so; and one that ends texts, so that another must be made, of another text.
+        (9, json!({"eos_token": "t2", "bos_token": "t1", "extra_special_tokens": ["<pad>"]}), 9),
+        (9, json!({"eos_token": "<|pad|>", "pad_token": "<|pad|>"}), 10),
     ]
     .into_iter()
     .enumerate()
@@ -162,6 +172,14 @@ fn a_reward_model_has_a_pad_token_that_is_not_its_eos() {
         assert_eq!(written.spec().vocab_size, rows_of_embedding.max(expected + 1));
         let read = groma_model::open_tokenizer(&path, &written).unwrap();
         assert_eq!(read.pad(), Some(expected as u32));
+        assert_eq!(read.token(expected as u32), read.pad().and_then(|pad| read.token(pad)));
+        let adapter = directory.path().join(format!("adapter-{index}"));
+        export(&adapted, &lora, &Origin { base: base.clone(), ..origin }, &card(), &adapter).unwrap();
+        let opened = groma_model::base_checkpoint(&adapter).unwrap();
+        assert_eq!(groma_model::open_tokenizer(&adapter, &opened).unwrap().pad(), Some(expected as u32), "{roles}");
+        let card = std::fs::read_to_string(adapter.join("README.md")).unwrap();
+        assert!(card.contains(&format!("pad_token_id  # {expected}\n")), "{card}");
+        assert_eq!(card.contains("made by peft"), expected >= rows_of_embedding);
         let mut weights = written.weights().unwrap();
         let embedding = weights.get_mut("embed.weight").unwrap();
         embedding.values.truncate(rows_of_embedding * embedding.shape[1]);

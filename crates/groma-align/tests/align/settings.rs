@@ -98,7 +98,10 @@ fn every_method_and_parameter_is_described_and_its_default_is_valid() {
             let value: Value = serde_json::from_str(parameter.default).unwrap();
             assert_eq!(parameter.problem(&value), None, "{} {}", method.id, parameter.name);
             assert!(parameter.doc.ends_with('.') && !parameter.kind.describe().is_empty());
-            assert!(matches!(parameter.kind, Kind::Float | Kind::Integer | Kind::Floats) || parameter.range.is_none());
+            assert!(
+                matches!(parameter.kind, Kind::Float | Kind::Integer | Kind::IntegerOrNull | Kind::Floats)
+                    || parameter.range.is_none()
+            );
         }
         let mut names: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
         names.sort_unstable();
@@ -114,4 +117,16 @@ fn digests_follow_what_is_computed_and_nothing_else() {
     assert_eq!(digest(json!({})), digest(json!({"beta": 0.1, "logging_steps": 3, "save_steps": 7})));
     assert_ne!(digest(json!({})), digest(json!({"beta": 0.2})));
     assert_ne!(digest(json!({})), digest(json!({"lora": {}})));
+}
+
+/// What the help says of null is so.
+#[test]
+fn documented_nulls_are_accepted() {
+    for method in METHODS {
+        for parameter in method.all_parameters().filter(|parameter| parameter.doc.contains("null")) {
+            assert_eq!(parameter.problem(&Value::Null), None, "{} {}", method.id, parameter.name);
+        }
+    }
+    let settings = resolve("sft", json!({"max_length": null})).unwrap();
+    assert_eq!(settings.training.max_length, None);
 }

@@ -17,6 +17,26 @@ pub(crate) fn run(settings: &Settings, prepared: &Prepared, model: Transformer) 
     (history, model)
 }
 
+/// A reward model goes on from the head that it has: the loss before the first step is what it had at the end.
+#[test]
+fn a_reward_model_is_trained_on_from() {
+    for adapter in [json!({}), json!({"lora": {"r": 2}})] {
+        let given = |more: serde_json::Value| {
+            let mut given = adapter.clone();
+            given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            settings("reward", given)
+        };
+        let first = given(json!({"max_steps": 6, "learning_rate": 1e-2}));
+        let rows = prepared(&first);
+        let (_, trained) = run(&first, &rows, model(3));
+        let reached = evaluate(&trained, &first, &rows).unwrap()["eval_loss"];
+        let second = given(json!({"max_steps": 1, "per_device_train_batch_size": rows.groups.len()}));
+        let (history, _) = run(&second, &rows, trained);
+        assert!((history.steps[0].loss - reached).abs() < 1e-5, "{} for {reached}", history.steps[0].loss);
+        assert!((reached - std::f64::consts::LN_2).abs() > 1e-3, "it has learned");
+    }
+}
+
 fn largest_difference(a: &Transformer, b: &Transformer) -> f32 {
     let values = |model: &Transformer| -> Vec<f32> {
         let buffers = model.parameters().iter().map(|(_, parameter)| parameter.buffer());

@@ -90,6 +90,17 @@ impl Head {
         }
     }
 
+    /// What it is, in words.
+    pub(crate) fn words(&self) -> String {
+        match (self.kind, self.width) {
+            (HeadKind::Unembedding, _) => "an unembedding".to_owned(),
+            (HeadKind::Sequence, 1) => "a score of whole texts (it is a reward model)".to_owned(),
+            (HeadKind::Sequence, labels) => format!("scores of whole texts by {labels} labels"),
+            (HeadKind::Token, 1) => format!("a head `{}` of each token", self.name),
+            (HeadKind::Token, labels) => format!("a head `{}` of each token by {labels} labels", self.name),
+        }
+    }
+
     /// Whether a class of transformers stands for it, as the first of a model.
     fn leads(&self) -> bool {
         self.kind == HeadKind::Unembedding || self.name == Head::SCORE.name || self.name == "token_score"

@@ -53,6 +53,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether a token fills batches, and has no other role.
+    pub(super) fn only_fills(&self, token: &str) -> bool {
+        let mut roles = self.roles.iter().filter(|(_, content)| *content == token).map(|(role, _)| role.as_str());
+        roles.next() == Some("pad_token") && roles.next().is_none()
+    }
+
     fn read_roles(&mut self, file: &str, fields: &Map<String, Value>) -> Result<()> {
         for role in ROLES {
             let Some(token) = token(file, role, fields.get(role))? else { continue };

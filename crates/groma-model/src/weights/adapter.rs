@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use groma_run::atomic::AtomicDirectory;
 use groma_run::{Disk, Files};
@@ -76,6 +77,13 @@ impl BaseModel {
 /// The field that says where a base model of a hub id lay.
 const BASE_DIRECTORY: &str = "groma_base_directory";
 
+/// Where bases are, by the directories of adapters, as callers have found them.
+static FOUND: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// An adapter read from or to be written to disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterFile {
@@ -137,15 +145,37 @@ impl AdapterFile {
         Ok(AdapterFile { config: lora, pairs, heads, head_weights })
     }
 
-    /// The directory of the model that an adapter's `base_model_name_or_path` names: as it is, beside the adapter, or, of a hub
-    /// id, where it lay when the adapter was trained.
+    /// Whether a directory holds an adapter.
+    pub fn is_in(directory: &Path) -> bool {
+        !directory.join("config.json").exists() && directory.join(CONFIG).exists()
+    }
+
+    /// What the adapter in a directory says of its base.
+    ///
+    /// # Errors
+    /// Where its configuration cannot be read.
+    pub fn base_model(directory: &Path) -> Result<BaseModel> {
+        Ok(read_config(&Config::read(&directory.join(CONFIG))?)?.0.base)
+    }
+
+    /// Says where the base of the adapter in a directory is, whatever the adapter says: for the rest of this process.
+    pub fn set_base(directory: &Path, base: &Path) {
+        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        found.insert(absolute(directory), base.to_owned());
+    }
+
+    /// The directory of the model that an adapter adapts: where [`AdapterFile::set_base`] says; else where its
+    /// `base_model_name_or_path` says, as it is, beside the adapter, or, of a hub id, where it lay when the adapter was trained.
     ///
     /// # Errors
     /// Where the adapter names none, or there is none on this disk.
     pub fn base_directory(directory: &Path) -> Result<PathBuf> {
+        if let Some(found) = FOUND.lock().unwrap_or_else(PoisonError::into_inner).get(&absolute(directory)) {
+            return Ok(found.clone());
+        }
         let path = directory.join(CONFIG);
-        let base = read_config(&Config::read(&path)?)?.0.base;
-        let fail = |problem: String| Err(Error::Adapter { path: path.clone(), problem });
+        let base = AdapterFile::base_model(directory)?;
+        let fail = |problem: String| Err(Error::NoBase { path: path.clone(), problem });
         let Some(named) = base.name else { return fail("`base_model_name_or_path` names no base model".into()) };
         let candidates = [Some(PathBuf::from(&named)), Some(directory.join(&named)), base.directory.map(PathBuf::from)];
         let found = candidates.into_iter().flatten().find(|candidate| candidate.join("config.json").exists());

@@ -1,7 +1,7 @@
 //! Lets a model answer prompts, and leaves the answers as rows to train on or to read.
 
 use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
-use groma_lm::{Ask, Control, LanguageModel, Reply, SamplingParameters};
+use groma_lm::{Ask, Control, Kind, LanguageModel, Reply, SamplingParameters};
 use groma_run::{EventKind, Finished, Recorder, Seed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use crate::Error;
 use crate::asked::Asked;
 use crate::check::{MADE, outside};
 use crate::data::{DataFile, write_rows};
+use crate::fit::{Part, Want};
 use crate::recipe::Recipe;
 use crate::runner::{Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, StageWork};
@@ -73,6 +74,10 @@ impl StageWork for Generate {
         model.into_iter().chain([Reference { kind: OutputKind::Rows, name: &self.data }]).collect()
     }
 
+    fn wants(&self, _: &Recipe) -> Vec<Want<'_>> {
+        vec![Want { model: self.model.as_deref(), part: Part::Prediction, needs: "an answer".to_owned() }]
+    }
+
     fn outputs(&self, _: &Recipe) -> Vec<Output> {
         vec![answers()]
     }
@@ -92,6 +97,7 @@ impl StageWork for Generate {
         let key = runner.key(&self.name).config(&config)?.input("model", model.digest).input("data", data.digest);
         runner.stage(key, model.is_here(), |runner, recorder| {
             let asked = runner.ask(&model)?;
+            asked.require(Kind::Generate)?;
             runner.note_asked(&asked);
             self.answer(runner, recorder, &asked, &data)
         })

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 use crate::asked::Asked;
 use crate::data::{DataFile, write_rows};
+use crate::fit::{Part, Want};
 use crate::recipe::{Measure, Recipe, TaskConfig};
 use crate::runner::{Model, Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, Stage, StageWork};
-use crate::{Error, check};
+use crate::{Error, check, said};
 
 /// What a task's name in the results is.
 pub(crate) fn task_name(config: &TaskConfig) -> &str {
@@ -94,6 +95,17 @@ impl StageWork for Measure {
         models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
     }
 
+    fn wants(&self, recipe: &Recipe) -> Vec<Want<'_>> {
+        let tasks = tasks(recipe, self).unwrap_or_default();
+        let tasks: Vec<&'static Task> = tasks.iter().filter_map(|config| find(&config.task).ok()).collect();
+        // Of a reply both kinds of models know how good they find it.
+        let predicted = tasks.iter().filter(|task| task.kind() != Kind::Reply);
+        let want = |model, needs| Want { model, part: Part::Prediction, needs };
+        let subject = predicted.map(|task| want(self.model.as_deref(), format!("the task `{}`", task.id)));
+        let judge = self.judge.iter().map(|judge| want(Some(judge.as_str()), format!("the judge `{judge}`")));
+        subject.chain(judge).collect()
+    }
+
     fn outputs(&self, recipe: &Recipe) -> Vec<Output> {
         let said = tasks(recipe, self).unwrap_or_default();
         let said = said.iter().filter_map(said_rows);
@@ -154,6 +166,7 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     let computes = model.is_here() || judge.as_ref().is_some_and(Model::is_here);
     runner.stage(key, computes, |runner, recorder| {
         let asked = runner.ask(&model)?;
+        planned.iter().try_for_each(|part| asked.require(part.task.kind()))?;
         runner.note_asked(&asked);
         let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
         let mut finished = Finished { result: json!({}), ..Finished::default() };
@@ -176,6 +189,11 @@ fn measure_part(
     let Planned { task, config, data, examples } = part;
     let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
     let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
+    if items.bad_rows > 0 {
+        let count = items.bad_rows;
+        let text = format!("{}: {count} rows of {} could not be used and are left out", task_name(config), config.data);
+        said::note(&*runner.work.progress, recorder, &text);
+    }
     let shield = stage.defence.as_ref().map(|guard| Ok::<_, Error>((guard.shield()?, &guard.name))).transpose()?;
     let ((evaluation, of_judge), spent) = asked.lend(config.max_length, |model| {
         let behind = shield.as_ref().map(|(shield, name)| Defended::new(model, &**shield, name));

@@ -10,11 +10,12 @@ use serde_json::json;
 
 use crate::base_name;
 use crate::data::DataFile;
+use crate::fit::{Part, Want, by_method, check_parts, in_role};
 use crate::recipe::{Recipe, Train};
 use crate::runner::{Resolve, Runner};
 use crate::stage::{Output, OutputKind, Reference, StageWork};
 use crate::train::{CardText, Trainable, check_seats, checkpoints, read_rows};
-use crate::{Error, check};
+use crate::{Error, check, said};
 
 impl StageWork for Train {
     fn name(&self) -> &str {
@@ -26,6 +27,15 @@ impl StageWork for Train {
         let models = models.map(|name| Reference { kind: OutputKind::Model, name });
         let rows = self.data.as_slice().iter().chain(&self.evaluation_data);
         models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
+    }
+
+    fn wants(&self, _: &Recipe) -> Vec<Want<'_>> {
+        let Some(method) = Method::find(&self.method) else { return Vec::new() };
+        let policy = || Want { model: self.model.as_deref(), part: Part::Prediction, needs: by_method(method) };
+        let seats = named_seats(&self.settings);
+        let seats =
+            seats.map(|(role, name)| Want { model: Some(name), part: Part::of(role), needs: in_role(role, name) });
+        method.predicts().then(policy).into_iter().chain(seats).collect()
     }
 
     fn outputs(&self, _: &Recipe) -> Vec<Output> {
@@ -88,6 +98,9 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
     // Of this key alone: with other settings or data, training begins anew beside what is there.
     let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
     runner.stage(key, true, |runner, recorder| {
+        let here = || named.iter().zip(&seats).filter(|((role, _), _)| !role.speaks());
+        let paths = here().map(|((role, name), seat)| Ok((*role, &**name, seat.directory()?)));
+        check_parts(method, model.directory()?, paths.collect::<Result<Vec<_>, Error>>()?)?;
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile| read_rows(&file.path, method.data, stage.limit, seed, &stage.reading);
         let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
@@ -111,7 +124,12 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             }
         }
         runner.note_template(&opened);
+        let progress = &*runner.work.progress;
+        for (name, rows) in names.iter().zip(&rows) {
+            said::note(progress, recorder, &format!("{name}: {}", said::read_as(rows)));
+        }
         let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.beside(weights, judge);
+        said::say(progress, &stage.name, &trainable.train.findings);
         // Of a model that an earlier stage left, the one with which all began.
         let root = if runner.recipe.stages.iter().any(|other| other.name() == model.name) {
             &runner.recipe.model

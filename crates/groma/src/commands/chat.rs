@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
 
-use groma_lm::{Ask, Encoder, Failure as NoAnswer, LanguageModel, Local, LocalOptions, SamplingParameters};
+use groma_lm::{Ask, Encoder, Failure as NoAnswer, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
 use groma_model::{Hooks, Intervention, LocalModel, View};
 use groma_recipe::Asked;
 use groma_run::{Cancel, Class, Seed, read_json};
@@ -30,8 +30,11 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
     if let Some(problem) = parameters(flags).problem() {
         return Err(Failure::usage(problem, "see `groma chat --help`"));
     }
+    resolve::base(&flags.model, flags.base.as_deref(), &*context.work.progress)?;
     let cache = flags.serving.cache.clone();
-    match &resolve::asked(&flags.model, &flags.chat_template, &flags.serving, cache, context)? {
+    let asked = resolve::asked(&flags.model, &flags.chat_template, &flags.serving, cache, context)?;
+    asked.require(Kind::Generate)?;
+    match &asked {
         Asked::Here(model) => {
             resolve::say_reading(&model.tokenizer, context);
             let view = view(flags, model)?;

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use groma_align::{Limits, METHODS, Method, RowView, Settings, look, prepare_read};
 use groma_data::{Fields, Layout, Rows, Shape};
 use groma_lm::Encoder;
-use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint};
-use groma_recipe::{Recipe, check, read_rows};
+use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint, spec_in, tokens_in};
+use groma_recipe::{Recipe, check, check_parts, read_rows};
 use groma_run::{Finding, Seed, counted};
 use serde_json::{Value, json};
 
 use super::{resolve, rows};
-use crate::cli::{Check, Run};
+use crate::cli::{Check, Columns, Run};
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, print_json};
 
@@ -28,7 +28,9 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
     let recipe: Recipe = super::run::recipe(&Run {
         recipe: Some(file.to_owned()),
         model: None,
+        base: None,
         preferences: None,
+        columns: Columns::default(),
         tasks: Vec::new(),
         chat_template: None,
         name: None,
@@ -80,13 +82,21 @@ fn prepared(
     rows: &Rows,
     context: &Context,
 ) -> Result<Prepared> {
-    let method = method.or_else(|| METHODS.iter().find(|method| method.data.contains(&rows.shape)).copied());
+    resolve::base(model, flags.base.as_deref(), &*context.work.progress)?;
+    let (directory, _) = resolve::model(model, &*context.work.progress)?;
+    // Of a tokenizer alone nothing is known; else the method must be one that can train the model.
+    let predicts = spec_in(&directory).map_or(true, |spec| spec.predicts());
+    let fits = |method: &&&Method| method.data.contains(&rows.shape) && (predicts || !method.predicts());
+    let method = method.or_else(|| METHODS.iter().find(fits).copied());
     let method = method.ok_or_else(|| {
-        let why = format!("no method learns from {} rows", rows.shape);
+        let who = if predicts { "no method" } else { "no method that trains a reward model" };
+        let why = format!("{who} learns from {} rows", rows.shape);
         Failure::usage(why, "leave out --model to see how they are read")
     })?;
     let settings = Settings::resolve(method, &resolve::settings(&flags.overrides)?)?;
-    let (directory, _) = resolve::model(model, &*context.work.progress)?;
+    if spec_in(&directory).is_ok() {
+        check_parts(method, &directory, [])?;
+    }
     let (tokenizer, template) = tokens(&directory, &flags.chat_template, context)?;
     let limits = match base_checkpoint(&directory) {
         Ok(checkpoint) => Limits::of(checkpoint.spec()),
@@ -102,24 +112,11 @@ fn prepared(
 
 /// The tokenizer and the chat template of a model; its weights are read where the template must be guessed.
 fn tokens(directory: &Path, template: &str, context: &Context) -> Result<(Tokenizer, ChatTemplate)> {
-    let choice = TemplateChoice::parse(template)?;
-    let tokenizer = Tokenizer::from_directory(directory).map_err(groma_model::Error::from)?;
-    let mut chat = match &choice.built_in {
-        Some(id) => ChatTemplate::built_in(id)?,
-        None => match groma_chat::template_in(directory, None)? {
-            Some(template) => {
-                ChatTemplate { name: "checkpoint".into(), template, stop_strings: Vec::new(), guessed: false }
-            }
-            None => {
-                let model = resolve::open_directory(directory, template, context.work.backend.clone())?;
-                return Ok((model.tokenizer, model.chat));
-            }
-        },
-    };
-    if let Some(date) = choice.date {
-        chat.template = chat.template.pinned(date);
+    if let (tokenizer, Some(chat)) = tokens_in(directory, &TemplateChoice::parse(template)?)? {
+        return Ok((tokenizer, chat));
     }
-    Ok((tokenizer, chat))
+    let model = resolve::open_directory(directory, template, context.work.backend.clone())?;
+    Ok((model.tokenizer, model.chat))
 }
 
 fn record(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -> Value {

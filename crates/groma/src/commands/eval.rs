@@ -56,6 +56,7 @@ fn recipe(flags: &Eval) -> Result<Recipe> {
     };
     let mut recipe = Recipe {
         seed: flags.seed,
+        base: flags.base.clone(),
         chat_template: flags.chat_template.clone(),
         serving: flags.serving.settings(),
         ..Recipe::new("eval", flags.model.as_deref().unwrap_or_default(), vec![Stage::Measure(measure)])

@@ -7,27 +7,69 @@ use groma_eval::Task;
 use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
 use groma_lm::Address;
-use groma_model::{LocalModel, TemplateChoice, Tokenizer};
+use groma_model::{AdapterFile, BaseModel, LocalModel, TemplateChoice, Tokenizer};
 use groma_recipe::{Asked, Resolve};
 use groma_run::{Advance, Level, Progress};
 use serde_json::{Map, Value};
 
 use crate::cli::Serving;
 use crate::failure::{Failure, Result};
-use crate::terminal::Context;
+use crate::terminal::{Context, say};
 
 /// A local path, and the commit where it came from the hub.
 pub(crate) type Resolved = (PathBuf, Option<String>);
 
-/// The directory of a model.
+/// The directory of a model; of an adapter, its base is on this disk then too, if it can be had.
 pub(crate) fn model(text: &str, progress: &dyn Progress) -> Result<Resolved, groma_hub::Error> {
-    match Reference::resolve(text)? {
-        Reference::Local(path) => Ok((path, None)),
+    let resolved = match Reference::resolve(text)? {
+        Reference::Local(path) => (path, None),
         Reference::Hub(id) => {
             let snapshot = fetch(&id, progress, Hub::model)?;
-            Ok((snapshot.directory, Some(snapshot.commit)))
+            (snapshot.directory, Some(snapshot.commit))
         }
+    };
+    fetch_base(&resolved.0, progress);
+    Ok(resolved)
+}
+
+/// Fetches the base of an adapter that names it by hub id, where it is not on this disk. Why it cannot be had is said; that it is
+/// missing is an error of whoever opens the adapter.
+fn fetch_base(directory: &Path, progress: &dyn Progress) {
+    if !AdapterFile::is_in(directory) || AdapterFile::base_directory(directory).is_ok() {
+        return;
     }
+    let Ok(BaseModel { name: Some(name), revision, .. }) = AdapterFile::base_model(directory) else { return };
+    let id = revision.map_or_else(|| name.clone(), |revision| format!("{name}@{revision}"));
+    let Ok(Reference::Hub(id)) = Reference::resolve(&id) else { return };
+    match fetch(&id, progress, Hub::model) {
+        Ok(snapshot) => AdapterFile::set_base(directory, &snapshot.directory),
+        Err(error) => say(&format!("the base of {}: {error}", directory.display())),
+    }
+}
+
+/// Takes the base that was named for an adapter.
+///
+/// # Errors
+/// Where the model is no adapter, or either cannot be had.
+pub(crate) fn base(named: &str, base: Option<&str>, progress: &dyn Progress) -> Result<()> {
+    let Some(base) = base else { return Ok(()) };
+    let no_adapter = || {
+        let problem = format!("--base says what an adapter adapts, but {named} is no adapter");
+        Failure::usage(problem, "leave out --base")
+    };
+    if Address::is_meant(named) {
+        return Err(no_adapter());
+    }
+    // Before its own is looked for.
+    let directory = match Reference::resolve(named)? {
+        Reference::Local(path) => path,
+        Reference::Hub(id) => fetch(&id, progress, Hub::model)?.directory,
+    };
+    if !AdapterFile::is_in(&directory) {
+        return Err(no_adapter());
+    }
+    AdapterFile::set_base(&directory, &model(base, progress)?.0);
+    Ok(())
 }
 
 /// A file of data.

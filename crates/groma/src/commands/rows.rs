@@ -1,38 +1,22 @@
 //! How rows are shown: what they were read as, what was found about them, their tokens.
 
 use groma_align::Piece;
-use groma_data::{Layout, Rows};
+use groma_data::Rows;
 use groma_model::ChatTemplate;
-use groma_run::{Finding, Severity};
+use groma_recipe::{say_finding, say_rows, say_template};
+use groma_run::Finding;
 use serde_json::{Value, json};
 
 use crate::terminal::colours;
 
-/// Places that a line names.
-const PLACES: usize = 3;
-
 /// How many rows there are, how they were read, and what was left out.
 pub(crate) fn read_as(rows: &Rows) -> String {
-    let doc = Layout::find(rows.layout).map_or("", |layout| layout.doc);
-    let mut text =
-        format!("{} by the layout `{}` ({doc})", groma_run::counted(rows.rows.len() as u64, "row"), rows.layout);
-    if rows.bad.count > 0 {
-        text.push_str(&format!("; {} of {} were left out", rows.bad.count, rows.bad.total));
-        if let Some(first) = rows.bad.shown.first() {
-            text.push_str(&format!(": {}", safe(&first.to_string())));
-        }
-    }
-    text
+    safe(&say_rows(rows))
 }
 
 /// Which chat template turns are put into, and whether that was a guess.
 pub(crate) fn template(chat: &ChatTemplate) -> String {
-    let guess = if chat.guessed {
-        " (a guess: under it the model finds a short conversation most likely; --chat-template names another)"
-    } else {
-        ""
-    };
-    format!("chat template {}{guess}", chat.name)
+    safe(&say_template(chat))
 }
 
 /// The same as a record.
@@ -42,22 +26,7 @@ pub(crate) fn template_record(chat: &ChatTemplate) -> Value {
 
 /// A finding in a line.
 pub(crate) fn finding(finding: &Finding) -> String {
-    let kind = match finding.severity {
-        Severity::Passed => "passed",
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
-    let mut text = format!("{kind}: {}", safe(&finding.message));
-    if !finding.places.is_empty() {
-        let more = if finding.count > PLACES as u64 { ", ..." } else { "" };
-        let places: Vec<&str> = finding.places.iter().take(PLACES).map(String::as_str).collect();
-        text.push_str(&format!(" ({}{more})", safe(&places.join(", "))));
-    }
-    if let Some(remedy) = &finding.remedy {
-        text.push_str(&format!("; {remedy}"));
-    }
-    text
+    safe(&say_finding(finding))
 }
 
 /// Tokens as text, those that are learned from in colour, or without colours between `[[` and `]]`.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use groma_align::Method;
 use groma_lm::Address;
 use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe};
-use groma_run::{Class, Classify, RunDirectory, RunRecords, Status, counted, is_or_are};
+use groma_run::{Class, Classify, EventKind, RunDirectory, RunRecords, Status, counted, is_or_are};
 use serde_json::json;
 
 use super::resolve;
@@ -93,8 +93,15 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
     if let Some(model) = &flags.model {
         recipe.model.clone_from(model);
     }
+    if let Some(base) = &flags.base {
+        recipe.base = Some(base.clone());
+    }
     if let Some(preferences) = &flags.preferences {
         recipe.preferences = Some(preferences.clone());
+    }
+    let reading = flags.columns.reading();
+    if !reading.is_plain() {
+        recipe.reading = reading;
     }
     if let Some(template) = &flags.chat_template {
         recipe.chat_template.clone_from(template);
@@ -164,7 +171,13 @@ fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
 fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
     say_warnings(&summary.warnings);
     if context.json {
+        let records = RunRecords::read(&summary.directory)?;
+        let of_kind = |kind| records.events.iter().filter(move |event| event.kind == kind);
+        let findings =
+            of_kind(EventKind::Finding).map(|event| json!({ "stage": event.stage, "finding": event.finding }));
+        let notes = of_kind(EventKind::Note).map(|event| json!({ "stage": event.stage, "note": event.message }));
         print_json(&json!({
+            "notes": notes.collect::<Vec<_>>(), "findings": findings.collect::<Vec<_>>(),
             "directory": summary.directory, "report": summary.report, "headline": summary.headline,
             "stages_done": summary.done, "stages_reused": summary.reused, "seconds": summary.seconds,
             "warnings": summary.warnings,

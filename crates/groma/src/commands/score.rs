@@ -1,11 +1,12 @@
-//! `groma score`: token log-probabilities of a text, for scripts.
+//! `groma score`: token log-probabilities of a text, or what a reward model gives it, for scripts.
 
 use std::io::Read;
 use std::process::ExitCode;
 
+use groma_model::rewards::rewards;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
 use groma_model::tokenizer::Specials;
-use groma_model::{Tokenizer, base_checkpoint, open_tokenizer, open_transformer};
+use groma_model::{Tokenizer, Transformer, View, base_checkpoint, open_tokenizer, open_transformer};
 use serde_json::json;
 
 use super::resolve;
@@ -18,6 +19,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
     let text = read(&flags.text)?;
+    resolve::base(&flags.model, flags.base.as_deref(), &*context.work.progress)?;
     let (directory, _) = resolve::model(&flags.model, &*context.work.progress)?;
     let checkpoint = base_checkpoint(&directory)?;
     let tokenizer = open_tokenizer(&directory, &checkpoint)?;
@@ -28,6 +30,9 @@ pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
     };
     let spec = checkpoint.spec().for_length(ids.len());
     let transformer = open_transformer(&directory, &checkpoint, spec, context.work.backend.clone())?;
+    if !transformer.spec().predicts() {
+        return show_values(&transformer, &tokenizer, &ids, context);
+    }
     let request = ScoreRequest { context: vec![*first], continuation: rest.to_vec() };
     let cancel = &context.work.cancel;
     let scores = score(&transformer, &[request], &ScoreOptions::default(), &mut |_| !cancel.is_requested())?;
@@ -46,6 +51,26 @@ pub(crate) fn run(flags: &Score, context: &Context) -> Result<ExitCode> {
         for (i, &id) in ids.iter().enumerate() {
             let logp = i.checked_sub(1).map_or("-".into(), |i| format!("{:.6}", logps[i]));
             print(&format!("{id}\t{logp}\t{}\n", groma_report::for_terminal(&token(id))));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a model that predicts nothing says of a whole text: a reward, or the scores of labels.
+fn show_values(transformer: &Transformer, tokenizer: &Tokenizer, ids: &[u32], context: &Context) -> Result<ExitCode> {
+    let cancel = &context.work.cancel;
+    let found = rewards(transformer, &[ids], View::plain(), &mut |_| !cancel.is_requested())?;
+    let values = found.first().map_or(&[][..], Vec::as_slice);
+    let token = |id: u32| tokenizer.token(id).unwrap_or_default();
+    if context.json {
+        let rows: Vec<_> = ids.iter().map(|&id| json!({ "id": id, "token": token(id) })).collect();
+        let reward = values.first().filter(|_| transformer.spec().rewards());
+        print_json(&json!({ "tokens": rows, "values": values, "reward": reward }))?;
+    } else {
+        let name = if transformer.spec().rewards() { "reward" } else { "label" };
+        for (label, value) in values.iter().enumerate() {
+            let label = if values.len() > 1 { format!(" {label}") } else { String::new() };
+            print(&format!("{name}{label}\t{value:.6}\t{} tokens\n", ids.len()));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use groma_align::{Method, Settings};
-use groma_recipe::{Asked, CardText, LogForm, Trainable, base_name, check_seats, read_rows};
+use groma_lm::Kind;
+use groma_recipe::{Asked, CardText, LogForm, Trainable, base_name, check_parts, check_seats, read_rows};
 use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic, counted};
 use serde_json::json;
 
@@ -35,15 +36,19 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     };
     let train = rows(&flags.data, flags.limit)?;
     let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
+    resolve::base(&flags.model, flags.base.as_deref(), progress)?;
     let (path, _) = resolve::model(&flags.model, progress)?;
     let (asked, here): (Vec<_>, Vec<_>) = settings.seats().into_iter().partition(|(role, _)| role.speaks());
     let paths = here.iter().map(|(_, name)| Ok(resolve::model(name, progress)?.0)).collect::<Result<Vec<_>>>()?;
+    let seats = here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path));
+    check_parts(method, &path, seats)?;
     check_seats(&path, here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path)))?;
     let open = |path: &PathBuf| resolve::open_directory(path, &flags.chat_template, context.work.backend.clone());
     let model = open(&path)?;
     resolve::say_reading(&model.tokenizer, context);
     let weights = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
     let judge = asked.first().map(|(_, name)| judge(name, flags, context)).transpose()?;
+    judge.iter().try_for_each(|(judge, _)| judge.require(Kind::Generate))?;
     let layout = train.layout;
     let forms: Vec<LogForm> = flags.log.iter().map(|form| form.recorded()).collect();
     let trainable = Trainable::new(model, settings, &[train], held_out.as_ref())?.beside(weights, judge).logged(&forms);
