@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every command of docs/tutorial.md in an empty directory: tutorial.sh GROMA. A command that fails ends it.
+# A stranger's hour: runs every command of docs/tutorial.md in an empty directory, and kills and resumes a training.
+# tutorial.sh GROMA. A command that fails ends it.
 set -euo pipefail
 page="$(cd "$(dirname "$0")/.." && pwd)/docs/tutorial.md"
 groma="$(realpath "$1")"
@@ -16,4 +17,16 @@ while IFS= read -r command; do
   commands=$((commands + 1))
 done < <(sed -n 's/^\$ //p' "$page")
 printf '\n%s commands of the tutorial ran\n' "$commands"
-test "$commands" -ge 10
+test "$commands" -ge 14
+
+# A training that is killed goes on to the bits of one that nobody disturbed.
+train=(groma train sft --model village/model --data village/train/dialogues.jsonl --set max_steps=40 --set save_steps=5
+  --set learning_rate=1e-3 --output)
+"${train[@]}" undisturbed
+"${train[@]}" killed & training=$!
+until ls killed.checkpoints/*/state.json >/dev/null 2>&1 || ! kill -0 "$training" 2>/dev/null; do sleep 0.05; done
+kill -9 "$training" 2>/dev/null || true
+wait "$training" || true
+test -d killed || "${train[@]}" killed
+cmp undisturbed/model.safetensors killed/model.safetensors
+echo "killed and resumed: the same bits"

@@ -221,6 +221,16 @@ fn runs_are_compared_by_what_they_share() {
 }
 
 #[test]
+fn runs_are_listed_with_what_came_of_them() {
+    let place = Workplace::new();
+    run(&place, "first", &[]);
+    let list = said(&place, &["runs"]);
+    assert!(list.starts_with("runs/first: done, 6 stages, ") && list.contains(" ago, "), "{list}");
+    let own = &json(&place, &["runs"])[0];
+    assert!(list.contains(own["verdict"].as_str().unwrap()) && own["bytes"].as_u64().unwrap() > 1000, "{list} {own}");
+}
+
+#[test]
 fn metrics_of_a_training_are_files() {
     let place = Workplace::new();
     let train = ["train", "dpo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"];

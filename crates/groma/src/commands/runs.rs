@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use groma_run::{Class, Manifest, RunRecords, Verification, is_run, verify_run};
+use groma_report::Headline;
+use groma_run::{Class, Clock, Manifest, RunRecords, SystemClock, Verification, counted, is_run, verify_run};
+use indicatif::{HumanBytes, HumanDuration};
 use serde_json::{Value, json};
 
 use super::rows::safe;
@@ -14,8 +17,10 @@ use crate::terminal::{Context, print, print_json};
 /// A run, and what was found of it.
 struct Listed {
     path: PathBuf,
-    /// What it says of itself, where that can be read.
-    manifest: Result<Manifest, groma_run::Error>,
+    /// What it says of itself, and its headline, where that can be read.
+    found: Result<(Manifest, Headline), groma_run::Error>,
+    /// What it takes on the disk.
+    bytes: u64,
     /// What verification found, where it was asked for.
     verified: Option<Result<Verification, groma_run::Error>>,
 }
@@ -24,9 +29,9 @@ pub(crate) fn run(flags: &Runs, context: &Context) -> Result<ExitCode> {
     let mut listed = Vec::new();
     for path in flags.directories.iter().map(|directory| runs_in(directory)).collect::<Result<Vec<_>>>()?.concat() {
         context.work.cancel.check()?;
-        let manifest = RunRecords::read(&path).map(|records| records.manifest);
+        let found = RunRecords::read(&path).map(|records| (records.manifest.clone(), Headline::of_run(&records)));
         let verified = flags.verify.then(|| verify_run(&path));
-        listed.push(Listed { path, manifest, verified });
+        listed.push(Listed { bytes: bytes_below(&path), path, found, verified });
     }
     if context.json {
         print_json(&listed.iter().map(Listed::record).collect::<Vec<_>>())?;
@@ -53,6 +58,24 @@ fn runs_in(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// How long ago it ended, or began where it has not ended.
+fn age(manifest: &Manifest) -> String {
+    let since = manifest.finished.unwrap_or(manifest.started);
+    let seconds = SystemClock::default().now().as_second().saturating_sub(since.as_second()).max(0);
+    format!("{} ago", HumanDuration(Duration::from_secs(seconds.unsigned_abs())))
+}
+
+/// The size of all files below a directory; no link is followed.
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
 /// Also one whose manifest is lost.
 fn looks_like_a_run(path: &Path) -> bool {
     is_run(path) || path.join(groma_run::STAGES).is_dir()
@@ -64,8 +87,8 @@ impl Listed {
     }
 
     fn record(&self) -> Value {
-        let manifest = match &self.manifest {
-            Ok(manifest) => json!({
+        let manifest = match &self.found {
+            Ok((manifest, _)) => json!({
                 "name": manifest.name, "status": manifest.status, "started": manifest.started,
                 "finished": manifest.finished, "kernels": manifest.kernels, "stages": manifest.stages,
             }),
@@ -79,20 +102,26 @@ impl Listed {
             }
             Err(error) => json!({ "whole": false, "error": error.to_string() }),
         });
-        json!({ "path": self.path, "manifest": manifest, "verified": verified })
+        let verdict = self.found.as_ref().ok().map(|(_, headline)| &headline.verdict);
+        json!({
+            "path": self.path, "manifest": manifest, "verdict": verdict, "bytes": self.bytes, "verified": verified,
+        })
     }
 
     fn text(&self) -> String {
         let path = safe(&self.path.display().to_string());
-        let standing = match &self.manifest {
-            Ok(manifest) => {
+        let size = HumanBytes(self.bytes);
+        let mut text = match &self.found {
+            Ok((manifest, headline)) => {
                 let status = json!(manifest.status);
-                let status = status.as_str().unwrap_or_default();
-                format!("{status}, {} stages, begun {}", manifest.stages.len(), manifest.started)
+                let stages = counted(manifest.stages.len() as u64, "stage");
+                let verdict = format!("  {}\n", safe(&headline.verdict));
+                let verdict = if headline.verdict.is_empty() { "" } else { &verdict };
+                let age = age(manifest);
+                format!("{path}: {}, {stages}, {age}, {size}\n{verdict}", status.as_str().unwrap_or_default())
             }
-            Err(error) => safe(&error.to_string()),
+            Err(error) => format!("{path}: {}, {size}\n", safe(&error.to_string())),
         };
-        let mut text = format!("{path}: {standing}\n");
         match &self.verified {
             Some(Ok(found)) if found.problems.is_empty() => {
                 text.push_str(&format!("  whole: {} stages are what was written\n", found.stages));
