@@ -131,7 +131,7 @@ fn a_cost_model_has_a_seat() {
     let costly = scorer(5);
     let settings = settings(
         "ppo",
-        json!({"max_steps": 8, "per_device_train_batch_size": 4, "cost_model": ["harm"], "cost_weights": [0.5],
+        json!({"max_steps": 40, "per_device_train_batch_size": 4, "cost_model": ["harm"], "cost_weights": [0.5],
             "logging_steps": 4, "learning_rate": 1e-3}),
     );
     let (history, _) = with_seats(&settings, vec![seat(Role::Cost, "harm", &costly)]);
