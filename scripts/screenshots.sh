@@ -38,6 +38,7 @@ done
 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$profile" --no-pdf-header-footer \
     --print-to-pdf="$out/print.pdf" "file://$page" 2>/dev/null
 if command -v pdftoppm >/dev/null; then
+    rm -f "$out"/print-*.png
     pdftoppm -r 60 -png "$out/print.pdf" "$out/print"
     echo "printed on $(ls "$out"/print-*.png | wc -l) pages"
 fi

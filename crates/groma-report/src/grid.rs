@@ -30,6 +30,12 @@ impl Grid {
         others(&widths) + widths[0].min(NARROWEST_FIRST) <= columns
     }
 
+    /// Whether that is so without a word of the first column being cut.
+    pub(crate) fn fits_whole_words(&self, columns: usize) -> bool {
+        let words = self.rows().flat_map(|row| row[0].split_whitespace()).map(width);
+        others(&self.widths()) + words.max().unwrap_or(0) <= columns
+    }
+
     /// The width of each column at its widest.
     fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.heads.iter().map(|head| width(head)).collect();

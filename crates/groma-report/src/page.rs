@@ -49,7 +49,7 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     let content = html! {
         (pictures(headline))
         (section("numbers", if headline.compares() { "Before and after" } else { "Measured" }, (!headline.rows.is_empty()).then(|| sections::table(headline))))
-        (section("factors", "By factor", factors::factors(&records.measurements)))
+        (section("factors", "By subject and factor", factors::factors(&records.measurements)))
         (section("checks", "Controls and gates", sections::checks(&records.events)))
         @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
             (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))

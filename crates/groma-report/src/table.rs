@@ -28,7 +28,7 @@ impl Headline {
     pub fn to_text(&self, columns: usize) -> String {
         let columns = columns.clamp(NARROWEST, WIDEST);
         // Readings are in words where there is room for that.
-        let in_words = columns >= ROOM_FOR_WORDS && self.comparison(true).fits(columns);
+        let in_words = columns >= ROOM_FOR_WORDS && self.comparison(true).fits_whole_words(columns);
         let mut lines = prose(&self.verdict, columns);
         if !self.rows.is_empty() {
             lines.push(String::new());

@@ -231,6 +231,22 @@ fn runs_are_listed_with_what_came_of_them() {
 }
 
 #[test]
+fn what_one_model_said_is_in_its_report() {
+    let place = Workplace::new();
+    let eval = ["eval", "--model", "model", "--task", "replies=pairs.jsonl", "--limit", "3", "--max-new-tokens", "4"];
+    let summary = said(&place, &[&eval[..], &["--name", "said"]].concat());
+    // Four tokens make no run of four words: there is no number, and that is said.
+    assert!(summary.contains("replies words") && summary.contains("no number exists for repetition"), "{summary}");
+    assert!(
+        !summary.contains("cut")
+            && said(&place, &[&eval[..], &["--name", "said", "--breakdown"]].concat()).contains("cut")
+    );
+    let page = std::fs::read_to_string(place.path("runs/said/report.html")).unwrap();
+    assert!(page.contains("What was said") && page.matches("<article class=\"sample\"").count() == 3, "{page}");
+    assert!(!page.contains("no answer was sampled"));
+}
+
+#[test]
 fn metrics_of_a_training_are_files() {
     let place = Workplace::new();
     let train = ["train", "dpo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"];

@@ -283,7 +283,7 @@ fn record(
 ) -> Result<(), Error> {
     let name = task_name(config);
     let file = recorder.items(&evaluation.subject, name, &evaluation.items)?;
-    let first = evaluation.task.metrics.first().map(|metric| metric.id);
+    let first = evaluation.measurements.first().map(|measurement| &measurement.metric);
     for measurement in evaluation.measurements.iter().chain(&evaluation.breakdown) {
         let mut measurement = measurement.clone();
         measurement.task = name.to_owned();

@@ -135,10 +135,8 @@ fn record(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -
 fn table(flags: &Check, data: &str, rows: &Rows, prepared: Option<&Prepared>) -> String {
     let mut text = format!("{}: {}\n", rows::safe(data), rows::read_as(rows));
     let Some(prepared) = prepared else {
-        let noted = rows
-            .notes
-            .iter()
-            .map(|(note, count)| format!("note: {}: {}\n", counted(*count as u64, "row"), rows::safe(note)));
+        let noted =
+            rows.notes.iter().map(|(note, count)| format!("note: {}: {}\n", counted(*count, "row"), rows::safe(note)));
         text.extend(noted);
         for row in rows.rows.iter().take(flags.rows) {
             text.push_str(&format!("\n{}\n", row.location));
