@@ -18,6 +18,9 @@ pub trait Shield: Send + Sync {
     fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>);
 }
 
+/// Makes a shield of settings; says in words what is wrong with them.
+type Make = fn(Value, Box<Refuses>) -> Result<Box<dyn Shield>, String>;
+
 /// A defence.
 #[derive(Clone, Copy)]
 pub struct Defence {
@@ -27,7 +30,7 @@ pub struct Defence {
     pub paper: &'static str,
     /// What it does, its settings with their defaults, and how it differs from what was published.
     pub doc: &'static str,
-    make: fn(Value, Box<Refuses>) -> Result<Box<dyn Shield>, String>,
+    make: Make,
 }
 
 /// All defences.
@@ -35,10 +38,7 @@ pub static DEFENCES: [Defence; 3] = [self_reminder::RECORD, perplexity_filter::R
 
 impl Defence {
     /// The record of a shield whose settings are read as `S`.
-    pub(crate) const fn new(
-        (id, paper, doc): (&'static str, &'static str, &'static str),
-        make: fn(Value, Box<Refuses>) -> Result<Box<dyn Shield>, String>,
-    ) -> Self {
+    pub(crate) const fn new((id, paper, doc): (&'static str, &'static str, &'static str), make: Make) -> Self {
         Defence { id, paper, doc, make }
     }
 

@@ -15,7 +15,7 @@ pub(crate) const RECORD: Defence = Defence::new(
          so many tokens, is above `threshold`. Settings: `threshold`, to be given, as the largest perplexity of prompts that are to \
          pass; `window` (none); `answer`, what is said instead",
     ),
-    |given, _| PerplexityFilter::new(settings(given)?),
+    |given, _| PerplexityFilter::checked(settings(given)?),
 );
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ fn refusal() -> String {
 }
 
 impl PerplexityFilter {
-    fn new(filter: PerplexityFilter) -> Result<Box<dyn Shield>, String> {
+    fn checked(filter: PerplexityFilter) -> Result<Box<dyn Shield>, String> {
         if !(filter.threshold.is_finite() && filter.threshold >= 1.0) {
             return Err(format!("`threshold` is a perplexity, at least 1; found {}", filter.threshold));
         }

@@ -15,7 +15,7 @@ pub(crate) const RECORD: Defence = Defence::new(
          of the majority, which refuses or does not; a tie refuses. Settings: `copies` (10), `share` (0.1), `kind` (swap: single \
          characters become others; patch: a run of them does; insert: others come between)",
     ),
-    |given, refuses| SmoothLlm::new(settings(given)?, refuses),
+    |given, refuses| SmoothLlm::checked(settings(given)?, refuses),
 );
 
 /// What characters become: those of ASCII that can be printed, and white space.
@@ -51,7 +51,7 @@ struct SmoothLlm {
 }
 
 impl SmoothLlm {
-    fn new(settings: Settings, refuses: Box<Refuses>) -> Result<Box<dyn Shield>, String> {
+    fn checked(settings: Settings, refuses: Box<Refuses>) -> Result<Box<dyn Shield>, String> {
         if !(1..=MOST_COPIES).contains(&settings.copies) {
             return Err(format!("`copies` is 1 to {MOST_COPIES}; found {}", settings.copies));
         }
