@@ -69,5 +69,5 @@ pub use rollout::Voice;
 pub use session::{Outcome, Session};
 pub use settings::Settings;
 pub use setup::setup;
-pub use trainer::{evaluate, has_checkpoint, train};
+pub use trainer::{evaluate, has_checkpoint, has_ended, train};
 pub use training::{Boundary, LoraSettings, OnFinding, OneOrMany, Sampling, Scheduler, TRAINING, Training, Truncation};

@@ -13,7 +13,8 @@ use groma_model::{SafetensorsFile, Transformer};
 use groma_run::atomic::{AtomicDirectory, MARKER, verify_directory};
 use groma_run::{Digest, Files, number, read_json};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Version of the layout.
@@ -30,6 +31,9 @@ const STATE_BYTES_LIMIT: u64 = 1 << 30;
 pub(crate) struct Identity {
     pub(crate) method: String,
     pub(crate) settings: Digest,
+    /// Their values, to name what differs.
+    #[serde(default)]
+    pub(crate) values: Map<String, Value>,
     pub(crate) model: Digest,
     pub(crate) data: Digest,
     pub(crate) tokenizer: Digest,
@@ -49,6 +53,9 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     /// Optimizer steps done.
     pub(crate) step: u64,
+    /// All optimizer steps that there are to be.
+    #[serde(default)]
+    pub(crate) total_steps: u64,
     /// Epochs done.
     pub(crate) epoch: f64,
     /// Seed of order, adapter and dropout.
@@ -61,7 +68,7 @@ pub(crate) struct State {
     pub(crate) loss_sum: f64,
     /// What the method carries from step to step.
     #[serde(default)]
-    pub(crate) objective: serde_json::Value,
+    pub(crate) objective: Value,
     /// What was sampled and is still learned from.
     #[serde(default)]
     pub(crate) collection: Option<Collection>,
@@ -89,12 +96,13 @@ impl State {
             format: FORMAT,
             identity,
             step: 0,
+            total_steps: 0,
             epoch: 0.0,
             seed,
             num_tokens: 0,
             metrics,
             loss_sum: 0.0,
-            objective: serde_json::Value::Null,
+            objective: Value::Null,
             collection: None,
             logged: BTreeMap::new(),
             evaluated: BTreeMap::new(),
@@ -158,6 +166,12 @@ impl Checkpoints {
     /// The latest checkpoint that reads back whole; damaged ones are passed over.
     pub(crate) fn latest(&self) -> Option<PathBuf> {
         self.list().into_iter().rev().map(|(_, path)| path).find(|path| verify_directory(path).is_ok())
+    }
+
+    /// Whether the latest checkpoint is that of the last step.
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.latest().and_then(|path| read_json::<State>(&path.join(STATE), STATE_BYTES_LIMIT).ok());
+        state.is_some_and(|state| state.step > 0 && state.step == state.total_steps)
     }
 
     /// Puts a checkpoint's weights and moments in their places; one of other instructions only `across_machines`.
@@ -234,7 +248,7 @@ fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<
         ("model", found.model.short(), expected.model.short()),
         ("data", found.data.short(), expected.data.short()),
         ("tokenizer", found.tokenizer.short(), expected.tokenizer.short()),
-        ("settings", found.settings.short(), expected.settings.short()),
+        ("settings", named(found, expected), named(expected, found)),
         ("precision", found.precision.clone(), expected.precision.clone()),
         ("roles", roles(found), roles(expected)),
     ];
@@ -242,6 +256,20 @@ fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<
         Some((field, found, expected)) => Err(Error::Resume { path: path.to_owned(), field, found, expected }),
         None => Ok(()),
     }
+}
+
+/// The settings by which one differs from another, with their values; empty where they are of the same digest.
+fn named(one: &Identity, other: &Identity) -> String {
+    if one.settings == other.settings {
+        return String::new();
+    }
+    let null = Value::Null;
+    let names: BTreeSet<&String> = one.values.keys().chain(other.values.keys()).collect();
+    let value = |of: &'_ Identity, name: &str| of.values.get(name).unwrap_or(&null).clone();
+    let differing = names.into_iter().filter(|name| value(one, name) != value(other, name));
+    let shown: Vec<String> = differing.map(|name| format!("{name} {}", value(one, name))).collect();
+    // Of a checkpoint that does not hold the values, or where what differs is no setting.
+    if shown.is_empty() { one.settings.short() } else { shown.join(", ") }
 }
 
 fn roles(identity: &Identity) -> String {

@@ -40,6 +40,7 @@ const CHECKED_AT_START: usize = 2;
 /// [`Error::Role`] where a role that the method needs is not filled, and those of the pre-flight checks ([`Error::Memory`],
 /// [`Error::Step0`], [`Error::Polarity`]), of checkpoints and of the model.
 pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, Error> {
+    let _listening = session.cancel.listening();
     let settings = session.settings;
     session.evaluation = session.evaluation.filter(|_| settings.training.eval_steps.is_some());
     if let Some(directory) = &session.directory {
@@ -119,6 +120,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let identity = Identity {
             method: session.settings.method.id.to_owned(),
             settings: session.settings.digest()?,
+            values: session.settings.values.clone(),
             model: session.model_digest,
             data: session.train.digest,
             tokenizer: session.tokenizer_digest,
@@ -400,6 +402,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn save(&mut self) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        self.state.total_steps = self.schedule.total_steps;
         self.state.logged.clone_from(&self.logged);
         self.state.evaluated = self.evaluated.clone().unwrap_or_default();
         // What was sampled cannot be sampled again once the weights have moved.
@@ -509,4 +512,10 @@ fn measure(
 pub fn has_checkpoint(directory: &Path) -> bool {
     let checkpoints = Checkpoints { directory: directory.to_owned(), files: Disk::files(), keep: 1 };
     checkpoints.latest().is_some()
+}
+
+/// Whether a path holds the last checkpoint of a training, so that nothing is left to do but to write the model.
+pub fn has_ended(directory: &Path) -> bool {
+    let checkpoints = Checkpoints { directory: directory.to_owned(), files: Disk::files(), keep: 1 };
+    checkpoints.has_ended()
 }

@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod json;
 mod marks;
+mod operators;
 mod prepare;
 mod python;
 mod source;

@@ -11,6 +11,7 @@ use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use crate::error::{Result, TemplateError};
+use crate::operators::realised;
 
 /// Most tokens of one tag: each can be a level of the parser's recursion.
 const MAX_TAG_TOKENS: usize = 1000;
@@ -69,6 +70,7 @@ pub(crate) fn prepare(source: &str, syntax: &SyntaxConfig) -> Result<Prepared> {
     }
     preparation.copy_to(text.len());
     preparation.out.captured_marks = preparation.captures && preparation.out.has_marks;
+    preparation.out.source = realised(&preparation.out.source, syntax)?;
     Ok(preparation.out)
 }
 

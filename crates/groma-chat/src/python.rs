@@ -7,6 +7,7 @@ use minijinja_contrib::pycompat;
 use crate::engine::failure;
 use crate::error::TemplateError;
 use crate::json::{Style, dumps, float};
+use crate::operators::REAL;
 
 /// Deepest nesting of lists and mappings that is kept.
 const MAX_DEPTH: usize = 64;
@@ -17,6 +18,7 @@ const VALUES_FOR_FUEL: usize = 4;
 pub(crate) fn install(environment: &mut Environment<'static>) {
     environment.add_filter("__keep", |state: &State<'_, '_>, value: Value| keep(state, value, false, 0));
     environment.add_filter("__keep_in", |state: &State<'_, '_>, value: Value| keep(state, value, true, 0));
+    environment.add_filter(REAL, real);
     environment.add_filter("__walked", |value: Value| match value.is_none() {
         true => Err(failure("none cannot be walked")),
         false => Ok(value),
@@ -40,6 +42,22 @@ pub(crate) fn install(environment: &mut Environment<'static>) {
         Err::<Value, _>(failure(error.to_string()).with_source(error))
     });
     environment.set_unknown_method_callback(method);
+}
+
+/// A list in place of a promise of one, for fuel; any other value as it is.
+fn real(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    let is_made = value
+        .as_object()
+        .is_none_or(|object| object.downcast_ref::<Vec<Value>>().is_some() || object.downcast_ref::<Tuple>().is_some());
+    if is_made || !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Ok(value);
+    }
+    let mut items = Vec::new();
+    for item in value.try_iter()?.checked() {
+        state.consume_fuel(1)?;
+        items.push(item?);
+    }
+    Ok(Value::from(items))
 }
 
 /// A value that may be kept: nested no deeper than is safe to walk, what is lazy made into a list; in a namespace, nothing

@@ -119,7 +119,8 @@ fn read(path: &Path, limit: u64) -> Result<Option<String>> {
     if size > limit {
         return Err(bad(format!("has {size} bytes; the limit is {limit}")));
     }
-    std::fs::read_to_string(path).map(Some).map_err(|error| bad(error.to_string()))
+    // The size is what the file says of itself, so that it is held to while it is read.
+    groma_run::read_text(path, limit).map(Some).map_err(|error| bad(error.to_string()))
 }
 
 #[cfg(test)]

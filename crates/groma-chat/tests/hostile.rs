@@ -5,6 +5,20 @@
 use groma_chat::{Message, Options, Template, TemplateError};
 use proptest::prelude::*;
 
+/// Loops that make the list of the one around them longer and longer.
+const DOUBLED_IN_LOOPS: &str = concat!(
+    "{% set a = [1] %}",
+    "{% for a in [a + a] %}{% for a in [a + a] %}{% for a in [a + a] %}{% for a in [a + a] %}{% for a in [a + a] %}",
+    "{% for a in [a + a + a + a + a + a + a + a] %}{% for a in [a * 4096] %}{% for a in [a * 4096] %}{% for a in [a * 9] %}",
+    "{{ 'x' in a }}",
+    "{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
+);
+/// The same by scopes.
+const DOUBLED_IN_SCOPES: &str = concat!(
+    "{% with a = [1] * 4096 %}{% with a = a + a + a + a %}{% with a = a * 4096 %}{% with a = a * 9 %}",
+    "{{ 'x' in a }}{% endwith %}{% endwith %}{% endwith %}{% endwith %}",
+);
+
 fn outcome(source: &str) -> Result<String, TemplateError> {
     let messages = [Message::new("user", "hello {{ 7*7 }}"), Message::new("assistant", "hi")];
     Ok(Template::new(source)?.render(&messages, &Options::default())?.text)
@@ -51,6 +65,22 @@ fn hostile_templates_end_in_an_error() {
     let marks = "{% for a in range(100000) %}{% for b in range(100) %}{% generation %}x{% endgeneration %}{% endfor %}{% endfor %}";
     let mut cases: Vec<(&str, &str)> = vec![
         ("huge range", "{% for i in range(1000000000) %}x{% endfor %}"),
+        ("a list of many", "{{ ['a'] * 100000000 }}"),
+        ("a list of many, from the right", "{{ 100000000 * ['a'] }}"),
+        ("a list of many in a list", "{{ [1, ['a'] * 100000000] }}"),
+        ("a list of many as text", "{{ (['a'] * 100000000) ~ '' }}"),
+        ("a list of many as JSON", "{{ (['a'] * 100000000) | tojson }}"),
+        ("many looks into a list of many", "{% for i in range(100000) %}{{ 'x' in (['a'] * 100000000) }}{% endfor %}"),
+        (
+            "many comparisons of lists",
+            "{% for i in range(100000) %}{{ (['a'] * 9999999) < (['a'] * 9999999) }}{% endfor %}",
+        ),
+        (
+            "a list that macros double",
+            "{% macro m(a, n) %}{% if n > 0 %}{{ m(a + a, n - 1) }}{% else %}{{ 'x' in a }}{% endif %}{% endmacro %}{{ m([1], 60) }}",
+        ),
+        ("a list that loops double", DOUBLED_IN_LOOPS),
+        ("a list that scopes double", DOUBLED_IN_SCOPES),
         ("huge range as a list", "{{ range(1000000000)|list|length }}"),
         ("negative range", "{{ range(0, -9223372036854775807, -1)|length }}"),
         ("nested loops", nested_loops),

@@ -182,7 +182,7 @@ fn read(path: &Path) -> Result<Task, Error> {
     if size > MAX_BYTES as u64 {
         return Err(fail(format!("the file has {size} bytes; the limit is {MAX_BYTES}")));
     }
-    let source = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let source = groma_run::read_text(path, MAX_BYTES as u64).map_err(|error| fail(error.to_string()))?;
     let digest = Digest::of_bytes(source.as_bytes()).to_string();
     let mut task = Task { digest: Some(digest), path: Some(name.clone()), ..parse(&name, &source)? };
     if let (None, Some(file)) = (&task.data.hub, &task.data.file) {

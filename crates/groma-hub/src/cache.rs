@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::http::Kind;
 use crate::id::{HubId, is_commit};
 
+/// The largest file that names a commit that is read, in bytes.
+const REFERENCE_BYTES: u64 = 4096;
+
 /// Files that a snapshot may have when it is listed.
 const MAX_FILES: usize = 100_000;
 
@@ -50,7 +53,7 @@ impl CachedRepo {
         if is_commit(revision) {
             return self.snapshot(revision).is_dir().then(|| revision.to_owned());
         }
-        let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
+        let text = groma_run::read_text(&self.folder.join("refs").join(revision), REFERENCE_BYTES).ok()?;
         let commit = text.trim();
         is_commit(commit).then(|| commit.to_owned())
     }

@@ -1,19 +1,22 @@
 //! Requests to the hub: bounded in time, in size and in where they may lead.
 
 use std::io::Read;
-use std::net::IpAddr;
+use std::time::Instant;
 
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
 use crate::error::{Error, Result};
 use crate::id::{HubId, is_commit};
+use crate::private::is_private;
 use crate::settings::{Settings, is_loopback};
 
 /// Redirects that one request may follow.
 const MAX_REDIRECTS: usize = 5;
 /// Bytes of an answer that is not a file.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// A small answer as a whole may take so many times what a part of it may.
+const ANSWER_PATIENCE: u32 = 10;
 
 /// Which of the hub's kinds of repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +112,22 @@ impl Client {
     }
 
     fn read_small(&self, answer: Answer, wanted: Wanted<'_>) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut piece, begun) = (Vec::new(), vec![0; 1 << 16], Instant::now());
         let mut reader = answer.body.into_with_config().limit(u64::MAX).reader().take(MAX_ANSWER_BYTES + 1);
-        reader.read_to_end(&mut bytes).map_err(|error| self.unreachable(&error))?;
-        if bytes.len() as u64 > MAX_ANSWER_BYTES {
-            return Err(self.suspicious(wanted, "it is larger than 64 MiB"));
+        loop {
+            let read = reader.read(&mut piece).map_err(|error| self.unreachable(&error))?;
+            bytes.extend(&piece[..read]);
+            if bytes.len() as u64 > MAX_ANSWER_BYTES {
+                return Err(self.suspicious(wanted, "it is larger than 64 MiB"));
+            }
+            if read == 0 {
+                return Ok(bytes);
+            }
+            // Each read has its own limit; a byte at a time would keep to that for ever.
+            if begun.elapsed() > self.settings.patience.saturating_mul(ANSWER_PATIENCE) {
+                return Err(self.unreachable(&"its answer comes too slowly"));
+            }
         }
-        Ok(bytes)
     }
 
     /// Requests an address of the hub from byte `start` on, and follows its redirects.
@@ -251,18 +263,4 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The first byte of a partial answer: `bytes 100-199/200`.
 fn range_start(headers: &HeaderMap) -> Option<u64> {
     text(headers, "content-range")?.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
-}
-
-/// Whether a host is an address of this machine or of a network behind it.
-fn is_private(host: &str) -> bool {
-    if is_loopback(host) {
-        return true;
-    }
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(IpAddr::V4(v4)) => v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-        Ok(IpAddr::V6(v6)) => {
-            v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.to_ipv4_mapped().is_some()
-        }
-        Err(_) => false,
-    }
 }

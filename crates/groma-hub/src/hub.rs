@@ -171,11 +171,9 @@ impl OpenRepo<'_> {
     }
 
     fn shards(&self, index: &std::path::Path) -> Result<Vec<String>> {
-        let bytes = index.metadata().map_err(Error::io("read", index))?.len();
-        if bytes > MAX_INDEX_BYTES {
-            return Err(self.client.suspicious(self.wanted, "its index of shards is larger than 64 MiB"));
-        }
-        let text = std::fs::read(index).map_err(Error::io("read", index))?;
+        let text = groma_run::read_bytes(index, MAX_INDEX_BYTES);
+        let text =
+            text.map_err(|error| self.client.suspicious(self.wanted, format!("its index of shards: {error}")))?;
         shards(&text).map_err(|why| self.client.suspicious(self.wanted, why))
     }
 

@@ -23,6 +23,7 @@ mod error;
 mod http;
 mod hub;
 mod id;
+mod private;
 mod reference;
 mod select;
 mod settings;

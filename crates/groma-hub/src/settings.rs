@@ -101,6 +101,9 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The largest file with a token that is read, in bytes.
+const TOKEN_FILE_BYTES: u64 = 64 << 10;
+
 fn token(lookup: &impl Fn(&str) -> Option<String>, home: &Path) -> Result<Option<Token>> {
     let invalid = |name| Error::Setting { name, why: "its value is no token".to_owned() };
     for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
@@ -109,7 +112,7 @@ fn token(lookup: &impl Fn(&str) -> Option<String>, home: &Path) -> Result<Option
         }
     }
     let path = lookup("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
-    match std::fs::read_to_string(path) {
+    match groma_run::read_text(&path, TOKEN_FILE_BYTES) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Token::new(&text).map(Some).ok_or_else(|| invalid("HF_TOKEN_PATH")),
         Err(_) => Ok(None),

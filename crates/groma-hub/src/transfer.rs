@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{CachedRepo, create_parent};
@@ -183,15 +184,21 @@ impl Transfer<'_> {
             return Err(self.damaged(file, format!("{bytes} of {total} bytes arrived")));
         }
         // Large files are named by their SHA-256, small ones by git's own hash.
-        if etag.len() == 64 {
-            target.rewind().map_err(io)?;
-            let mut hasher = Sha256::new();
-            std::io::copy(&mut target, &mut HashWriter(&mut hasher)).map_err(io)?;
-            let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            if found != etag.to_ascii_lowercase() {
-                let _ = std::fs::remove_file(partial);
-                return Err(self.damaged(file, "its SHA-256 is not the one announced"));
+        let is_hash = etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = match etag.len() {
+            64 => Some(("SHA-256", digest_of(Sha256::new(), &mut target).map_err(io)?)),
+            40 if is_hash => {
+                let mut hasher = Sha1::new();
+                hasher.update(format!("blob {bytes}\0"));
+                Some(("git hash", digest_of(hasher, &mut target).map_err(io)?))
             }
+            _ => None,
+        };
+        if let Some((name, found)) = hash
+            && found != etag.to_ascii_lowercase()
+        {
+            let _ = std::fs::remove_file(partial);
+            return Err(self.damaged(file, format!("its {name} is not the one announced")));
         }
         target.sync_all().map_err(Error::io("write", partial))?;
         let blob = self.cache.blob(etag);
@@ -230,9 +237,16 @@ fn escaped(file: &str) -> String {
     file.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-struct HashWriter<'a>(&'a mut Sha256);
+/// What a hasher makes of a file, in hexadecimal.
+fn digest_of(mut hasher: impl Digest, file: &mut File) -> std::io::Result<String> {
+    file.rewind()?;
+    std::io::copy(file, &mut HashWriter(&mut hasher))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
 
-impl Write for HashWriter<'_> {
+struct HashWriter<'a, H>(&'a mut H);
+
+impl<H: Digest> Write for HashWriter<'_, H> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())

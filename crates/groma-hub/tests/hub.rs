@@ -287,6 +287,32 @@ fn content_that_is_not_what_was_announced_is_refused() {
 }
 
 #[test]
+fn a_small_file_is_held_against_its_git_hash() {
+    // `printf 'hello\n' | git hash-object --stdin`
+    let announced = "\"ce013625030ba8dba906f756967f9e9ca394464a\"";
+    for (body, is_right) in [("hello\n", true), ("hullo\n", false)] {
+        let server = Server::start(move |request| match file_of(&request.path) {
+            Some("tokenizer.json") => Reply::new(200, body).header("ETag", announced).header("X-Repo-Commit", COMMIT),
+            _ => good(request),
+        });
+        let found = model(&hub(&server.address, &TempDir::new().unwrap()), "org/name");
+        match found {
+            Ok(_) => assert!(is_right),
+            Err(error) => assert!(!is_right && error.to_string().contains("git hash"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_drips_is_given_up() {
+    let server = Server::start(|request| Reply { drips: true, ..good(request) });
+    let cache = TempDir::new().unwrap();
+    let impatient = Settings { patience: Duration::from_millis(100), attempts: 1, ..settings(&server.address, &cache) };
+    let error = model(&Hub::new(impatient).unwrap(), "org/name").unwrap_err();
+    assert!(matches!(&error, Error::Unreachable { why, .. } if why.contains("too slowly")), "{error}");
+}
+
+#[test]
 fn the_disk_is_asked_before_the_download() {
     let huge = Server::start(|request| match file_of(&request.path) {
         Some("tokenizer.json") => content(request, b"x").header("X-Linked-Size", &(1_u64 << 60).to_string()),

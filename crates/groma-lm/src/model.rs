@@ -101,6 +101,7 @@ pub trait LanguageModel: Sync {
 
 /// What comes out of a sink, in order; what never came is a failure.
 fn collect<T: Send>(count: usize, control: Control<'_>, ask: impl FnOnce(&Sink<'_, T>)) -> Vec<Result<T, Failure>> {
+    let _listening = control.cancel.listening();
     let done = AtomicU64::new(0);
     let (sender, receiver) = channel();
     ask(&|index, answer, _| {

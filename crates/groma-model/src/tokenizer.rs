@@ -9,6 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -20,6 +22,7 @@ mod chat;
 mod check;
 mod config;
 mod error;
+mod patterns;
 mod reading;
 mod stream;
 mod train;
@@ -33,6 +36,7 @@ pub use train::{SpecialTokens, train_bpe};
 use carve::AddedTokens;
 use config::Config;
 use error::Result;
+use patterns::Patterns;
 
 /// Files that make up a tokenizer, kept for export.
 const FILES: [&str; 9] = [
@@ -83,6 +87,7 @@ pub struct Tokenizer {
     vocab_size: usize,
     growth: usize,
     readings: Option<TwoReadings>,
+    patterns: Patterns,
     digest: String,
 }
 
@@ -141,6 +146,8 @@ impl Tokenizer {
             reading::settle(&mut files)?.map_or((None, None), |(readings, built)| (Some(readings), built));
         let json = built.as_ref().or_else(|| files.get("tokenizer.json")).ok_or_else(missing)?;
         let config = Config::read(&files)?;
+        let patterns =
+            Patterns::of(json).map_err(|problem| TokenizerError::File { file: "tokenizer.json".into(), problem })?;
         let (inner, added) = guarded("be loaded", || {
             let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
             // Both are part of how a text is used, not of what its tokens are.
@@ -178,6 +185,7 @@ impl Tokenizer {
             vocab_size,
             growth: checked.growth,
             readings,
+            patterns,
             files,
         };
         if tokenizer.stop_ids.is_empty() {
@@ -348,7 +356,11 @@ impl Tokenizer {
 
     fn check_length(&self, text: &str) -> Result<()> {
         let limit = MAX_NORMALISED_BYTES / self.growth;
-        if text.len() <= limit { Ok(()) } else { Err(TokenizerError::TextTooLong { bytes: text.len(), limit }) }
+        if text.len() > limit {
+            return Err(TokenizerError::TextTooLong { bytes: text.len(), limit });
+        }
+        let bounded = self.patterns.check(text);
+        bounded.map_err(|problem| TokenizerError::Use { action: "encode a text", problem })
     }
 }
 
@@ -378,5 +390,13 @@ fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     if size > limit {
         return Err(TokenizerError::TooLarge { file: path.display().to_string(), bytes: size, limit });
     }
-    std::fs::read(&path).map(Some).map_err(|source| TokenizerError::Io { path, source })
+    // The size is what the file says of itself, so that it is held to while it is read.
+    let mut bytes = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.map_err(|source| TokenizerError::Io { path: path.clone(), source })?;
+    let found = bytes.len() as u64;
+    if found > limit {
+        return Err(TokenizerError::TooLarge { file: path.display().to_string(), bytes: found, limit });
+    }
+    Ok(Some(bytes))
 }

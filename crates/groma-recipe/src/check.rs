@@ -1,12 +1,13 @@
 //! What can be known of a recipe before it is done: that its names resolve, its settings hold, its rows can be read.
 
 use groma_align::{Method, Settings, read_findings};
+use groma_chat::{Message, Options};
 use groma_data::Shape;
 use groma_eval::find;
 use groma_lm::Address;
-use groma_model::{LocalModel, TemplateChoice, parameters};
+use groma_model::{LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, parameters};
 use groma_run::Seed;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::data::{DataName, VILLAGE};
@@ -57,7 +58,24 @@ fn model(name: &str, template: &TemplateChoice, resolve: Resolve<'_>) -> Result<
     let (path, _) = (resolve.model)(name)?;
     let checkpoint = LocalModel::check(&path, template)?;
     let count: usize = parameters(checkpoint.spec()).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    Ok(format!("model {name}: {}, {count} parameters", checkpoint.spec().family))
+    let mut line = format!("model {name}: {}, {count} parameters", checkpoint.spec().family);
+    for note in checkpoint.notes().into_iter().chain(unrendered(&path, template)?) {
+        line.push_str(&format!("; {note}"));
+    }
+    Ok(line)
+}
+
+/// Why a model's own chat template cannot show a plain question, where it cannot: conversations would fail.
+fn unrendered(directory: &Path, template: &TemplateChoice) -> Result<Option<String>, Error> {
+    if template.built_in.is_some() {
+        return Ok(None);
+    }
+    let found = groma_chat::template_in(directory, None).map_err(groma_model::Error::from)?;
+    let Some(found) = found else { return Ok(None) };
+    let tokenizer = base_checkpoint(directory).and_then(|checkpoint| open_tokenizer(directory, &checkpoint))?;
+    let options = Options { variables: tokenizer.template_variables(), ..Options::default() };
+    let rendered = found.render(&[Message::new("user", "Hello")], &options);
+    Ok(rendered.err().map(|error| format!("its chat template cannot show a plain question: {error}")))
 }
 
 /// What is said of data that are not there yet.

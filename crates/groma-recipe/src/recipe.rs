@@ -21,7 +21,7 @@
 //! settings = { learning_rate = 1e-5 }
 //! ```
 
-use groma_align::OneOrMany;
+use groma_align::{Method, OneOrMany, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use crate::Error;
 use crate::data::RESERVED;
 use crate::guard::Guard;
+use crate::misread;
 use crate::serving::Serving;
 use crate::stage::Stage;
 
@@ -297,9 +298,8 @@ impl Recipe {
         for pair in overrides {
             set(&mut table, pair)?;
         }
-        let recipe: Recipe = toml::Value::Table(table).try_into().map_err(|source: toml::de::Error| Error::Recipe {
-            name: name.into(),
-            problem: suggest(source.message()),
+        let recipe: Recipe = toml::Value::Table(table.clone()).try_into().map_err(|source: toml::de::Error| {
+            Error::Recipe { name: name.into(), problem: misread::problems(text, table, &source) }
         })?;
         recipe.check(name)?;
         Ok(recipe)
@@ -355,6 +355,38 @@ impl Recipe {
     }
 }
 
+/// Checks the settings of all training stages at once: each key that a method does not have, or not so, with its line in the
+/// recipe's text.
+///
+/// # Errors
+/// [`Error::Recipe`] with all of them.
+pub fn check_settings(recipe: &Recipe, name: &str, text: &str) -> Result<(), Error> {
+    let mut found = Vec::new();
+    for (index, stage) in recipe.stages.iter().enumerate() {
+        let Stage::Train(train) = stage else { continue };
+        let method = Method::require(&train.method)?;
+        let mut given = train.settings.clone();
+        while let Err(error) = Settings::resolve(method, &given) {
+            let (groma_align::Error::UnknownSetting { name: key, .. } | groma_align::Error::Setting { name: key, .. }) =
+                &error
+            else {
+                break;
+            };
+            let path: Vec<String> = ["stage", &index.to_string(), "settings"].map(str::to_owned).into();
+            let path: Vec<String> = path.into_iter().chain(key.split('.').map(str::to_owned)).collect();
+            found.push(format!("{}: {error}", misread::place(text, &path)));
+            let outer = key.split('.').next().unwrap_or_default();
+            if given.remove(key).or_else(|| given.remove(outer)).is_none() {
+                break;
+            }
+        }
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Recipe { name: name.into(), problem: found.join("\n") }),
+    }
+}
+
 /// A name like this one that can be that of a file, in words.
 fn instead(name: &str) -> String {
     let may = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -398,7 +430,7 @@ fn parse_value(text: &str) -> toml::Value {
 }
 
 /// Adds "did you mean" to serde's message about an unknown field or variant.
-fn suggest(message: &str) -> String {
+pub(crate) fn suggest(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);
     let Some(wrong) = words.next().filter(|_| message.contains("unknown")) else { return message.trim().into() };
     let best = words.map(|word| (strsim::jaro_winkler(wrong, word), word)).max_by(|a, b| a.0.total_cmp(&b.0));

@@ -522,6 +522,9 @@ impl<'a> Runner<'a> {
         self.note_input(CHAT_TEMPLATE, &name, None, Digest::of_bytes(template.template.identity().as_bytes()));
         let digest = Digest::of_bytes(model.tokenizer.digest().as_bytes());
         self.note_input("tokenizer", "tokenizer.json", None, digest);
+        for note in model.checkpoint.notes() {
+            self.work.progress.message(Level::Info, &note);
+        }
         if let Some(readings) = model.tokenizer.readings() {
             self.work.progress.message(Level::Info, &readings.note());
         }

@@ -134,7 +134,7 @@ impl<'a> Sampler<'a> {
 
     /// The bytes of the file with all answers.
     pub(crate) fn file(&self) -> Result<(String, Vec<u8>), Error> {
-        let bytes = std::fs::read(&self.kept).map_err(groma_run::Error::io("read", &self.kept))?;
+        let bytes = groma_run::read_bytes(&self.kept, groma_run::limits::SAMPLES_BYTES)?;
         Ok((KEPT.into(), bytes))
     }
 

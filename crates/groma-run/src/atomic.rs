@@ -349,6 +349,13 @@ fn restore(files: &Files, directory: &Path, previous: &Path, target: &Path) -> R
     files.rename(previous, target).map_err(Error::io("rename", target))
 }
 
+/// Removes a directory that has its name until all of it goes: what a kill leaves of it is a leftover, which [`recover`] clears.
+pub fn remove_directory(files: &Files, directory: &Path) -> Result<(), Error> {
+    let leftover = sibling(directory, PARTIAL)?;
+    files.rename(directory, &leftover).map_err(Error::io("remove", directory))?;
+    files.remove_directory(&leftover).map_err(Error::io("remove", directory))
+}
+
 pub(crate) fn remove(files: &Files, path: &Path) -> Result<(), Error> {
     let is_directory = std::fs::symlink_metadata(path).map_err(Error::io("read", path))?.is_dir();
     let result = if is_directory { files.remove_directory(path) } else { files.remove_file(path) };

@@ -13,7 +13,7 @@ pub enum Class {
     NothingRan,
     /// A loss, gradient or weight was not finite: exit code 5.
     NonFinite,
-    /// Out of memory or disk: exit code 6.
+    /// Out of memory or disk, or the disk failed: exit code 6.
     Resources,
     /// Interrupted, and resumable: exit code 130.
     Interrupted,
@@ -45,11 +45,37 @@ pub trait Classify: std::error::Error {
     }
 }
 
-/// The class of an input/output error: no space, quota or memory is a matter of resources, all else of usage.
+/// The class of an input/output error: no space, quota or memory, or a disk that fails, is a matter of resources, all else of
+/// usage.
 pub fn class_of_io(error: &std::io::Error) -> Class {
-    use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+    use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StaleNetworkFileHandle, StorageFull};
     match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory => Class::Resources,
+        StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory | StaleNetworkFileHandle => Class::Resources,
+        _ if is_failure_of_the_disk(error) => Class::Resources,
         _ => Class::Usage,
+    }
+}
+
+#[cfg(unix)]
+fn is_failure_of_the_disk(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_failure_of_the_disk(_: &std::io::Error) -> bool {
+    false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_is_no_wrong_usage() {
+        let of = |errno: rustix::io::Errno| class_of_io(&errno.into());
+        assert_eq!(of(rustix::io::Errno::IO), Class::Resources);
+        assert_eq!(of(rustix::io::Errno::NOSPC), Class::Resources);
+        assert_eq!(of(rustix::io::Errno::STALE), Class::Resources);
+        assert_eq!(of(rustix::io::Errno::ACCESS), Class::Usage);
     }
 }

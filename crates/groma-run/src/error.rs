@@ -136,6 +136,9 @@ fn hint_of_io(path: &Path, source: &io::Error) -> Option<String> {
             Some(format!("free space on that disk{free} and start again: finished stages are kept"))
         }
         PermissionDenied | ReadOnlyFilesystem => Some("choose a directory that you may write to".into()),
+        _ if class_of_io(source) == Class::Resources && source.kind() != OutOfMemory => {
+            Some("the disk answers with an error: look at it, and start again: finished stages are kept".into())
+        }
         OutOfMemory => Some("use smaller batches or a shorter context".into()),
         _ => None,
     }

@@ -55,7 +55,7 @@ mod survey;
 mod verify;
 mod words;
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Listening};
 pub use caught::{catch_panic, silence_caught_panics};
 pub use class::{Class, Classify, class_of_io};
 pub use clock::{Clock, ManualClock, SystemClock};

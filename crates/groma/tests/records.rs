@@ -243,7 +243,7 @@ fn a_run_is_one_machines_arithmetic_or_says_that_it_is_not() {
     assert_eq!(manifest().kernels.as_deref(), Some("cpu portable"));
     assert!(manifest().notes.is_empty());
 
-    let changed = ["--set", "stage.dpo.settings.beta=0.3"];
+    let changed = ["--force", "--set", "stage.dpo.settings.beta=0.3"];
     let model = std::fs::read(place.in_run("model/model.safetensors")).unwrap();
     let refused = place.run(&changed);
     assert_eq!(refused.status.code(), Some(2));

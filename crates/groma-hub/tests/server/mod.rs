@@ -21,13 +21,15 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Bytes of the body after which the connection breaks.
     pub cut: Option<usize>,
+    /// Whether the body comes byte by byte, each a while after the one before.
+    pub drips: bool,
     /// Whether nothing is ever answered.
     pub silent: bool,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: None, silent: false }
+        Reply { status, headers: Vec::new(), body: body.into(), cut: None, drips: false, silent: false }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -106,5 +108,14 @@ fn send(mut stream: TcpStream, reply: &Reply) {
     }
     head.push_str("\r\n");
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len())];
+    if reply.drips {
+        let mut all = head.bytes().map(|byte| (byte, false)).chain(body.iter().map(|&byte| (byte, true)));
+        // The client goes away when it has had enough.
+        let _ = all.try_for_each(|(byte, waits)| {
+            std::thread::sleep(Duration::from_millis(if waits { 20 } else { 0 }));
+            stream.write_all(&[byte])
+        });
+        return;
+    }
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }

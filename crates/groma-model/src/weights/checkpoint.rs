@@ -63,6 +63,15 @@ impl Checkpoint {
         &self.directory
     }
 
+    /// What a user should know of how it is read, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let has_code = self.config.map().contains_key("auto_map");
+        has_code
+            .then(|| "auto_map of config.json is ignored: no code of a model is run".to_owned())
+            .into_iter()
+            .collect()
+    }
+
     /// The function that the weights parametrise.
     pub fn spec(&self) -> &Spec {
         &self.spec

@@ -166,8 +166,7 @@ fn card_name(recipe: &str, stage: &str) -> String {
 
 fn remove(runner: &Runner, checkpoints: &Path) -> Result<(), Error> {
     if checkpoints.exists() {
-        let files = runner.directory.files();
-        files.remove_directory(checkpoints).map_err(groma_run::Error::io("remove", checkpoints))?;
+        groma_run::atomic::remove_directory(runner.directory.files(), checkpoints)?;
     }
     Ok(())
 }

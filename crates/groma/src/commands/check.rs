@@ -7,7 +7,7 @@ use groma_align::{Limits, METHODS, Method, RowView, Settings, look, prepare_read
 use groma_data::{Fields, Layout, Rows, Shape};
 use groma_lm::Encoder;
 use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint, spec_in, tokens_in};
-use groma_recipe::{Recipe, check, check_parts, read_rows};
+use groma_recipe::{Recipe, check, check_parts, check_settings, read_rows};
 use groma_run::{Finding, Seed, counted};
 use serde_json::{Value, json};
 
@@ -41,6 +41,8 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         sample_prompts: None,
         print_recipe: false,
     })?;
+    let (name, text) = (file.display().to_string(), super::run::read_recipe(file)?);
+    check_settings(&recipe, &name, &text)?;
     let findings = resolve::resolving(context, |resolve| check(&recipe, resolve))?;
     if context.json {
         print_json(&json!({ "recipe": recipe, "findings": findings }))?;
@@ -48,7 +50,8 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         for finding in &findings {
             print(&format!("{}\n", groma_report::for_terminal(finding)));
         }
-        print(&format!("{} can be run: {}\n", file.display(), counted(recipe.stages.len() as u64, "stage")));
+        let stages = counted(recipe.stages.len() as u64, "stage");
+        print(&format!("{} can be run: {stages}\n", rows::safe(&name)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `groma run`: a recipe, from a file or built in, done in a run directory.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +21,11 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
         if context.json {
             print_json(&recipe)?;
         } else {
-            print(&recipe.to_toml()?);
+            let text = recipe.to_toml()?;
+            // A file gets it to the bit, a terminal what it may show.
+            let shown =
+                |text: &str| text.lines().map(|line| format!("{}\n", super::rows::safe(line))).collect::<String>();
+            print(&if std::io::stdout().is_terminal() { shown(&text) } else { text });
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -36,7 +41,7 @@ pub(crate) fn perform(recipe: &Recipe, runs: &Path, force: bool, context: &Conte
     let recipe = &if force { recipe.clone() } else { with_free_name(recipe, runs) };
     let path = runs.join(&recipe.name);
     let directory = RunDirectory::create_or_resume(&path)?;
-    say(&format!("run directory {}", path.display()));
+    say(&format!("run directory {}", super::rows::safe(&path.display().to_string())));
     directory.repairs().iter().for_each(|repair| say(&format!("repaired: {}", super::rows::safe(repair))));
     let command = std::env::args().collect();
     let done = resolve::resolving(context, |resolve| {
@@ -118,7 +123,7 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
 /// The largest recipe that is read, in bytes.
 const RECIPE_BYTES: u64 = 4 << 20;
 
-fn read_recipe(path: &Path) -> Result<String> {
+pub(super) fn read_recipe(path: &Path) -> Result<String> {
     groma_run::read_text(path, RECIPE_BYTES).map_err(|error| match error.class() {
         Class::Usage => Failure::usage(
             format!("cannot read the recipe: {error}"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use groma_align::{Method, Settings};
+use groma_align::{Method, Settings, has_ended};
 use groma_lm::Kind;
 use groma_recipe::{Asked, CardText, LogForm, Trainable, base_name, check_parts, check_seats, read_rows};
 use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic, counted};
@@ -22,9 +22,14 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let settings = Settings::resolve(method, &given)?;
     // Held until the model is whole: of two at once, the second learns who the first is.
     let _claim = Claim::take(&flags.output)?;
-    let left = atomic::recover_target(&Disk::files(), &flags.output)?;
-    left.iter().for_each(|leftover| say(&format!("repaired: {}", super::rows::safe(leftover))));
-    check_output(flags)?;
+    let own = [flags.output.clone(), checkpoints(&flags.output)];
+    let left = own.iter().map(|path| atomic::recover_target(&Disk::files(), path)).collect::<Result<Vec<_>, _>>()?;
+    left.iter().flatten().for_each(|leftover| say(&format!("repaired: {}", super::rows::safe(leftover))));
+    // Killed between the new model and the end of what led to it: it is made once more from the last checkpoint, and is the same.
+    let again = !flags.overwrite && flags.output.exists() && has_ended(&checkpoints(&flags.output));
+    if !again {
+        check_output(flags)?;
+    }
     let progress = &*context.work.progress;
     let seed = Seed::new(settings.training.seed);
     let reading = flags.columns.reading();
@@ -65,10 +70,17 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         data: flags.data.clone(),
     };
     let checkpoints = checkpoints(&flags.output);
-    let (outcome, spent) = trainable.run(card, &checkpoints, &flags.output, &context.work, None)?;
+    let made = if again { checkpoints.join("model") } else { flags.output.clone() };
+    let trained = trainable.run(card, &checkpoints, &made, &context.work, None);
+    if again && (trained.is_err() || !is_same(&made, &flags.output)) {
+        // Those checkpoints are of another training.
+        let _ = std::fs::remove_dir_all(&made);
+        return Err(exists_already(&flags.output));
+    }
+    let (outcome, spent) = trained?;
     say_spent("", &json!({ "spent": spent }));
     // The model is whole and was read back; what led to it is no longer needed.
-    std::fs::remove_dir_all(&checkpoints).map_err(groma_run::Error::io("remove", &checkpoints))?;
+    atomic::remove_directory(&Disk::files(), &checkpoints)?;
     if context.json {
         print_json(&json!({
             "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
@@ -104,10 +116,7 @@ fn check_output(flags: &Train) -> Result<()> {
         return Ok(());
     }
     if !flags.overwrite {
-        return Err(Failure::usage(
-            format!("{} exists already", output.display()),
-            "choose another --output, or give --overwrite to replace it once the new model is whole",
-        ));
+        return Err(exists_already(output));
     }
     if !is_model(output) {
         let what = "it has no weights in safetensors beside a config.json or adapter_config.json";
@@ -117,6 +126,19 @@ fn check_output(flags: &Train) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+fn exists_already(output: &Path) -> Failure {
+    Failure::usage(
+        format!("{} exists already", output.display()),
+        "choose another --output, or give --overwrite to replace it once the new model is whole",
+    )
+}
+
+/// Whether two directories hold the same files.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let digest = |path: &Path| Digest::of_path(path).ok();
+    digest(one).is_some() && digest(one) == digest(other)
 }
 
 /// Whether a directory holds a model or an adapter, or nothing.

@@ -23,7 +23,8 @@ enum Now {
 pub(crate) struct Interrupts(Arc<Mutex<Now>>);
 
 impl Interrupts {
-    /// Listens. The first signal asks the work to stop where it can be resumed; the second ends the process.
+    /// Listens. The first signal asks the work to stop where it can be resumed, where it is such work, and else ends the process,
+    /// as the second does: what reads or loads has nothing to lose.
     pub(super) fn listen(cancel: Cancel) -> Result<Self> {
         let interrupts = Interrupts(Arc::new(Mutex::new(Now::Work(cancel))));
         let heard = interrupts.clone();
@@ -49,13 +50,17 @@ impl Interrupts {
 
     fn hear(&self) {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Now::Work(cancel) if !cancel.request() => {
+            Now::Work(cancel) if !cancel.request() && cancel.is_listened_to() => {
                 say("stopping at the next step; press Ctrl-C again to stop at once");
             }
             Now::Part(cancel) if !cancel.request() => {}
             Now::Idle(Some(terminal)) => {
                 // A terminal that is gone needs no care.
                 let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, terminal);
+                end();
+            }
+            Now::Work(cancel) if !cancel.is_listened_to() => {
+                say("stopped; what was finished is kept, and the same command goes on from there");
                 end();
             }
             _ => end(),

@@ -1,6 +1,6 @@
 //! Where questions come from: lines that are edited in a terminal, or lines of a pipe.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read};
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -14,6 +14,9 @@ use crate::failure::{Failure, Result};
 
 /// Questions that one can go back to.
 const HISTORY: usize = 1000;
+
+/// The longest question that is read from a pipe, in bytes.
+const LINE_BYTES: u64 = 4 << 20;
 
 /// The source of lines.
 pub(super) enum Input {
@@ -56,7 +59,12 @@ impl Input {
             },
             Input::Pipe => {
                 let mut line = String::new();
-                let read = std::io::stdin().lock().read_line(&mut line).map_err(|error| unreadable(&error))?;
+                let mut stdin = std::io::stdin().lock().take(LINE_BYTES + 1);
+                let read = stdin.read_line(&mut line).map_err(|error| unreadable(&error))?;
+                if read as u64 > LINE_BYTES {
+                    let what = format!("a question is longer than {LINE_BYTES} bytes");
+                    return Err(Failure::usage(what, "ask for less at once"));
+                }
                 let text = line.trim_end_matches(['\n', '\r']).to_owned();
                 Ok(if read == 0 { Line::End } else { Line::Text(text) })
             }
