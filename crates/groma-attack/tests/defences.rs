@@ -1,5 +1,7 @@
 //! Defences around a scripted model.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
+
 use groma_attack::{DEFENCES, Defence, Defended, Error};
 use groma_chat::Message;
 use groma_data::Content;
