@@ -17,6 +17,9 @@ import random
 import sys
 import time
 
+# Nothing is left in the repository.
+sys.dont_write_bytecode = True
+
 import faults
 import hub
 import kills
@@ -27,10 +30,10 @@ from place import Place
 from running import Tally
 
 KINDS = {
-    "kills": (kills, 500, 12),
-    "faults": (faults, 338, 12),
+    "kills": (kills, 500, 80),
+    "faults": (faults, 338, 60),
     "mutations": (mutations, 30000, 2000),
-    "templates": (templates, 92, 40),
+    "templates": (templates, 95, 40),
     "hub": (hub, 54, 54),
     "payloads": (payloads, 54, 54),
 }
