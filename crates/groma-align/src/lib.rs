@@ -64,7 +64,7 @@ pub use observer::{Collected, Every, History, Observer, StepReport};
 pub use parameter::{Kind, Parameter, Range, Variant};
 pub use prepare::{Limits, Prepared, prepare, prepare_read};
 pub use role::{Filler, Role, Seat, named_seats};
-pub use roles::check_tokens;
+pub use roles::{check_reader, check_tokens};
 pub use rollout::Voice;
 pub use session::{Outcome, Session};
 pub use settings::Settings;

@@ -59,9 +59,14 @@ impl Role {
         self == Role::Judge
     }
 
-    /// Whether it reads the policy's tokens, and so needs its tokenizer and vocabulary.
+    /// Whether it is compared with the policy token by token, and so needs its tokenizer and vocabulary.
     pub fn shares_tokens(self) -> bool {
-        matches!(self, Role::Reference | Role::Teacher | Role::Critic)
+        matches!(self, Role::Reference | Role::Teacher)
+    }
+
+    /// Whether it reads the policy's tokens, and so must know them all by the same numbers; it may know more.
+    pub fn reads_tokens(self) -> bool {
+        self == Role::Critic
     }
 }
 

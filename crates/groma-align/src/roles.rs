@@ -34,6 +34,12 @@ pub(crate) fn check(policy: &Transformer, session: &Session) -> Result<(), Error
         let problem = format!("`{name}` is there, and {} does not name it", role.setting());
         return Err(Error::Role { role: role.name(), problem });
     }
+    let size = policy.spec().vocab_size;
+    let knows =
+        |seat: &&Seat<'_>| !seat.role.reads_tokens() || seat.weights().is_none_or(|m| m.spec().vocab_size >= size);
+    if let Some(seat) = session.seats.iter().find(|seat| !knows(seat)) {
+        return Err(unread(seat.role, &seat.name));
+    }
     let sharing = session.seats.iter().filter(|seat| seat.role.shares_tokens());
     sharing.filter_map(|seat| Some((seat, seat.weights()?))).try_for_each(|(seat, model)| {
         same_vocabulary(seat.role, &seat.name, (model.spec().vocab_size, policy.spec().vocab_size))
@@ -66,6 +72,22 @@ pub fn check_tokens(role: Role, name: &str, sizes: (usize, usize), tokenizers: (
         return Err(Error::Role { role: role.name(), problem });
     }
     if role.shares_tokens() { same_vocabulary(role, name, sizes) } else { Ok(()) }
+}
+
+/// A model that is to read the policy's tokens, before either is loaded: whether it knows each by the same number.
+///
+/// # Errors
+/// [`Error::Role`] where it does not.
+pub fn check_reader(role: Role, name: &str, knows: bool) -> Result<(), Error> {
+    if knows || !role.reads_tokens() { Ok(()) } else { Err(unread(role, name)) }
+}
+
+fn unread(role: Role, name: &str) -> Error {
+    let problem = format!(
+        "`{name}` reads the tokens of the model in training, and does not know them all by the same numbers: name one that was \
+         made of the same tokenizer"
+    );
+    Error::Role { role: role.name(), problem }
 }
 
 /// Where the reference's log-probabilities come from, where the method compares with one: whichever computes less.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use groma_align::{
     Card, Filler, Group, LengthStatistics, Limits, Observer, Origin, Outcome, Prepared, Role, Seat, Session, Settings,
-    StepReport, Voice, check_tokens, export, prepare_read, setup,
+    StepReport, Voice, check_reader, check_tokens, export, prepare_read, setup,
 };
 use groma_data::{Content, ReadOptions, Row, Rows, Shape, ShapeOptions, Turns, read};
 use groma_lm::{Encoder, LanguageModel, Spent};
@@ -61,7 +61,7 @@ fn last_turn(content: &Content) -> (Option<Content>, Content) {
 }
 
 /// Checks models that are to fill roles against the one in training, before any is loaded: who is compared with it token by
-/// token must have its tokens.
+/// token must have its tokens, and who reads them must know them.
 ///
 /// # Errors
 /// [`groma_align::Error::Role`] where one has others, and those of reading configurations and tokenizers.
@@ -70,9 +70,11 @@ pub fn check_seats<'p>(model: &Path, seats: impl IntoIterator<Item = (Role, &'p 
         let checkpoint = base_checkpoint(path)?;
         Ok((checkpoint.spec().vocab_size, open_tokenizer(path, &checkpoint)?))
     };
-    for (role, name, path) in seats.into_iter().filter(|(role, ..)| role.shares_tokens()) {
+    for (role, name, path) in seats.into_iter().filter(|(role, ..)| role.shares_tokens() || role.reads_tokens()) {
         let ((policys, own), (its, other)) = (tokens(model)?, tokens(path)?);
         check_tokens(role, name, (its, policys), (other.digest(), own.digest()))?;
+        let same = |id| own.token(id) == other.token(id);
+        check_reader(role, name, (0..own.read_size() as u32).all(same))?;
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
             Some(file) => Some(read_rows(&file.path, method.data, None, seed, &stage.reading)?),
             None => None,
         };
-        let sharing = || named.iter().zip(&seats).filter(|((role, _), _)| role.shares_tokens());
+        let sharing = || named.iter().zip(&seats).filter(|((role, _), _)| role.shares_tokens() || role.reads_tokens());
         let paths = sharing().map(|((role, name), seat)| Ok((*role, &**name, seat.directory()?)));
         check_seats(model.directory()?, paths.collect::<Result<Vec<_>, Error>>()?)?;
         let open = |directory: &Path| -> Result<LocalModel, Error> {
