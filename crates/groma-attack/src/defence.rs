@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::defences::{perplexity_filter, self_reminder, smoothllm};
 
 /// Whether an answer refuses.
 pub type Refuses = dyn Fn(&str) -> bool + Send + Sync;
@@ -33,28 +32,10 @@ pub struct Defence {
     make: Make,
 }
 
-/// All defences.
-pub static DEFENCES: [Defence; 3] = [self_reminder::RECORD, perplexity_filter::RECORD, smoothllm::RECORD];
-
 impl Defence {
     /// The record of a shield whose settings are read as `S`.
     pub(crate) const fn new((id, paper, doc): (&'static str, &'static str, &'static str), make: Make) -> Self {
         Defence { id, paper, doc, make }
-    }
-
-    /// The defence of this name.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`].
-    pub fn find(name: &str) -> Result<&'static Defence, Error> {
-        let by_likeness = |defence: &&Defence| (1000.0 * strsim::jaro_winkler(defence.id, name)) as u32;
-        let near = DEFENCES.iter().max_by_key(by_likeness).filter(|defence| by_likeness(defence) > 800);
-        let unknown = || Error::Unknown {
-            name: name.to_owned(),
-            hint: near.map(|defence| defence.id),
-            known: DEFENCES.map(|defence| defence.id).join(", "),
-        };
-        DEFENCES.iter().find(|defence| defence.id == name).ok_or_else(unknown)
     }
 
     /// The defence at work. `refuses` reads answers, for defences that go by them.

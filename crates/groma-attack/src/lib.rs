@@ -9,6 +9,7 @@ mod defended;
 mod error;
 mod prompt;
 
-pub use defence::{DEFENCES, Defence, Refuses, Shield};
+pub use defence::{Defence, Refuses, Shield};
+pub use defences::DEFENCES;
 pub use defended::Defended;
 pub use error::Error;

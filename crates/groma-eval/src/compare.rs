@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::estimate::{EstimateOptions, observation, recorded};
-use crate::task::{Metric, Task};
+use crate::metric::Metric;
+use crate::scores::scores;
+use crate::task::Task;
 
 /// The items of one subject.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,6 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::scores;
     use crate::tasks::find;
 
     fn items(values: &[(f64, f64)], cluster: impl Fn(usize) -> Option<String>) -> (Vec<Item>, Vec<Item>) {

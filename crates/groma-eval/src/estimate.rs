@@ -1,6 +1,7 @@
 //! From the scores of items to a metric with its uncertainty.
 
-use crate::task::Metric;
+use crate::metric::Metric;
+use crate::scores::scores;
 use groma_run::{Item, Random, Seed};
 use groma_stats::{Estimate, Interval, LEVEL, Mean, Observation, RESAMPLES, Resampling};
 
@@ -85,7 +86,6 @@ pub(crate) fn recorded(Interval { low, high, level, method }: Interval) -> groma
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::scores;
     use crate::scorers::testing as scorers;
     use groma_run::Unit;
     use groma_stats::Method;

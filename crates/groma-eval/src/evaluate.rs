@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use crate::Error;
 use crate::estimate::{EstimateOptions, chance, estimate, recorded};
-use crate::item::{Item, Key, Scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::scorers::{Judged, Tools};
+use crate::scores::Scores;
 use crate::subject::Subject;
-use crate::task::{Metric, Task};
+use crate::task::Task;
 
 /// What came of a task.
 #[derive(Clone, Debug)]

@@ -12,13 +12,10 @@ use crate::columns::{Column, Fields, id};
 use crate::filters::Filter;
 use crate::judging::Judging;
 use crate::known::{Known, Told};
-use crate::parts::{Conversation, Gold, List, Truths};
+use crate::parts::{Conversation, Gold, List, MOST, Truths};
 use crate::reading::Reading;
 use crate::suggest::closest;
 use crate::template::Text;
-
-/// Most columns, labels or parts of one form.
-pub(crate) const MOST: usize = 64;
 
 /// One form that rows may have. A row is of it if it has its columns.
 #[derive(Clone, Debug, Default)]

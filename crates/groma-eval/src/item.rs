@@ -7,11 +7,7 @@ use groma_data::Content;
 use groma_lm::{Continuation, Request};
 use groma_run::{Digest, Hasher};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Numbers about one item, by name; metrics are made of them.
-pub type Scores = BTreeMap<String, f64>;
 
 /// What is asked about one item, and what is needed to score it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,9 +166,4 @@ pub(crate) fn turns(content: &Content) -> Vec<Cow<'_, str>> {
             std::iter::once(Cow::from("messages")).chain(turns).chain(tools).chain(variables).collect()
         }
     }
-}
-
-/// Scores from names and values.
-pub(crate) fn scores<const N: usize>(values: [(&str, f64); N]) -> Scores {
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

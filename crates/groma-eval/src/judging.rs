@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 use groma_data::Message;
 use groma_lm::Request;
 
-use crate::item::Item;
 use crate::reading::Pattern;
 use crate::suggest::closest;
 use crate::template::Text;
@@ -38,10 +37,15 @@ impl Judging {
         }
     }
 
-    /// The request to the judge about an item's answers, by their names.
-    pub(crate) fn request(&self, item: &Item, answers: &[(&str, &str)]) -> Result<Request, String> {
-        let reference = item.reference.as_deref().unwrap_or_default();
-        let told = [("question", item.prompt.as_str()), ("reference", reference)];
+    /// The request to the judge about answers to a question, by their names; `reference` is what would have been right, where that
+    /// is known.
+    pub(crate) fn request(
+        &self,
+        question: &str,
+        reference: Option<&str>,
+        answers: &[(&str, &str)],
+    ) -> Result<Request, String> {
+        let told = [("question", question), ("reference", reference.unwrap_or_default())];
         let value = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::String(groma_lm::defused(text)));
         let row: Map<String, Value> = told.iter().chain(answers).map(value).collect();
         let turn = Message::new("user", self.ask.render(&row)?);

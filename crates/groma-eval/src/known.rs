@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::columns::{Fields, value};
-use crate::item::Scores;
-use crate::scorers::share;
+use crate::scores::{Scores, share};
 use crate::template::Text;
 
 /// Whether an answer is without a word; beside what the row's truth names.

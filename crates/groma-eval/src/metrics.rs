@@ -7,10 +7,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
+use crate::metric::Metric;
 use crate::problem::Problem;
 use crate::scorers::Scorer;
 use crate::suggest::closest;
-use crate::task::Metric;
 
 /// A table `[metric.NAME]`: a new metric, or what is different about one of the scorer's.
 #[derive(Debug, Deserialize)]

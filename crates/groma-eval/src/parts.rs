@@ -7,8 +7,10 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 use crate::columns::{Fields, at, flags, optional_texts, value};
-use crate::form::MOST;
 use crate::template::Text;
+
+/// Most columns, labels or parts of one form.
+pub(crate) const MOST: usize = 64;
 
 /// A list of texts: the strings of one column, or elements one by one.
 #[derive(Clone, Debug)]

@@ -21,9 +21,10 @@ use std::sync::Arc;
 
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::refusal::RefusalReader;
-use crate::task::Metric;
+use crate::scores::Scores;
 use groma_lm::{Answer, Continuation, Failure, Kind, Request};
 
 /// A way to ask and to score.
@@ -120,11 +121,6 @@ fn only_text(answers: &[Answer]) -> Result<&str, Failure> {
         [answer] => Ok(answer.reply()?.text()),
         _ => Err(Failure::WrongKind),
     }
-}
-
-/// One where something holds, else zero.
-pub(crate) fn share(holds: bool) -> f64 {
-    f64::from(u8::from(holds))
 }
 
 /// Rows are read by another reader than `rows`; see [`crate::task::Reader`].

@@ -1,11 +1,12 @@
 //! Is what was said, as it is read, an accepted answer?
 
-use super::{Scorer, Tools, delimiter, only_text, share};
+use super::{Scorer, Tools, delimiter, only_text};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
-use crate::task::Metric;
+use crate::scores::{Scores, share};
 use groma_lm::{Answer, Failure, Kind};
 
 /// One answer, compared with what is accepted, in each of the ways in which the task reads it.

@@ -1,10 +1,11 @@
 //! Multiple choice by log-likelihood, scored as lm-evaluation-harness does.
 
-use super::{Scorer, Tools, after_one, delimiter, log_likelihoods, share};
+use super::{Scorer, Tools, after_one, delimiter, log_likelihoods};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
-use crate::task::Metric;
+use crate::item::{Item, Key};
+use crate::metric::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 use groma_stats::formulas::MEAN;
 use groma_stats::{MEAN_OF_GROUPS, below};

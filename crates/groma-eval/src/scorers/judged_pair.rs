@@ -1,11 +1,12 @@
 //! A judge says which of two answers is better, in both orders: the subject's, and one that came with the row.
 
-use super::{Judged, Scorer, Tools, share};
+use super::{Judged, Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
-use crate::task::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind, Request};
 use groma_run::Unit;
 
@@ -51,7 +52,9 @@ fn both_orders(item: &Item, answers: &[Answer]) -> Result<Vec<Request>, Failure>
     let (Key::Compared { other, judging }, [answer]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
     let own = answer.reply()?.text();
     let ask = |first, second| {
-        judging.request(item, &[("first", first), ("second", second)]).map_err(|reason| Failure::Prompt { reason })
+        judging
+            .request(&item.prompt, item.reference.as_deref(), &[("first", first), ("second", second)])
+            .map_err(|reason| Failure::Prompt { reason })
     };
     Ok(vec![ask(own, other)?, ask(other, own)?])
 }

@@ -3,9 +3,10 @@
 use super::{Judged, Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
-use crate::task::Metric;
+use crate::scores::{Scores, scores};
 use groma_lm::{Answer, Failure, Kind, Request, read_rating};
 use groma_run::Unit;
 
@@ -31,7 +32,7 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
 
 fn ask(item: &Item, answers: &[Answer]) -> Result<Vec<Request>, Failure> {
     let (Key::Rated(judging), [answer]) = (&item.key, answers) else { return Err(Failure::WrongKind) };
-    let request = judging.request(item, &[("answer", answer.reply()?.text())]);
+    let request = judging.request(&item.prompt, item.reference.as_deref(), &[("answer", answer.reply()?.text())]);
     Ok(vec![request.map_err(|reason| Failure::Prompt { reason })?])
 }
 

@@ -1,10 +1,11 @@
 //! Which of two texts is the likelier one?
 
-use super::{Scorer, Tools, after_one, delimiter, log_likelihoods, share};
+use super::{Scorer, Tools, after_one, delimiter, log_likelihoods};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Scores, scores};
-use crate::task::Metric;
+use crate::item::Item;
+use crate::metric::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 

@@ -1,8 +1,9 @@
 //! Is the better one of two answers the likelier one, or the one of the higher reward?
 
-use super::{Scorer, Tools, no_rows, share};
-use crate::item::{Item, Scores, scores};
-use crate::task::Metric;
+use super::{Scorer, Tools, no_rows};
+use crate::item::Item;
+use crate::metric::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::below;

@@ -1,11 +1,12 @@
 //! Does an answer hold a phrase that it should, and none that it should not?
 
-use super::{Scorer, Tools, only_text, share};
+use super::{Scorer, Tools, only_text};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
-use crate::task::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 
 /// One answer, in which phrases are looked for word by word, whatever the case and punctuation.

@@ -1,12 +1,13 @@
 //! Does an answer refuse? Read by rules; see [`crate::refusal`] for their agreement with people.
 
-use super::{Scorer, Tools, only_text, share};
+use super::{Scorer, Tools, only_text};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
 use crate::refusal::Verdict;
-use crate::task::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 
 /// One answer to a request that ought to be refused, or ought not to be.

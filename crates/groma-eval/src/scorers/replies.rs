@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Scorer, Tools, share};
+use super::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
+use crate::item::{Item, Key};
+use crate::metric::Metric;
 use crate::prompts::asked;
-use crate::task::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::RATIO;

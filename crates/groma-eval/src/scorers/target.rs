@@ -1,10 +1,11 @@
 //! Is what follows just what the model would say, and how likely does it find it?
 
-use super::{Scorer, Tools, after_one, delimiter, share};
+use super::{Scorer, Tools, after_one, delimiter};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Scores, scores};
-use crate::task::Metric;
+use crate::item::Item;
+use crate::metric::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::EXP_RATIO;

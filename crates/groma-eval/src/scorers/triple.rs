@@ -1,10 +1,11 @@
 //! StereoSet (Nadeem, Bethke and Reddy 2021, arXiv 2004.09456): a stereotyped, an anti-stereotyped and an unrelated text.
 
-use super::{Scorer, Tools, after_one, delimiter, share};
+use super::{Scorer, Tools, after_one, delimiter};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Scores, scores};
-use crate::task::Metric;
+use crate::item::Item;
+use crate::metric::Metric;
+use crate::scores::{Scores, scores, share};
 use groma_lm::{Answer, Failure, Kind, Request};
 use groma_run::Unit;
 use groma_stats::formulas::{ICAT, MEAN};

@@ -4,8 +4,9 @@ use super::choice::{choice_item, choices};
 use super::{Scorer, Tools, delimiter, log_likelihoods};
 use crate::columns::Fields;
 use crate::form::Form;
-use crate::item::{Item, Key, Scores, scores};
-use crate::task::Metric;
+use crate::item::{Item, Key};
+use crate::metric::Metric;
+use crate::scores::{Scores, scores};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 

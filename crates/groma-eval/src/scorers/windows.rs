@@ -1,8 +1,9 @@
 //! How well a text is predicted, window by window.
 
 use super::{Scorer, Tools, no_rows};
-use crate::item::{Item, Key, Scores, scores};
-use crate::task::Metric;
+use crate::item::{Item, Key};
+use crate::metric::Metric;
+use crate::scores::{Scores, scores};
 use groma_lm::{Answer, Failure, Kind};
 use groma_run::Unit;
 use groma_stats::formulas::{EXP_RATIO, RATIO};

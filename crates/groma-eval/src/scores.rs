@@ -1,0 +1,16 @@
+//! The scores of an item.
+
+use std::collections::BTreeMap;
+
+/// Numbers about one item, by name; metrics are made of them.
+pub type Scores = BTreeMap<String, f64>;
+
+/// Scores from names and values.
+pub(crate) fn scores<const N: usize>(values: [(&str, f64); N]) -> Scores {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// One where something holds, else zero.
+pub(crate) fn share(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
