@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use crate::Error;
 use crate::estimate::{EstimateOptions, observation, recorded};
 use crate::metric::Metric;
-use crate::scores::scores;
 use crate::task::Task;
 
 /// The items of one subject.
@@ -89,6 +88,7 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scores::scores;
     use crate::tasks::find;
 
     fn items(values: &[(f64, f64)], cluster: impl Fn(usize) -> Option<String>) -> (Vec<Item>, Vec<Item>) {

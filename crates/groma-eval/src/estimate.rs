@@ -1,7 +1,6 @@
 //! From the scores of items to a metric with its uncertainty.
 
 use crate::metric::Metric;
-use crate::scores::scores;
 use groma_run::{Item, Random, Seed};
 use groma_stats::{Estimate, Interval, LEVEL, Mean, Observation, RESAMPLES, Resampling};
 
@@ -87,6 +86,7 @@ pub(crate) fn recorded(Interval { low, high, level, method }: Interval) -> groma
 mod tests {
     use super::*;
     use crate::scorers::testing as scorers;
+    use crate::scores::scores;
     use groma_run::Unit;
     use groma_stats::Method;
     use groma_stats::formulas::RATIO;
