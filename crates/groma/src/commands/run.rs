@@ -8,7 +8,7 @@ use groma_align::Method;
 use groma_lm::Address;
 use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe};
 use groma_run::{Class, Classify, EventKind, RunDirectory, RunRecords, Status, counted, is_or_are};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::resolve;
 use crate::cli::Run;
@@ -72,7 +72,17 @@ fn with_free_name(recipe: &Recipe, runs: &Path) -> Recipe {
 /// Whether there is a finished run of another recipe.
 fn is_done_otherwise(recipe: &Recipe, path: &Path) -> bool {
     let manifest = RunRecords::read(path).map(|records| records.manifest);
-    manifest.is_ok_and(|manifest| manifest.status == Status::Done && manifest.config != json!(recipe))
+    let own = decisive(json!(recipe));
+    manifest.is_ok_and(|manifest| manifest.status == Status::Done && decisive(manifest.config) != own)
+}
+
+/// A recipe without what says how servers are asked: that changes what is answered yet, and no answer. The tokenizer does.
+fn decisive(mut recipe: Value) -> Value {
+    if let Some(fields) = recipe.as_object_mut() {
+        let tokenizer = fields.get("serving").and_then(|serving| serving.get("tokenizer")).cloned();
+        fields.insert("serving".into(), tokenizer.unwrap_or_default());
+    }
+    recipe
 }
 
 /// The recipe that the flags ask for.
