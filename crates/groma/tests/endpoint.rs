@@ -278,10 +278,11 @@ fn a_spent_budget_is_a_count_and_the_rest_is_asked_later() {
         assert!(record.fields["answer"]["choices"][0]["text"].is_string());
     }
 
-    let (output, _) = place.eval(&model, "xstest", &["--budget-tokens", "0"]);
+    // Beside the runs above, what they answered would be taken over.
+    let (output, _) = place.eval(&model, "xstest", &["--budget-tokens", "0", "--runs", "elsewhere"]);
     let error: Value = serde_json::from_str(String::from_utf8_lossy(&output.stderr).lines().last().unwrap()).unwrap();
     assert_eq!((output.status.code(), error["exit_code"].as_i64()), (Some(4), Some(4)));
     assert!(error["error"].as_str().unwrap().contains("the budget of 0 tokens is spent"), "{error}");
-    let (output, _) = place.eval(&model, "xstest", &["--budget-money", "1"]);
+    let (output, _) = place.eval(&model, "xstest", &["--budget-money", "1", "--runs", "elsewhere"]);
     assert_eq!(output.status.code(), Some(2), "money needs prices");
 }
