@@ -4,7 +4,7 @@ hostile templates, a lying hub, markup in texts. It needs Python 3 alone, and st
     cargo build --release --bin groma
     python3 scripts/campaign --short          # what .ci/run does, at most three minutes
     python3 scripts/campaign                  # the whole campaign, by hand; its counts are in SECURITY.md
-    python3 scripts/campaign --only kills --tries kills=50 --seed 7 --keep /tmp/failures
+    python3 scripts/campaign --only kills --tries kills=50 --seed 7 --keep failures
 
 A try fails where the program panics, aborts, hangs (20 s) or takes more than 1 GiB over the size of its input, ends with an
 exit code that it does not document, gives other bits or leaves something behind after a kill, lets markup into a page, or lets

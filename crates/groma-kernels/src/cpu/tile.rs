@@ -16,7 +16,10 @@ pub(crate) trait MultiplyAdd {
     type Vector: Vector;
 
     /// `sum + a b`.
-    fn multiply_add(a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    #[inline(always)]
+    fn multiply_add(a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector {
+        a.fma(b, sum)
+    }
 
     /// The columns of one step of B: two vectors a panel, panels `panel_stride` apart.
     ///
@@ -36,11 +39,6 @@ struct Fused<V>(PhantomData<V>);
 
 impl<V: Vector> MultiplyAdd for Fused<V> {
     type Vector = V;
-
-    #[inline(always)]
-    fn multiply_add(a: V, b: V, sum: V) -> V {
-        a.fma(b, sum)
-    }
 }
 
 /// The same with a B of words that hold the upper halves of two values each, one of either vector of a panel: the lower
@@ -49,11 +47,6 @@ struct Shifted<V>(PhantomData<V>);
 
 impl<V: Vector> MultiplyAdd for Shifted<V> {
     type Vector = V;
-
-    #[inline(always)]
-    fn multiply_add(a: V, b: V, sum: V) -> V {
-        a.fma(b, sum)
-    }
 
     #[inline(always)]
     unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [V; VECTORS] {
@@ -70,11 +63,6 @@ struct Widened<V>(PhantomData<V>);
 
 impl<V: Vector> MultiplyAdd for Widened<V> {
     type Vector = V;
-
-    #[inline(always)]
-    fn multiply_add(a: V, b: V, sum: V) -> V {
-        a.fma(b, sum)
-    }
 
     #[inline(always)]
     unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [V; VECTORS] {
