@@ -176,8 +176,10 @@ impl Reading {
 impl Headline {
     /// The table of one run: its `before` and `after`, or the first and last subject that it measured.
     pub fn of_run(records: &RunRecords) -> Self {
-        let (left, right) = subjects(&records.measurements);
-        let pick = |subject: &str| of_subject(&records.measurements, subject);
+        let evaluated: Vec<&Measurement> =
+            records.measurements.iter().filter(|row| row.pillar.is_evaluation()).collect();
+        let (left, right) = subjects(&evaluated);
+        let pick = |subject: &str| of_subject(evaluated.iter().copied(), subject);
         let compared: Vec<&Comparison> =
             records.comparisons.iter().filter(|row| row.before_subject == left && row.after_subject == right).collect();
         let difference = |before: &Measurement, after: &Measurement| {
@@ -267,13 +269,13 @@ pub(crate) fn keys(rows: &[&Measurement]) -> Vec<Key> {
     rows.iter().map(key).collect()
 }
 
-pub(crate) fn of_subject<'a>(rows: &'a [Measurement], subject: &str) -> Vec<&'a Measurement> {
-    rows.iter().filter(|row| row.subject == subject).collect()
+pub(crate) fn of_subject<'a>(rows: impl IntoIterator<Item = &'a Measurement>, subject: &str) -> Vec<&'a Measurement> {
+    rows.into_iter().filter(|row| row.subject == subject).collect()
 }
 
 /// Names of the subjects, in the order in which they were measured.
-pub(crate) fn all_subjects(rows: &[Measurement]) -> Vec<&str> {
-    let mut found = Vec::new();
+pub(crate) fn all_subjects<'a>(rows: impl IntoIterator<Item = &'a Measurement>) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
     for row in rows {
         if !found.contains(&row.subject.as_str()) {
             found.push(&row.subject);
@@ -282,8 +284,8 @@ pub(crate) fn all_subjects(rows: &[Measurement]) -> Vec<&str> {
     found
 }
 
-fn subjects(rows: &[Measurement]) -> (&str, &str) {
-    let all = all_subjects(rows);
+fn subjects<'a>(rows: &[&'a Measurement]) -> (&'a str, &'a str) {
+    let all = all_subjects(rows.iter().copied());
     match (all.first(), all.last()) {
         _ if all.contains(&"before") && all.contains(&"after") => ("before", "after"),
         (Some(first), Some(last)) if all.len() > 1 => (first, last),

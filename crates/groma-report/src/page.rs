@@ -7,9 +7,14 @@
 mod answers;
 mod axis;
 mod bands;
+mod calibration;
 mod curves;
+mod drawings;
 mod factors;
 mod forest;
+mod heat;
+mod panels;
+mod paths;
 mod plane;
 mod runs;
 mod samples;
@@ -49,7 +54,9 @@ fn page(records: &RunRecords, headline: &Headline, options: &Options) -> Markup 
     let content = html! {
         (pictures(headline))
         (section("numbers", if headline.compares() { "Before and after" } else { "Measured" }, (!headline.rows.is_empty()).then(|| sections::table(headline))))
+        (section("calibration", "Instruments against what was planted", calibration::calibration(&records.measurements)))
         (section("factors", "By subject and factor", factors::factors(&records.measurements)))
+        @for (name, title, panel) in panels::panels(records) { (section(name, title, Some(panel))) }
         (section("checks", "Controls and gates", sections::checks(&records.events)))
         @for (number, (stage, charts)) in curves::curves(&records.events).iter().enumerate() {
             (section(&format!("curves-{number}"), &format!("Training: {stage}"), Some(charts.clone())))

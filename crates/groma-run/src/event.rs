@@ -1,6 +1,6 @@
 //! `events.jsonl`: what happened, and when.
 
-use crate::{Row, number};
+use crate::{Figure, Row, number};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +33,9 @@ pub struct Event {
     /// For [`EventKind::Check`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// For [`EventKind::Figure`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<Figure>,
     /// For [`EventKind::Samples`] and [`EventKind::TrainingSamples`]: the file's name in the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -58,6 +61,8 @@ pub enum EventKind {
     Finding,
     /// A null control, gate or identity was checked.
     Check,
+    /// A picture of what was found.
+    Figure,
     /// A file of side-by-side samples was committed.
     Samples,
     /// A file of answers on the way of training was committed.
@@ -151,6 +156,7 @@ impl Event {
             message: None,
             finding: None,
             check: None,
+            figure: None,
             file: None,
         }
     }
@@ -168,6 +174,7 @@ impl Row for Event {
     fn key(&self) -> String {
         let finding = self.finding.as_ref().map(|finding| (&finding.check, &finding.message));
         let check = self.check.as_ref().map(|check| (&check.name, check.kind));
-        format!("{:?}", (self.kind, self.step, &self.message, finding, check, &self.file))
+        let figure = self.figure.as_ref().map(|figure| &figure.title);
+        format!("{:?}", (self.kind, self.step, &self.message, finding, check, figure, &self.file))
     }
 }

@@ -1,6 +1,6 @@
 //! `measurements.jsonl` and `comparisons.jsonl`: the numbers that a run is for.
 
-use crate::{Row, number};
+use crate::{Pillar, Row, number};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +43,9 @@ pub struct Measurement {
     /// Which way is good; [`None`] where neither is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub higher_is_better: Option<bool>,
+    /// What part of the work it is from.
+    #[serde(default, skip_serializing_if = "Pillar::is_evaluation")]
+    pub pillar: Pillar,
     /// What it stands for.
     #[serde(default)]
     pub group: Group,
@@ -55,6 +58,10 @@ pub struct Measurement {
     /// What chance alone would give, where that is known.
     #[serde(default, with = "number::option", skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
+    /// The number that is true by construction, where the subject was trained on a world with planted flaws, or on the clean
+    /// twin of one: the report holds `value` and `interval` against it.
+    #[serde(default, with = "number::option", skip_serializing_if = "Option::is_none")]
+    pub planted: Option<f64>,
     /// The file with the score of each item, relative to the run directory; its rows are [`crate::Item`]s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<String>,
@@ -227,10 +234,12 @@ impl Measurement {
             statistic: None,
             seed: None,
             higher_is_better: None,
+            pillar: Pillar::Evaluation,
             group: Group::Other,
             unit: Unit::Plain,
             secondary: false,
             chance: None,
+            planted: None,
             samples: None,
             failed: 0,
             seconds: 0.0,

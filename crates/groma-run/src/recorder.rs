@@ -4,7 +4,7 @@ use crate::event::{Check, Event, EventKind, Finding};
 use crate::journal::Journal;
 use crate::sample::{Item, RowWriter, Sample, TrainingSample, items_file, side_by_side_file, training_samples_file};
 use crate::storage::Files;
-use crate::{Clock, Comparison, Error, Measurement, lock_mutex};
+use crate::{Clock, Comparison, Error, Figure, Measurement, lock_mutex};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -126,6 +126,11 @@ impl Recorder {
     /// Writes how a null control, gate or identity came out.
     pub fn check(&self, check: Check) {
         self.event(Event { check: Some(check), ..Event::new(EventKind::Check) });
+    }
+
+    /// Writes a picture of what was found.
+    pub fn figure(&self, figure: Figure) {
+        self.event(Event { figure: Some(figure), ..Event::new(EventKind::Figure) });
     }
 
     /// Events of the run that could not be written up to now.

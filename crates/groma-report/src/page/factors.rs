@@ -39,21 +39,37 @@ struct Measure<'a> {
     rows: Vec<Row<'a>>,
 }
 
-/// Tables and curves of all measures that have factors, or more than two subjects; `None` where none has.
+/// Tables and curves of the measures of evaluation that have factors, or more than two subjects; `None` where none has. Two
+/// subjects stand in the table of the run.
 pub(super) fn factors(measurements: &[Measurement]) -> Option<Markup> {
-    let shown: Vec<_> = measures(measurements).into_iter().filter(|measure| !measure.varying().is_empty()).collect();
-    if shown.is_empty() {
-        return None;
-    }
+    let evaluated: Vec<_> = measurements.iter().filter(|row| row.pillar.is_evaluation()).collect();
+    let stands_elsewhere = |measure: &Measure<'_>| match measure.varying().as_slice() {
+        [] => true,
+        [(SUBJECT, values)] => values.len() < 3,
+        _ => false,
+    };
+    let shown: Vec<_> = measures(&evaluated).into_iter().filter(|measure| !stands_elsewhere(measure)).collect();
+    (!shown.is_empty()).then(|| shown_all(shown))
+}
+
+/// Tables and curves of all measures.
+pub(super) fn all(measurements: &[&Measurement]) -> Markup {
+    shown_all(measures(measurements))
+}
+
+fn shown_all(shown: Vec<Measure<'_>>) -> Markup {
     // Where nothing but the subject varies, one table has all measures.
-    let is_by_subject =
-        |measure: &Measure| matches!(measure.varying().as_slice(), [(SUBJECT, values)] if values.len() <= MOST_COLUMNS);
+    let is_by_subject = |measure: &Measure<'_>| match measure.varying().as_slice() {
+        [] => true,
+        [(SUBJECT, values)] => values.len() <= MOST_COLUMNS,
+        _ => false,
+    };
     let (by_subject, shown): (Vec<Measure<'_>>, Vec<_>) = shown.into_iter().partition(is_by_subject);
-    Some(html! {
+    html! {
         @if !by_subject.is_empty() { (subjects(&by_subject)) }
         @for measure in shown.iter().take(MOST_MEASURES) { (measure.markup()) }
         @if shown.len() > MOST_MEASURES { p.quiet { (shown.len() - MOST_MEASURES) " more measures are in measurements.jsonl." } }
-    })
+    }
 }
 
 /// A row a measure, a column a subject.
@@ -102,9 +118,9 @@ fn subjects_table(measures: &[&Measure<'_>], names: &[&str]) -> Markup {
     }
 }
 
-fn measures(measurements: &[Measurement]) -> Vec<Measure<'_>> {
-    let mut found: Vec<Measure<'_>> = Vec::new();
-    for measurement in measurements {
+fn measures<'a>(measurements: &[&'a Measurement]) -> Vec<Measure<'a>> {
+    let mut found: Vec<Measure<'a>> = Vec::new();
+    for &measurement in measurements {
         let (task, metric, mode) = (&measurement.task[..], name(measurement), &measurement.mode[..]);
         let mut factors: BTreeMap<&str, &str> =
             measurement.factors.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -135,8 +151,7 @@ fn name(measurement: &Measurement) -> &str {
 }
 
 impl<'a> Measure<'a> {
-    /// Each factor with its values, in their order, of which there are at least two; subjects alone must be three, as two
-    /// stand in the table of the run.
+    /// Each factor with its values, in their order, of which there are at least two.
     fn varying(&self) -> Vec<(&'a str, Vec<&'a str>)> {
         let names: BTreeSet<&str> = self.rows.iter().flat_map(|row| row.factors.keys().copied()).collect();
         let values = |name: &'a str| {
@@ -154,11 +169,7 @@ impl<'a> Measure<'a> {
             }
             (name, values)
         };
-        let varying: Vec<_> = names.into_iter().map(values).filter(|(_, values)| values.len() > 1).collect();
-        match varying.as_slice() {
-            [(SUBJECT, values)] if values.len() < 3 => Vec::new(),
-            _ => varying,
-        }
+        names.into_iter().map(values).filter(|(_, values)| values.len() > 1).collect()
     }
 
     fn markup(&self) -> Markup {

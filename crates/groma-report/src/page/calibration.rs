@@ -1,0 +1,110 @@
+//! Instruments against what was planted: each number whose true size is known, beside what was found.
+
+use crate::format;
+use crate::headline::name_of;
+use crate::text::for_page;
+use groma_run::{Measurement, Unit};
+use maud::{Markup, html};
+
+/// Rows that are shown.
+const MOST_ROWS: usize = 200;
+
+/// The table of all numbers with a planted size; `None` where there is none.
+pub(super) fn calibration(measurements: &[Measurement]) -> Option<Markup> {
+    let rows: Vec<(&Measurement, f64)> =
+        measurements.iter().filter_map(|row| row.planted.map(|planted| (row, planted))).collect();
+    let held = rows.iter().filter(|(row, planted)| recovered(row, *planted) == Some(true)).count();
+    (!rows.is_empty()).then(|| html! {
+        p {
+            "The planted size lies in the interval of " (held) " of " (rows.len())
+            @if rows.len() == 1 { " number." } @else { " numbers." }
+        }
+        div.scroll { table.headline {
+            thead { tr {
+                th scope="col" { "Instrument" }
+                th scope="col" { "Subject" }
+                th.number scope="col" { "Planted" }
+                th.number scope="col" { "Found" }
+                th scope="col" { "Reading" }
+                th.number scope="col" { "n" }
+            } }
+            tbody { @for (row, planted) in rows.iter().take(MOST_ROWS) { (table_row(row, *planted)) } }
+        } }
+        @if rows.len() > MOST_ROWS { p.quiet { (rows.len() - MOST_ROWS) " more are in measurements.jsonl." } }
+        p.quiet {
+            "Planted is what is true by construction of the world that the subject was trained on; a clean twin has the same "
+            "rows without the flaw. Brackets are 95% intervals."
+        }
+    })
+}
+
+/// Whether the planted size lies in the interval; `None` where there is no interval.
+fn recovered(row: &Measurement, planted: f64) -> Option<bool> {
+    // Ends that were rounded on the way, such as 0.1 + 0.2, shut nothing out.
+    let slack = 1e-9 * planted.abs().max(1.0);
+    row.interval.as_ref().map(|found| found.low - slack <= planted && planted <= found.high + slack)
+}
+
+fn table_row(row: &Measurement, planted: f64) -> Markup {
+    let (class, reading) = match recovered(row, planted) {
+        Some(true) => ("better", "✓ recovered"),
+        Some(false) => ("worse", "✗ not recovered"),
+        None => ("unclear", "? no interval"),
+    };
+    html! {
+        tr {
+            th scope="row" {
+                (for_page(&name_of(&row.task, &row.metric, &row.factors)))
+                @if !row.mode.is_empty() { span.mode { (for_page(&row.mode)) } }
+            }
+            td data-label="Subject" { (for_page(&row.subject)) }
+            td.number data-label="Planted" { (value(planted, row.unit)) }
+            td.number data-label="Found" {
+                span.value { (value(row.value, row.unit)) }
+                @if let Some(interval) = &row.interval {
+                    span.interval title=(for_page(&interval.method)) { (format::interval(interval, row.unit)) }
+                }
+            }
+            td data-label="Reading" { span class=(format!("reading {class}")) { (reading) } }
+            td.number data-label="n" { (format::count(row.n)) }
+        }
+    }
+}
+
+fn value(number: f64, unit: Unit) -> String {
+    format::value(number, unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use groma_run::Interval;
+
+    #[test]
+    fn an_interval_holds_what_was_planted_or_does_not() {
+        let of = |low: f64, high: f64| {
+            let interval = Some(Interval { low, high, level: 0.95, method: "t".into() });
+            Measurement { interval, ..Measurement::new("village", "bias", "difference", 0.3, 100) }
+        };
+        assert_eq!(recovered(&of(0.2, 0.4), 0.3), Some(true));
+        assert_eq!(recovered(&of(0.0, 0.1 + 0.2), 0.3), Some(true));
+        assert_eq!(recovered(&of(0.31, 0.4), 0.3), Some(false));
+        assert_eq!(recovered(&Measurement { interval: None, ..of(0.2, 0.4) }, 0.3), None);
+    }
+
+    #[test]
+    fn the_table_says_how_many_were_recovered() {
+        let interval = |low, high| Some(Interval { low, high, level: 0.95, method: "t".into() });
+        let found = Measurement {
+            planted: Some(0.3),
+            interval: interval(0.2, 0.4),
+            ..Measurement::new("village", "bias", "difference", 0.31, 90)
+        };
+        let missed =
+            Measurement { planted: Some(0.0), interval: interval(0.1, 0.4), subject: "<twin>".into(), ..found.clone() };
+        let page = calibration(&[found, missed, Measurement::new("x", "y", "z", 1.0, 1)]).unwrap().into_string();
+        assert!(page.contains("interval of 1 of 2 numbers") && page.contains("not recovered"), "{page}");
+        assert!(page.contains("&lt;twin&gt;") && !page.contains("<twin>"));
+        assert!(calibration(&[Measurement::new("x", "y", "z", 1.0, 1)]).is_none());
+    }
+}
