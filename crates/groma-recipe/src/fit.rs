@@ -1,83 +1,16 @@
-//! Whether models can do what is wanted of them, before any is loaded: some predict text, some reward it.
+//! Whether models can do what stages want of them, before any is loaded.
 
-use std::path::Path;
-
-use groma_align::{Method, Role};
+use groma_align::Method;
 use groma_lm::Address;
-use groma_model::{AdapterFile, Head, Spec, spec_in};
-use groma_run::{Digest, Hasher};
+use groma_model::{AdapterFile, Head, spec_in};
 
 use crate::Error;
-use crate::data::{BASE, VILLAGE};
+use crate::data_name::{BASE, VILLAGE};
+use crate::output::OutputKind;
 use crate::recipe::Recipe;
-use crate::runner::Resolve;
-use crate::stage::{OutputKind, Stage};
-
-/// What is wanted of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// That it predicts text.
-    Prediction,
-    /// That it rewards text.
-    Reward,
-    /// Either.
-    Any,
-}
-
-/// A model that a stage reads, and what it is to do.
-pub(crate) struct Want<'a> {
-    /// As the stage names it; `None` for the latest.
-    pub(crate) model: Option<&'a str>,
-    pub(crate) part: Part,
-    /// Who wants it.
-    pub(crate) needs: String,
-}
-
-impl Part {
-    /// What a role wants.
-    pub(crate) fn of(role: Role) -> Part {
-        match role {
-            Role::Reward | Role::Cost => Part::Reward,
-            Role::Critic => Part::Any,
-            Role::Reference | Role::Teacher | Role::Judge => Part::Prediction,
-        }
-    }
-
-    /// # Errors
-    /// [`groma_model::Error::NoUnembedding`] and [`groma_model::Error::NoReward`].
-    fn check(self, heads: &[Head], needs: &str) -> groma_model::Result<()> {
-        match self {
-            Part::Prediction => Spec::require_prediction(heads, needs),
-            Part::Reward => Spec::require_reward(heads, needs),
-            Part::Any => Ok(()),
-        }
-    }
-}
-
-/// Checks a model in a directory that is to train by a method, and those that fill roles beside it.
-///
-/// # Errors
-/// Where one cannot do its part, and those of reading configurations.
-pub fn check_parts<'p>(
-    method: &Method,
-    model: &Path,
-    seats: impl IntoIterator<Item = (Role, &'p str, &'p Path)>,
-) -> Result<(), Error> {
-    if method.predicts() {
-        Part::Prediction.check(&spec_in(model)?.outputs, &by_method(method))?;
-    }
-    seats
-        .into_iter()
-        .try_for_each(|(role, name, path)| Ok(Part::of(role).check(&spec_in(path)?.outputs, &in_role(role, name))?))
-}
-
-pub(crate) fn by_method(method: &Method) -> String {
-    format!("the method `{}`", method.id)
-}
-
-pub(crate) fn in_role(role: Role, name: &str) -> String {
-    format!("the setting `{}` (`{name}`)", role.setting())
-}
+use crate::resolve::Resolve;
+use crate::stage::Stage;
+use crate::want::{Part, Want};
 
 /// Says where the base of a recipe's adapter is, if the recipe does.
 ///
@@ -95,18 +28,6 @@ pub(crate) fn settle_base(recipe: &Recipe, resolve: Resolve<'_>) -> Result<(), E
     Ok(())
 }
 
-/// The digest of a model's files, and of those of its base where it is an adapter.
-pub(crate) fn digest(directory: &Path) -> Result<Digest, Error> {
-    let own = Digest::of_path(directory)?;
-    if !AdapterFile::is_in(directory) {
-        return Ok(own);
-    }
-    let mut both = Hasher::default();
-    both.part(own.as_bytes());
-    both.part(Digest::of_path(&AdapterFile::base_directory(directory)?)?.as_bytes());
-    Ok(both.finish())
-}
-
 /// Checks the models that all stages read.
 ///
 /// # Errors
@@ -117,7 +38,7 @@ pub(crate) fn check_stages(recipe: &Recipe, resolve: Resolve<'_>) -> Result<(), 
 
 /// Checks all models that a stage reads, as far as they are known: those of earlier stages by the method that leaves them.
 pub(crate) fn check_stage(recipe: &Recipe, stage: &Stage, resolve: Resolve<'_>) -> Result<(), Error> {
-    for Want { model, part, needs } in stage.work().wants(recipe) {
+    for Want { model, part, needs } in stage.declared().wants(recipe.default_tasks()) {
         let name = model.or(recipe.latest_model(Some(stage.name()))).unwrap_or(BASE);
         let checked = match left_by(recipe, stage, name) {
             Some(method) => part.check(method.heads, &needs).map_err(Error::from),

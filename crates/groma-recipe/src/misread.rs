@@ -3,8 +3,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use crate::Recipe;
-use crate::recipe::suggest;
+use crate::recipe::Recipe;
 
 /// So many problems are told; more of them say no more.
 const SHOWN: usize = 20;
@@ -137,6 +136,17 @@ fn line(text: &str, path: &[String]) -> Option<usize> {
         };
     }
     Some(text.get(..span.start)?.matches('\n').count() + 1)
+}
+
+/// Adds "did you mean" to serde's message about an unknown field or variant.
+fn suggest(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let Some(wrong) = words.next().filter(|_| message.contains("unknown")) else { return message.trim().into() };
+    let best = words.map(|word| (strsim::jaro_winkler(wrong, word), word)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((likeness, word)) if likeness > 0.75 => format!("{}; did you mean `{word}`?", message.trim()),
+        _ => message.trim().into(),
+    }
 }
 
 #[cfg(test)]

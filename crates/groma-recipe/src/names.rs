@@ -1,12 +1,11 @@
 //! Names of tasks in results: each once.
 
-use crate::recipe::TaskConfig;
-use crate::stages::measure::task_name;
+use crate::records::TaskConfig;
 
 /// Gives each of several tasks of one name a name of its own, from the data that it reads: `perplexity` of `a.txt` and of
 /// `b.txt` become `perplexity-a` and `perplexity-b`. Tasks that are alone keep their names, and so do the first `kept`.
 pub fn name_apart(tasks: &mut [TaskConfig], kept: usize) {
-    let names: Vec<String> = tasks.iter().map(|config| task_name(config).to_owned()).collect();
+    let names: Vec<String> = tasks.iter().map(|config| config.result_name().to_owned()).collect();
     let keeps = |place: usize| place < kept || is_alone(&names, &names[place]);
     let mut taken: Vec<String> =
         (0..names.len()).filter(|place| keeps(*place)).map(|place| names[place].clone()).collect();
@@ -32,7 +31,7 @@ mod tests {
     use super::*;
 
     fn names(tasks: &[TaskConfig]) -> Vec<&str> {
-        tasks.iter().map(task_name).collect()
+        tasks.iter().map(TaskConfig::result_name).collect()
     }
 
     #[test]

@@ -1,47 +1,33 @@
-//! Does the stages of a recipe in a run directory.
+//! A recipe while it is done: what its stages ask of the run, and how the work of one is kept or taken over.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use groma_kernels::{Backend, Precision};
+use groma_kernels::Precision;
 use groma_lm::Address;
 use groma_model::TemplateChoice;
-use groma_report::{Headline, Options, write_report};
 use groma_run::{
-    Cancel, Classify, Clock, Digest, EventKind, Finished, Input, Level, MODEL, Manifest, Progress, Recorder,
-    RunDirectory, RunRecords, Seed, StageEntry, StageKey, StageRecord, Standing, Status, SystemClock, counted, is_run,
+    Classify, Digest, EventKind, Finished, Input, Level, MODEL, Manifest, Recorder, RunDirectory, StageEntry, StageKey,
+    StageRecord, Standing, Status, SystemClock, is_run,
 };
 use serde_json::json;
 
 use crate::asked::Asked;
-use crate::card;
-use crate::data::{BASE, DataFile, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file, split_preferences};
-use crate::stage::OutputKind;
-use crate::{Error, Recipe, fit, said, stages};
+use crate::data_file::DataFile;
+use crate::data_name::{BASE, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file};
+use crate::model::{Model, Place, digest};
+use crate::output::OutputKind;
+use crate::recipe::Recipe;
+use crate::resolve::Resolve;
+use crate::work::Work;
+use crate::{Error, said};
 
 /// Raised when the code of a stage comes to give other results.
-const VERSION: u32 = 1;
-/// The stage that builds the organism.
-const ORGANISM: &str = "organism";
-/// The stage that splits the preference pairs.
-const SPLIT: &str = "preferences";
+pub(crate) const VERSION: u32 = 1;
 /// What the manifest calls the chat template.
 const CHAT_TEMPLATE: &str = "chat template";
 /// Where answers of servers are kept in a run directory.
 const ANSWERS: &str = "answers";
-
-/// From a name in a recipe (a path or a hub id) to a local path, and the revision of a hub id.
-pub type Find<'a> = &'a dyn Fn(&str) -> Result<(PathBuf, Option<String>), Error>;
-
-/// Finds what a recipe names.
-#[derive(Clone, Copy)]
-pub struct Resolve<'a> {
-    /// Models and tokenizers: directories.
-    pub model: Find<'a>,
-    /// Data: files and directories.
-    pub data: Find<'a>,
-}
 
 /// What a recipe needs beside itself.
 pub struct Inputs<'a> {
@@ -49,75 +35,6 @@ pub struct Inputs<'a> {
     pub resolve: Resolve<'a>,
     /// The command line, for the manifest.
     pub command: Vec<String>,
-}
-
-/// What the work is done with.
-#[derive(Clone)]
-pub struct Work {
-    /// Where models run.
-    pub backend: Arc<dyn Backend>,
-    /// Is told how far the work is.
-    pub progress: Arc<dyn Progress>,
-    /// May ask to stop.
-    pub cancel: Cancel,
-    /// Threads that models use, for the manifest.
-    pub threads: usize,
-    /// Goes on with work that was begun with other instructions; manifest and report say so.
-    pub across_machines: bool,
-}
-
-/// What came of a run.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The run directory.
-    pub directory: PathBuf,
-    /// The report.
-    pub report: PathBuf,
-    /// The headline table.
-    pub headline: Headline,
-    /// What the stages left, in their order.
-    pub stages: Vec<StageRecord>,
-    /// Stages that were done now, and stages taken over from an earlier start.
-    pub done: usize,
-    /// See `done`.
-    pub reused: usize,
-    /// Items that got no answer for the moment; the same command asks them again.
-    pub unanswered: u64,
-    /// Seconds that this start took.
-    pub seconds: f64,
-    /// What of the records could not be read, in sentences.
-    pub warnings: Vec<String>,
-}
-
-/// Does `recipe` in `directory`, going on where an earlier start left it.
-///
-/// # Errors
-/// Those of the stages, each with its name. What was done until then stays, and counts at the next start.
-pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Work) -> Result<Summary, Error> {
-    let started = Instant::now();
-    fit::settle_base(recipe, inputs.resolve)?;
-    fit::check_stages(recipe, inputs.resolve)?;
-    let mut runner = Runner::new(recipe, inputs, directory, work)?;
-    let result = runner.stages();
-    let (status, error) = match &result {
-        Ok(()) => (Status::Done, None),
-        Err(error) if error.class() == groma_run::Class::Interrupted => (Status::Interrupted, None),
-        Err(error) => (Status::Failed, Some(error.to_string())),
-    };
-    runner.manifest.status = status;
-    runner.manifest.error = error;
-    runner.manifest.finished = Some(SystemClock::default().now());
-    directory.write_manifest(&runner.manifest)?;
-    result?;
-    let records = RunRecords::read(directory.path())?;
-    let report = write_report(directory.files(), &records, &Options::default())?;
-    let headline = Headline::of_run(&records);
-    card::write(directory, &headline)?;
-    let unanswered = runner.records.iter().map(|record| record.unanswered).sum();
-    let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
-    let (directory, stages) = (directory.path().to_owned(), runner.records);
-    let warnings = records.warnings;
-    Ok(Summary { directory, report, headline, stages, done, reused, unanswered, seconds, warnings })
 }
 
 /// Tells of something that is off, to whoever watches and to whoever reads the report.
@@ -142,58 +59,28 @@ fn place(recipe: &Recipe, stage: &str, path: &str) -> String {
     let is_model = path == MODEL || path.starts_with("models/");
     let stage = recipe.stages.iter().find(|other| is_model && other.name() == stage);
     let model = stage.and_then(|stage| {
-        let mut outputs = stage.work().outputs(recipe).into_iter();
+        let mut outputs = recipe.outputs(stage).into_iter();
         outputs.find(|output| output.kind == OutputKind::Model).map(|output| recipe.place(stage.name(), &output))
     });
     model.unwrap_or_else(|| path.to_owned())
 }
 
-/// A model that a stage reads.
-pub(crate) struct Model {
-    pub(crate) place: Place,
-    /// As it is called in cards and messages.
-    pub(crate) name: String,
-    /// Of its files; of its address where it is on a server, which tells no more.
-    pub(crate) digest: Digest,
-}
-
-/// Where a model is.
-pub(crate) enum Place {
-    Here(PathBuf),
-    Served(Address),
-}
-
-impl Model {
-    /// Whether it is computed on this machine.
-    pub(crate) fn is_here(&self) -> bool {
-        matches!(self.place, Place::Here(_))
-    }
-
-    /// The directory of a model whose weights are needed.
-    pub(crate) fn directory(&self) -> Result<&Path, Error> {
-        match &self.place {
-            Place::Here(path) => Ok(path),
-            Place::Served(_) => Err(Error::OnServer { model: self.name.clone() }),
-        }
-    }
-}
-
 /// A recipe being done.
 pub(crate) struct Runner<'a> {
     pub(crate) recipe: &'a Recipe,
-    inputs: &'a Inputs<'a>,
+    pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) directory: &'a RunDirectory,
     pub(crate) work: &'a Work,
     pub(crate) manifest: Manifest,
-    records: Vec<StageRecord>,
-    done: usize,
-    reused: usize,
+    pub(crate) records: Vec<StageRecord>,
+    pub(crate) done: usize,
+    pub(crate) reused: usize,
     /// Whether a stage was computed here.
     computed: bool,
 }
 
 impl<'a> Runner<'a> {
-    fn new(
+    pub(crate) fn new(
         recipe: &'a Recipe,
         inputs: &'a Inputs<'a>,
         directory: &'a RunDirectory,
@@ -227,68 +114,6 @@ impl<'a> Runner<'a> {
             done: 0,
             reused: 0,
             computed: false,
-        })
-    }
-
-    fn stages(&mut self) -> Result<(), Error> {
-        let recipe = self.recipe;
-        if recipe.model == VILLAGE || recipe.uses(VILLAGE) {
-            self.named(ORGANISM, Self::organism)?;
-        }
-        if recipe.uses(SPLIT) {
-            self.named(SPLIT, Self::split)?;
-        }
-        for stage in &recipe.stages {
-            self.named(stage.name(), |runner| stage.work().run(runner))?;
-        }
-        Ok(())
-    }
-
-    /// Runs a stage; its error gets its name.
-    fn named(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.work.cancel.check()?;
-        work(self).map_err(|source| Error::Stage { stage: name.into(), source: Box::new(source) })
-    }
-
-    fn organism(&mut self) -> Result<(), Error> {
-        let key = StageKey::new(ORGANISM, VERSION).config(&json!({ "seed": self.recipe.seed }))?;
-        self.stage(key, false, |runner, _| {
-            let target = runner.directory.inside(VILLAGE_DIRECTORY)?;
-            stages::organism::build(runner.recipe.seed, &target)?;
-            Ok(Finished { outputs: vec![VILLAGE_DIRECTORY.into()], ..Finished::default() })
-        })
-    }
-
-    fn split(&mut self) -> Result<(), Error> {
-        let recipe = self.recipe;
-        let Some(name) = &recipe.preferences else {
-            let problem = "names no `preferences`, but a stage reads them".into();
-            return Err(Error::Recipe { name: recipe.name.clone(), problem });
-        };
-        let (path, revision) = (self.inputs.resolve.data)(name)?;
-        let file = DataFile::new(path)?;
-        self.note_input("preferences", name, revision, file.digest);
-        let mut config = json!({ "seed": recipe.seed, "held_out": recipe.held_out });
-        if !recipe.reading.is_plain() {
-            config["reading"] = json!(recipe.reading);
-        }
-        let key = StageKey::new(SPLIT, VERSION).config(&config)?.input("preferences", file.digest);
-        self.stage(key, false, |runner, recorder| {
-            let seed = Seed::new(recipe.seed).named(SPLIT);
-            let directory = runner.directory.path();
-            let found = split_preferences(&file.path, &recipe.reading, recipe.held_out, seed, directory)?;
-            let progress = &*runner.work.progress;
-            said::note(progress, recorder, &format!("{name}: {}", found.read));
-            said::say(progress, SPLIT, &found.findings);
-            let text = format!("{} to train with, {} held out", counted(found.train as u64, "pair"), found.held_out);
-            recorder.message(EventKind::Note, &text);
-            found.findings.into_iter().for_each(|finding| recorder.finding(finding));
-            let outputs = vec![preferences_file("train"), preferences_file("held_out")];
-            Ok(Finished {
-                outputs,
-                result: json!({ "train": found.train, "held_out": found.held_out }),
-                ..Finished::default()
-            })
         })
     }
 
@@ -478,7 +303,7 @@ impl<'a> Runner<'a> {
             return Ok(Model { place: Place::Served(address), name, digest });
         }
         let (path, revision) = (self.inputs.resolve.model)(&name)?;
-        let digest = fit::digest(&path)?;
+        let digest = digest(&path)?;
         self.note_input(role, &name, revision, digest);
         Ok(Model { place: Place::Here(path), name, digest })
     }

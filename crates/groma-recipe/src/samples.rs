@@ -15,7 +15,7 @@ use groma_model::{LocalModel, Transformer, View};
 use groma_run::{EventKind, Files, Recorder, RowReader, RowWriter, Seed, TrainingSample};
 
 use crate::Error;
-use crate::train::question;
+use crate::rows::question;
 
 /// The file with all answers up to now, beside the checkpoints.
 const KEPT: &str = "samples.jsonl.zst";

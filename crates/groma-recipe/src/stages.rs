@@ -1,8 +1,22 @@
-//! The kinds of stages.
+//! The kinds of stages at work: how each is checked and done.
 
-pub(crate) mod compare;
-pub(crate) mod divergence;
-pub(crate) mod generate;
-pub(crate) mod measure;
+mod compare;
+mod divergence;
+mod generate;
+mod measure;
 pub(crate) mod organism;
-pub(crate) mod train;
+pub(crate) mod preferences;
+mod train;
+
+use crate::stage::Stage;
+use crate::stage_work::StageWork;
+
+/// A stage, to be checked and done.
+pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
+    match stage {
+        Stage::Train(stage) => stage,
+        Stage::Measure(stage) => stage,
+        Stage::Compare(stage) => stage,
+        Stage::Generate(stage) => stage,
+    }
+}

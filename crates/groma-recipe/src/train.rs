@@ -1,83 +1,23 @@
 //! Training a model from files: rows, tokens, the loop, and what it leaves. Used by recipes and by `groma train`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use groma_align::{
     Card, Filler, Group, LengthStatistics, Limits, Observer, Origin, Outcome, Prepared, Role, Seat, Session, Settings,
-    StepReport, Voice, check_reader, check_tokens, export, prepare_read, setup,
+    StepReport, Voice, export, prepare_read, setup,
 };
-use groma_data::{Content, ReadOptions, Row, Rows, Shape, ShapeOptions, Turns, read};
+use groma_data::Rows;
 use groma_lm::{Encoder, LanguageModel, Spent};
-use groma_model::{BaseModel, LocalModel, Tokenizer, Transformer, base_checkpoint, open_tokenizer};
-use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder, Seed};
+use groma_model::{BaseModel, LocalModel, Transformer};
+use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder};
 use std::collections::BTreeMap;
 
+use crate::Error;
 use crate::asked::Asked;
 use crate::metrics_log::{LogForm, MetricsLog};
-use crate::recipe::Reading;
 use crate::samples::{Questions, Sampler};
-use crate::{Error, Work};
-
-/// Reads the rows of a file in one of the `accepted` shapes, at most `limit` of them (drawn by `seed`).
-///
-/// # Errors
-/// Those of reading and shaping.
-pub fn read_rows(
-    path: &Path,
-    accepted: &[Shape],
-    limit: Option<usize>,
-    seed: Seed,
-    reading: &Reading,
-) -> Result<Rows, Error> {
-    let rename = reading.rename.iter().map(|pair| pair.parse()).collect::<Result<_, groma_data::Error>>()?;
-    let table = read(path, &ReadOptions { rename, drop: reading.drop.clone(), ..ReadOptions::default() })?;
-    let table = table.limited(limit, seed);
-    let options = ShapeOptions { layout: reading.layout.clone(), ..ShapeOptions::default() };
-    Ok(table.into_rows(&options, accepted)?)
-}
-
-/// Of a row its id in the file, its prompt, and an answer that it has; of a text without turns, no prompt and the text.
-pub(crate) fn question(row: &Row) -> (String, Option<Content>, Content) {
-    let answer = row.answer(0).cloned().unwrap_or(Content::Text(String::new()));
-    let (prompt, answer) = match &row.prompt {
-        Some(prompt) => (Some(prompt.clone()), answer),
-        None => last_turn(&answer),
-    };
-    (row.location.id(), prompt, answer)
-}
-
-/// A conversation up to the last turn of the assistant, and that turn.
-fn last_turn(content: &Content) -> (Option<Content>, Content) {
-    let Content::Messages(turns) = content else { return (None, content.clone()) };
-    match turns.iter().rposition(|message| message.role == "assistant") {
-        Some(last) if last > 0 => {
-            let (before, after) = turns.split_at(last);
-            let before = Turns { messages: before.to_vec(), ..turns.clone() };
-            (Some(Content::Messages(before)), after[..1].to_vec().into())
-        }
-        _ => (Some(content.clone()), Content::Text(String::new())),
-    }
-}
-
-/// Checks models that are to fill roles against the one in training, before any is loaded: who is compared with it token by
-/// token must have its tokens, and who reads them must know them.
-///
-/// # Errors
-/// [`groma_align::Error::Role`] where one has others, and those of reading configurations and tokenizers.
-pub fn check_seats<'p>(model: &Path, seats: impl IntoIterator<Item = (Role, &'p str, &'p Path)>) -> Result<(), Error> {
-    let tokens = |path: &Path| -> Result<(usize, Tokenizer), Error> {
-        let checkpoint = base_checkpoint(path)?;
-        Ok((checkpoint.spec().vocab_size, open_tokenizer(path, &checkpoint)?))
-    };
-    for (role, name, path) in seats.into_iter().filter(|(role, ..)| role.shares_tokens() || role.reads_tokens()) {
-        let ((policys, own), (its, other)) = (tokens(model)?, tokens(path)?);
-        check_tokens(role, name, (its, policys), (other.digest(), own.digest()))?;
-        let same = |id| own.token(id) == other.token(id);
-        check_reader(role, name, (0..own.read_size() as u32).all(same))?;
-    }
-    Ok(())
-}
+use crate::work::Work;
 
 /// A model, and rows ready to train it.
 pub struct Trainable {
@@ -336,9 +276,4 @@ impl Observer for Watcher<'_> {
             recorder.evaluation(step, metrics.clone());
         }
     }
-}
-
-/// Directory of a stage's checkpoints inside that of a run.
-pub(crate) fn checkpoints(directory: &Path, stage: &str) -> PathBuf {
-    directory.join(stage)
 }

@@ -3,32 +3,19 @@
 use std::collections::BTreeMap;
 
 use groma_eval::{EstimateOptions, Measured, compare, find};
-use groma_lm::Kind;
 use groma_run::{Finished, Item, Recorder, RowReader, Sample, items_file, said_file};
 
 use crate::Error;
-use crate::check::outside;
-use crate::recipe::{Compare, Recipe, TaskConfig};
-use crate::runner::{Resolve, Runner};
-use crate::stage::{Output, OutputKind, Reference, StageWork};
+use crate::output::OutputKind;
+use crate::outside::outside;
+use crate::recipe::Recipe;
+use crate::records::{Compare, TaskConfig};
+use crate::resolve::Resolve;
+use crate::runner::Runner;
+use crate::stage_work::StageWork;
 use crate::stages::divergence::Apart;
-use crate::stages::measure::{task_name, tasks};
 
 impl StageWork for Compare {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn reads(&self) -> Vec<Reference<'_>> {
-        let sides = [&self.before, &self.after].map(|name| Reference { kind: OutputKind::Measurements, name });
-        let rows = self.divergence.as_deref().map(|name| Reference { kind: OutputKind::Rows, name });
-        sides.into_iter().chain(rows).collect()
-    }
-
-    fn outputs(&self, _: &Recipe) -> Vec<Output> {
-        Vec::new()
-    }
-
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         if let Some(name) = &self.divergence {
             outside(recipe, &self.name, name, resolve)?;
@@ -67,14 +54,14 @@ fn run(runner: &mut Runner, stage: &Compare) -> Result<(), Error> {
     let common = |(name, value): &(&String, &String)| second.factors.get(*name) == Some(*value);
     let factors: BTreeMap<String, String> =
         first.factors.iter().filter(common).map(|(name, value)| (name.clone(), value.clone())).collect();
-    let (first, second) = (tasks(recipe, first)?, tasks(recipe, second)?);
+    let (first, second) = (recipe.tasks(first)?, recipe.tasks(second)?);
     let common: Vec<&TaskConfig> = first.iter().filter(|task| second.contains(task)).collect();
     runner.stage(key, false, |runner, recorder| {
         let mut outputs = Vec::new();
         for config in &common {
             compare_task(runner, recorder, subjects, (config, &factors))?;
-            if find(&config.task)?.kind() == Kind::Generate {
-                outputs.push(side_by_side(runner, recorder, subjects, task_name(config))?);
+            if config.asks_for_text() {
+                outputs.push(side_by_side(runner, recorder, subjects, config.result_name())?);
             }
         }
         let tokens = match &apart {
@@ -92,7 +79,7 @@ fn compare_task(
     (config, factors): (&TaskConfig, &BTreeMap<String, String>),
 ) -> Result<(), Error> {
     let task = find(&config.task)?;
-    let name = task_name(config);
+    let name = config.result_name();
     let items = |subject: &str| rows::<Item>(runner, &items_file(subject, name));
     let (before_items, after_items) = (items(before)?, items(after)?);
     let options = EstimateOptions { seed: runner.recipe.seed, ..EstimateOptions::default() };

@@ -12,10 +12,11 @@ use groma_run::{Advance, Group, Item, Measurement, Recorder, Seed, Unit};
 use groma_stats::formulas::RATIO;
 
 use crate::Error;
-use crate::data::DataFile;
-use crate::recipe::Reading;
-use crate::runner::{Model, Runner};
-use crate::train::{question, read_rows};
+use crate::data_file::DataFile;
+use crate::model::Model;
+use crate::reading::Reading;
+use crate::rows::{question, read_rows};
+use crate::runner::Runner;
 
 /// What it is called in results.
 const TASK: &str = "divergence";

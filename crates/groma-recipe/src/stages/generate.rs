@@ -3,85 +3,22 @@
 use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
 use groma_lm::{Ask, Control, Kind, LanguageModel, Reply, SamplingParameters};
 use groma_run::{EventKind, Finished, Recorder, Seed};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::Error;
 use crate::asked::Asked;
-use crate::check::{MADE, outside};
-use crate::data::{DataFile, write_rows};
-use crate::fit::{Part, Want};
+use crate::data_file::{DataFile, write_rows};
+use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
-use crate::runner::{Resolve, Runner};
-use crate::stage::{Output, OutputKind, Reference, StageWork};
-use crate::train::question;
-
-/// Lets a model answer the prompts of rows, each prompt once. The answers are the rows `NAME:answers`, of prompt and
-/// completion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Generate {
-    /// The stage's name.
-    pub name: String,
-    /// `base`, the name of an earlier training stage, or another model (a path or hub id with a `/`, or `URL#NAME`); the
-    /// latest where not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// The rows whose prompts are asked; of a conversation, what comes before the last turn of the assistant.
-    pub data: String,
-    /// Use at most so many rows, drawn by the seed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Answers to each prompt.
-    #[serde(default = "one")]
-    pub num_generations: usize,
-    /// Longest answer, in tokens.
-    #[serde(default = "default_tokens")]
-    pub max_new_tokens: usize,
-    /// 0 gives the most likely answer.
-    #[serde(default = "default_temperature")]
-    pub temperature: f32,
-    /// Keep the most likely tokens that reach this probability together.
-    #[serde(default = "all")]
-    pub top_p: f32,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn default_tokens() -> usize {
-    SamplingParameters::default().max_new_tokens
-}
-
-fn default_temperature() -> f32 {
-    SamplingParameters::default().temperature
-}
-
-fn all() -> f32 {
-    SamplingParameters::default().top_p
-}
+use crate::records::Generate;
+use crate::resolve::Resolve;
+use crate::rows::question;
+use crate::runner::Runner;
+use crate::stage_work::StageWork;
 
 impl StageWork for Generate {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn reads(&self) -> Vec<Reference<'_>> {
-        let model = self.model.as_deref().map(|name| Reference { kind: OutputKind::Model, name });
-        model.into_iter().chain([Reference { kind: OutputKind::Rows, name: &self.data }]).collect()
-    }
-
-    fn wants(&self, _: &Recipe) -> Vec<Want<'_>> {
-        vec![Want { model: self.model.as_deref(), part: Part::Prediction, needs: "an answer".to_owned() }]
-    }
-
-    fn outputs(&self, _: &Recipe) -> Vec<Output> {
-        vec![answers()]
-    }
-
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         self.check_numbers(recipe)?;
         let found = outside(recipe, &self.name, &self.data, resolve)?;
@@ -102,10 +39,6 @@ impl StageWork for Generate {
             self.answer(runner, recorder, &asked, &data)
         })
     }
-}
-
-fn answers() -> Output {
-    Output::new("answers", OutputKind::Rows)
 }
 
 impl Generate {
@@ -180,7 +113,7 @@ impl Generate {
                 &format!("no answer to {}: {reason}", groma_run::counted(*count, "prompt")),
             );
         }
-        let file = runner.recipe.place(&self.name, &answers());
+        let file = runner.recipe.place(&self.name, &Generate::output());
         write_rows(&runner.directory.inside(&file)?, &lines)?;
         finished.outputs.push(file);
         finished.result = json!({ "prompts": prompts.len(), "failures": failures });

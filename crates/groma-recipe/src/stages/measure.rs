@@ -5,7 +5,7 @@ use std::path::Path;
 
 use groma_attack::Defended;
 use groma_eval::{
-    EstimateOptions, Evaluation, ItemSource, Items, Said, Subject, Task, Tasks, evaluate_judged, examples_beside, find,
+    EstimateOptions, Evaluation, ItemSource, Items, Said, Subject, Task, evaluate_judged, examples_beside, find,
     items_at, side_by_side,
 };
 use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
@@ -13,120 +13,49 @@ use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, sa
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
-use crate::data::{DataFile, write_rows};
-use crate::fit::{Part, Want};
-use crate::recipe::{Measure, Recipe, TaskConfig};
-use crate::runner::{Model, Resolve, Runner};
-use crate::stage::{Output, OutputKind, Reference, Stage, StageWork};
-use crate::{Error, check, said};
-
-/// What a task's name in the results is.
-pub(crate) fn task_name(config: &TaskConfig) -> &str {
-    config.name.as_deref().unwrap_or(&config.task)
-}
-
-/// The tasks of a measuring stage: its own, or else those of the first one that has some; a pattern stands for all that it
-/// fits.
-pub(crate) fn tasks(recipe: &Recipe, stage: &Measure) -> Result<Vec<TaskConfig>, Error> {
-    let first = || recipe.stages.iter().filter_map(Stage::as_measure).find(|stage| !stage.tasks.is_empty());
-    let chosen = if stage.tasks.is_empty() { first().map_or(&[][..], |first| &first.tasks) } else { &stage.tasks };
-    let mut found = Vec::new();
-    for config in chosen {
-        let named = |task: &Task| TaskConfig { task: task.id.clone(), ..config.clone() };
-        match config.task.contains('*') {
-            true => found.extend(Tasks::built_in()?.matching(&config.task)?.into_iter().map(named)),
-            false => found.push(config.clone()),
-        }
-    }
-    if let Some((place, twice)) =
-        found.iter().enumerate().find(|(place, config)| is_named_before(&found[..*place], config))
-    {
-        let first = found[..place].iter().find(|config| task_name(config) == task_name(twice));
-        let data = first.map_or("", |first| &first.data);
-        let problem = format!(
-            "stage `{}` measures two tasks called `{}`, on {data} and on {}: give one of them a `name` of its own",
-            stage.name,
-            task_name(twice),
-            twice.data,
-        );
-        return Err(Error::Recipe { name: recipe.name.clone(), problem });
-    }
-    Ok(found)
-}
-
-fn is_named_before(before: &[TaskConfig], config: &TaskConfig) -> bool {
-    before.iter().any(|other| task_name(other) == task_name(config))
-}
-
-impl Recipe {
-    /// The names, in the results, of what its measuring stages measure, each once.
-    pub fn measured(&self) -> Result<Vec<String>, Error> {
-        let mut names = Vec::new();
-        for stage in self.stages.iter().filter_map(Stage::as_measure) {
-            for config in tasks(self, stage)? {
-                let name = task_name(&config).to_owned();
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(names)
-    }
-}
-
-fn asks_for_text(config: &TaskConfig) -> bool {
-    find(&config.task).is_ok_and(|task| task.kind() == Kind::Generate)
-}
-
-/// The output with what was said to a task's prompts, for tasks that ask for text.
-fn said_rows(config: &TaskConfig) -> Option<Output> {
-    asks_for_text(config).then(|| Output::new(task_name(config), OutputKind::Rows))
-}
+use crate::data_file::{DataFile, write_rows};
+use crate::model::Model;
+use crate::outside::{MADE, outside};
+use crate::recipe::Recipe;
+use crate::records::{Measure, TaskConfig};
+use crate::resolve::Resolve;
+use crate::runner::Runner;
+use crate::stage_work::StageWork;
+use crate::{Error, said};
 
 impl StageWork for Measure {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn reads(&self) -> Vec<Reference<'_>> {
-        let models = self.model.as_deref().into_iter().chain(self.judge.as_deref());
-        let models = models.map(|name| Reference { kind: OutputKind::Model, name });
-        let rows = self.tasks.iter().flat_map(|task| std::iter::once(&task.data).chain(&task.fewshot_data));
-        models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
-    }
-
-    fn wants(&self, recipe: &Recipe) -> Vec<Want<'_>> {
-        let tasks = tasks(recipe, self).unwrap_or_default();
-        let tasks: Vec<&'static Task> = tasks.iter().filter_map(|config| find(&config.task).ok()).collect();
-        // Of a reply both kinds of models know how good they find it.
-        let predicted = tasks.iter().filter(|task| task.kind() != Kind::Reply);
-        let want = |model, needs| Want { model, part: Part::Prediction, needs };
-        let subject = predicted.map(|task| want(self.model.as_deref(), format!("the task `{}`", task.id)));
-        let judge = self.judge.iter().map(|judge| want(Some(judge.as_str()), format!("the judge `{judge}`")));
-        subject.chain(judge).collect()
-    }
-
-    fn outputs(&self, recipe: &Recipe) -> Vec<Output> {
-        let said = tasks(recipe, self).unwrap_or_default();
-        let said = said.iter().filter_map(said_rows);
-        std::iter::once(Output::new("measurements", OutputKind::Measurements)).chain(said).collect()
-    }
-
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
-        let own = if self.tasks.is_empty() { Vec::new() } else { tasks(recipe, self)? };
+        let own = if self.tasks.is_empty() { Vec::new() } else { recipe.tasks(self)? };
         if let Some(guard) = &self.defence {
             guard.shield()?;
-            if !tasks(recipe, self)?.iter().any(asks_for_text) {
+            if !recipe.tasks(self)?.iter().any(TaskConfig::asks_for_text) {
                 let problem = format!("the defence `{}` changes answers, and no task here asks for any", guard.name);
                 return Err(Error::Recipe { name: recipe.name.clone(), problem });
             }
         }
-        own.iter().map(|config| check::task(recipe, self, config, resolve)).collect()
+        own.iter().map(|config| check_task(recipe, self, config, resolve)).collect()
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
         run(runner, self)
     }
+}
+
+/// What can be known of a task before it is put to the model.
+fn check_task(recipe: &Recipe, stage: &Measure, config: &TaskConfig, resolve: Resolve<'_>) -> Result<String, Error> {
+    let task = find(&config.task)?;
+    if task.needs_judge() && stage.judge.is_none() {
+        return Err(groma_eval::Error::NoJudge { task: &task.id }.into());
+    }
+    let found = match outside(recipe, &stage.name, &config.data, resolve)? {
+        Some(path) => {
+            let examples = config.fewshot_data.as_deref().map(resolve.data).transpose()?.map(|found| found.0);
+            let items = items(task, config, &path, examples.as_deref(), Seed::new(recipe.seed))?;
+            format!("{} items", items.items.len())
+        }
+        None => MADE.into(),
+    };
+    Ok(format!("{}: {} on {} ({found})", stage.name, task.id, config.data))
 }
 
 /// A task, what it reads, and its worked examples.
@@ -150,7 +79,7 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     if let Some(guard) = &stage.defence {
         key = key.config(guard)?;
     }
-    let configs = tasks(runner.recipe, stage)?;
+    let configs = runner.recipe.tasks(stage)?;
     let mut planned = Vec::new();
     for config in &configs {
         let task = find(&config.task)?;
@@ -187,11 +116,12 @@ fn measure_part(
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let Planned { task, config, data, examples } = part;
-    let seed = Seed::new(runner.recipe.seed).named("items").named(task_name(config));
+    let seed = Seed::new(runner.recipe.seed).named("items").named(config.result_name());
     let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
     if items.bad_rows > 0 {
         let count = items.bad_rows;
-        let text = format!("{}: {count} rows of {} could not be used and are left out", task_name(config), config.data);
+        let text =
+            format!("{}: {count} rows of {} could not be used and are left out", config.result_name(), config.data);
         said::note(&*runner.work.progress, recorder, &text);
     }
     let shield = stage.defence.as_ref().map(|guard| Ok::<_, Error>((guard.shield()?, &guard.name))).transpose()?;
@@ -207,7 +137,7 @@ fn measure_part(
         }
     })?;
     record(runner, recorder, (stage, config), &evaluation, [spent, of_judge], finished)?;
-    if let Some(output) = said_rows(config) {
+    if let Some(output) = config.said() {
         let file = runner.recipe.place(&stage.name, &output);
         write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
         finished.outputs.push(file);
@@ -239,7 +169,7 @@ fn write_said(path: &Path, items: &Items, evaluation: &Evaluation) -> Result<(),
 }
 
 /// The items of a task in a file or directory, with worked examples where it asks for some; at most so many as it says.
-pub(crate) fn items(
+fn items(
     task: &'static Task,
     config: &TaskConfig,
     path: &Path,
@@ -261,7 +191,7 @@ fn measure(
 ) -> Result<Evaluation, Error> {
     let progress = &*runner.work.progress;
     let total = items.items.iter().map(|item| item.requests.len() as u64).sum();
-    progress.begin(&format!("{subject}: {}", task_name(config)), Some(total), "request");
+    progress.begin(&format!("{subject}: {}", config.result_name()), Some(total), "request");
     let seed = runner.recipe.seed;
     let asked = Subject { seed, ..Subject::greedy(model, subject, config.max_new_tokens) };
     let options = EstimateOptions { seed, ..EstimateOptions::default() };
@@ -281,7 +211,7 @@ fn record(
     [spent, of_judge]: [Spent; 2],
     finished: &mut Finished,
 ) -> Result<(), Error> {
-    let name = task_name(config);
+    let name = config.result_name();
     let file = recorder.items(&evaluation.subject, name, &evaluation.items)?;
     let first = evaluation.measurements.first().map(|measurement| &measurement.metric);
     for measurement in evaluation.measurements.iter().chain(&evaluation.breakdown) {
@@ -324,20 +254,4 @@ fn record(
         finished.outputs.push(said);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_recipe_with_two_tasks_of_one_name_is_told_so() {
-        let stage = Measure {
-            tasks: vec![TaskConfig::new("perplexity", "a.txt"), TaskConfig::new("perplexity", "b.txt")],
-            ..Measure::new("before")
-        };
-        let recipe = Recipe::new("r", "m", vec![Stage::Measure(stage.clone())]);
-        let error = tasks(&recipe, &stage).unwrap_err().to_string();
-        assert!(error.contains("two tasks called `perplexity`, on a.txt and on b.txt"), "{error}");
-    }
 }

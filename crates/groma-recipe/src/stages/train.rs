@@ -2,160 +2,209 @@
 
 use std::path::Path;
 
-use groma_align::{Method, Settings, named_seats};
+use groma_align::{Method, Role, Settings};
+use groma_data::Rows;
 use groma_lm::Spent;
 use groma_model::{LocalModel, base_checkpoint};
-use groma_run::{Finished, Seed};
+use groma_run::{Digest, Finished, Recorder, Seed, StageKey, training_samples_file};
 use serde_json::json;
 
-use crate::base_name;
-use crate::data::DataFile;
-use crate::fit::{Part, Want, by_method, check_parts, in_role};
-use crate::recipe::{Recipe, Train};
-use crate::runner::{Resolve, Runner};
-use crate::stage::{Output, OutputKind, Reference, StageWork};
-use crate::train::{CardText, Trainable, check_seats, checkpoints, read_rows};
-use crate::{Error, check, said};
+use crate::asked::Asked;
+use crate::data_file::DataFile;
+use crate::model::Model;
+use crate::outside::{MADE, outside};
+use crate::recipe::Recipe;
+use crate::records::Train;
+use crate::resolve::Resolve;
+use crate::rows::read_rows;
+use crate::runner::Runner;
+use crate::samples::no_rows;
+use crate::seats::check_seats;
+use crate::stage_work::StageWork;
+use crate::train::{CardText, Trainable};
+use crate::want::check_parts;
+use crate::{Error, base_name, said};
 
 impl StageWork for Train {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn reads(&self) -> Vec<Reference<'_>> {
-        let models = self.model.as_deref().into_iter().chain(named_seats(&self.settings).map(|(_, name)| name));
-        let models = models.map(|name| Reference { kind: OutputKind::Model, name });
-        let rows = self.data.as_slice().iter().chain(&self.evaluation_data);
-        models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
-    }
-
-    fn wants(&self, _: &Recipe) -> Vec<Want<'_>> {
-        let Some(method) = Method::find(&self.method) else { return Vec::new() };
-        let policy = || Want { model: self.model.as_deref(), part: Part::Prediction, needs: by_method(method) };
-        let seats = named_seats(&self.settings);
-        let seats =
-            seats.map(|(role, name)| Want { model: Some(name), part: Part::of(role), needs: in_role(role, name) });
-        method.predicts().then(policy).into_iter().chain(seats).collect()
-    }
-
-    fn outputs(&self, _: &Recipe) -> Vec<Output> {
-        vec![model_output()]
-    }
-
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
-        Ok(vec![check::train(recipe, self, resolve)?])
+        let method = Method::require(&self.method)?;
+        let settings = Settings::resolve(method, &self.settings)?;
+        if settings.training.sample_steps.is_some() && held_out(self, &settings).is_none() {
+            return Err(no_rows(&settings));
+        }
+        let mut rows = Vec::new();
+        for name in self.data.as_slice() {
+            rows.push(match outside(recipe, &self.name, name, resolve)? {
+                Some(path) => {
+                    let seed = Seed::new(recipe.seed);
+                    let rows = read_rows(&path, method.data, self.limit, seed, &self.reading)?;
+                    format!(
+                        "{name}: {} rows by the layout {}, {} bad ones",
+                        rows.rows.len(),
+                        rows.layout,
+                        rows.bad.count
+                    )
+                }
+                None => format!("{name}: {MADE}"),
+            });
+        }
+        Ok(vec![format!("{}: {} on {}", self.name, method.id, rows.join("; "))])
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
-        run(runner, self)
+        let planned = Planned::new(self, runner)?;
+        let key = planned.key(runner)?;
+        // Of this key alone: with other settings or data, training begins anew beside what is there.
+        let kept = runner.directory.checkpoints().join(format!("{}.{}", self.name, key.digest().short()));
+        runner.stage(key, true, |runner, recorder| planned.train(runner, recorder, &kept))?;
+        // The stage is on record with the digests of what it left; where this process dies first, the next one comes by here.
+        remove(runner, &kept)
     }
 }
 
-fn model_output() -> Output {
-    Output::new("model", OutputKind::Model)
-}
-
 /// The stage's held-out rows; for samples alone, those beside the preference pairs that it trains on.
-pub(crate) fn held_out<'a>(stage: &'a Train, settings: &Settings) -> Option<&'a str> {
+fn held_out<'a>(stage: &'a Train, settings: &Settings) -> Option<&'a str> {
     let beside = || stage.data.as_slice().iter().any(|name| name == "preferences:train");
     let own = stage.evaluation_data.as_deref();
     own.or_else(|| (settings.training.sample_steps.is_some() && beside()).then_some("preferences:held_out"))
 }
 
-fn run(runner: &mut Runner, stage: &Train) -> Result<(), Error> {
-    let method = Method::require(&stage.method)?;
-    let mut given = stage.settings.clone();
-    given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
-    let model = runner.model(&stage.name, stage.model.as_deref())?;
-    if let (Some(product), false) = (stage.learning_rate_times_width, given.contains_key("learning_rate")) {
-        let width = base_checkpoint(model.directory()?)?.spec().hidden_size;
-        given.insert("learning_rate".into(), json!(product / width as f64));
-    }
-    let settings = Settings::resolve(method, &given)?;
-    let names = stage.data.as_slice();
-    let data = names.iter().map(|name| runner.data(&stage.name, name)).collect::<Result<Vec<_>, _>>()?;
-    let evaluation = held_out(stage, &settings).map(|name| runner.data(&stage.name, name)).transpose()?;
+/// A training stage with what it reads, of which nothing is opened yet.
+struct Planned<'a> {
+    stage: &'a Train,
+    method: &'static Method,
+    settings: Settings,
+    model: Model,
+    data: Vec<DataFile>,
+    evaluation: Option<DataFile>,
+    /// The models that fill roles, and how the settings name them.
+    seats: Vec<(Role, String, Model)>,
+}
 
-    let mut config = json!({
-        "method": method.id, "settings": settings.values, "limit": stage.limit,
-        "template": runner.recipe.chat_template, "seed": runner.recipe.seed,
-    });
-    if !stage.reading.is_plain() {
-        config["reading"] = json!(stage.reading);
-    }
-    let mut key = runner.key(&stage.name).config(&config)?.input("model", model.digest);
-    for file in &data {
-        key = key.input("data", file.digest);
-    }
-    if let Some(evaluation) = &evaluation {
-        key = key.input("evaluation", evaluation.digest);
-    }
-    let named = settings.seats();
-    let seats = named.iter().map(|(_, name)| runner.model(&stage.name, Some(name))).collect::<Result<Vec<_>, _>>()?;
-    for ((role, _), seat) in named.iter().zip(&seats) {
-        key = key.input(role.setting(), seat.digest);
-    }
-    // Of this key alone: with other settings or data, training begins anew beside what is there.
-    let kept = checkpoints(&runner.directory.checkpoints(), &format!("{}.{}", stage.name, key.digest().short()));
-    runner.stage(key, true, |runner, recorder| {
-        let here = || named.iter().zip(&seats).filter(|((role, _), _)| !role.speaks());
-        let paths = here().map(|((role, name), seat)| Ok((*role, &**name, seat.directory()?)));
-        check_parts(method, model.directory()?, paths.collect::<Result<Vec<_>, Error>>()?)?;
-        let seed = Seed::new(runner.recipe.seed).named(&stage.name);
-        let read = |file: &DataFile| read_rows(&file.path, method.data, stage.limit, seed, &stage.reading);
-        let rows = data.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
-        let held_out = match &evaluation {
-            Some(file) => Some(read_rows(&file.path, method.data, None, seed, &stage.reading)?),
-            None => None,
+impl<'a> Planned<'a> {
+    fn new(stage: &'a Train, runner: &mut Runner) -> Result<Self, Error> {
+        let method = Method::require(&stage.method)?;
+        let model = runner.model(&stage.name, stage.model.as_deref())?;
+        let settings = settings(stage, method, runner, &model)?;
+        let names = stage.data.as_slice();
+        let data = names.iter().map(|name| runner.data(&stage.name, name)).collect::<Result<Vec<_>, _>>()?;
+        let evaluation = held_out(stage, &settings).map(|name| runner.data(&stage.name, name)).transpose()?;
+        let seat = |(role, name): (Role, String)| {
+            let model = runner.model(&stage.name, Some(&name))?;
+            Ok((role, name, model))
         };
-        let sharing = || named.iter().zip(&seats).filter(|((role, _), _)| role.shares_tokens() || role.reads_tokens());
-        let paths = sharing().map(|((role, name), seat)| Ok((*role, &**name, seat.directory()?)));
-        check_seats(model.directory()?, paths.collect::<Result<Vec<_>, Error>>()?)?;
-        let open = |directory: &Path| -> Result<LocalModel, Error> {
-            Ok(LocalModel::open(directory, &runner.template()?, runner.work.backend.clone())?)
-        };
-        let opened = open(model.directory()?)?;
-        let samples = settings.training.sample_steps.is_some();
-        let (mut weights, mut judge) = (Vec::new(), None);
-        for ((role, _), seat) in named.iter().zip(&seats) {
-            match role.speaks() {
-                true => judge = Some((runner.ask(seat)?, seat.digest)),
-                false => weights.push(open(seat.directory()?)?),
-            }
+        let seats = settings.seats().into_iter().map(seat).collect::<Result<_, Error>>()?;
+        Ok(Planned { stage, method, settings, model, data, evaluation, seats })
+    }
+
+    fn key(&self, runner: &Runner) -> Result<StageKey, Error> {
+        let Planned { stage, .. } = self;
+        let mut config = json!({
+            "method": self.method.id, "settings": self.settings.values, "limit": stage.limit,
+            "template": runner.recipe.chat_template, "seed": runner.recipe.seed,
+        });
+        if !stage.reading.is_plain() {
+            config["reading"] = json!(stage.reading);
         }
-        runner.note_template(&opened);
-        let progress = &*runner.work.progress;
-        for (name, rows) in names.iter().zip(&rows) {
-            said::note(progress, recorder, &format!("{name}: {}", said::read_as(rows)));
-        }
-        let trainable = Trainable::new(opened, settings, &rows, held_out.as_ref())?.beside(weights, judge);
-        said::say(progress, &stage.name, &trainable.train.findings);
-        // Of a model that an earlier stage left, the one with which all began.
-        let root = if runner.recipe.stages.iter().any(|other| other.name() == model.name) {
-            &runner.recipe.model
-        } else {
-            &model.name
-        };
-        let base_model = base_name(root, model.directory()?);
-        let card = CardText {
-            name: card_name(&runner.recipe.name, &stage.name),
-            base_model: Some(base_model),
-            data: names.join(", "),
-        };
-        let output = runner.recipe.place(&stage.name, &model_output());
+        let key = runner.key(&stage.name).config(&config)?.input("model", self.model.digest);
+        let key = self.data.iter().fold(key, |key, file| key.input("data", file.digest));
+        let key = self.evaluation.iter().fold(key, |key, file| key.input("evaluation", file.digest));
+        Ok(self.seats.iter().fold(key, |key, (role, _, seat)| key.input(role.setting(), seat.digest)))
+    }
+
+    fn train(&self, runner: &mut Runner, recorder: &Recorder, kept: &Path) -> Result<Finished, Error> {
+        let stage = self.stage;
+        check_parts(self.method, self.model.directory()?, self.seats_where(|role| !role.speaks())?)?;
+        let (rows, held_out) = self.rows(runner)?;
+        let sharing = self.seats_where(|role| role.shares_tokens() || role.reads_tokens())?;
+        check_seats(self.model.directory()?, sharing)?;
+        let trainable = self.trainable(runner, recorder, &rows, held_out.as_ref())?;
+        let output = runner.recipe.place(&stage.name, &Train::output());
         let target = runner.directory.inside(&output)?;
-        let (outcome, spent) = trainable.run(card, &kept, &target, runner.work, Some(recorder))?;
+        let card = self.card(runner.recipe)?;
+        let (outcome, spent) = trainable.run(card, kept, &target, runner.work, Some(recorder))?;
         let mut result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
         if spent != Spent::default() {
             result["spent"] = json!(spent);
         }
-        let samples = samples.then(|| groma_run::training_samples_file(&stage.name));
+        let samples = self.settings.training.sample_steps.map(|_| training_samples_file(&stage.name));
         let outputs = std::iter::once(output).chain(samples).collect();
         let (tokens, kernels) = (outcome.num_tokens, outcome.kernels);
         Ok(Finished { tokens, outputs, kernels, result, ..Finished::default() })
-    })?;
-    // The stage is on record with the digests of what it left; where this process dies first, the next one comes by here.
-    remove(runner, &kept)
+    }
+
+    /// The seats whose role is such, with their directories.
+    fn seats_where(&self, is_wanted: impl Fn(Role) -> bool) -> Result<Vec<(Role, &str, &Path)>, Error> {
+        let seats = self.seats.iter().filter(|(role, ..)| is_wanted(*role));
+        seats.map(|(role, name, seat)| Ok((*role, &**name, seat.directory()?))).collect()
+    }
+
+    /// What is trained on, file by file, and the held-out rows.
+    fn rows(&self, runner: &Runner) -> Result<(Vec<Rows>, Option<Rows>), Error> {
+        let Planned { stage, method, .. } = self;
+        let seed = Seed::new(runner.recipe.seed).named(&stage.name);
+        let read = |file: &DataFile, limit| read_rows(&file.path, method.data, limit, seed, &stage.reading);
+        let rows = self.data.iter().map(|file| read(file, stage.limit)).collect::<Result<Vec<_>, Error>>()?;
+        Ok((rows, self.evaluation.as_ref().map(|file| read(file, None)).transpose()?))
+    }
+
+    /// Opens the models, and says how rows and turns were read.
+    fn trainable(
+        &self,
+        runner: &mut Runner,
+        recorder: &Recorder,
+        rows: &[Rows],
+        held_out: Option<&Rows>,
+    ) -> Result<Trainable, Error> {
+        let opened = open(runner, &self.model)?;
+        let (weights, judge) = self.beside(runner)?;
+        runner.note_template(&opened);
+        let progress = &*runner.work.progress;
+        for (name, rows) in self.stage.data.as_slice().iter().zip(rows) {
+            said::note(progress, recorder, &format!("{name}: {}", said::read_as(rows)));
+        }
+        let trainable = Trainable::new(opened, self.settings.clone(), rows, held_out)?.beside(weights, judge);
+        said::say(progress, &self.stage.name, &trainable.train.findings);
+        Ok(trainable)
+    }
+
+    /// The models in seats: weights, and who is asked in words.
+    fn beside(&self, runner: &Runner) -> Result<(Vec<LocalModel>, Option<(Asked, Digest)>), Error> {
+        let (mut weights, mut judge) = (Vec::new(), None);
+        for (role, _, seat) in &self.seats {
+            match role.speaks() {
+                true => judge = Some((runner.ask(seat)?, seat.digest)),
+                false => weights.push(open(runner, seat)?),
+            }
+        }
+        Ok((weights, judge))
+    }
+
+    fn card(&self, recipe: &Recipe) -> Result<CardText, Error> {
+        // Of a model that an earlier stage left, the one with which all began.
+        let is_left = recipe.stages.iter().any(|other| other.name() == self.model.name);
+        let root = if is_left { &recipe.model } else { &self.model.name };
+        Ok(CardText {
+            name: card_name(&recipe.name, &self.stage.name),
+            base_model: Some(base_name(root, self.model.directory()?)),
+            data: self.stage.data.as_slice().join(", "),
+        })
+    }
+}
+
+/// The method's settings; what the recipe does not say of them follows from its seed and the model's width.
+fn settings(stage: &Train, method: &'static Method, runner: &Runner, model: &Model) -> Result<Settings, Error> {
+    let mut given = stage.settings.clone();
+    given.entry("seed").or_insert_with(|| json!(runner.recipe.seed));
+    if let (Some(product), false) = (stage.learning_rate_times_width, given.contains_key("learning_rate")) {
+        let width = base_checkpoint(model.directory()?)?.spec().hidden_size;
+        given.insert("learning_rate".into(), json!(product / width as f64));
+    }
+    Ok(Settings::resolve(method, &given)?)
+}
+
+fn open(runner: &Runner, model: &Model) -> Result<LocalModel, Error> {
+    Ok(LocalModel::open(model.directory()?, &runner.template()?, runner.work.backend.clone())?)
 }
 
 /// A recipe's name with that of its stage, unless it says so already.

@@ -1,0 +1,28 @@
+//! Files of rows that stages read and leave.
+
+use std::path::{Path, PathBuf};
+
+use groma_run::{Digest, Disk};
+
+use crate::Error;
+
+/// Writes rows that a stage leaves, whole or not at all.
+pub(crate) fn write_rows(path: &Path, lines: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(groma_run::Error::io("create", folder))?;
+    }
+    Ok(groma_run::atomic::write_file(&Disk::files(), path, lines.as_bytes())?)
+}
+
+/// A local file, or a directory of such, and the digest of its content.
+pub(crate) struct DataFile {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: Digest,
+}
+
+impl DataFile {
+    pub(crate) fn new(path: PathBuf) -> Result<Self, Error> {
+        let digest = Digest::of_path(&path)?;
+        Ok(DataFile { path, digest })
+    }
+}

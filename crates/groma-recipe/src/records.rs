@@ -1,0 +1,13 @@
+//! The records of stages, as recipes write them: data, and what each kind reads and leaves.
+
+mod compare;
+mod generate;
+mod measure;
+mod task_config;
+mod train;
+
+pub use compare::Compare;
+pub use generate::Generate;
+pub use measure::Measure;
+pub use task_config::TaskConfig;
+pub use train::Train;
