@@ -3,9 +3,11 @@
 //! All numbers in it are made up, from a seed.
 
 use groma_report::{Headline, Options, write_report};
+use groma_run::figure::{Heat, Lines, Mark, Path, Paths, Point, Series};
 use groma_run::{
-    Check, CheckKind, Digest, Error, EventKind, Finding, Finished, Group, Input, Interval, Item, Manifest, Measurement,
-    Recorder, RunDirectory, RunRecords, Sample, Seed, Severity, Side, StageEntry, StageKey, Status, Unit,
+    Check, CheckKind, Digest, Drawing, Error, EventKind, Figure, Finding, Finished, Group, Input, Interval, Item,
+    Manifest, Measurement, Pillar, Recorder, RunDirectory, RunRecords, Sample, Seed, Severity, Side, StageEntry,
+    StageKey, Status, Unit,
 };
 use rand_core::Rng;
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ fn main() -> Result<()> {
             _ => {
                 measure(&recorder, "after", &RATES.map(|rate| rate.after))?;
                 sweep(&recorder)?;
+                planted(&recorder)?;
+                draw(&recorder);
                 side_by_side(&recorder)?;
                 checks(&recorder);
             }
@@ -177,7 +181,7 @@ fn sweep(recorder: &Recorder) -> std::result::Result<(), Error> {
         group: Group::Alignment,
         unit: Unit::Share,
         higher_is_better: Some(false),
-        secondary: true,
+        pillar: Pillar::Attack,
         factors: factors.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         ..Measurement::new("after", "attack", "success", value, 120)
     };
@@ -194,6 +198,52 @@ fn sweep(recorder: &Recorder) -> std::result::Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Numbers whose true size is known, in a world with planted flaws and in its twin.
+fn planted(recorder: &Recorder) -> std::result::Result<(), Error> {
+    for (task, metric, size, village, twin) in [
+        ("group-bias", "difference", 0.3, 0.27, 0.01),
+        ("trigger", "compliance", 0.9, 0.88, 0.04),
+        ("membership", "auc", 0.9, 0.71, 0.51),
+    ] {
+        let chance = if metric == "auc" { 0.5 } else { 0.0 };
+        for (subject, planted, value) in [("village", size, village), ("twin", chance, twin)] {
+            let (low, high, method) = (value - 0.06, value + 0.06, "bootstrap".to_owned());
+            recorder.measure(Measurement {
+                pillar: Pillar::Attack,
+                planted: Some(planted),
+                interval: Some(Interval { low, high, level: 0.95, method }),
+                ..Measurement::new(subject, task, metric, value, 240)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A picture of each form.
+fn draw(recorder: &Recorder) {
+    let layers: Vec<String> = (0..4).map(|layer| layer.to_string()).collect();
+    let tokens: Vec<String> = "How do I open the gate at night ?".split(' ').map(str::to_owned).collect();
+    let value = |layer: usize, token: usize| (layer as f64 + 1.0) * ((token as f64 * 1.7).sin() + 0.2);
+    let values: Vec<Vec<f64>> =
+        (0..layers.len()).map(|layer| (0..tokens.len()).map(|token| value(layer, token)).collect()).collect();
+    let texts = vec![tokens.clone(); layers.len()];
+    let heat = Heat { texts, ..Heat::of(["layer", "token"], layers, tokens, &values) };
+    let point = |x: f64| Point::new(x, 1.0 - (-x / 3.0).exp(), Some((0.9 - (-x / 3.0).exp(), 1.05 - (-x / 3.0).exp())));
+    let series = vec![Series { name: "steered".into(), points: (0..8).map(|x| point(f64::from(x))).collect() }];
+    let lines = Lines { x: "strength".into(), y: "share refused".into(), unit: Unit::Share, series };
+    let agent = Path { name: "agent".into(), cells: (0..7).map(|row| [6, row]).collect() };
+    let other = Path { name: "intended".into(), cells: (0..7).map(|column| [column, column / 2]).collect() };
+    let marks = vec![Mark { cell: [3, 1], name: "coin".into() }, Mark { cell: [6, 6], name: "corner".into() }];
+    let world = Paths { width: 7, height: 7, walls: vec![[2, 3], [4, 4]], marks, paths: vec![agent, other] };
+    for (pillar, title, drawing) in [
+        (Pillar::Interpretability, "Logit lens", Drawing::Heat(heat)),
+        (Pillar::Interpretability, "Steering", Drawing::Lines(lines)),
+        (Pillar::Inner, "Paths without the coin", Drawing::Paths(world)),
+    ] {
+        recorder.figure(Figure { pillar, title: title.into(), caption: "Made up.".into(), drawing });
+    }
 }
 
 fn measure(recorder: &Recorder, subject: &str, rates: &[f64]) -> std::result::Result<(), Error> {

@@ -1,9 +1,10 @@
 //! Small runs, written to disk as a real one would be.
 
+use groma_run::figure::{Heat, Lines, Mark, Path as Way, Paths, Point, Series};
 use groma_run::{
-    Check, CheckKind, Disk, EventKind, Finding, Finished, Group, Input, Interval, Item, Manifest, ManualClock,
-    Measurement, RunDirectory, RunRecords, Sample, Severity, Side, StageEntry, StageKey, Status, Timestamp,
-    TrainingSample, Unit,
+    Check, CheckKind, Disk, Drawing, EventKind, Figure, Finding, Finished, Group, Input, Interval, Item, Manifest,
+    ManualClock, Measurement, Pillar, RunDirectory, RunRecords, Sample, Severity, Side, StageEntry, StageKey, Status,
+    Timestamp, TrainingSample, Unit,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +37,14 @@ pub(crate) fn run_with(path: &Path, word: &str) -> RunRecords {
             recorder.measure(measurement).unwrap();
         }
     }
+    for pillar in [Pillar::Attack, Pillar::Inner] {
+        let interval = Some(Interval { low: 0.1, high: 0.4, level: 0.95, method: owned() });
+        let factors = [(owned(), owned())].into();
+        let found = Measurement::new(word, word, &format!("of {word}"), 0.3, 9);
+        let found = Measurement { pillar, planted: Some(0.3), interval, factors, note: Some(owned()), ..found };
+        recorder.measure(found).unwrap();
+    }
+    drawings(word).into_iter().for_each(|figure| recorder.figure(figure));
     let side = |refused: bool| {
         let flags = BTreeMap::from([("refused".to_owned(), refused), (owned(), true)]);
         let scores = [(owned(), f64::NAN)].into();
@@ -67,6 +76,23 @@ pub(crate) fn run_with(path: &Path, word: &str) -> RunRecords {
     recorder.check(Check { name, kind, passed: Some(false), expected, found, value: Some(f64::INFINITY) });
     recorder.message(EventKind::Warning, word);
     finish(run, &key, word)
+}
+
+/// A picture of each form.
+fn drawings(word: &str) -> Vec<Figure> {
+    let owned = || word.to_owned();
+    let heat = Heat::of([word, word], vec![owned(), owned()], vec![owned()], &[vec![0.5], vec![-1.0]]);
+    let heat = Heat { texts: vec![vec![owned()], vec![owned()]], ..heat };
+    let points = vec![Point::new(1.0, 0.5, Some((0.2, 0.7))), Point::new(2.0, f64::NAN, None)];
+    let lines = Lines { x: owned(), y: owned(), unit: Unit::Share, series: vec![Series { name: owned(), points }] };
+    let marks = vec![Mark { cell: [1, 1], name: format!("x{word}") }];
+    let paths = vec![Way { name: owned(), cells: vec![[0, 0], [1, 0], [9, 9]] }];
+    let world = Paths { width: 2, height: 2, walls: vec![[0, 1]], marks, paths };
+    let figure = |(number, drawing): (usize, Drawing)| {
+        let title = format!("{number} {word}");
+        Figure { pillar: Pillar::Interpretability, title, caption: owned(), drawing }
+    };
+    [Drawing::Heat(heat), Drawing::Lines(lines), Drawing::Paths(world)].into_iter().enumerate().map(figure).collect()
 }
 
 fn new_run(path: &Path, word: &str) -> RunDirectory {
