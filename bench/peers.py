@@ -4,7 +4,7 @@
     python3 bench/peers.py ENVIRONMENT [--workloads train,dpo-small,...] [--threads 2] [--rounds 7] [--seconds 45] ...
 
 ENVIRONMENT is a directory with a Python environment; one that is not there is made from bench/requirements.txt. Prints a
-table in Markdown, see bench/README.md. This script itself needs nothing but Python and cargo, and Linux for the memory figures.
+table in Markdown, see bench/README.md. With `--before CHECKOUT` the one peer is groma as it was there. This script itself needs nothing but Python and cargo, and Linux for the memory figures.
 """
 
 import argparse
@@ -63,6 +63,21 @@ def run(workload, options):
             engine.close()
 
 
+def as_it_was(kind, model, bench):
+    """The workload with groma as it was in another checkout for its one peer."""
+    before = Bench(bench.options, bench.python, functools.cache(functools.partial(setting.build, root=bench.options.before)),
+                   bench.models, bench.scratch)
+    workload, other = kind(bench, model), kind(before, model)
+
+    def start():
+        engine = other.ours()
+        engine.name = "groma before"
+        return engine
+
+    workload.peers, workload.other_peers = [start], []
+    return workload
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("environment", type=Path)
@@ -70,6 +85,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=7, help="at most so many rounds a workload")
     parser.add_argument("--seconds", type=float, default=45, help="no new round of a workload after so long (but 2 or 3)")
+    parser.add_argument("--before", type=Path, help="another checkout of groma: the one peer")
     parser.add_argument("--all-peers", action="store_true", help="peers with other settings too")
     parser.add_argument("--pairs", type=int, help="preference pairs; 256, and 128 for the Llama, by default")
     parser.add_argument("--items", type=int, help="items of each MMLU subject; 30, and 10 for the Llama, by default")
@@ -113,7 +129,8 @@ def main():
                 if path := missing(name, options):
                     raise Failed(f"{path} is not there")
                 kind, model = WORKLOADS[name]
-                lines += run(kind(bench, model), options)
+                workload = as_it_was(kind, model, bench) if options.before else kind(bench, model)
+                lines += run(workload, options)
             except (Failed, Disagreement) as error:
                 note(f"{name}: {error}")
                 left_out.append(f"- {name} has no figures: {' '.join(str(error).split())[:500]}")

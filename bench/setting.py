@@ -38,11 +38,11 @@ def check_versions(python):
     return found
 
 
-def build(package, kind, name):
-    """Builds an example or a program of groma and returns its path."""
-    subprocess.run(["cargo", "build", "--release", "-p", package, f"--{kind}", name], cwd=ROOT, check=True)
+def build(package, kind, name, root=ROOT):
+    """Builds an example or a program of groma, of the checkout at `root`, and returns its path."""
+    subprocess.run(["cargo", "build", "--release", "-p", package, f"--{kind}", name], cwd=root, check=True)
     metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
-    found = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    found = json.loads(subprocess.run(metadata, cwd=root, check=True, capture_output=True, text=True).stdout)
     release = Path(found["target_directory"]) / "release"
     return release / "examples" / name if kind == "example" else release / name
 

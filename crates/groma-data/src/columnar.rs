@@ -20,6 +20,7 @@ use serde_json::{Map, Number, Value};
 use crate::error::{Error, Result};
 use crate::limits::{Limits, bytes_text};
 use crate::page_scan::{ChunkSizes, scan_chunk, schema_depth};
+use crate::page_size::Packing;
 use crate::source::{io_error, open_file};
 use crate::strict_json::{stand_in, unreadable};
 use crate::table::Collector;
@@ -150,7 +151,7 @@ impl Checked<'_> {
 
     fn column(&self, scanned: &mut BufReader<File>, column: &ColumnChunkMetaData, rows: u64) -> Result<ChunkSizes> {
         let path = column.column_path().string();
-        self.readable(column.compression(), &path)?;
+        let packing = self.packing(column.compression(), &path)?;
         let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         let range = u64::try_from(offset).ok().zip(u64::try_from(column.compressed_size()).ok());
         let Some((start, end)) = range.and_then(|(start, length)| Some((start, start.checked_add(length)?))) else {
@@ -159,7 +160,8 @@ impl Checked<'_> {
         if end > self.disk_bytes {
             return Err(self.damaged(format!("column `{path}` lies beyond the end of the file")));
         }
-        let sizes = scan_chunk(scanned, start, end).map_err(|e| self.damaged(format!("column `{path}`: {e}")))?;
+        let sizes =
+            scan_chunk(scanned, (start, end), packing).map_err(|e| self.damaged(format!("column `{path}`: {e}")))?;
         let what = |what: &str| format!("{what} of column `{path}`");
         if sizes.page_bytes > self.limits.parquet_page_bytes {
             return Err(self.limit(what("a page"), bytes_text(self.limits.parquet_page_bytes)));
@@ -178,16 +180,15 @@ impl Checked<'_> {
         Ok(sizes)
     }
 
-    /// Checks that a column's compression can be undone.
-    fn readable(&self, compression: Compression, column: &str) -> Result<()> {
+    /// How a column is packed, where its pages could be larger than they say.
+    fn packing(&self, compression: Compression, column: &str) -> Result<Option<Packing>> {
         let name = match compression {
-            Compression::UNCOMPRESSED
-            | Compression::SNAPPY
-            | Compression::GZIP(_)
-            | Compression::ZSTD(_)
-            | Compression::LZ4
-            | Compression::LZ4_RAW => return Ok(()),
-            // The library undoes Brotli to its end, whatever size a page claims: a small file could fill the memory.
+            // The library unpacks these into as many bytes as a page claims, and no more.
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) | Compression::LZ4_RAW => {
+                return Ok(None);
+            }
+            Compression::GZIP(_) => return Ok(Some(Packing::Gzip)),
+            Compression::LZ4 => return Ok(Some(Packing::Lz4)),
             Compression::BROTLI(_) => "Brotli",
             Compression::LZO => "LZO",
         };

@@ -35,6 +35,7 @@ mod lines;
 mod location;
 mod message;
 mod page_scan;
+mod page_size;
 mod problem;
 mod read;
 mod reader;

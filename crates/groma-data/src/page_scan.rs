@@ -3,6 +3,7 @@
 //! A footer or a page header of a few bytes can ask for gigabytes. This walks the footer's schema and every page header
 //! with a small reader of Thrift's compact protocol that allocates nothing, and returns the sizes for checking.
 
+use crate::page_size::Packing;
 use std::io::{self, BufRead, Read, Seek};
 
 /// Nested structures in one Thrift value.
@@ -25,8 +26,13 @@ pub(crate) struct ChunkSizes {
     pub(crate) delta_strings: bool,
 }
 
-/// Reads the page headers between two offsets of a file.
-pub(crate) fn scan_chunk(file: &mut (impl BufRead + Seek), start: u64, end: u64) -> io::Result<ChunkSizes> {
+/// Reads the page headers between two offsets of a file. Where the Parquet library would unpack a page to its end, whatever
+/// size it claims, the pages are unpacked here first, into nothing, up to that size.
+pub(crate) fn scan_chunk(
+    file: &mut (impl BufRead + Seek),
+    (start, end): (u64, u64),
+    packing: Option<Packing>,
+) -> io::Result<ChunkSizes> {
     let mut sizes = ChunkSizes::default();
     let mut at = start;
     file.seek(io::SeekFrom::Start(start))?;
@@ -38,7 +44,15 @@ pub(crate) fn scan_chunk(file: &mut (impl BufRead + Seek), start: u64, end: u64)
             .checked_add(body)
             .filter(|at| *at <= end)
             .ok_or_else(|| damaged("a page beyond its column"))?;
-        file.seek_relative(i64::try_from(body).map_err(|_| damaged("a page too large"))?)?;
+        if let Some(packing) = packing.filter(|_| page.is_packed) {
+            let levels = page.levels.min(body);
+            file.seek_relative(i64::try_from(levels).map_err(|_| damaged("a page too large"))?)?;
+            let size = page.uncompressed.unwrap_or(0).saturating_sub(levels);
+            if packing.exceeds(file.by_ref().take(body - levels), size) {
+                return Err(damaged("a page that is larger than it says"));
+            }
+        }
+        file.seek(io::SeekFrom::Start(at))?;
         sizes.add(&page);
     }
     Ok(sizes)
@@ -68,17 +82,27 @@ impl ChunkSizes {
 const DELTA_BYTE_ARRAY: i64 = 7;
 
 /// The sizes in one page header.
-#[derive(Default)]
 struct PageHeader {
     uncompressed: Option<u64>,
     compressed: Option<u64>,
     values: u64,
     encoding: i64,
     is_dictionary: bool,
+    /// Bytes before the values that are never packed: the levels of a page of version 2.
+    levels: u64,
+    is_packed: bool,
 }
 
 fn page_header(input: &mut impl BufRead) -> io::Result<PageHeader> {
-    let mut page = PageHeader::default();
+    let mut page = PageHeader {
+        uncompressed: None,
+        compressed: None,
+        values: 0,
+        encoding: 0,
+        is_dictionary: false,
+        levels: 0,
+        is_packed: true,
+    };
     Thrift { input }.fields(0, |thrift, id, kind, depth| match (id, kind) {
         (2, I32) => thrift.size().map(|size| page.uncompressed = Some(size)),
         (3, I32) => thrift.size().map(|size| page.compressed = Some(size)),
@@ -88,6 +112,11 @@ fn page_header(input: &mut impl BufRead) -> io::Result<PageHeader> {
             thrift.fields(depth, |thrift, inner, kind, depth| match (inner, kind) {
                 (1, I32) => thrift.size().map(|size| page.values = size),
                 (inner, I32) if inner == encoding_field => thrift.zigzag().map(|value| page.encoding = value),
+                (5 | 6, I32) if id == 8 => thrift.size().map(|bytes| page.levels = page.levels.saturating_add(bytes)),
+                (7, FALSE) if id == 8 => {
+                    page.is_packed = false;
+                    Ok(())
+                }
                 _ => thrift.skip(kind, depth),
             })
         }

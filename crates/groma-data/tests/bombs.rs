@@ -182,6 +182,28 @@ fn parquet_dictionaries_cannot_explode() {
 }
 
 #[test]
+fn a_parquet_page_that_is_larger_than_it_says_is_not_unpacked() {
+    let directory = TempDir::new().unwrap();
+    let value = ByteArray::from("y".repeat(3 << 20).as_str());
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let path = parquet(&directory, &format!("{version:?}"));
+        let gzip = props().set_compression(Compression::GZIP(Default::default())).set_writer_version(version);
+        let props = gzip.set_dictionary_enabled(false).set_encoding(Encoding::PLAIN).build();
+        parquet_strings(&path, ONE_STRING, std::slice::from_ref(&value), None, props);
+        assert_eq!(read(&path, &ReadOptions::default()).unwrap().records.len(), 1);
+        // The size that the page's header claims: its second field, four bytes of a variable-length number.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = 4 + bytes[4..].iter().position(|byte| *byte == 0x15).unwrap() + 3;
+        assert_eq!((bytes[at - 1], &bytes[at + 4..at + 5]), (0x15, &[0x15][..]), "{:02x?}", &bytes[..24]);
+        // 1000 bytes, written in as many.
+        bytes[at..at + 4].copy_from_slice(&[0xd0, 0x8f, 0x80, 0x00]);
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(&path, &ReadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("a page that is larger than it says"), "{error}");
+    }
+}
+
+#[test]
 fn parquet_pages_and_rows_are_limited() {
     let directory = TempDir::new().unwrap();
     let path = parquet(&directory, "page");
