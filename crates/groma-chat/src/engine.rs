@@ -11,7 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Map;
 
-use crate::error::{Result, TemplateError};
+use crate::error::{Result, TemplateError, failure};
 use crate::prepare::{Prepared, prepare};
 use crate::python;
 
@@ -87,11 +87,6 @@ fn text_bytes(value: &serde_json::Value) -> usize {
         serde_json::Value::Object(fields) => fields.iter().map(|(key, value)| key.len() + text_bytes(value)).sum(),
         _ => 1,
     }
-}
-
-/// An operation that cannot be done.
-pub(crate) fn failure(problem: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, problem.into())
 }
 
 impl TemplateError {

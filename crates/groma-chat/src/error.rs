@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use groma_run::{Class, Classify};
+use minijinja::{Error, ErrorKind};
 
 /// Why a chat template could not be read, rendered or turned into tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,3 +137,8 @@ impl Classify for TemplateError {
 
 /// Shorthand of the chat modules.
 pub(crate) type Result<T, E = TemplateError> = std::result::Result<T, E>;
+
+/// Of a filter or function of a template: an operation that cannot be done.
+pub(crate) fn failure(problem: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, problem.into())
+}

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use crate::engine::failure;
+use crate::error::failure;
 
 /// How to write JSON.
 #[derive(Clone, Debug)]

@@ -4,8 +4,7 @@ use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs, from_args}
 use minijinja::{Environment, Error, State, Value, escape_formatter};
 use minijinja_contrib::pycompat;
 
-use crate::engine::failure;
-use crate::error::TemplateError;
+use crate::error::{TemplateError, failure};
 use crate::json::{Style, dumps, float};
 use crate::operators::REAL;
 

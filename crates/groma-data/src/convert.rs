@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::layout::Layout;
-use crate::problem::OnBadRow;
+use crate::policy::OnBadRow;
 use crate::reader::{RowReader, shown};
 use crate::repeated;
 use crate::row::{Row, Rows};
-use crate::shape::{Shape, column_names};
+use crate::shape::Shape;
 use crate::table::{Record, Table, unusable};
 
 /// How records become rows.
@@ -65,7 +65,7 @@ impl Table {
         Error::WrongShape {
             file: self.file.to_string(),
             found: found.name.to_owned(),
-            columns: column_names(self),
+            columns: self.column_names(),
             needed: needed.join(" or "),
         }
     }

@@ -6,7 +6,6 @@ use groma_run::Hasher;
 use serde_json::{Map, Value};
 
 use crate::message::Content;
-use crate::table::Record;
 
 pub use groma_run::Digest;
 
@@ -21,12 +20,6 @@ pub trait Fingerprint {
     /// The digest of its prompt: rows that share it must not be split apart. By default, of the whole row.
     fn prompt_fingerprint(&self) -> Digest {
         self.fingerprint()
-    }
-}
-
-impl Fingerprint for Record {
-    fn fingerprint(&self) -> Digest {
-        fields_digest("record", &self.fields)
     }
 }
 

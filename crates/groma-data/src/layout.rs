@@ -9,7 +9,7 @@ use crate::Content;
 use crate::error::{Error, Result};
 use crate::reader::{Made, RowReader, same_form, same_length};
 use crate::row::{Answer, Row};
-use crate::shape::{Shape, column_names};
+use crate::shape::Shape;
 use crate::table::Table;
 use crate::transcript::is_transcript;
 
@@ -318,7 +318,7 @@ impl Layout {
         let fits = |layout: &&Layout| layout.columns.iter().any(has) && (layout.fits)(table);
         LAYOUTS.iter().find(fits).ok_or_else(|| Error::UnknownShape {
             file: table.file.to_string(),
-            found: column_names(table),
+            found: table.column_names(),
             known: known(),
         })
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::format::{Compression, Format, compression_of, format_of};
 use crate::limits::Limits;
-use crate::problem::OnBadRow;
+use crate::policy::OnBadRow;
 use crate::source::Source;
 use crate::table::{Collector, Rename, Table};
 use crate::text::TextUnit;

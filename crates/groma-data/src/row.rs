@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use groma_run::Digest;
 use serde_json::{Map, Value, json};
 
+use crate::excerpt::excerpt;
 use crate::fingerprint::{Fingerprint, fields_digest, prompt_digest};
 use crate::location::Location;
 use crate::message::{Content, given};
-use crate::problem::BadRows;
+use crate::problem::{BadRows, RowProblem};
 use crate::shape::Shape;
 
 /// The rows of a table, and what became of the others.
@@ -163,6 +164,15 @@ fn messages_alone(content: &Content) -> Value {
     match content {
         Content::Text(text) => Value::String(text.clone()),
         Content::Messages(turns) => Content::from(turns.messages.clone()).to_value(),
+    }
+}
+
+impl RowProblem {
+    /// A row that was read and shaped, and cannot be used all the same.
+    pub fn of(row: &Row, why: String) -> Self {
+        let said = row.prompt.as_ref().or(row.answer(0)).map(Content::plain).unwrap_or_default();
+        let excerpt = excerpt(said.as_bytes(), 0);
+        RowProblem { location: row.location.clone(), column: None, why, excerpt }
     }
 }
 

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::table::Table;
-
 /// What a row means. Each shape has a standard form (strings) and a conversational form (lists of messages).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,9 +54,4 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// The columns of a table for a message.
-pub(crate) fn column_names(table: &Table) -> String {
-    table.columns().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }

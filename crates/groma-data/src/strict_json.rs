@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::excerpt::excerpt;
 use crate::limits::Limits;
-use crate::problem::excerpt;
 
 /// Why bytes are no row, and where in them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,14 @@ use groma_run::Seed;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
+use crate::fingerprint::{Digest, Fingerprint, fields_digest};
 use crate::format::Format;
 use crate::limits::{Limits, bytes_text};
 use crate::location::Location;
-use crate::problem::{BadRows, OnBadRow, RowProblem, excerpt};
+use crate::policy::OnBadRow;
+use crate::problem::{BadRows, RowProblem};
 use crate::select::sample;
-use crate::shape::column_names;
 use crate::strict_json::Fault;
 
 /// Estimated bytes of an object beside its entries.
@@ -65,6 +67,11 @@ impl Table {
         counts.into_iter().map(|(name, count)| (name, count.as_u64().unwrap_or(0))).collect()
     }
 
+    /// The columns for a message.
+    pub(crate) fn column_names(&self) -> String {
+        self.columns().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+
     /// Renames columns. Every source column must exist, and no row may already have the new name.
     ///
     /// # Errors
@@ -90,8 +97,7 @@ impl Table {
             Err(Error::Rename { file: self.file.to_string(), from, to, why })
         };
         if !self.records.iter().any(|record| record.fields.contains_key(&rename.from)) {
-            let names: Vec<String> = self.columns().into_iter().map(|(name, _)| name).collect();
-            return wrong(format!("there is no such column; the columns are {}", names.join(", ")));
+            return wrong(format!("there is no such column; the columns are {}", self.column_names()));
         }
         match self.records.iter().find(|record| record.fields.contains_key(&rename.to)) {
             Some(record) if rename.to != rename.from => wrong(format!("{} has that column already", record.location)),
@@ -106,7 +112,7 @@ impl Table {
     pub fn drop(mut self, columns: &[String]) -> Result<Self> {
         for column in columns {
             if !self.records.iter().any(|record| record.fields.contains_key(column)) {
-                let (file, column, found) = (self.file.to_string(), column.clone(), column_names(&self));
+                let (file, column, found) = (self.file.to_string(), column.clone(), self.column_names());
                 return Err(Error::Drop { file, column, found });
             }
             self.records.iter_mut().for_each(|record| drop(record.fields.shift_remove(column)));
@@ -145,6 +151,12 @@ impl Table {
             bad: self.bad.clone(),
             blank_lines: self.blank_lines,
         }
+    }
+}
+
+impl Fingerprint for Record {
+    fn fingerprint(&self) -> Digest {
+        fields_digest("record", &self.fields)
     }
 }
 

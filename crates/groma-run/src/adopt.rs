@@ -1,8 +1,10 @@
 //! Taking over what another run has done.
 
-use crate::atomic::{AtomicDirectory, AtomicFile, files_below};
-use crate::directory::{COMPARISONS, EVENTS, MEASUREMENTS, RunDirectory};
+use crate::atomic::{AtomicDirectory, AtomicFile};
+use crate::directory::RunDirectory;
 use crate::journal::{Tallies, read_journal};
+use crate::layout::{COMPARISONS, EVENTS, MEASUREMENTS};
+use crate::listing::files_below;
 use crate::stage::{Finished, Output, StageKey, StageRecord};
 use crate::standing::{Flaw, flaws};
 use crate::storage::Files;

@@ -5,7 +5,10 @@
 //! Leftovers of a process that died are recognised by their names and cleared by [`recover`].
 
 use crate::digest::Hasher;
-use crate::storage::{Disk, Files, StoredFile};
+use crate::disk::Disk;
+use crate::holder::process_lives;
+use crate::listing::files_below;
+use crate::storage::{Files, StoredFile};
 use crate::{Digest, Error, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,8 +17,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The file whose presence says that a directory is complete.
-pub const MARKER: &str = "digests.json";
+pub use crate::listing::MARKER;
 
 const PARTIAL: &str = "partial";
 const PREVIOUS: &str = "previous";
@@ -394,7 +396,7 @@ pub(crate) fn remove_abandoned(files: &Files, target: &Path) -> Result<(), Error
     }
     for (name, owner) in leftovers(parent, PARTIAL)? {
         let pid = parse_leftover(&name, PARTIAL).map(|(_, pid)| pid);
-        if owner == wanted && pid.is_some_and(|pid| !crate::lock::process_lives(pid)) {
+        if owner == wanted && pid.is_some_and(|pid| !process_lives(pid)) {
             remove(files, &parent.join(name))?;
         }
     }
@@ -420,38 +422,6 @@ pub(crate) fn sibling(target: &Path, kind: &str) -> Result<PathBuf, Error> {
 
 pub(crate) fn partial_sibling(target: &Path) -> Result<PathBuf, Error> {
     sibling(target, PARTIAL)
-}
-
-/// Relative names (with `/`) of all files below a directory but the hidden ones and the marker, sorted. Links to
-/// directories are not followed.
-pub(crate) fn files_below(directory: &Path) -> Result<Vec<String>, Error> {
-    let mut found = Vec::new();
-    collect(directory, "", 0, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn collect(directory: &Path, prefix: &str, depth: usize, found: &mut Vec<String>) -> Result<(), Error> {
-    if depth > limits::DIRECTORY_DEPTH {
-        return Err(Error::Corrupt { path: directory.to_owned(), reason: "directories are nested too deeply".into() });
-    }
-    for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
-        let entry = entry.map_err(Error::io("list", directory))?;
-        let name = entry.file_name();
-        let name = name
-            .to_str()
-            .ok_or_else(|| Error::Corrupt { path: entry.path(), reason: "its name is not valid UTF-8".into() })?;
-        if name.starts_with('.') || (prefix.is_empty() && name == MARKER) {
-            continue;
-        }
-        let kind = entry.file_type().map_err(Error::io("read", &entry.path()))?;
-        if kind.is_dir() {
-            collect(&entry.path(), &format!("{prefix}{name}/"), depth + 1, found)?;
-        } else {
-            found.push(format!("{prefix}{name}"));
-        }
-    }
-    Ok(())
 }
 
 fn sync_tree(files: &Files, directory: &Path) -> Result<(), Error> {

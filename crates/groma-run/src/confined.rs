@@ -3,20 +3,21 @@
 //! Each operation opens the directories that lead to its file one by one, each relative to the one before, so that a link
 //! among them is an error at whatever moment it was put there.
 
-use crate::storage::{Disk, Files, Storage, StoredFile};
+use crate::storage::{Files, Storage, StoredFile};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The real disk, of which nothing is followed out of `root`. What does not lie below it is none of its business.
+/// The real disk, of which nothing is followed out of `root`. What does not lie below it is the business of `elsewhere`.
 #[derive(Clone, Debug)]
 pub(crate) struct Confined {
     root: PathBuf,
+    elsewhere: Files,
 }
 
 impl Confined {
-    pub(crate) fn files(root: &Path) -> Files {
-        Arc::new(Confined { root: root.to_owned() })
+    pub(crate) fn files(root: &Path, elsewhere: Files) -> Files {
+        Arc::new(Confined { root: root.to_owned(), elsewhere })
     }
 
     fn at(&self, path: &Path) -> io::Result<Option<place::Place>> {
@@ -29,51 +30,51 @@ impl Confined {
 
 impl Storage for Confined {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.at(path)?.map_or_else(|| Disk.create_directory(path), |place| place.create_directory())
+        self.at(path)?.map_or_else(|| self.elsewhere.create_directory(path), |place| place.create_directory())
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
         match self.at(path)? {
             Some(place) => Ok(Box::new(place.create_file()?)),
-            None => Disk.create_file(path),
+            None => self.elsewhere.create_file(path),
         }
     }
 
     fn append_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
         match self.at(path)? {
             Some(place) => Ok(Box::new(place.append_file()?)),
-            None => Disk.append_file(path),
+            None => self.elsewhere.append_file(path),
         }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match (self.at(from)?, self.at(to)?) {
             (Some(from), Some(to)) => from.rename(&to),
-            _ => Disk.rename(from, to),
+            _ => self.elsewhere.rename(from, to),
         }
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         match (self.at(one)?, self.at(other)?) {
             (Some(one), Some(other)) => one.exchange(&other),
-            _ => Disk.exchange(one, other),
+            _ => self.elsewhere.exchange(one, other),
         }
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.at(path)?.map_or_else(|| Disk.remove_file(path), |place| place.remove_file())
+        self.at(path)?.map_or_else(|| self.elsewhere.remove_file(path), |place| place.remove_file())
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        self.at(path)?.map_or_else(|| Disk.remove_directory(path), |place| place.remove_directory())
+        self.at(path)?.map_or_else(|| self.elsewhere.remove_directory(path), |place| place.remove_directory())
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.at(path)?.map_or_else(|| Disk.sync_directory(path), |place| place.sync_directory())
+        self.at(path)?.map_or_else(|| self.elsewhere.sync_directory(path), |place| place.sync_directory())
     }
 
     fn below(&self, root: &Path) -> Files {
-        Confined::files(root)
+        Confined::files(root, self.elsewhere.clone())
     }
 }
 
@@ -199,8 +200,7 @@ mod place {
 /// Where directories cannot be opened relative to each other, the way is looked at before each operation.
 #[cfg(not(unix))]
 mod place {
-    use crate::storage::Disk;
-    use crate::storage::Storage;
+    use crate::storage::sync_names;
     use std::fs::{self, File, OpenOptions};
     use std::io;
     use std::path::{Path, PathBuf};
@@ -249,7 +249,7 @@ mod place {
         }
 
         pub(super) fn sync_directory(&self) -> io::Result<()> {
-            Disk.sync_directory(&self.0)
+            sync_names(&self.0)
         }
     }
 }

@@ -46,7 +46,7 @@ impl Digest {
             return Self::of_file(path);
         }
         let mut hasher = Hasher::default();
-        for name in crate::atomic::files_below(path)? {
+        for name in crate::listing::files_below(path)? {
             hasher.part(name.as_bytes());
             hasher.part(&Self::of_file(&path.join(&name))?.0);
         }

@@ -1,36 +1,20 @@
 //! The run directory: its layout, its lock, its journals.
 
 use crate::atomic::{self, AtomicDirectory};
+use crate::disk::Disk;
+use crate::holder::Holder;
 use crate::journal::{Journal, Origin, SyncPolicy, Tallies, origin};
-use crate::lock::{Holder, Lock, create_locked};
+use crate::layout::{CHECKPOINTS, COMPARISONS, EVENTS, LOCK, MANIFEST, MEASUREMENTS, MODEL, REPORT, SAMPLES, STAGES};
+use crate::lock::Lock;
 use crate::recorder::{Journals, Recorder};
 use crate::seal::{self, Seal};
-use crate::stage::{Finished, StageKey, StageRecord, StageStore};
+use crate::stage::{Finished, StageKey, StageRecord};
+use crate::stage_store::StageStore;
 use crate::standing::Standing;
-use crate::storage::{Disk, Files};
+use crate::storage::Files;
 use crate::{Clock, Comparison, Error, Event, Manifest, Measurement, SystemClock, limits, lock_mutex, read, survey};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-
-/// What was run.
-pub const MANIFEST: &str = "manifest.json";
-/// What happened.
-pub const EVENTS: &str = "events.jsonl";
-/// The numbers.
-pub const MEASUREMENTS: &str = "measurements.jsonl";
-/// The numbers of two subjects on the same items.
-pub const COMPARISONS: &str = "comparisons.jsonl";
-/// Directory of texts and of the scores of items.
-pub const SAMPLES: &str = "samples";
-/// Directory of checkpoints.
-pub const CHECKPOINTS: &str = "checkpoints";
-/// Directory of the records of ended stages.
-pub const STAGES: &str = "stages";
-/// Directory of the resulting model.
-pub const MODEL: &str = "model";
-/// The report.
-pub const REPORT: &str = "report.html";
-pub(crate) const LOCK: &str = "lock";
 
 /// A run directory, held exclusively by this process until dropped.
 #[derive(Debug)]
@@ -264,6 +248,25 @@ impl RunDirectory {
 /// Whether a directory holds a run.
 pub fn is_run(path: &Path) -> bool {
     path.join(MANIFEST).is_file()
+}
+
+/// Creates `target` in one step as a directory that is already locked: prepared under another name, then renamed.
+///
+/// Returns [`None`] where something is there already.
+fn create_locked(files: &Files, target: &Path, holder: &Holder) -> Result<Option<Lock>, Error> {
+    let partial = atomic::partial_sibling(target)?;
+    files.create_directory(&partial).map_err(Error::io("create", target))?;
+    let (lock, _) = Lock::take(target, &partial.join(LOCK), holder)?;
+    match files.rename(&partial, target) {
+        Ok(()) => Ok(Some(lock)),
+        Err(error) => {
+            drop(lock);
+            // Named as a leftover: the next start clears it where this fails.
+            let _ = files.remove_directory(&partial);
+            let taken = target.symlink_metadata().is_ok();
+            if taken { Ok(None) } else { Err(Error::io("create", target)(error)) }
+        }
+    }
 }
 
 /// Clears what processes that were killed have left anywhere in a run directory, of which nothing may lead out.

@@ -1,6 +1,7 @@
 //! A disk that fails on command: the tool for sweeps over "operation N fails, for N = 1, 2, ... until the run passes".
 
-use crate::storage::{Disk, Files, Storage, StoredFile};
+use crate::disk::Disk;
+use crate::storage::{Files, Storage, StoredFile};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use crate::atomic::AtomicFile;
 use crate::digest::Hasher;
+use crate::layout::{COMPARISONS, EVENTS, MEASUREMENTS};
 use crate::storage::{Files, StoredFile};
 use crate::{Digest, Error, limits, lock_mutex, read};
 use serde::de::DeserializeOwned;
@@ -277,8 +278,7 @@ pub(crate) struct Tallies {
 impl Tallies {
     pub(crate) fn read(root: &Path) -> Result<Self, Error> {
         let of = |name: &str| tally(&root.join(name));
-        let (measurements, comparisons) = (of(crate::directory::MEASUREMENTS)?, of(crate::directory::COMPARISONS)?);
-        Ok(Tallies { measurements, comparisons, events: of(crate::directory::EVENTS)? })
+        Ok(Tallies { measurements: of(MEASUREMENTS)?, comparisons: of(COMPARISONS)?, events: of(EVENTS)? })
     }
 
     pub(crate) fn of(&self, origin: &Origin) -> StageRows {

@@ -1,48 +1,10 @@
 //! One process at a time in a run directory, or at an output.
 
-use crate::storage::Files;
-use crate::{Clock, Error, limits};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::holder::Holder;
+use crate::{Error, limits};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-
-/// Who holds a run directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The process.
-    pub pid: u32,
-    /// The machine it runs on.
-    pub host: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-impl Holder {
-    /// This process.
-    pub fn this_process(clock: &dyn Clock) -> Self {
-        Holder { pid: std::process::id(), host: crate::machine::host_name(), since: clock.now() }
-    }
-
-    fn unknown() -> Self {
-        Holder { pid: 0, host: String::new(), since: Timestamp::UNIX_EPOCH }
-    }
-
-    fn lives_here(&self) -> bool {
-        self.pid != 0 && self.host == crate::machine::host_name() && process_lives(self.pid)
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pid {
-            0 => write!(f, "another process"),
-            pid => write!(f, "process {pid} on {} since {}", self.host, self.since),
-        }
-    }
-}
 
 /// An exclusive lock, held until dropped. The operating system ends it with the process, however that dies.
 #[derive(Debug)]
@@ -181,37 +143,4 @@ fn read_holder(file: &mut File) -> Option<Holder> {
     file.rewind().ok()?;
     file.take(limits::LOCK_BYTES).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// Whether a process of this machine lives.
-#[cfg(unix)]
-pub(crate) fn process_lives(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // Any answer but "no such process" comes from a living one.
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
-/// Whether a process of this machine lives; unknown here, so assumed.
-#[cfg(not(unix))]
-pub(crate) fn process_lives(_pid: u32) -> bool {
-    true
-}
-
-/// Creates `target` in one step as a directory that is already locked: prepared under another name, then renamed.
-///
-/// Returns [`None`] where something is there already.
-pub(crate) fn create_locked(files: &Files, target: &Path, holder: &Holder) -> Result<Option<Lock>, Error> {
-    let partial = crate::atomic::partial_sibling(target)?;
-    files.create_directory(&partial).map_err(Error::io("create", target))?;
-    let (lock, _) = Lock::take(target, &partial.join(crate::directory::LOCK), holder)?;
-    match files.rename(&partial, target) {
-        Ok(()) => Ok(Some(lock)),
-        Err(error) => {
-            drop(lock);
-            // Named as a leftover: the next start clears it where this fails.
-            let _ = files.remove_directory(&partial);
-            let taken = target.symlink_metadata().is_ok();
-            if taken { Ok(None) } else { Err(Error::io("create", target)(error)) }
-        }
-    }
 }

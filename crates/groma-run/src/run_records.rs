@@ -1,7 +1,8 @@
 //! All records of a run, read without holding it: for reports, comparisons and viewers.
 
-use crate::directory::{COMPARISONS, EVENTS, MEASUREMENTS, is_run, read_manifest};
+use crate::directory::{is_run, read_manifest};
 use crate::journal::{Row, current_rows, read_journal};
+use crate::layout::{COMPARISONS, EVENTS, MEASUREMENTS};
 use crate::sample::{Item, RowReader, Sample, TrainingSample};
 use crate::{Comparison, Error, Event, EventKind, Manifest, Measurement};
 use std::path::{Path, PathBuf};

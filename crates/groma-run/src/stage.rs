@@ -3,13 +3,12 @@
 //! A stage that has ended leaves `stages/NAME.json` with its key, the digests of its outputs, and its result as JSON. It
 //! counts as done for as long as the key is the same and the record, the outputs and the rows in the journals are what they were.
 
-use crate::atomic::MARKER;
 use crate::digest::Hasher;
-use crate::journal::{StageRows, Tallies};
+use crate::journal::StageRows;
+use crate::layout::STAGES;
+use crate::listing::MARKER;
 use crate::seal::{self, Seal};
-use crate::standing::{Flaw, Standing, flaws};
-use crate::storage::Files;
-use crate::{Digest, Error, atomic, limits, read};
+use crate::{Digest, Error, limits, read};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,7 +108,7 @@ pub struct Output {
 
 impl Output {
     /// What lies at a name in a run directory.
-    fn of(root: &Path, path: String) -> Result<Self, Error> {
+    pub(crate) fn of(root: &Path, path: String) -> Result<Self, Error> {
         let found = crate::inside(root, &path)?;
         let marker = found.join(MARKER);
         let marker = marker.is_file().then(|| Digest::of_file(&marker)).transpose()?;
@@ -120,7 +119,7 @@ impl Output {
 impl StageRecord {
     /// Where the record of a stage lies in a run directory.
     pub(crate) fn place(root: &Path, stage: &str) -> PathBuf {
-        root.join(crate::directory::STAGES).join(format!("{}.json", crate::file_name(stage)))
+        root.join(STAGES).join(format!("{}.json", crate::file_name(stage)))
     }
 
     /// Reads a record.
@@ -134,78 +133,6 @@ impl StageRecord {
             (value, Seal::Whole) => serde_json::from_value(value).map_err(|error| corrupt(error.to_string())),
             _ => Err(corrupt("its seal does not fit: it was changed".into())),
         }
-    }
-}
-
-/// The store of a run's stages.
-#[derive(Clone, Debug)]
-pub(crate) struct StageStore {
-    files: Files,
-    root: PathBuf,
-}
-
-impl StageStore {
-    pub(crate) fn new(files: &Files, root: &Path) -> Self {
-        StageStore { files: files.clone(), root: root.to_owned() }
-    }
-
-    /// How a stage stands whose rows are among `found`. Where all files of a directory are what they were, its damaged list of
-    /// digests is written anew.
-    pub(crate) fn standing(&self, key: &StageKey, found: &Tallies) -> Result<Standing, Error> {
-        let place = StageRecord::place(&self.root, key.name());
-        if place.symlink_metadata().is_err() {
-            return Ok(Standing::Open);
-        }
-        // A record or an output that cannot be read means the work is to be done again: that is always safe.
-        let record = match StageRecord::read(&place) {
-            Ok(record) => record,
-            Err(error) => return Ok(Standing::Damaged(error.to_string())),
-        };
-        let same_work = record.key == key.digest() && record.stage == key.name();
-        if !same_work || record.unanswered > 0 {
-            return Ok(Standing::Open);
-        }
-        let flaws = flaws(&self.root, &record, found);
-        if let Some(lost) = flaws.iter().find(|flaw| matches!(flaw, Flaw::Lost(_))) {
-            return Ok(Standing::Damaged(lost.words().to_owned()));
-        }
-        for output in record.outputs.iter().filter(|_| flaws.iter().any(|flaw| matches!(flaw, Flaw::Marker(_)))) {
-            if output.marker.is_some() {
-                atomic::mark(&self.files, &crate::inside(&self.root, &output.path)?)?;
-            }
-        }
-        let told = flaws.iter().map(|flaw| match flaw {
-            Flaw::Marker(words) => format!("{words}; it was written anew, as the files are whole"),
-            flaw => flaw.words().to_owned(),
-        });
-        let told = told.collect();
-        Ok(Standing::Done(Box::new(record), told))
-    }
-
-    /// Notes that a stage has ended, with the digests of its outputs as they are now.
-    pub(crate) fn finish(
-        &self,
-        key: &StageKey,
-        done: Finished,
-        rows: StageRows,
-        at: Timestamp,
-    ) -> Result<StageRecord, Error> {
-        let outputs = done.outputs.into_iter().map(|path| Output::of(&self.root, path));
-        let outputs = outputs.collect::<Result<_, Error>>()?;
-        let record = StageRecord {
-            stage: key.name().to_owned(),
-            key: key.digest(),
-            finished: at,
-            seconds: done.seconds,
-            tokens: done.tokens,
-            outputs,
-            rows,
-            kernels: done.kernels,
-            result: done.result,
-            unanswered: done.unanswered,
-        };
-        seal::write(&self.files, &StageRecord::place(&self.root, key.name()), &record)?;
-        Ok(record)
     }
 }
 

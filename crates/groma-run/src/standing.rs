@@ -1,8 +1,9 @@
 //! Whether what an ended stage left is still what it was.
 
 use crate::Digest;
-use crate::atomic::{MARKER, verify_directory};
+use crate::atomic::verify_directory;
 use crate::journal::{Tallies, Tally};
+use crate::listing::MARKER;
 use crate::stage::{Output, StageRecord};
 use std::path::Path;
 

@@ -1,8 +1,7 @@
 //! The seam between groma and the disk, so that a test can make any single operation fail.
 
-use crate::confined::Confined;
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,65 +44,6 @@ pub trait StoredFile: Write + Debug + Send {
 /// A shared storage.
 pub type Files = Arc<dyn Storage>;
 
-/// The real disk.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
-
-impl Disk {
-    /// The real disk, shared.
-    pub fn files() -> Files {
-        Arc::new(Disk)
-    }
-}
-
-impl Storage for Disk {
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir(path)
-    }
-
-    fn create_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
-        Ok(Box::new(File::create_new(path)?))
-    }
-
-    fn append_file(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
-        Ok(Box::new(OpenOptions::new().append(true).create(true).open(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-    fn exchange(&self, _one: &Path, _other: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        if cfg!(windows) {
-            return Ok(()); // a directory has no handle to flush there
-        }
-        File::open(path)?.sync_all()
-    }
-
-    fn below(&self, root: &Path) -> Files {
-        Confined::files(root)
-    }
-}
-
 impl StoredFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
@@ -116,4 +56,12 @@ impl StoredFile for File {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
+}
+
+/// Makes the names in a directory of the real disk last through a power cut.
+pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(()); // a directory has no handle to flush there
+    }
+    File::open(directory)?.sync_all()
 }

@@ -1,7 +1,8 @@
 //! Whether all of a run is what was written: without holding or changing it.
 
-use crate::directory::{COMPARISONS, EVENTS, MANIFEST, MEASUREMENTS, STAGES, is_run, read_manifest};
+use crate::directory::{is_run, read_manifest};
 use crate::journal::{Tallies, read_journal};
+use crate::layout::{COMPARISONS, EVENTS, LOCK, MANIFEST, MEASUREMENTS, STAGES};
 use crate::stage::StageRecord;
 use crate::standing::flaws;
 use crate::{Comparison, Error, Event, Manifest, Measurement, Status, atomic, lock, survey};
@@ -40,7 +41,7 @@ pub fn verify_run(path: &Path) -> Result<Verification, Error> {
     if !is_run(path) && !path.join(STAGES).is_dir() {
         return Err(Error::NotARun { path: path.to_owned() });
     }
-    if let Some(holder) = lock::held_by(&path.join(crate::directory::LOCK)) {
+    if let Some(holder) = lock::held_by(&path.join(LOCK)) {
         return Err(Error::InUse { path: path.to_owned(), holder });
     }
     let mut found = Verification::default();
