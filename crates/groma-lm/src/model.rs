@@ -7,7 +7,7 @@ use groma_run::{Advance, Cancel, Progress, Silent};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ask, Continuation, Failure, Reply, Scored, Usage};
+use crate::{Ask, Continuation, Failure, Kind, Reply, Scored, Usage};
 
 /// Is given each answer once, as it comes, with the index of what was asked and what it took; from any thread.
 pub type Sink<'a, T> = dyn Fn(usize, Result<T, Failure>, Cost) + Sync + 'a;
@@ -29,30 +29,6 @@ pub struct Control<'a> {
     pub progress: &'a dyn Progress,
     /// May ask to stop.
     pub cancel: &'a Cancel,
-}
-
-/// Kinds of what can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// [`Continuation::After`].
-    Continuation,
-    /// [`Continuation::Reply`].
-    Reply,
-    /// [`Continuation::Whole`].
-    Rolling,
-    /// An [`Ask`].
-    Generate,
-}
-
-impl Kind {
-    /// What asks so, in words.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Kind::Continuation | Kind::Reply => "the likelihood of an answer",
-            Kind::Rolling => "the likelihood of a text",
-            Kind::Generate => "an answer",
-        }
-    }
 }
 
 /// A model that can be asked.

@@ -5,6 +5,7 @@ mod bias;
 mod calibration;
 mod icat;
 mod mean;
+mod quotient;
 mod ratio;
 
 pub use all_right::ALL_RIGHT;
@@ -25,11 +26,6 @@ impl Formula {
     pub fn find(id: &str) -> Option<&'static Formula> {
         FORMULAS.iter().copied().find(|formula| formula.id == id)
     }
-}
-
-/// A quotient that exists.
-fn over(numerator: f64, denominator: f64) -> Option<f64> {
-    (denominator != 0.0).then(|| numerator / denominator)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Is what was said, as it is read, an accepted answer?
 
-use super::{Scorer, Tools, delimiter, only_text};
+use super::answers::only_text;
+use super::questions::delimiter;
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

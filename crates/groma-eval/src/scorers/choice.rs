@@ -1,6 +1,8 @@
 //! Multiple choice by log-likelihood, scored as lm-evaluation-harness does.
 
-use super::{Scorer, Tools, after_one, delimiter, log_likelihoods};
+use super::answers::log_likelihoods;
+use super::questions::{after_one, delimiter};
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

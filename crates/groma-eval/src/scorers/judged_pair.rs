@@ -1,6 +1,6 @@
 //! A judge says which of two answers is better, in both orders: the subject's, and one that came with the row.
 
-use super::{Judged, Scorer, Tools};
+use super::scorer::{Judged, Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

@@ -1,6 +1,6 @@
 //! A judge rates an answer.
 
-use super::{Judged, Scorer, Tools};
+use super::scorer::{Judged, Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

@@ -1,6 +1,8 @@
 //! Which of two texts is the likelier one?
 
-use super::{Scorer, Tools, after_one, delimiter, log_likelihoods};
+use super::answers::log_likelihoods;
+use super::questions::{after_one, delimiter};
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::Item;

@@ -1,6 +1,7 @@
 //! Is the better one of two answers the likelier one, or the one of the higher reward?
 
-use super::{Scorer, Tools, no_rows};
+use super::questions::no_rows;
+use super::scorer::{Scorer, Tools};
 use crate::item::Item;
 use crate::metric::Metric;
 use crate::scores::{Scores, scores, share};

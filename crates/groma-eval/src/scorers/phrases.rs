@@ -1,6 +1,7 @@
 //! Does an answer hold a phrase that it should, and none that it should not?
 
-use super::{Scorer, Tools, only_text};
+use super::answers::only_text;
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

@@ -1,6 +1,7 @@
 //! Does an answer refuse? Read by rules; see [`crate::refusal`] for their agreement with people.
 
-use super::{Scorer, Tools, only_text};
+use super::answers::only_text;
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

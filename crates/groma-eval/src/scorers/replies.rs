@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Scorer, Tools};
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

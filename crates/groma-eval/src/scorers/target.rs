@@ -1,6 +1,7 @@
 //! Is what follows just what the model would say, and how likely does it find it?
 
-use super::{Scorer, Tools, after_one, delimiter};
+use super::questions::{after_one, delimiter};
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::Item;

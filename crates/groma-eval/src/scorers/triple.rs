@@ -1,6 +1,7 @@
 //! StereoSet (Nadeem, Bethke and Reddy 2021, arXiv 2004.09456): a stereotyped, an anti-stereotyped and an unrelated text.
 
-use super::{Scorer, Tools, after_one, delimiter};
+use super::questions::{after_one, delimiter};
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::Item;

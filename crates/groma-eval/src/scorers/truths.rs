@@ -1,7 +1,9 @@
 //! Several true choices: how much of the probability is on them?
 
+use super::answers::log_likelihoods;
 use super::choice::{choice_item, choices};
-use super::{Scorer, Tools, delimiter, log_likelihoods};
+use super::questions::delimiter;
+use super::scorer::{Scorer, Tools};
 use crate::columns::Fields;
 use crate::form::Form;
 use crate::item::{Item, Key};

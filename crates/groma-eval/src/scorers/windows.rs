@@ -1,6 +1,7 @@
 //! How well a text is predicted, window by window.
 
-use super::{Scorer, Tools, no_rows};
+use super::questions::no_rows;
+use super::scorer::{Scorer, Tools};
 use crate::item::{Item, Key};
 use crate::metric::Metric;
 use crate::scores::{Scores, scores};

@@ -11,8 +11,8 @@ use serde_json::Value;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
-use super::EndpointOptions;
 use super::address::Address;
+use super::options::EndpointOptions;
 use super::pace::{NAP, Pace};
 use crate::{Failure, Usage};
 

@@ -1,6 +1,6 @@
 //! Bias scores of BBQ (Parrish et al. 2022, arXiv 2110.08193, section 5).
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Sums, Uncertainty};
 
 /// `2 biased / (biased + counter) - 1`, where neither is 0: nothing but "unknown" was answered, which is no bias.

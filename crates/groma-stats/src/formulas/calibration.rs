@@ -1,6 +1,6 @@
 //! Expected calibration error (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599, equation 3).
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Sums, Uncertainty};
 
 /// Bins of confidence that it has.

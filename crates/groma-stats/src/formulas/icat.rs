@@ -1,6 +1,6 @@
 //! StereoSet's idealised context association test (Nadeem, Bethke and Reddy 2021, arXiv 2004.09456, section 5).
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Uncertainty};
 
 /// `lms * min(ss, 1 - ss) / 0.5`, with the language modelling score `lms` (share of meaningful choices) and the stereotype

@@ -1,6 +1,6 @@
 //! Means over items.
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Sums, Uncertainty};
 
 /// The share of items that have a property.

@@ -1,6 +1,6 @@
 //! Quotients of two sums.
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Uncertainty};
 
 /// The quotient of two sums, such as bits a byte.

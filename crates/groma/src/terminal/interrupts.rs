@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use groma_run::{Cancel, Class};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::say;
+use super::output::say;
 use crate::failure::{Failure, Result};
 
 /// What is going on when a signal comes.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use groma_run::{Advance, Level, Meter, Progress, Silent};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output::say;
 use crate::cli::ProgressKind;
-use crate::terminal::say;
 
 /// Time between two lines of plain progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,0 +1,44 @@
+//! What is written to the terminal, or to where it is led.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+/// Columns of the terminal that standard output goes to: as `COLUMNS` says, else as the terminal says, else 80.
+pub(crate) fn columns() -> usize {
+    const USUAL: usize = 80;
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let asked = || Some(usize::from(terminal_size::terminal_size_of(std::io::stdout())?.0.0));
+    said.or_else(asked).filter(|columns| *columns > 0).unwrap_or(USUAL)
+}
+
+/// Whether all that is written is JSON.
+static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on all that is written is JSON, or text.
+pub(crate) fn speak_json(json: bool) {
+    SPEAKS_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Whether standard output takes colours: a terminal, unless `NO_COLOR` is set.
+pub(crate) fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Writes a note to standard error.
+pub(crate) fn say(text: &str) {
+    tell(text, &json!({ "note": text }));
+}
+
+/// Writes a text, or a line of JSON in its place, to standard error; that nobody reads it is no failure.
+pub(crate) fn tell(text: &str, document: &Value) {
+    let mut out = std::io::stderr().lock();
+    let _ = if SPEAKS_JSON.load(Ordering::Relaxed) { writeln!(out, "{document}") } else { writeln!(out, "{text}") };
+}
+
+/// Writes data to standard output. A reader that went away is no failure, as with other filters.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
