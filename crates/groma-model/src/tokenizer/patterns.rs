@@ -1,10 +1,13 @@
-//! A budget of steps for the expressions of a tokenizer, which may backtrack without end and come from anybody.
+//! A budget of steps and of time for the expressions of a tokenizer, which may backtrack without end and come from anybody.
 //!
 //! The tokenizer crate runs them without a budget for a text, and where one of its own is spent it stops in silence, with other
 //! tokens. So an expression that is not known to be harmless is run over the text first, on a budget that grows with the text.
+//! Steps count backtracking alone: an expression without it, such as `a*b|.`, may look through the rest of the text at every
+//! match. No step tells of that, so there is a deadline too, a hundred times what a usual expression takes.
 
 use fancy_regex::{Regex, RegexBuilder};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Expressions of GPT-2, Qwen 2 and Llama 3, which go over a text without backtracking by more than a character.
 const HARMLESS: [&str; 3] = [
@@ -17,6 +20,9 @@ const LIMITS: [usize; 3] = [256, 16 << 10, 1_000_000];
 /// Steps for a text, and for each byte of it.
 const BASE_BUDGET: usize = 4_000_000;
 const BUDGET_A_BYTE: usize = 64;
+/// Time for a text, and for each byte of it.
+const BASE_TIME: Duration = Duration::from_secs(2);
+const TIME_A_BYTE: Duration = Duration::from_micros(2);
 
 /// The expressions of a `tokenizer.json` that need a budget.
 #[derive(Debug, Default)]
@@ -49,12 +55,16 @@ impl Patterns {
             .map(Patterns)
     }
 
-    /// Whether the expressions can go over a text in a number of steps that grows with its length.
+    /// Whether the expressions can go over a text in a number of steps, and in a time, that grow with its length.
     ///
     /// # Errors
     /// What happened otherwise, in words.
     pub(super) fn check(&self, text: &str) -> Result<(), String> {
-        let mut budget = BASE_BUDGET.saturating_add(text.len().saturating_mul(BUDGET_A_BYTE));
+        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let mut budget = Budget {
+            steps: BASE_BUDGET.saturating_add(text.len().saturating_mul(BUDGET_A_BYTE)),
+            deadline: Instant::now() + BASE_TIME + TIME_A_BYTE * bytes,
+        };
         self.0.iter().try_for_each(|tries| go_over(tries, text, &mut budget))
     }
 }
@@ -70,9 +80,19 @@ fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
-fn go_over(tries: &[Regex], text: &str, budget: &mut usize) -> Result<(), String> {
+/// What is left for a text.
+struct Budget {
+    steps: usize,
+    deadline: Instant,
+}
+
+fn go_over(tries: &[Regex], text: &str, budget: &mut Budget) -> Result<(), String> {
     let mut from = 0;
     while from <= text.len() {
+        if Instant::now() > budget.deadline {
+            let (shown, of) = (shown(tries), text.len());
+            return Err(format!("its expression {shown:?} looks too far ahead on it: stopped at byte {from} of {of}"));
+        }
         let Some((start, end)) = next_match(tries, text, from, budget)? else { return Ok(()) };
         // An empty match: on by a character, as the crate goes.
         from = if end > start { end } else { end + text[end..].chars().next().map_or(1, char::len_utf8) };
@@ -81,18 +101,21 @@ fn go_over(tries: &[Regex], text: &str, budget: &mut usize) -> Result<(), String
 }
 
 /// The next match, with no more steps than it needs by a constant factor.
-fn next_match(tries: &[Regex], text: &str, from: usize, budget: &mut usize) -> Result<Option<(usize, usize)>, String> {
+fn next_match(tries: &[Regex], text: &str, from: usize, budget: &mut Budget) -> Result<Option<(usize, usize)>, String> {
     for (regex, limit) in tries.iter().zip(LIMITS) {
         match regex.find_from_pos(text, from) {
             Ok(found) => return Ok(found.map(|found| (found.start(), found.end()))),
-            Err(_) => match budget.checked_sub(limit) {
-                Some(left) => *budget = left,
+            Err(_) => match budget.steps.checked_sub(limit) {
+                Some(left) => budget.steps = left,
                 None => break,
             },
         }
     }
-    let shown: String = tries.first().map(|regex| regex.as_str().chars().take(60).collect()).unwrap_or_default();
-    Err(format!("its expression {shown:?} backtracks too often on it, from byte {from} on"))
+    Err(format!("its expression {:?} backtracks too often on it, from byte {from} on", shown(tries)))
+}
+
+fn shown(tries: &[Regex]) -> String {
+    tries.first().map(|regex| regex.as_str().chars().take(60).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -119,12 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn expressions_that_look_through_the_text_at_every_match_are_stopped() {
+        let error = of("a*b|.").check(&"a".repeat(400_000)).unwrap_err();
+        assert!(error.contains("looks too far ahead") && error.contains("of 400000"), "{error}");
+    }
+
+    #[test]
     fn those_taken_for_harmless_are_within_the_budget() {
         let texts = [" ".repeat(20_000) + "x", "\n ".repeat(10_000), "'S".repeat(10_000), "a1!".repeat(7000)];
         for expression in HARMLESS {
             let tries = LIMITS.map(|steps| RegexBuilder::new(expression).backtrack_limit(steps).build().unwrap());
             for text in &texts {
-                let mut budget = BASE_BUDGET + BUDGET_A_BYTE * text.len();
+                let steps = BASE_BUDGET + BUDGET_A_BYTE * text.len();
+                let mut budget = Budget { steps, deadline: Instant::now() + Duration::from_secs(600) };
                 assert_eq!(go_over(&tries, text, &mut budget), Ok(()), "{expression}");
             }
         }
