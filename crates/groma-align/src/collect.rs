@@ -1,11 +1,11 @@
 //! The first half of the loop: what a method has at hand while it gathers what it learns from.
 
 use crate::critic;
-use crate::forest::Sequence;
 use crate::group::{Estimate, Group, Member};
 use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
 use crate::rollout::{Rollouts, Sampling, Voice};
+use crate::sequence::Sequence;
 use crate::{Error, Metrics};
 use groma_data::below;
 use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};

@@ -11,7 +11,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
 use crate::training::OneOrMany;
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Hyperparameters, Metrics};
 use serde::Deserialize;
 
 const LIMIT: &str = "cost_limit";
@@ -83,7 +83,7 @@ impl Constraint {
     ///
     /// # Errors
     /// Those of rules and weights; a limit on nothing.
-    pub(crate) fn new(settings: &Settings) -> Result<Option<Self>, Error> {
+    pub(crate) fn new(settings: &Hyperparameters) -> Result<Option<Self>, Error> {
         let raw: Raw = settings.typed()?;
         let constraint = Constraint { multiplier: raw.lambda_init, raw };
         if constraint.panel().check(settings)? > 0 {
@@ -131,13 +131,15 @@ impl Constraint {
 mod tests {
     use super::*;
     use crate::Method;
+    use crate::Settings;
     use crate::group::Member;
     use serde_json::{Value, json};
 
     fn constraint(more: Value) -> Result<Option<Constraint>, Error> {
         let mut given = json!({"reward_funcs": "length"}).as_object().unwrap().clone();
         given.extend(more.as_object().unwrap().clone());
-        Constraint::new(&Settings::resolve(Method::find("ppo").unwrap(), &given)?)
+        let settings = Settings::resolve(Method::find("ppo").unwrap(), &given)?;
+        Constraint::new(&settings)
     }
 
     /// A choice of three: worth 3, 2, 0 and cost 1, 0.2, 0. At most 0.6 may be spent. The best mixture gives half of its weight to

@@ -1,11 +1,12 @@
 //! Who says what is still to be expected behind a prefix: a head of values on the policy's trunk, or a model of its own that
 //! trains beside the policy.
 
-use crate::Error;
-use crate::forest::{Run, Sequence, in_passes};
+use crate::forest::{Run, in_passes};
+use crate::sequence::Sequence;
+use crate::{Error, value_head};
 use groma_kernels::{Tape, together};
 use groma_model::training::Optimizer;
-use groma_model::{Head, Spec, Transformer};
+use groma_model::Transformer;
 
 /// A critic that is a model of its own, and its optimizer.
 #[derive(Debug)]
@@ -19,15 +20,10 @@ impl Critic {
     /// each token; of a language model a head of values starts at zero.
     pub(crate) fn of(model: &Transformer) -> Result<Self, Error> {
         let mut copy = Transformer::new(model.spec().clone(), &model.merged_weights(), model.backend().clone())?;
-        copy.set_heads(&[head(model.spec())], None)?;
+        copy.set_heads(&[value_head::of(model.spec())], None)?;
         let optimizer = Optimizer::new(copy.parameters(), &**copy.backend());
         Ok(Critic { model: copy, optimizer })
     }
-}
-
-/// The head by which a model says what it expects: its score, or its values.
-pub(crate) fn head(spec: &Spec) -> Head {
-    if spec.head(&Head::SCORE.name) == Some(&Head::SCORE) { Head::SCORE } else { Head::VALUE }
 }
 
 /// What a critic expects before each scored token of the sequences of some groups, in their order.

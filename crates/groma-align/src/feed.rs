@@ -132,8 +132,8 @@ fn best_fit_decreasing(sizes: &[usize], limit: usize) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forest::Sequence;
     use crate::group::Member;
+    use crate::sequence::Sequence;
 
     #[test]
     fn packs_are_tight_and_keep_every_item() {

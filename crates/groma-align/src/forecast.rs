@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::memory::{MemoryEstimate, divergence_values, head_values};
 use crate::objective::Objective;
 use crate::role::{Role, Seat};
-use crate::{Error, Prepared, Settings, critic};
+use crate::{Error, Prepared, Settings, value_head};
 use groma_model::spec::HeadKind;
 use groma_model::{Head, Transformer};
 use groma_run::available_memory_bytes;
@@ -54,7 +54,7 @@ pub fn estimate_memory(
     let asked = of(Role::Reward).chain(of(Role::Cost)).fold(seated, |all, model| all.beside(model, sizes.rewarded()));
     let scored = sizes.scored_tokens() as u64;
     of(Role::Critic).fold(asked, |all, critic| {
-        let held = head_values(&critic::head(critic.spec()), critic.spec(), scored);
+        let held = head_values(&value_head::of(critic.spec()), critic.spec(), scored);
         all.with_critic(critic, rows, held, settings.training.gradient_checkpointing)
     })
 }

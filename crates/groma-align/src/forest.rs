@@ -1,51 +1,17 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
-use crate::{Error, critic};
+use crate::sequence::Sequence;
+use crate::{Error, value_head};
 use groma_kernels::{
     Cotangent, Divergence, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
 };
 use groma_model::tree::distinct_rows;
 use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Tokens in one pass that keeps nothing, at most.
 const PASS_TOKENS: usize = 8192;
-
-/// Tokens, and which of them are learned from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sequence {
-    /// All tokens.
-    pub ids: Vec<u32>,
-    /// For each token, whether its log-probability counts. That of the first token never does: nothing predicts it.
-    pub supervised: Vec<bool>,
-}
-
-impl Sequence {
-    /// A prompt that is not learned from, and a completion that is.
-    pub fn completion(prompt: &[u32], completion: &[u32]) -> Self {
-        let ids = [prompt, completion].concat();
-        let supervised = (0..ids.len()).map(|i| i >= prompt.len()).collect();
-        Sequence { ids, supervised }
-    }
-
-    /// The tokens before the first that counts; all where none does.
-    pub fn prompt(&self) -> &[u32] {
-        let end = self.supervised.iter().position(|&counts| counts).unwrap_or(self.ids.len());
-        &self.ids[..end]
-    }
-
-    /// Places of the tokens whose log-probabilities count.
-    pub fn scored(&self) -> impl Iterator<Item = usize> + '_ {
-        (1..self.ids.len()).filter(|&i| self.supervised[i])
-    }
-
-    /// How many log-probabilities count.
-    pub fn scored_count(&self) -> usize {
-        self.scored().count()
-    }
-}
 
 /// Rows of the token tree of some sequences: shared prefixes count once.
 pub(crate) fn tree_rows(sequences: &[&Sequence]) -> usize {
@@ -141,7 +107,7 @@ impl Forest {
     ) -> Result<groma_kernels::Var, Error> {
         let hidden = critic.hidden_at(tape, &self.tree, &self.distinct, &run.pass())?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
-        Ok(critic.head(tape, &critic::head(critic.spec()).name, &hidden)?)
+        Ok(critic.head(tape, &value_head::of(critic.spec()).name, &hidden)?)
     }
 
     /// What a teacher's divergences are taken from: its hidden states, one a slot.

@@ -1,6 +1,7 @@
 //! What is learned from, as tokens: sequences that share a prompt, and what is known of each.
 
-use crate::forest::{Sequence, tree_rows};
+use crate::forest::tree_rows;
+use crate::sequence::Sequence;
 use groma_run::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -2,12 +2,11 @@
 //! checks, prepares, forecasts or explains goes by this record; nothing else knows a method by name.
 
 use crate::group::Group;
-use crate::methods::METHODS;
 use crate::objective::Objective;
 use crate::parameter::{Parameter, Variant};
 use crate::role::Role;
 use crate::training::TRAINING;
-use crate::{Error, Settings};
+use crate::{Error, Hyperparameters};
 use groma_data::Shape;
 use groma_model::Head;
 use groma_model::spec::HeadKind;
@@ -37,11 +36,11 @@ pub struct Method {
     /// Names of the metrics that it logs besides those that all methods log.
     pub metrics: &'static [&'static str],
     /// Which tokens of its rows are learned from.
-    pub(crate) masks: fn(&Settings) -> Result<Masks, Error>,
+    pub(crate) masks: fn(&Hyperparameters) -> Result<Masks, Error>,
     /// What it makes of its rows before training: pairs taken apart, sequences added, none of more tokens than the limit.
     pub(crate) arrange: fn(Vec<Group>, usize) -> Vec<Group>,
     /// The method at work. Checks its own hyperparameters.
-    pub(crate) build: fn(&Settings) -> Result<Box<dyn Objective>, Error>,
+    pub(crate) build: fn(&Hyperparameters) -> Result<Box<dyn Objective>, Error>,
 }
 
 /// Which tokens are learned from.
@@ -63,23 +62,6 @@ impl std::fmt::Debug for Method {
 }
 
 impl Method {
-    /// The method of that id or other name.
-    pub fn find(name: &str) -> Option<&'static Method> {
-        METHODS.iter().find(|method| method.id == name || method.names.contains(&name)).copied()
-    }
-
-    /// The method of that id or other name.
-    ///
-    /// # Errors
-    /// [`Error::UnknownMethod`] with the nearest name.
-    pub fn require(name: &str) -> Result<&'static Method, Error> {
-        Method::find(name).ok_or_else(|| {
-            let ids = METHODS.iter().map(|method| method.id);
-            let known: Vec<&str> = ids.chain(METHODS.iter().flat_map(|method| method.names.iter().copied())).collect();
-            Error::UnknownMethod { name: name.into(), suggestion: crate::settings::nearest(name, &known) }
-        })
-    }
-
     /// Whether its model predicts tokens, and so can answer.
     pub fn predicts(&self) -> bool {
         self.heads.iter().any(|head| head.kind == HeadKind::Unembedding)

@@ -19,7 +19,8 @@ mod unlikelihood;
 
 pub use reward::pair_loss as reward_pair_loss;
 
-use crate::Method;
+use crate::nearest::nearest;
+use crate::{Error, Method};
 
 /// All methods.
 pub static METHODS: &[&Method] = &[
@@ -38,3 +39,22 @@ pub static METHODS: &[&Method] = &[
     &grpo::METHOD,
     &ppo::METHOD,
 ];
+
+impl Method {
+    /// The method of that id or other name.
+    pub fn find(name: &str) -> Option<&'static Method> {
+        METHODS.iter().find(|method| method.id == name || method.names.contains(&name)).copied()
+    }
+
+    /// The method of that id or other name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMethod`] with the nearest name.
+    pub fn require(name: &str) -> Result<&'static Method, Error> {
+        Method::find(name).ok_or_else(|| {
+            let ids = METHODS.iter().map(|method| method.id);
+            let known: Vec<&str> = ids.chain(METHODS.iter().flat_map(|method| method.names.iter().copied())).collect();
+            Error::UnknownMethod { name: name.into(), suggestion: nearest(name, &known) }
+        })
+    }
+}

@@ -2,9 +2,9 @@
 
 use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
-use crate::forest::Sequence;
 use crate::group::{Group, Member};
 use crate::method::Masks;
+use crate::sequence::Sequence;
 use crate::training::{Boundary, OnFinding, Truncation};
 use crate::{Error, LengthStatistics, Settings};
 use groma_data::{Answer, BadRows, Content, OnBadRow, Row, RowProblem, Rows, Shape, Turns};

@@ -3,10 +3,11 @@
 //! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
 //! policy without its adapter; from a copy of the model that training starts from; or from another model.
 
-use crate::forest::{Run, Sequence, in_passes};
+use crate::forest::{Run, in_passes};
 use crate::group::Group;
 use crate::parameter::{Kind, Parameter};
-use crate::{Error, Settings};
+use crate::sequence::Sequence;
+use crate::{Error, Hyperparameters};
 use groma_kernels::{Tape, together};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Files, Hasher, atomic, read_bytes};
@@ -46,7 +47,7 @@ const PRECOMPUTE: &str = "precompute_ref_log_probs";
 ///
 /// # Errors
 /// Where the reference would be gone once training starts.
-pub(crate) fn precompute(settings: &Settings) -> Result<Option<bool>, Error> {
+pub(crate) fn precompute(settings: &Hyperparameters) -> Result<Option<bool>, Error> {
     let wanted = settings.values.get(PRECOMPUTE).and_then(serde_json::Value::as_bool);
     if wanted == Some(false) && settings.training.lora.is_none() {
         let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
@@ -62,7 +63,7 @@ pub(crate) fn precompute(settings: &Settings) -> Result<Option<bool>, Error> {
 
 /// # Errors
 /// Where a reference is named and nobody would ask it, as its weight is 0.
-pub(crate) fn unasked(settings: &Settings, weight: &str) -> Result<(), Error> {
+pub(crate) fn unasked(settings: &Hyperparameters, weight: &str) -> Result<(), Error> {
     match settings.values.get(REF_MODEL.name) {
         None | Some(serde_json::Value::Null) => Ok(()),
         Some(_) => {

@@ -6,43 +6,19 @@ mod length;
 mod model;
 mod overlong;
 mod regex;
+mod reward;
+mod rule;
+
+pub(crate) use reward::{NamedReward, Rollout};
 
 use model::ModelReward;
+use rule::Rule;
 
-use crate::parameter::{Parameter, Variant};
+use crate::parameter::Variant;
 use crate::role::{Filler, Role, Seat};
 use crate::training::OneOrMany;
-use crate::{Error, Settings};
+use crate::{Error, Hyperparameters};
 use groma_lm::LanguageModel;
-use groma_run::Cancel;
-use serde_json::{Map, Value};
-
-/// A completion that was sampled.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rollout<'a> {
-    /// The row's columns, its prompt among them as `prompt`.
-    pub(crate) columns: &'a Map<String, Value>,
-    /// What was said, without what ends it.
-    pub(crate) completion: &'a str,
-    /// Its tokens, the one that ends it included.
-    pub(crate) tokens: usize,
-}
-
-/// Says what completions are worth.
-pub(crate) trait Reward {
-    /// One value a rollout; `None` where it has nothing to say of one. A value is a function of its rollout alone.
-    ///
-    /// # Errors
-    /// What keeps it from saying anything, and a request to stop.
-    fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error>;
-}
-
-/// A reward under the name that metrics have for it, and how much it counts.
-pub(crate) struct NamedReward<'a> {
-    pub(crate) name: String,
-    pub(crate) weight: f64,
-    pub(crate) reward: Box<dyn Reward + 'a>,
-}
 
 /// Who says what completions are worth, or cost: the rules that settings name, then the models of a role.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +45,7 @@ impl<'s> Panel<'s> {
     ///
     /// # Errors
     /// Those of the rules' own hyperparameters, and another number of weights.
-    pub(crate) fn check(&self, settings: &Settings) -> Result<usize, Error> {
+    pub(crate) fn check(&self, settings: &Hyperparameters) -> Result<usize, Error> {
         rules(settings, self.rules, None)?;
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
         match self.weights.filter(|weights| weights.len() != count) {
@@ -85,7 +61,11 @@ impl<'s> Panel<'s> {
     ///
     /// # Errors
     /// Those of the rules' own hyperparameters, and [`Error::Role`] for a model without a score head.
-    pub(crate) fn seated<'a>(&self, settings: &Settings, seats: &[Seat<'a>]) -> Result<Vec<NamedReward<'a>>, Error> {
+    pub(crate) fn seated<'a>(
+        &self,
+        settings: &Hyperparameters,
+        seats: &[Seat<'a>],
+    ) -> Result<Vec<NamedReward<'a>>, Error> {
         let judge = seats.iter().filter(|seat| seat.role == Role::Judge).find_map(|seat| match seat.filler {
             Filler::Asked(judge) => Some(judge),
             Filler::Weights(..) => None,
@@ -104,20 +84,6 @@ impl<'s> Panel<'s> {
     }
 }
 
-/// Makes a rule.
-type Build = for<'a> fn(&Settings, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
-
-/// A rule as data.
-pub(crate) struct Rule {
-    id: &'static str,
-    title: &'static str,
-    paper: &'static str,
-    doc: &'static str,
-    parameters: &'static [Parameter],
-    /// Of settings, and of the judge where it is there.
-    build: Build,
-}
-
 /// All rules.
 static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, judge::RULE];
 
@@ -130,18 +96,12 @@ pub(crate) const VARIANTS: &[Variant] = &[
     judge::RULE.variant(),
 ];
 
-impl Rule {
-    const fn variant(&self) -> Variant {
-        Variant { id: self.id, title: self.title, paper: self.paper, doc: self.doc, parameters: self.parameters }
-    }
-}
-
 /// The rules that settings name, in their order.
 ///
 /// # Errors
 /// Those of the rules' own hyperparameters.
 fn rules<'a>(
-    settings: &Settings,
+    settings: &Hyperparameters,
     names: &[String],
     judge: Option<&'a dyn LanguageModel>,
 ) -> Result<Vec<NamedReward<'a>>, Error> {
@@ -153,20 +113,13 @@ fn rules<'a>(
     names.iter().filter_map(named).map(build).collect()
 }
 
-/// A rule that looks at one rollout at a time.
-struct EachBy<F>(F);
-
-impl<F: Fn(&Rollout<'_>) -> Option<f64>> Reward for EachBy<F> {
-    fn score(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<f64>>, Error> {
-        Ok(rollouts.iter().map(&self.0).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Method;
-    use serde_json::json;
+    use crate::Settings;
+    use groma_run::Cancel;
+    use serde_json::{Value, json};
 
     /// What a rule says of completions with so many tokens each.
     fn said(rule: &str, own: Value, columns: Value, completions: &[(&str, usize)]) -> Vec<Option<f64>> {

@@ -4,7 +4,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
 use crate::training::{OneOrMany, Training};
-use crate::{Error, Settings};
+use crate::{Error, Hyperparameters};
 use groma_model::sampling::SamplingParameters;
 use serde::Deserialize;
 
@@ -134,7 +134,7 @@ fn one() -> usize {
 impl Rollouts {
     /// # Errors
     /// Sizes that do not fit each other, and rewards without weights or weights without rewards.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let rollouts: Rollouts = settings.typed()?;
         let training = &settings.training;
         let together = rollouts.completions(training);

@@ -1,17 +1,13 @@
 //! From a config table to checked hyperparameters.
 
+use crate::nearest::nearest;
 use crate::parameter::{self, Variant};
 use crate::role::{Role, named_seats};
-use crate::{Error, Method, Parameter, Training};
+use crate::{Error, Hyperparameters, Method, Parameter};
 use groma_lm::Address;
 use groma_model::Head;
 use groma_run::Digest;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
-
-/// How alike two names must be for one to be suggested for the other (Jaro-Winkler).
-const SIMILAR: f64 = 0.75;
 
 /// Settings that change what is seen of a run, and nothing in its weights.
 const NOT_COMPUTED: &[&str] = &[
@@ -27,16 +23,21 @@ const SAMPLE_STEPS: &str = "sample_steps";
 /// Settings that are read with [`SAMPLE_STEPS`] alone.
 const SAMPLES: &[&str] = &["sample_prompts", "sample_max_new_tokens", "sample_temperature"];
 
-/// All hyperparameters of a run: what was given, and defaults for the rest.
+/// A method, and all its hyperparameters.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The method.
     pub method: &'static Method,
-    /// Every value, as a table; `lora` only where an adapter is trained.
-    pub values: Map<String, Value>,
-    /// The shared ones.
-    pub training: Training,
-    given: BTreeSet<String>,
+    hyperparameters: Hyperparameters,
+}
+
+/// Settings are read as their hyperparameters.
+impl std::ops::Deref for Settings {
+    type Target = Hyperparameters;
+
+    fn deref(&self) -> &Hyperparameters {
+        &self.hyperparameters
+    }
 }
 
 impl Settings {
@@ -58,32 +59,16 @@ impl Settings {
             check(method, &parameters, parameter.name, &value)?;
             insert(&mut values, parameter.name, value);
         }
-        let training = typed(method, &values)?;
         let given = given.into_iter().map(|(name, _)| name).collect();
-        let settings = Settings { method, values, training, given };
+        let settings = Settings { method, hyperparameters: Hyperparameters::new(method.id, values, given)? };
         settings.check_combinations()?;
         Ok(settings)
-    }
-
-    /// The values as a method's own type.
-    pub(crate) fn typed<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        typed(self.method, &self.values)
-    }
-
-    /// The models that fill roles, by name, in the order of [`Role::ALL`].
-    pub fn seats(&self) -> Vec<(Role, String)> {
-        named_seats(&self.values).map(|(role, name)| (role, name.to_owned())).collect()
     }
 
     /// The heads that its model has: the method's, less that of values where somebody else is the critic.
     pub(crate) fn heads(&self) -> Vec<Head> {
         let elsewhere = named_seats(&self.values).any(|(role, _)| role == Role::Critic);
         self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).cloned().collect()
-    }
-
-    /// Whether the user gave this key.
-    pub(crate) fn was_given(&self, name: &str) -> bool {
-        self.given.contains(name)
     }
 
     /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved).
@@ -93,14 +78,6 @@ impl Settings {
             values.remove(*name);
         });
         Digest::of_json(&(self.method.id, values)).map_err(|source| Error::Encode { what: "the settings", source })
-    }
-
-    /// The error for a value of `name` (a dot leads into a table) that cannot be used.
-    pub(crate) fn invalid(&self, name: &str, problem: impl Into<String>) -> Error {
-        let (table, key) = name.split_once('.').map_or((name, None), |(table, key)| (table, Some(key)));
-        let value = self.values.get(table).and_then(|value| key.map_or(Some(value), |key| value.get(key)));
-        let value = value.cloned().unwrap_or(Value::Null);
-        Error::Setting { method: self.method.id, name: name.into(), value: value.to_string(), problem: problem.into() }
     }
 
     fn check_combinations(&self) -> Result<(), Error> {
@@ -229,34 +206,4 @@ fn with_suggestion(parameter: &Parameter, value: &Value, problem: String) -> Str
         Some(near) => format!("{problem}; did you mean {near}?"),
         None => problem,
     }
-}
-
-/// The known name that is most like `name`, if one is.
-pub(crate) fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let likeness = |candidate: &str| {
-        // Jaro-Winkler finds two exchanged letters of a short name unlike.
-        let exchanged = same_letters(name, candidate) && strsim::osa_distance(name, candidate) == 1;
-        if exchanged { 1.0 } else { strsim::jaro_winkler(name, candidate) }
-    };
-    let scored = known.iter().map(|candidate| (likeness(candidate), *candidate));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= SIMILAR).then(|| best.1.to_owned())
-}
-
-fn same_letters(first: &str, second: &str) -> bool {
-    let sorted = |text: &str| {
-        let mut letters: Vec<char> = text.chars().collect();
-        letters.sort_unstable();
-        letters
-    };
-    sorted(first) == sorted(second)
-}
-
-fn typed<T: DeserializeOwned>(method: &Method, values: &Map<String, Value>) -> Result<T, Error> {
-    serde_json::from_value(Value::Object(values.clone())).map_err(|source| Error::Setting {
-        method: method.id,
-        name: "settings".into(),
-        value: String::new(),
-        problem: source.to_string(),
-    })
 }

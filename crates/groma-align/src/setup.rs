@@ -99,7 +99,7 @@ fn no_such_layer(word: &str, paths: &[String]) -> String {
     let mut last: Vec<&str> = paths.iter().filter_map(|path| path.rsplit('.').next()).collect();
     last.sort_unstable();
     last.dedup();
-    let near = crate::settings::nearest(word, &last).map_or(String::new(), |near| format!("; did you mean {near}?"));
+    let near = crate::nearest::nearest(word, &last).map_or(String::new(), |near| format!("; did you mean {near}?"));
     format!("the model has no layer `{word}`; there are {}{near}", last.join(", "))
 }
 

@@ -3,24 +3,12 @@
 //! The loss of a batch is the mean over all its supervised tokens.
 
 mod dft;
+mod kind;
 mod nll;
 
-use crate::parameter::Variant;
+pub use kind::TokenLoss;
 
-/// The record of one kind of loss.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenLoss {
-    /// TRL's name in `loss_type`.
-    pub id: &'static str,
-    /// In words.
-    pub title: &'static str,
-    /// Where it was published.
-    pub paper: &'static str,
-    /// The value of one token of probability p.
-    pub formula: &'static str,
-    /// From a log-probability to the value, and the derivative with respect to the log-probability.
-    pub evaluate: fn(f64) -> (f64, f64),
-}
+use crate::parameter::Variant;
 
 /// All kinds.
 pub const KINDS: &[TokenLoss] = &[nll::KIND, dft::KIND];
@@ -29,12 +17,6 @@ pub const KINDS: &[TokenLoss] = &[nll::KIND, dft::KIND];
 pub const VARIANTS: &[Variant] =
     &[nll::KIND.variant(), dft::KIND.variant(), Variant { id: CHUNKED, ..nll::KIND.variant() }];
 const CHUNKED: &str = "chunked_nll";
-
-impl TokenLoss {
-    const fn variant(&self) -> Variant {
-        Variant { id: self.id, title: self.title, paper: self.paper, doc: self.formula, parameters: &[] }
-    }
-}
 
 /// The kind of that name.
 pub fn kind(id: &str) -> Option<&'static TokenLoss> {

@@ -4,8 +4,10 @@
 //! Melnyk et al. 2024, arXiv 2406.05882. The batch sorted here is the optimizer's, however it is cut into micro-batches; TRL
 //! sorts each micro-batch by itself. Ties keep the order of the batch.
 
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
 use super::maths::smoothed_logistic;
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "aot",

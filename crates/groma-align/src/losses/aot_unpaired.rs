@@ -5,8 +5,10 @@
 //! completion of one pair to the rejected one of another; each pair carries the value of its chosen completion's term.
 
 use super::aot::ranked;
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
 use super::maths::smoothed_logistic;
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "aot_unpaired",

@@ -2,8 +2,10 @@
 //!
 //! D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 7: for data whose chosen completions are better than the model's own.
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::sigmoid;
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "apo_zero",

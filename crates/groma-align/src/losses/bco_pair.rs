@@ -2,8 +2,10 @@
 //!
 //! Jung et al. 2024, arXiv 2404.04656, without the running reward shift of the unpaired method (as TRL's pair form).
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "bco_pair",

@@ -1,6 +1,9 @@
 //! Several kinds of loss added with weights (`loss_type` and `loss_weights`), and the rewards that go with them.
 
-use super::{Divergence, Evaluate, LossKind, LossParameters, Pair, PairLoss, Totals};
+use super::Divergence;
+use super::kind::{Evaluate, LossKind, LossParameters};
+use super::pair::{Pair, Totals};
+use super::pair_loss::PairLoss;
 
 /// A weighted sum of kinds, with everything they need but the pairs.
 #[derive(Clone, Debug)]

@@ -3,8 +3,10 @@
 //! Lu et al. 2024, arXiv 2406.08414, equation 5, `τ = 0.05`. The product `m exp(-z)` is formed in the exponent, so that
 //! a large negative `z` does not overflow.
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 use crate::parameter::{Kind, Parameter, Range};
 
 const DISCOPOP_TAU: Parameter = Parameter {

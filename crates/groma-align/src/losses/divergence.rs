@@ -2,7 +2,9 @@
 //!
 //! Wang et al. 2023, arXiv 2309.16240. Additive constants are chosen as TRL does, so that the score is 0 at `u = 0`.
 
-use super::{Pair, PairLoss, log_sigmoid, sigmoid};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
+use super::{log_sigmoid, sigmoid};
 
 /// Largest exponent of the alpha divergence; beyond it the score is flat, as in TRL.
 const ALPHA_EXPONENT_LIMIT: f64 = 80.0;

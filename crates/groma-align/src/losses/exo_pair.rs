@@ -3,8 +3,10 @@
 //! Ji et al. 2024, arXiv 2402.00856, equation 16 for two completions: the reverse KL between the policy's and the
 //! labels' distribution over the pair. At `ε = 0` it is infinite, so smoothing is required (the paper: 1e-3).
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 use crate::parameter::{Parameter, Range};
 
 /// Without smoothing the loss is infinite, so it has no default.
@@ -12,7 +14,7 @@ const LABEL_SMOOTHING: Parameter = Parameter {
     default: "null",
     range: Some(Range { min: 0.0, min_excluded: true, max: 0.5, max_excluded: true }),
     doc: "ε: share of the labels' distribution that the other completion gets; must be given, 1e-3 in the paper.",
-    ..super::LABEL_SMOOTHING
+    ..super::kind::LABEL_SMOOTHING
 };
 
 pub(super) const KIND: LossKind = LossKind {

@@ -3,7 +3,9 @@
 //! The calibration loss of SLiC-HF (Zhao et al. 2023, arXiv 2305.10425) as TRL writes it: relative to the reference and
 //! with margin `1 / b`, where the paper takes the policy's log-probabilities alone and adds a supervised term.
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::kind::{Evaluate, LossKind, LossParameters};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "hinge",

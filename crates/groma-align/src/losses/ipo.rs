@@ -3,7 +3,9 @@
 //! Azar et al. 2023, arXiv 2310.12036, equation 17, has `D` in place of the difference of means; the normalisation by
 //! length is TRL's choice (agreed with the paper's authors), and this follows it. Results say "length-normalised".
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, tokens};
+use super::kind::{Evaluate, LossKind, LossParameters};
+use super::pair::{Pair, tokens};
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "ipo",

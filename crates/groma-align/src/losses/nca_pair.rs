@@ -2,8 +2,10 @@
 //!
 //! Chen et al. 2024, arXiv 2402.05369, equation 11 with two completions and hard labels.
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "nca_pair",

@@ -2,8 +2,10 @@
 //!
 //! Hong et al. 2024, arXiv 2403.07691, equations 6 and 7; `b` is their λ. There is no reference: in a [`Pair`] it says 0.
 
+use super::kind::{Evaluate, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss, tokens};
+use super::pair::{Pair, tokens};
+use super::pair_loss::PairLoss;
 
 /// Nearest to 0 that a mean log-probability is taken to be: the odds of what is certain are no number.
 const NEAREST: f64 = -1e-12;

@@ -3,8 +3,10 @@
 //! Chowdhury et al. 2024, arXiv 2403.00409, equation 14: its mean over label flips of rate `ε` is DPO on clean labels. Some
 //! trainers take the second term with the same sign of `D`, which collapses to DPO; the flipped term here is the paper's.
 
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
 use super::maths::{log_sigmoid, sigmoid};
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "robust",

@@ -4,7 +4,9 @@
 //! the optimizer's batch, so a pair carries a share in proportion to its chosen tokens; TRL takes the mean of each
 //! micro-batch.
 
-use super::{Evaluate, LossKind, Pair, PairLoss, Totals, tokens};
+use super::kind::{Evaluate, LossKind};
+use super::pair::{Pair, Totals, tokens};
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sft",

@@ -3,7 +3,10 @@
 //! Rafailov et al. 2023, arXiv 2305.18290, equation 7, for `ε = 0`; with `ε > 0` the conservative DPO of Mitchell's note
 //! (2023). TRL reads `label_smoothing` here and ignores it; this applies it.
 
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss, maths::smoothed_logistic};
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
+use super::maths::smoothed_logistic;
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sigmoid",

@@ -2,7 +2,10 @@
 //!
 //! The form of Tülu 3 (Lambert et al. 2024, arXiv 2411.15124, section 5). TRL has no label smoothing here.
 
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss, maths::smoothed_logistic, tokens};
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
+use super::maths::smoothed_logistic;
+use super::pair::{Pair, tokens};
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sigmoid_norm",

@@ -2,8 +2,10 @@
 //!
 //! Meng et al. 2024, arXiv 2405.14734, equation 6; label smoothing is TRL's. There is no reference: in a [`Pair`] it says 0.
 
+use super::kind::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters};
 use super::maths::smoothed_logistic;
-use super::{Evaluate, LABEL_SMOOTHING, LossKind, LossParameters, Pair, PairLoss, tokens};
+use super::pair::{Pair, tokens};
+use super::pair_loss::PairLoss;
 use crate::parameter::{Kind, Parameter, Range};
 
 const SIMPO_GAMMA: Parameter = Parameter {

@@ -2,7 +2,9 @@
 //!
 //! Wu et al. 2024, arXiv 2405.00675, equation 4.7 with the probability of winning set to 1 and 0.
 
-use super::{Evaluate, LossKind, LossParameters, Pair, PairLoss};
+use super::kind::{Evaluate, LossKind, LossParameters};
+use super::pair::Pair;
+use super::pair_loss::PairLoss;
 
 pub(super) const KIND: LossKind = LossKind {
     id: "sppo_hard",

@@ -64,10 +64,11 @@ struct Raw {
 
 #[cfg(test)]
 mod tests {
-    use crate::forest::{Forest, Sequence};
+    use crate::forest::Forest;
     use crate::group::{Group, Member};
     use crate::learn::forest;
     use crate::objective::{Said, Step};
+    use crate::sequence::Sequence;
     use crate::{Method, Metrics, Settings};
     use groma_kernels::HeadOutput;
     use serde_json::Value;

@@ -17,7 +17,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Hyperparameters, Metrics};
 use groma_data::{Shape, below};
 use groma_kernels::Divergence;
 use groma_model::Head;
@@ -88,7 +88,7 @@ struct Distillation {
 }
 
 impl Distillation {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let distillation: Distillation = settings.typed()?;
         if distillation.teacher_model.is_none() {
             return Err(settings.invalid(TEACHER, "must be given: the model that is learned from"));

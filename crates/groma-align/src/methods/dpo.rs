@@ -10,7 +10,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::training::OneOrMany;
-use crate::{Error, Metrics, Settings, reference};
+use crate::{Error, Hyperparameters, Metrics, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -131,7 +131,7 @@ pub(super) struct Dpo {
 }
 
 impl Dpo {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         let combination = combination(settings, &raw)?;
         check_divergence(settings, &raw, &combination)?;
@@ -142,7 +142,7 @@ impl Dpo {
     }
 
     /// A kind of [`losses::REFERENCE_FREE`] with the settings' `beta`, and cross-entropy on chosen completions of that weight.
-    pub(super) fn reference_free(settings: &Settings, loss_type: &str, supervised: f64) -> Result<Self, Error> {
+    pub(super) fn reference_free(settings: &Hyperparameters, loss_type: &str, supervised: f64) -> Result<Self, Error> {
         let beta = settings.values.get("beta").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
         let unknown = || settings.invalid("loss_type", format!("has unknown {loss_type}"));
         let free = losses::reference_free(loss_type).ok_or_else(unknown)?;
@@ -237,7 +237,7 @@ fn totals(groups: &[Cow<'_, Group>]) -> Totals {
     Totals { pairs: groups.len(), chosen_tokens: chosen.map(|sequence| sequence.scored_count()).sum() }
 }
 
-fn combination(settings: &Settings, raw: &Raw) -> Result<Combination, Error> {
+fn combination(settings: &Hyperparameters, raw: &Raw) -> Result<Combination, Error> {
     let kinds = raw.loss_type.as_slice();
     let ones = vec![1.0; kinds.len()];
     let weights = raw.loss_weights.as_ref().unwrap_or(&ones);
@@ -257,7 +257,7 @@ fn combination(settings: &Settings, raw: &Raw) -> Result<Combination, Error> {
     Ok(Combination { terms, parameters, divergence })
 }
 
-fn check_divergence(settings: &Settings, raw: &Raw, combination: &Combination) -> Result<(), Error> {
+fn check_divergence(settings: &Hyperparameters, raw: &Raw, combination: &Combination) -> Result<(), Error> {
     let refused = combination.terms.iter().find(|(kind, _)| !kind.divergences);
     match refused {
         Some((kind, _)) if combination.divergence != Divergence::ReverseKl => {
@@ -271,7 +271,7 @@ fn check_divergence(settings: &Settings, raw: &Raw, combination: &Combination) -
 }
 
 /// A weight a pair means nothing to losses that look at all pairs or tokens of a batch together.
-fn check_weighting(settings: &Settings, raw: &Raw, combination: &Combination) -> Result<(), Error> {
+fn check_weighting(settings: &Hyperparameters, raw: &Raw, combination: &Combination) -> Result<(), Error> {
     let together = |kind: &LossKind| !matches!(kind.evaluate, Evaluate::Pair(_));
     match combination.terms.iter().find(|(kind, _)| together(kind)) {
         Some((kind, _)) if raw.use_weighting => {
@@ -282,7 +282,7 @@ fn check_weighting(settings: &Settings, raw: &Raw, combination: &Combination) ->
 }
 
 /// What the kinds' own hyperparameters are.
-fn own(settings: &Settings, terms: &[(&LossKind, f64)]) -> Result<BTreeMap<&'static str, f64>, Error> {
+fn own(settings: &Hyperparameters, terms: &[(&LossKind, f64)]) -> Result<BTreeMap<&'static str, f64>, Error> {
     let mut own = BTreeMap::new();
     for (kind, parameter) in terms.iter().flat_map(|(kind, _)| kind.parameters.iter().map(move |p| (kind, p))) {
         let value = settings.values.get(parameter.name).and_then(serde_json::Value::as_f64);

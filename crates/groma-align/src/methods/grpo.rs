@@ -14,7 +14,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Metrics, Settings, reference};
+use crate::{Error, Hyperparameters, Metrics, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -160,7 +160,7 @@ struct Grpo {
 }
 
 impl Grpo {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         let division = DIVISIONS.iter().find(|division| division.variant.id == raw.loss_type);
         let unknown = || settings.invalid("loss_type", "is not known");

@@ -8,14 +8,14 @@
 //! Mismatched are each prompt and the completion of the row before, as cut to `max_length` (TRL mismatches first). TRL draws `z` from each micro-batch; here it is that of the
 //! optimizer's step, however it is cut. Pairs count as two rows.
 
-use crate::forest::Sequence;
 use crate::group::{Group, Member};
 use crate::losses::sigmoid;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use crate::role::Role;
-use crate::{Error, Metrics, Settings, reference};
+use crate::sequence::Sequence;
+use crate::{Error, Hyperparameters, Metrics, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -113,7 +113,7 @@ struct Kto {
 }
 
 impl Kto {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         reference::precompute(settings)?;
         Ok(Kto { raw: settings.typed()?, moved: 0.0 })
     }
@@ -255,6 +255,7 @@ fn halves(sequence: &Sequence) -> (Sequence, Sequence) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Settings;
 
     fn group(prompt: &[u32], completion: &[u32], label: bool) -> Group {
         let mut group = Group::of("rows:1".into(), Sequence::completion(prompt, completion));

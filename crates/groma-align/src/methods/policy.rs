@@ -99,9 +99,10 @@ fn mask(member: &mut Member) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forest::{Forest, Sequence};
+    use crate::forest::Forest;
     use crate::group::Group;
     use crate::objective::Step;
+    use crate::sequence::Sequence;
     use crate::{Method, Settings};
     use groma_kernels::HeadOutput;
     use serde_json::{Value, json};

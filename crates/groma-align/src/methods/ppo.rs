@@ -22,7 +22,7 @@ use crate::parameter::{Kind, Range, parameter};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Metrics, Settings, reference};
+use crate::{Error, Hyperparameters, Metrics, reference};
 use advantages::{generalised, whiten};
 use groma_data::Shape;
 use groma_model::Head;
@@ -187,7 +187,7 @@ struct Ppo {
 }
 
 impl Ppo {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let kl = KlController::new(settings)?;
         if kl.weight == 0.0 {
             reference::unasked(settings, "kl_coef")?;
@@ -409,13 +409,16 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forest::{Forest, Sequence};
+    use crate::Settings;
+    use crate::forest::Forest;
+    use crate::sequence::Sequence;
     use groma_kernels::HeadOutput;
 
     fn ppo(more: &Value) -> Result<Ppo, Error> {
         let mut given = json!({"reward_funcs": "length"}).as_object().unwrap().clone();
         given.extend(more.as_object().unwrap().clone());
-        Ppo::new(&Settings::resolve(&METHOD, &given)?)
+        let settings = Settings::resolve(&METHOD, &given)?;
+        Ppo::new(&settings)
     }
 
     fn rows(case: &Value, name: &str) -> Vec<Vec<f64>> {

@@ -3,7 +3,7 @@
 
 use crate::group::{Group, Member};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
-use crate::{Metrics, Settings};
+use crate::{Hyperparameters, Metrics};
 use groma_data::Shape;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -30,7 +30,7 @@ pub(super) struct Ranking {
 
 impl Ranking {
     /// A number among a method's own settings.
-    pub(super) fn number(settings: &Settings, name: &str) -> f64 {
+    pub(super) fn number(settings: &Hyperparameters, name: &str) -> f64 {
         settings.values.get(name).and_then(serde_json::Value::as_f64).unwrap_or(1.0)
     }
 

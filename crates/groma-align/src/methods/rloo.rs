@@ -13,7 +13,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Metrics, Settings, reference};
+use crate::{Error, Hyperparameters, Metrics, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -96,7 +96,7 @@ struct Rloo {
 }
 
 impl Rloo {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         if raw.beta == 0.0 {
             reference::unasked(settings, "beta")?;

@@ -9,7 +9,7 @@ use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter};
 use crate::token_losses::{self, TokenLoss};
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -82,7 +82,7 @@ struct Sft {
 }
 
 impl Sft {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let sft: SftSettings = settings.typed()?;
         let limit = settings.training.max_length;
         if sft.packing && limit.is_none() {

@@ -8,7 +8,7 @@ use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::{Error, Metrics, Settings};
+use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -48,7 +48,7 @@ struct Unlikelihood {
 }
 
 impl Unlikelihood {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         settings.typed()
     }
 

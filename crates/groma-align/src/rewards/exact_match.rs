@@ -3,7 +3,8 @@
 //! Lambert et al. 2024, arXiv 2411.15124. The answer is the row's `answer`, `solution` or `ground_truth`; white space at both
 //! ends does not count. Rows without one get no value.
 
-use super::{EachBy, Rollout, Rule};
+use super::reward::Rollout;
+use super::rule::{EachBy, Rule};
 use serde_json::Value;
 
 pub(super) const RULE: Rule = Rule {

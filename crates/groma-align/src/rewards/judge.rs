@@ -4,10 +4,11 @@
 //! the task `judged-rating` asks: with the row's `reference`, where there is one, beside the answer. What it did not answer, or
 //! what cannot be read, has no value.
 
-use super::{Reward, Rollout, Rule};
+use super::reward::{Reward, Rollout};
+use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
-use crate::{Error, Settings};
+use crate::{Error, Hyperparameters};
 use groma_data::{Content, Message};
 use groma_lm::{Ask, Control, Failure, LanguageModel, RATING, Reply, rating, read_rating, verdict};
 use groma_run::{Cancel, Silent};
@@ -48,7 +49,7 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(settings: &Settings, model: Option<&'a dyn LanguageModel>) -> Result<Self, Error> {
+    fn new(settings: &Hyperparameters, model: Option<&'a dyn LanguageModel>) -> Result<Self, Error> {
         if settings.values.get(MODEL).is_none_or(Value::is_null) {
             return Err(settings.invalid(MODEL, "must be given with reward_funcs judge: who rates"));
         }

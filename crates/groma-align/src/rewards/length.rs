@@ -1,7 +1,8 @@
 //! How near the length of a completion is to a wanted one: the simplest rule that any model can learn, and so a test of the
 //! loop. `-|tokens - target| / target`.
 
-use super::{EachBy, Rollout, Rule};
+use super::reward::Rollout;
+use super::rule::{EachBy, Rule};
 use crate::parameter::{Kind, Parameter, Range};
 use serde_json::Value;
 

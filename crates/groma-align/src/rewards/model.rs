@@ -1,6 +1,6 @@
 //! A reward model: the score behind the last token of prompt and completion, in its own tokens and template.
 
-use super::{Reward, Rollout};
+use super::reward::{Reward, Rollout};
 use crate::Error;
 use crate::encode::Encode;
 use crate::training::Boundary;

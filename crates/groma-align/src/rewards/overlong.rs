@@ -2,7 +2,8 @@
 //!
 //! Yu et al. 2025, arXiv 2503.14476, equation 13, with `max_completion_length` as the maximum.
 
-use super::{EachBy, Rollout, Rule};
+use super::reward::Rollout;
+use super::rule::{EachBy, Rule};
 use crate::parameter::{Kind, Parameter, Range};
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
 //! 1 where an expression matches: formats, words that ought to be said. The expressions cannot backtrack.
 
-use super::{EachBy, Rollout, Rule};
-use crate::Settings;
+use super::reward::Rollout;
+use super::rule::{EachBy, Rule};
+use crate::Hyperparameters;
 use crate::parameter::{Kind, Parameter};
 
 pub(super) const RULE: Rule = Rule {
@@ -30,6 +31,6 @@ pub(super) const RULE: Rule = Rule {
 
 const PATTERN: &str = "regex_pattern";
 
-fn wanted(settings: &Settings) -> &str {
+fn wanted(settings: &Hyperparameters) -> &str {
     settings.values.get(PATTERN).and_then(serde_json::Value::as_str).unwrap_or_default()
 }

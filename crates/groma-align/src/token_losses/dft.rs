@@ -3,7 +3,7 @@
 //! Wu et al. 2025, arXiv 2508.05629. The weight takes away the factor `1 / p` by which cross-entropy follows
 //! tokens that the model finds unlikely. With `[p]` held the gradient is that of `-p`; the value is not `-p`.
 
-use super::TokenLoss;
+use super::kind::TokenLoss;
 
 pub(super) const KIND: TokenLoss = TokenLoss {
     id: "dft",

@@ -1,6 +1,6 @@
 //! Cross-entropy: `-log p`.
 
-use super::TokenLoss;
+use super::kind::TokenLoss;
 
 pub(super) const KIND: TokenLoss = TokenLoss {
     id: "nll",

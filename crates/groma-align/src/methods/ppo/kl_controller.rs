@@ -1,7 +1,7 @@
 //! Who says how much the distance to the reference costs: fixed, or by what it was.
 
 use crate::Error;
-use crate::Settings;
+use crate::Hyperparameters;
 use crate::parameter::{Kind, Range, Variant, parameter};
 use serde::Deserialize;
 
@@ -61,7 +61,7 @@ pub(super) struct KlController {
 impl KlController {
     /// # Errors
     /// Where the weight is 0 and is to be adapted.
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(super) fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         let adaptive = raw.target.zip(raw.horizon).filter(|_| raw.kl_controller == ADAPTIVE);
         if raw.kl_coef == 0.0 && adaptive.is_some() {

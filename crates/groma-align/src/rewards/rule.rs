@@ -1,0 +1,38 @@
+//! Rules, as data.
+
+use super::reward::{Reward, Rollout};
+use crate::parameter::{Parameter, Variant};
+use crate::{Error, Hyperparameters};
+use groma_lm::LanguageModel;
+use groma_run::Cancel;
+
+/// Makes a rule.
+pub(super) type Build =
+    for<'a> fn(&Hyperparameters, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
+
+/// A rule as data.
+pub(super) struct Rule {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) paper: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) parameters: &'static [Parameter],
+    /// Of settings, and of the judge where it is there.
+    pub(super) build: Build,
+}
+
+impl Rule {
+    /// As a choice of settings.
+    pub(super) const fn variant(&self) -> Variant {
+        Variant { id: self.id, title: self.title, paper: self.paper, doc: self.doc, parameters: self.parameters }
+    }
+}
+
+/// A rule that looks at one rollout at a time.
+pub(super) struct EachBy<F>(pub(super) F);
+
+impl<F: Fn(&Rollout<'_>) -> Option<f64>> Reward for EachBy<F> {
+    fn score(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        Ok(rollouts.iter().map(&self.0).collect())
+    }
+}
