@@ -11,7 +11,11 @@ mod mask;
 mod naive;
 mod pool;
 mod tape;
-pub use backend::*;
+pub use backend::{
+    Activation, AdamW, AttentionShape, Backend, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape, HeadWants,
+    KEY_PANEL, KeyOrder, LinearOutput, NormKind, NormShape, RotaryShape, RotaryStyle, Teacher, Threshold,
+    ThresholdShape, TopTokens, WeightGradient,
+};
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Level, Precision, for_each_mut, together};
 pub use error::Error;

@@ -2,10 +2,15 @@
 mod activation;
 mod attention;
 mod divergence;
+mod dot;
 mod head;
 mod instruments;
 mod norm;
 mod rotary;
+mod values;
+
+use dot::dot;
+use values::{values, values_mut};
 
 use crate::buffer::Storage;
 use crate::edit;
@@ -23,25 +28,6 @@ use std::ops::Range;
 /// backend, but for edits and the mask of dropout; nothing is packed, blocked or run in parallel.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Naive;
-
-fn values(buffer: &Buffer) -> &[f32] {
-    match &buffer.storage {
-        Storage::Naive(values) => values,
-        _ => unreachable!("a naive kernel was given a buffer of another backend"),
-    }
-}
-
-fn values_mut(buffer: &mut Buffer) -> &mut [f32] {
-    match &mut buffer.storage {
-        Storage::Naive(values) => values,
-        _ => unreachable!("a naive kernel was given a buffer of another backend"),
-    }
-}
-
-/// `sum a b`, in order.
-fn dot(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
-    a.zip(b).map(|(a, b)| a * b).sum()
-}
 
 /// `c[i, j] = start(c[i, j], j) + sum over l of a(i, l) b(l, j)`; `c` is `[m, n]`.
 fn product(

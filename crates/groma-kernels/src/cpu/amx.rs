@@ -3,14 +3,13 @@
 //! The instructions are written as assembly, as the compiler's intrinsics for them are not stable. Which there are is told
 //! by CPUID leaf 7 and XCR0: some virtual machines hide leaf 0x1d, and palette 1 works there all the same. The kernel has
 //! to grant the use of the tiles' state; the last word has a product whose result is known.
-use super::tile::{Start, Tile};
 use std::arch::asm;
 use std::sync::OnceLock;
 
 /// Rows and columns of the result of one call.
 pub(crate) const SIDE: usize = 32;
 /// Rows of a tile register, and words in its rows.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Words of A, and of B, that a step reads.
 pub(crate) const STEP_WORDS: usize = SIDE * TILE;
 
@@ -125,23 +124,23 @@ impl Drop for Configured {
 
 /// `C += A B` for a result of 32 rows, or of 16, and 32 columns.
 #[derive(Clone, Copy, Debug)]
-struct Chain {
-    a: *const f32,
-    b: *const f32,
-    c: *mut f32,
-    c_stride: usize,
-    steps: usize,
+pub(super) struct Chain {
+    pub(super) a: *const f32,
+    pub(super) b: *const f32,
+    pub(super) c: *mut f32,
+    pub(super) c_stride: usize,
+    pub(super) steps: usize,
 }
 
 /// What computes a chain.
-trait Unit {
+pub(super) trait Unit {
     /// # Safety
     /// A and B hold so many steps, C 32 or 16 rows of 32 values, and the unit may be used.
     unsafe fn chain(chain: &Chain, is_tall: bool);
 }
 
 /// The processor's.
-struct Amx;
+pub(super) struct Amx;
 
 impl Unit for Amx {
     unsafe fn chain(chain: &Chain, is_tall: bool) {
@@ -193,7 +192,7 @@ impl Unit for Amx {
 
 /// The same in plain Rust: what the instructions are proved against, and what the tests of packing and edges run on
 /// processors without them.
-struct Model;
+pub(super) struct Model;
 
 impl Unit for Model {
     unsafe fn chain(chain: &Chain, is_tall: bool) {
@@ -215,49 +214,6 @@ impl Unit for Model {
         }
     }
 }
-
-/// A tile, on the processor's unit.
-pub(crate) unsafe fn run(tile: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { with_edges::<Amx>(tile) }
-}
-
-/// A tile, on the model.
-#[cfg(test)]
-pub(crate) unsafe fn run_model(tile: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { with_edges::<Model>(tile) }
-}
-
-/// Computes in the result itself where that is a whole tile, else beside it.
-unsafe fn with_edges<U: Unit>(tile: &Tile) {
-    let &Tile { a, b, c, c_stride, rows, columns, steps, .. } = tile;
-    let is_tall = rows > TILE;
-    // SAFETY: the caller promises what `Tile` says; beside the result there is room for a whole tile.
-    unsafe {
-        if matches!(tile.start, Start::Result) && columns == SIDE && (rows == SIDE || rows == TILE) {
-            return U::chain(&Chain { a, b, c, c_stride, steps }, is_tall);
-        }
-        let mut beside = Beside([[0.0; SIDE]; SIDE]);
-        for (i, row) in beside.0.iter_mut().enumerate().take(rows) {
-            match tile.start {
-                Start::Zero => {}
-                Start::Result => {
-                    row[..columns].copy_from_slice(std::slice::from_raw_parts(c.add(i * c_stride), columns))
-                }
-                Start::Columns(values) => row[..columns].copy_from_slice(std::slice::from_raw_parts(values, columns)),
-            }
-        }
-        U::chain(&Chain { a, b, c: beside.0.as_mut_ptr().cast(), c_stride: SIDE, steps }, is_tall);
-        for (i, row) in beside.0.iter().enumerate().take(rows) {
-            std::slice::from_raw_parts_mut(c.add(i * c_stride), columns).copy_from_slice(&row[..columns]);
-        }
-    }
-}
-
-/// A whole tile, on lines of the cache.
-#[repr(align(64))]
-struct Beside([[f32; SIDE]; SIDE]);
 
 #[cfg(test)]
 mod tests {

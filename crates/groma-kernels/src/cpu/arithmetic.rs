@@ -1,10 +1,11 @@
 //! How products are computed: on what unit, in which numbers, from which order of operands.
 use super::half::{Half, half};
-use super::pack::{Operand, pack_halves, pack_panel};
+use super::operand::Operand;
+use super::pack::{pack_halves, pack_panel};
 use super::tile::{self, Order, TileFunction};
 use super::{Level, Precision};
 #[cfg(target_arch = "x86_64")]
-use super::{amx, bf16, bf16::WordOrder};
+use super::{amx, amx_tile, bf16, bf16::WordOrder};
 use std::ops::Range;
 
 /// A unit and its numbers.
@@ -193,9 +194,9 @@ impl Arithmetic {
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16 => tile::BF16[rows - 1][usize::from(columns > 16)],
             #[cfg(target_arch = "x86_64")]
-            Arithmetic::Amx => amx::run,
+            Arithmetic::Amx => amx_tile::run,
             #[cfg(all(test, target_arch = "x86_64"))]
-            Arithmetic::AmxModel => amx::run_model,
+            Arithmetic::AmxModel => amx_tile::run_model,
         }
     }
 

@@ -3,9 +3,9 @@
 //! A packed operand holds words of 32 bits, each the bf16 of two values that follow each other along the inner dimension,
 //! the first in the lower half. Values are rounded to the nearest, ties to even; subnormal ones become 0, as do subnormal
 //! sums (the instructions do so). A missing last value is 0.
-use super::pack::Operand;
+use super::multiply_add::MultiplyAdd;
+use super::operand::Operand;
 use super::simd::{Vector, avx512::Avx512};
-use super::tile::MultiplyAdd;
 use std::arch::x86_64::*;
 use std::ops::Range;
 

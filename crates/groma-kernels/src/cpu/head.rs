@@ -8,7 +8,7 @@ pub(crate) use top::top_tokens;
 use super::linear;
 use super::math::{exp, tanh};
 use super::matmul::{Initial, Right, Size, multiply};
-use super::pack::Operand;
+use super::operand::Operand;
 use super::parallel::{SharedMut, collect, for_each};
 use super::simd::{Vector, multiversion};
 use super::{Cpu, Level};

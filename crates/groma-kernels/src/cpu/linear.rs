@@ -1,7 +1,8 @@
 //! The three products of a linear layer.
 use super::Cpu;
 use super::matmul::{Initial, One, Right, Size, multiply, multiply_all};
-use super::pack::{Operand, Packed};
+use super::operand::Operand;
+use super::packed::Packed;
 use crate::{Buffer, LinearOutput, WeightGradient};
 
 /// The packed copy of a weight `[outputs, inputs]` for `x wᵀ`; `None` where the weight lies plain.

@@ -5,7 +5,8 @@
 //! cut, too, or where several products have it. Tasks split rows and columns, never `k`, so that neither the number of
 //! threads nor of rows changes a bit (see [`super::tile`]).
 use super::arithmetic::Arithmetic;
-use super::pack::{Operand, Packed};
+use super::operand::Operand;
+use super::packed::Packed;
 use super::parallel::{SharedMut, for_each, is_worth};
 use super::tile::{Start, Tile, TileFunction};
 use crate::pool::{Lease, Pool, Stay};

@@ -1,8 +1,8 @@
 //! What a buffer of this backend holds.
-use super::weight::Weight;
-use crate::Buffer;
-use crate::buffer::Storage;
-use crate::pool::Lease;
+use super::device::Cpu;
+use super::weight::{Weight, chunk_rows, chunks};
+use crate::pool::{Lease, Stay};
+use std::io;
 
 /// Values in host memory, or a packed weight.
 #[derive(Debug)]
@@ -12,6 +12,28 @@ pub(crate) enum Memory {
 }
 
 impl Memory {
+    /// A weight from its file; see [`crate::Backend::weight`].
+    pub(crate) fn read(
+        cpu: &Cpu,
+        rows: usize,
+        width: usize,
+        next: &mut dyn FnMut(&mut [f32]) -> io::Result<()>,
+    ) -> io::Result<Memory> {
+        if rows < 2 || width == 0 {
+            let mut values = Lease::staying(&cpu.pool, rows * width, Stay::Long);
+            next(&mut values)?;
+            return Ok(Memory::Values(values));
+        }
+        let mut weight = Weight::blank(cpu, rows, width);
+        let mut chunk = Lease::new(&cpu.pool, chunk_rows(width).min(rows) * width);
+        for rows in chunks(rows, width) {
+            let chunk = &mut chunk[..rows.len() * width];
+            next(chunk)?;
+            weight.add(rows, chunk);
+        }
+        Ok(Memory::Weight(Box::new(weight)))
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Memory::Values(values) => values.len(),
@@ -31,7 +53,7 @@ impl Memory {
     }
 
     /// The values for writing. A weight is packed no longer.
-    fn values_mut(&mut self) -> &mut [f32] {
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
         if let Memory::Weight(weight) = self {
             *self = Memory::Values(weight.unpacked());
         }
@@ -48,62 +70,5 @@ impl Clone for Memory {
             Memory::Values(values) => values.copied(),
             Memory::Weight(weight) => weight.unpacked(),
         })
-    }
-}
-
-/// What the kernels of this backend see of their buffers.
-impl Buffer {
-    pub(crate) fn memory(&self) -> &Memory {
-        match &self.storage {
-            Storage::Cpu(memory) => memory,
-            _ => unreachable!("a kernel of the CPU was given a buffer of another backend"),
-        }
-    }
-
-    pub(crate) fn host(&self) -> &[f32] {
-        match self.memory() {
-            Memory::Values(values) => values,
-            Memory::Weight(weight) => weight.plain(),
-        }
-    }
-
-    pub(crate) fn host_mut(&mut self) -> &mut [f32] {
-        match &mut self.storage {
-            Storage::Cpu(memory) => memory.values_mut(),
-            _ => unreachable!("a kernel of the CPU was given a buffer of another backend"),
-        }
-    }
-}
-
-impl From<Memory> for Buffer {
-    fn from(memory: Memory) -> Self {
-        Buffer { storage: Storage::Cpu(memory) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::{Backend, Cpu};
-
-    #[test]
-    fn a_clone_is_deep_and_memory_is_used_again() {
-        let cpu = Cpu::new();
-        let mut first = cpu.zeros(1000);
-        first.host_mut()[7] = 3.0;
-        let second = first.clone();
-        first.host_mut()[7] = 4.0;
-        assert_eq!(second.host()[7], 3.0);
-        let address = first.host().as_ptr();
-        assert_eq!(address.align_offset(64), 0);
-        drop(first);
-        let third = cpu.zeros(990);
-        assert_eq!(third.host().as_ptr(), address);
-        assert!(third.host().iter().all(|&value| value == 0.0));
-    }
-
-    #[test]
-    fn an_empty_buffer_works() {
-        let buffer = Cpu::new().zeros(0);
-        assert!(buffer.is_empty() && buffer.clone().host().is_empty());
     }
 }

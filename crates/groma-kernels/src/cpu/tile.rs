@@ -7,32 +7,9 @@
 use super::Level;
 use super::elementwise::load;
 use super::half::Half;
+use super::multiply_add::MultiplyAdd;
 use super::simd::{Vector, portable::Portable};
 use std::marker::PhantomData;
-
-/// What a step of a chain does.
-pub(crate) trait MultiplyAdd {
-    /// Holds sums, and what is multiplied.
-    type Vector: Vector;
-
-    /// `sum + a b`.
-    #[inline(always)]
-    fn multiply_add(a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector {
-        a.fma(b, sum)
-    }
-
-    /// The columns of one step of B: two vectors a panel, panels `panel_stride` apart.
-    ///
-    /// # Safety
-    /// These words must be readable.
-    #[inline(always)]
-    unsafe fn columns<const VECTORS: usize>(b: *const f32, panel_stride: usize) -> [Self::Vector; VECTORS] {
-        // SAFETY: the caller's promise.
-        std::array::from_fn(|j| unsafe {
-            Self::Vector::load(b.add(j / 2 * panel_stride + j % 2 * Self::Vector::LANES))
-        })
-    }
-}
 
 /// One `k` a step, in f32.
 struct Fused<V>(PhantomData<V>);

@@ -1,10 +1,10 @@
 //! Weights that are read often and do not change: kept in the order in which products read them, and nowhere else.
 use super::arithmetic::Arithmetic;
-use super::pack::{Operand, Packed};
+use super::device::Cpu;
+use super::operand::Operand;
+use super::packed::Packed;
 use super::parallel::for_rows;
-use super::{Cpu, Memory};
 use crate::pool::{Lease, Pool, Stay};
-use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -29,46 +29,25 @@ pub(crate) struct Weight {
 }
 
 /// Rows of `width` of a chunk.
-fn chunk_rows(width: usize) -> usize {
+pub(super) fn chunk_rows(width: usize) -> usize {
     (CHUNK / width.max(1) / ROWS).max(1) * ROWS
 }
 
-/// See [`crate::Backend::weight`].
-pub(crate) fn read(
-    cpu: &Cpu,
-    rows: usize,
-    width: usize,
-    next: &mut dyn FnMut(&mut [f32]) -> io::Result<()>,
-) -> io::Result<Memory> {
-    if rows < 2 || width == 0 {
-        let mut values = Lease::staying(&cpu.pool, rows * width, Stay::Long);
-        next(&mut values)?;
-        return Ok(Memory::Values(values));
-    }
-    let mut weight = Weight::blank(cpu, rows, width);
-    let mut chunk = Lease::new(&cpu.pool, chunk_rows(width).min(rows) * width);
-    for rows in chunks(rows, width) {
-        let chunk = &mut chunk[..rows.len() * width];
-        next(chunk)?;
-        weight.add(rows, chunk);
-    }
-    Ok(Memory::Weight(Box::new(weight)))
-}
-
 /// The rows of each chunk.
-fn chunks(rows: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn chunks(rows: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
     let step = chunk_rows(width);
     (0..rows).step_by(step).map(move |first| first..rows.min(first + step))
 }
 
 impl Weight {
-    fn blank(cpu: &Cpu, rows: usize, width: usize) -> Self {
+    /// Room for so many rows, to be added.
+    pub(super) fn blank(cpu: &Cpu, rows: usize, width: usize) -> Self {
         let forward = Packed::blank(cpu.arithmetic.halved(), &cpu.pool, rows, width, Stay::Long);
         Self { rows, width, forward, backward: OnceLock::new(), plain: OnceLock::new(), pool: cpu.pool.clone() }
     }
 
     /// Packs the rows that follow those there are.
-    fn add(&mut self, rows: Range<usize>, values: &[f32]) {
+    pub(super) fn add(&mut self, rows: Range<usize>, values: &[f32]) {
         if self.plain.get().is_none() && !self.forward.arithmetic().keeps(values) {
             self.widen(rows.start, values);
         }

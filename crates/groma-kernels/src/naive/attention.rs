@@ -1,5 +1,5 @@
 //! Attention: for each query and head, a softmax over the keys that it sees.
-use super::dot;
+use super::dot::dot;
 use crate::{AttentionLayout, AttentionSegment, AttentionShape, KEY_PANEL, KeyOrder, KeySpan};
 
 /// The inputs of a call.

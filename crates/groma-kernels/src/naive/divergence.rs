@@ -1,6 +1,6 @@
 //! Divergence from a teacher, one row at a time.
 use super::head::{Row, products};
-use super::values;
+use super::values::values;
 use crate::{Divergence, DivergenceOutput, HeadShape, Teacher};
 
 /// The divergence of one row.

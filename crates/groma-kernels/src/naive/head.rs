@@ -1,5 +1,5 @@
 //! The log-probability head, one row at a time.
-use super::dot;
+use super::dot::dot;
 use crate::{HeadOutput, HeadShape, HeadWants, TopTokens};
 
 /// The distribution of one row.

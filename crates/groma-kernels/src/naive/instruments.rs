@@ -1,5 +1,5 @@
 //! Softmax of rows, their largest values, thresholds, and patterns that are given.
-use super::dot;
+use super::dot::dot;
 use crate::{AttentionShape, KeyOrder, Threshold, ThresholdShape};
 
 pub(super) fn softmax(x: &[f32]) -> Vec<f64> {

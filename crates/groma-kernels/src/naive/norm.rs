@@ -1,5 +1,5 @@
 //! RMSNorm and LayerNorm.
-use super::dot;
+use super::dot::dot;
 use crate::{NormKind, NormShape};
 
 /// The normalised row, and (mean or 0, reciprocal deviation).

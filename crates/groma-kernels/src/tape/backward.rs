@@ -3,87 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::head::{self, Slopes};
-use super::{Cotangent, Gradients, Key, Layer, Op, Part, Saved, Tape, Var, WatchedGradients};
-use crate::{Backend, Buffer, WeightGradient};
-
-/// Gradients on their way: those of nodes may be shared until somebody adds to them.
-pub(super) struct Flow<'a> {
-    pub(super) backend: Arc<dyn Backend>,
-    nodes: BTreeMap<u32, Arc<Buffer>>,
-    parameters: &'a mut Gradients,
-}
-
-impl Flow<'_> {
-    /// Takes out the gradient of `key` so far, if there is any.
-    fn take(&mut self, key: Key) -> Option<Buffer> {
-        match key {
-            Key::Parameter(id) => self.parameters.buffers.remove(&id),
-            Key::Node(node) => {
-                let shared = self.nodes.remove(&node);
-                shared.map(|shared| Arc::try_unwrap(shared).unwrap_or_else(|shared| (*shared).clone()))
-            }
-        }
-    }
-
-    /// Hands out the gradient of `key` so far, to be added to and given back; `None` where nobody wants it.
-    pub(super) fn lend(&mut self, key: Option<Key>, len: usize) -> Option<Buffer> {
-        let held = self.take(key?);
-        Some(held.unwrap_or_else(|| self.backend.zeros(len)))
-    }
-
-    /// Takes a lent gradient back.
-    pub(super) fn give_back(&mut self, key: Option<Key>, buffer: Option<Buffer>) {
-        match (key, buffer) {
-            (Some(Key::Parameter(id)), Some(buffer)) => {
-                self.parameters.buffers.insert(id, buffer);
-            }
-            (Some(Key::Node(node)), Some(buffer)) => {
-                self.nodes.insert(node, Arc::new(buffer));
-            }
-            _ => {}
-        }
-    }
-
-    /// Adds to the gradient of `key` through `add`, which gets a buffer that already holds the sum so far.
-    fn add_with(&mut self, key: Option<Key>, len: usize, add: impl FnOnce(&dyn Backend, &mut Buffer)) {
-        if let Some(mut buffer) = self.lend(key, len) {
-            add(&*self.backend, &mut buffer);
-            self.give_back(key, Some(buffer));
-        }
-    }
-
-    /// Hands out the gradient of `key` so far, or an unspecified one and `true`: to be overwritten, as it is fresh.
-    fn borrow(&mut self, key: Option<Key>, len: usize) -> Option<(Buffer, bool)> {
-        let held = self.take(key?);
-        let fresh = held.is_none();
-        Some((held.unwrap_or_else(|| self.backend.scratch(len)), fresh))
-    }
-
-    /// Sets the gradient of `key` through `add`, which adds to it, or overwrites it where it is fresh.
-    fn fill_or_add(&mut self, key: Option<Key>, len: usize, add: impl FnOnce(&dyn Backend, &mut Buffer, bool)) {
-        if let Some((mut buffer, fresh)) = self.borrow(key, len) {
-            add(&*self.backend, &mut buffer, fresh);
-            self.give_back(key, Some(buffer));
-        }
-    }
-
-    /// The whole gradient of a node; it stays if the node is watched.
-    fn arrived(&mut self, node: u32, watched: &[u32]) -> Option<Arc<Buffer>> {
-        if watched.contains(&node) { self.nodes.get(&node).cloned() } else { self.nodes.remove(&node) }
-    }
-
-    /// Adds a whole gradient; the first one to arrive is shared instead of copied.
-    fn add_shared(&mut self, key: Option<Key>, dy: &Arc<Buffer>) {
-        if let Some(Key::Node(node)) = key
-            && !self.nodes.contains_key(&node)
-        {
-            self.nodes.insert(node, dy.clone());
-            return;
-        }
-        self.add_with(key, dy.len(), |backend, dx| backend.add_scaled(dx, dy, 1.0));
-    }
-}
+use super::cotangent::Cotangent;
+use super::flow::Flow;
+use super::gradients::{Gradients, WatchedGradients};
+use super::head_backward::{self, Slopes};
+use super::key::Key;
+use super::record::{Layer, Op, Part, Tape};
+use super::var::{Saved, Var};
+use crate::{Buffer, WeightGradient};
 
 impl Tape<'_> {
     /// Runs the tape backwards from `cotangents`, adding to `gradients` for every trainable parameter and returning the
@@ -114,7 +41,7 @@ impl Tape<'_> {
         while let Some((node, op)) = self.ops.pop() {
             if let Op::Head { .. } | Op::Divergence { .. } = op {
                 if let Some(slopes) = heads.get(&node) {
-                    head::backward(&mut flow, op, *slopes);
+                    head_backward::backward(&mut flow, op, *slopes);
                 }
                 continue;
             }

@@ -2,62 +2,10 @@
 
 use std::sync::Arc;
 
-use super::backward::Flow;
-use super::{Op, Tape, Var};
-use crate::{Buffer, Divergence, DivergenceOutput, HeadOutput, HeadShape, HeadWants, Teacher};
-
-/// The result of the log-probability head, with what its backward pass needs.
-#[derive(Clone, Debug)]
-pub struct HeadVar {
-    output: Arc<HeadOutput>,
-    pub(super) key: Option<u32>,
-}
-
-impl HeadVar {
-    /// Log-probabilities and what else was asked for.
-    pub fn output(&self) -> &HeadOutput {
-        &self.output
-    }
-}
-
-/// A teacher of [`Tape::divergence`]; no gradient goes to it.
-#[derive(Clone, Debug)]
-pub struct TeacherVar {
-    /// Its hidden states, row by row those that the student's are compared with.
-    pub hidden: Var,
-    /// Its unembedding, over the student's vocabulary.
-    pub unembed: Var,
-    /// Its own cap on logits.
-    pub softcap: Option<f32>,
-}
-
-impl TeacherVar {
-    fn teacher(&self) -> Teacher<'_> {
-        let TeacherVar { hidden, unembed, softcap } = self;
-        Teacher { hidden: &hidden.buffer, unembed: &unembed.buffer, width: hidden.width, softcap: *softcap }
-    }
-}
-
-/// Divergences from a teacher, with what their backward pass needs.
-#[derive(Clone, Debug)]
-pub struct DivergenceVar {
-    output: Arc<DivergenceOutput>,
-    pub(super) key: Option<u32>,
-}
-
-impl DivergenceVar {
-    /// The divergence of each row, in nats.
-    pub fn values(&self) -> &[f32] {
-        &self.output.value
-    }
-}
-
-/// Where a backward pass starts at a head.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slopes<'a> {
-    Head { d_logp: &'a [f32], d_entropy: &'a [f32] },
-    Divergence { d_value: &'a [f32] },
-}
+use super::head_var::{DivergenceVar, HeadVar, TeacherVar};
+use super::record::{Op, Tape};
+use super::var::Var;
+use crate::{Buffer, Divergence, HeadOutput, HeadShape, HeadWants};
 
 impl<'m> Tape<'m> {
     /// Log-probabilities of `targets`, one a hidden row; unembed `[vocab, width]`.
@@ -147,29 +95,4 @@ impl<'m> Tape<'m> {
 
 fn head_shape(hidden: &Var, unembed: &Var, softcap: Option<f32>, temperature: f32) -> HeadShape {
     HeadShape { rows: hidden.rows, width: hidden.width, vocab: unembed.rows, softcap, temperature }
-}
-
-/// Sends the gradient at a head on.
-pub(super) fn backward(flow: &mut Flow, op: Op, slopes: Slopes<'_>) {
-    match (op, slopes) {
-        (Op::Head { hidden, unembed, targets, output, logits, shape }, Slopes::Head { d_logp, d_entropy }) => {
-            let (h, u) = (&hidden.buffer, &unembed.buffer);
-            let mut dh = flow.lend(hidden.key, h.len());
-            let mut du = flow.lend(unembed.key, u.len());
-            let backend = &flow.backend;
-            backend.head_backward(dh.as_mut(), du.as_mut(), h, u, &targets, &output, logits, d_logp, d_entropy, shape);
-            flow.give_back(hidden.key, dh);
-            flow.give_back(unembed.key, du);
-        }
-        (Op::Divergence { hidden, unembed, teacher, kind, output, shape }, Slopes::Divergence { d_value }) => {
-            let (h, u) = (&hidden.buffer, &unembed.buffer);
-            let mut dh = flow.lend(hidden.key, h.len());
-            let mut du = flow.lend(unembed.key, u.len());
-            let (backend, teacher) = (&flow.backend, teacher.teacher());
-            backend.divergence_backward(dh.as_mut(), du.as_mut(), h, u, teacher, kind, &output, d_value, shape);
-            flow.give_back(hidden.key, dh);
-            flow.give_back(unembed.key, du);
-        }
-        _ => {}
-    }
 }

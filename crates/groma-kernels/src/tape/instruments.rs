@@ -3,19 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Op, Tape, Var, key_of};
+use super::key::key_of;
+use super::record::{Gradient, Op, Tape};
+use super::var::Var;
 use crate::{AttentionShape, Backend, Buffer, Threshold, ThresholdShape};
-
-/// The caller's part of [`Tape::closure`].
-pub(super) struct Gradient<'m>(pub(super) Box<Backward<'m>>);
-
-type Backward<'m> = dyn FnOnce(&dyn Backend, &Buffer) -> Vec<Buffer> + 'm;
-
-impl std::fmt::Debug for Gradient<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Gradient")
-    }
-}
 
 impl<'m> Tape<'m> {
     /// `a * b` elementwise.

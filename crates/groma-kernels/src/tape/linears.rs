@@ -2,17 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Key, Op, Saved, Tape, Var};
+use super::key::Key;
+use super::record::{Layer, Op, Tape};
+use super::var::{Saved, Var};
 use crate::LinearOutput;
-
-/// One of the linear layers of an operation.
-#[derive(Debug)]
-pub(super) struct Layer {
-    /// Its output.
-    pub(super) node: u32,
-    pub(super) w: Var,
-    pub(super) bias: Option<Key>,
-}
 
 impl Tape<'_> {
     /// `x wᵀ + bias`; w `[outputs, inputs]`, bias `[1, outputs]`.

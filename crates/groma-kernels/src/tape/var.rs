@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Key, ParameterId};
+use super::key::{Key, ParameterId};
 use crate::{Activation, Backend, Buffer, NormShape};
 
 /// A matrix of activations or weights on a tape. Cloning is cheap.

@@ -1,6 +1,7 @@
 //! Blocks of keys and values, gathered along a path.
 use super::{BLOCK, Call};
-use crate::cpu::pack::{Operand, pack_panel};
+use crate::cpu::operand::Operand;
+use crate::cpu::pack::pack_panel;
 use crate::{AttentionSegment, KEY_PANEL, KeyOrder, KeySpan};
 use std::ops::Range;
 

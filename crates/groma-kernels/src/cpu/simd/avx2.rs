@@ -1,5 +1,5 @@
 //! AVX2 with FMA.
-use super::Vector;
+use super::vector::Vector;
 use std::arch::x86_64::*;
 
 /// Eight values in a register.

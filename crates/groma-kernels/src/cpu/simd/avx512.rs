@@ -1,5 +1,5 @@
 //! AVX-512.
-use super::Vector;
+use super::vector::Vector;
 use std::arch::x86_64::*;
 
 /// Sixteen values in a register.

@@ -1,6 +1,6 @@
 //! Plain arrays, which the compiler turns into what the target's baseline has.
 use super::super::half::Half;
-use super::Vector;
+use super::vector::Vector;
 
 /// Eight values.
 #[derive(Clone, Copy, Debug)]
