@@ -5,6 +5,7 @@
 //! 5.23 (which are also those of version 4).
 
 mod common;
+mod family;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -13,7 +14,9 @@ mod gpt_neo;
 mod gpt_neox;
 mod inert;
 mod llama;
+mod llama_config;
 mod mistral;
+mod module_rule;
 mod names;
 mod olmo2;
 mod phi3;
@@ -27,9 +30,11 @@ use crate::spec::heads::{self, Class};
 use crate::spec::parameters::parameter_count;
 use crate::weights::config::{Config, Fields};
 
-pub use llama::config_of as llama_config;
+pub use family::{Family, TokenClass};
+pub use llama_config::config_of as llama_config;
+pub use module_rule::ModuleRule;
+pub use names::StoredParameter;
 pub(crate) use names::VALUE_PATH;
-pub use names::{ModuleRule, StoredParameter};
 
 /// All supported families.
 pub static ALL: [&Family; 12] = [
@@ -49,35 +54,6 @@ pub static ALL: [&Family; 12] = [
 
 /// More parameters than any model that fits a machine: a description beyond this is hostile or broken.
 const PARAMETER_LIMIT: u128 = 1 << 41;
-
-/// A family of models that share code in transformers.
-#[derive(Debug)]
-pub struct Family {
-    /// Short name, e.g. `llama`.
-    pub id: &'static str,
-    /// The class of its language models, an entry of `architectures`.
-    pub architecture: &'static str,
-    /// The classes of its reward models; the first is written.
-    pub score_architectures: &'static [&'static str],
-    /// The class of its models that label tokens, where transformers has one.
-    pub token_class: Option<TokenClass>,
-    /// `model_type` in its configurations.
-    pub model_type: &'static str,
-    /// What precedes the body's names in a checkpoint of a model with a head; absent in one of the body alone.
-    pub base_prefix: &'static str,
-    /// Names of modules in checkpoints.
-    pub rules: &'static [&'static [ModuleRule]],
-    read: fn(&Fields<'_>) -> Result<Spec>,
-}
-
-/// A class of models that label tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenClass {
-    /// An entry of `architectures`.
-    pub architecture: &'static str,
-    /// What it calls its head.
-    pub head: &'static str,
-}
 
 /// The family of this id.
 pub fn by_id(id: &str) -> Option<&'static Family> {
@@ -129,28 +105,6 @@ fn detect(config: &Config, fields: &Fields<'_>) -> Result<(&'static Family, Clas
                 .error("model_type", format!("is \"{other}\", but the architecture needs \"{}\"", family.model_type)))
         }
         _ => Ok((family, class)),
-    }
-}
-
-impl Family {
-    /// What kind of class an entry of `architectures` is; `None` where it is none of this family.
-    pub(crate) fn class_of(&self, architecture: &str) -> Option<Class> {
-        if self.architecture == architecture {
-            return Some(Class::CausalLm);
-        }
-        if self.score_architectures.contains(&architecture) {
-            return Some(Class::SequenceClassification);
-        }
-        self.token_class.filter(|class| class.architecture == architecture).map(|_| Class::TokenClassification)
-    }
-
-    /// Its class of a kind, an entry of `architectures`.
-    pub(crate) fn architecture_of(&self, class: Class) -> Option<&'static str> {
-        match class {
-            Class::CausalLm => Some(self.architecture),
-            Class::SequenceClassification => self.score_architectures.first().copied(),
-            Class::TokenClassification => self.token_class.map(|class| class.architecture),
-        }
     }
 }
 

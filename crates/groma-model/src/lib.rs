@@ -11,6 +11,7 @@ mod error;
 mod inference;
 mod local;
 mod transformer;
+mod uniform;
 mod weights;
 
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
@@ -22,8 +23,8 @@ pub use local::{
     ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer, spec_in, tokens_in,
 };
 pub use spec::Spec;
-pub use spec::heads::{Head, HeadKind};
 pub use spec::parameters::{LinearModule, Parameter, linear_modules, parameters};
+pub use spec::{Head, HeadKind};
 pub use tokenizer::Tokenizer;
 pub use transformer::lora::{self, Lora, LowRank};
 pub use transformer::store::{ParameterStore, StoredParameter};

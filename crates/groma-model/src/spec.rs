@@ -4,10 +4,11 @@
 
 pub use groma_kernels::{Activation, NormKind, RotaryStyle};
 
-pub use heads::{Head, HeadKind};
+pub use head::{Head, HeadKind};
 
 use crate::error::{Error, Result};
 
+pub(crate) mod head;
 pub(crate) mod heads;
 pub(crate) mod parameters;
 
@@ -132,12 +133,6 @@ impl Spec {
         let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
         let error = || Error::NoReward { needs: needs.to_owned(), found: found() };
         if heads.contains(&Head::SCORE) { Ok(()) } else { Err(error()) }
-    }
-
-    /// Whether a parameter belongs to a head other than the unembedding.
-    pub fn is_head_parameter(&self, name: &str) -> bool {
-        let others = self.outputs.iter().filter(|head| head.kind != HeadKind::Unembedding);
-        others.flat_map(|head| head.parameters(self)).any(|parameter| parameter.name == name)
     }
 }
 

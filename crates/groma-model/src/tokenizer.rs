@@ -333,11 +333,6 @@ impl Tokenizer {
         guarded("decode ids", || self.inner.decode(ids, skip_special))
     }
 
-    /// Decodes tokens one at a time.
-    pub fn stream(&self, skip_special: bool) -> TextStream<'_> {
-        TextStream::new(self, skip_special)
-    }
-
     /// Which reading was taken, where there are two.
     pub fn readings(&self) -> Option<&TwoReadings> {
         self.readings.as_ref()

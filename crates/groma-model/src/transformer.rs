@@ -9,6 +9,7 @@ use groma_kernels::{Backend, Buffer, RotaryTable};
 
 use crate::{Checkpoint, Error, Parameter, ParameterStore, Result, Spec, Tensor, Weights};
 
+mod adapter;
 mod adapters;
 mod block;
 mod layers;
@@ -19,7 +20,7 @@ mod pass;
 mod rotary;
 pub(crate) mod store;
 
-use adapters::Adapter;
+use adapter::Adapter;
 use layers::Model;
 
 pub use pass::Pass;

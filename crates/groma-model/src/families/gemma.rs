@@ -1,9 +1,9 @@
 //! Gemma 1: Llama with a GELU gate, norm weights stored as `weight - 1`, scaled embeddings and wide heads.
 
 use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
+use super::family::{Family, TokenClass};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::{Activation, Spec};
 use crate::weights::config::Fields;

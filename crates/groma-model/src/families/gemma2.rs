@@ -1,10 +1,10 @@
 //! Gemma 2: Gemma with norms before and after, capped attention scores and logits, and every other layer sliding.
 
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, root_scale, sliding_window};
+use super::family::{Family, TokenClass};
 use super::gemma::apply_gemma;
 use super::names::{LLAMA_MODULES, SANDWICH_NORMS};
 use super::rope;
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::{NormPlacement, Spec};
 use crate::weights::config::Fields;

@@ -1,8 +1,8 @@
 //! Gemma 3, text only: Gemma 2 with norms on queries and keys instead of the caps, one global layer after each few local
 //! ones, and another rotary base for each of the two kinds.
 
-use super::Family;
 use super::common::{DecoderDefaults, layer_windows, read_decoder, root_scale, sliding_window};
+use super::family::Family;
 use super::gemma::apply_gemma;
 use super::gemma2::softcap;
 use super::names::{LLAMA_MODULES, SANDWICH_NORMS};

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_decoder};
-use super::names::{ModuleRule, rule, transposed};
-use super::{Family, TokenClass};
+use super::family::{Family, TokenClass};
+use super::module_rule::{ModuleRule, rule, transposed};
 use crate::error::Result;
 use crate::spec::{Layer, Qkv, Spec};
 use crate::weights::config::Fields;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::common::{PlainSizes, activation, head_width, layer_count, layer_norm_decoder};
+use super::family::{Family, TokenClass};
 use super::gpt2::accept_summary;
-use super::names::{ModuleRule, rule};
-use super::{Family, TokenClass};
+use super::module_rule::{ModuleRule, rule};
 use crate::error::Result;
 use crate::spec::{Layer, Spec};
 use crate::weights::config::Fields;

@@ -1,9 +1,9 @@
 //! GPT-NeoX and Pythia: parallel residual, partly rotated heads, one projection fused head by head.
 
 use super::common::{PlainSizes, activation, finish_decoder, head_width, layer_count, layer_norm_decoder};
-use super::names::{ModuleRule, rule};
+use super::family::{Family, TokenClass};
+use super::module_rule::{ModuleRule, rule};
 use super::rope::{PLAIN, RopeDefaults};
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::{Qkv, Spec};
 use crate::weights::config::Fields;

@@ -1,9 +1,9 @@
 //! Mistral 7B and Nemo: Llama with a sliding window over all layers.
 
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
+use super::family::{Family, TokenClass};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::Spec;
 use crate::weights::config::Fields;

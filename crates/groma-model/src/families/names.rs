@@ -1,33 +1,14 @@
 //! From the names of parameters to those in a family's checkpoints, and back.
 
-use super::Family;
+use super::family::Family;
+use super::module_rule::{ModuleRule, rule};
 use crate::spec::Spec;
-use crate::spec::heads::{Class, Head, HeadKind};
+use crate::spec::head::{Head, HeadKind};
+use crate::spec::heads::Class;
 use crate::spec::parameters::{Parameter, parameters};
 
 /// What TRL calls a value head.
 pub(crate) const VALUE_PATH: &str = "v_head.summary";
-
-/// What a module is called in checkpoints.
-#[derive(Debug)]
-pub struct ModuleRule {
-    /// Our name; `{i}` stands for the layer.
-    pub ours: &'static str,
-    /// Theirs; the first is written, all are read.
-    pub theirs: &'static [&'static str],
-    /// Its weight is stored as `[inputs, outputs]`.
-    pub transposed: bool,
-}
-
-/// A rule for a module stored as we hold it, with one name.
-pub(super) const fn rule(ours: &'static str, theirs: &'static [&'static str]) -> ModuleRule {
-    ModuleRule { ours, theirs, transposed: false }
-}
-
-/// A rule for a matrix stored as `[inputs, outputs]`.
-pub(super) const fn transposed(ours: &'static str, theirs: &'static [&'static str]) -> ModuleRule {
-    ModuleRule { ours, theirs, transposed: true }
-}
 
 /// A parameter with the way in which checkpoints store it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! OLMo-2: Llama with the norms after attention and MLP, and norms over all heads of the queries and of the keys.
 
-use super::Family;
 use super::common::{DecoderDefaults, finish_decoder, layer_count, read_decoder};
-use super::names::{LLAMA_MODULES, ModuleRule, rule};
+use super::family::Family;
+use super::module_rule::{ModuleRule, rule};
+use super::names::LLAMA_MODULES;
 use super::rope;
 use crate::error::Result;
 use crate::spec::{NormPlacement, QkNorm, Spec};

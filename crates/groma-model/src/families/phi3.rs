@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
-use super::names::{LLAMA_MODULES, ModuleRule, PRE_NORMS, rule};
+use super::family::{Family, TokenClass};
+use super::module_rule::{ModuleRule, rule};
+use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope::{PLAIN, RopeDefaults};
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::{Mlp, Qkv, Spec};
 use crate::weights::config::Fields;

@@ -1,9 +1,9 @@
 //! Qwen2 and Qwen2.5: Llama with biases on q, k and v, and optional sliding windows in the upper layers.
 
 use super::common::{DecoderDefaults, finish_decoder, layer_windows, read_decoder, sliding_window};
+use super::family::{Family, TokenClass};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::rope;
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::Spec;
 use crate::weights::config::Fields;

@@ -1,10 +1,10 @@
 //! Qwen3, dense: Qwen2 without biases, with a norm on each head's queries and keys.
 
 use super::common::{DecoderDefaults, finish_decoder, read_decoder};
+use super::family::{Family, TokenClass};
 use super::names::{LLAMA_MODULES, PRE_NORMS};
 use super::qwen2::upper_windows;
 use super::rope;
-use super::{Family, TokenClass};
 use crate::error::Result;
 use crate::spec::{QkNorm, Spec};
 use crate::weights::config::Fields;

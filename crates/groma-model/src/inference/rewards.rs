@@ -2,7 +2,7 @@
 
 use groma_kernels::{Tape, together};
 
-use crate::spec::heads::HeadKind;
+use crate::spec::HeadKind;
 use crate::tree::{distinct_rows, pack};
 use crate::{Error, Head, Pass, Result, TokenTree, Transformer, View};
 

@@ -2,7 +2,7 @@
 
 use rand_chacha::rand_core::Rng;
 
-use crate::transformer::lora::uniform;
+use crate::uniform::uniform;
 
 /// How tokens are chosen. Names, order and meaning are those of transformers' `generate`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

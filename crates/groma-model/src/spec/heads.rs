@@ -6,15 +6,13 @@
 //! warning. The value head is called as TRL's `AutoModelForCausalLMWithValueHead` calls it (`v_head.summary`), any other as
 //! it is here.
 
-use std::borrow::Cow;
-
 use groma_run::Seed;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::spec::Spec;
+use crate::spec::head::{Head, HeadKind};
 use crate::spec::parameters::Parameter;
-use crate::transformer::lora::uniform;
+use crate::uniform::uniform;
 use crate::weights::config::Fields;
 use crate::weights::tensor::Tensor;
 
@@ -23,89 +21,6 @@ pub(crate) const FIELD: &str = "groma_heads";
 /// Most outputs of a head, and most heads beside the first.
 const WIDTH_LIMIT: usize = 1 << 20;
 const COUNT_LIMIT: usize = 64;
-
-/// A linear map from the hidden states behind the final norm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its own in the model; the parameters are `NAME.weight` and, for heads of tokens, `NAME.bias`.
-    pub name: Cow<'static, str>,
-    /// What it is read as.
-    pub kind: HeadKind,
-    /// Its outputs: labels, 1 for a scalar. 0 for the unembedding, which is as wide as the vocabulary.
-    pub width: usize,
-}
-
-/// What a head is read as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadKind {
-    /// Log-probabilities of the next token; without a bias, and the embedding itself where they are tied.
-    Unembedding,
-    /// Of a whole sequence, at its last token (rewards, classes); without a bias, as in transformers.
-    Sequence,
-    /// Of each token (values, rewards of steps, labels of tokens); with a bias, as in transformers and TRL.
-    Token,
-}
-
-impl HeadKind {
-    const NAMES: [(HeadKind, &'static str); 2] = [(HeadKind::Sequence, "sequence"), (HeadKind::Token, "token")];
-}
-
-impl Head {
-    /// A language model's.
-    pub const UNEMBEDDING: Head = Head::new("unembed", HeadKind::Unembedding, 0);
-    /// A reward model's.
-    pub const SCORE: Head = Head::score(1);
-    /// The value of each prefix, beside the unembedding of a policy.
-    pub const VALUE: Head = Head::new("value", HeadKind::Token, 1);
-
-    const fn new(name: &'static str, kind: HeadKind, width: usize) -> Head {
-        Head { name: Cow::Borrowed(name), kind, width }
-    }
-
-    /// Scores of a sequence, one a label.
-    pub const fn score(labels: usize) -> Head {
-        Head::new("score", HeadKind::Sequence, labels)
-    }
-
-    /// Scores of each token, one a label: a process reward model's, or a tagger's.
-    pub const fn token_score(labels: usize) -> Head {
-        Head::new("token_score", HeadKind::Token, labels)
-    }
-
-    /// Another one of this name.
-    pub fn named(name: &str, kind: HeadKind, width: usize) -> Head {
-        Head { name: Cow::Owned(name.to_owned()), kind, width }
-    }
-
-    /// What it learns; of the unembedding nothing, where it is the embedding.
-    pub fn parameters(&self, spec: &Spec) -> Vec<Parameter> {
-        let weight = |rows| Parameter { name: format!("{}.weight", self.name), shape: vec![rows, spec.hidden_size] };
-        match self.kind {
-            HeadKind::Unembedding if spec.tied => Vec::new(),
-            HeadKind::Unembedding => vec![weight(spec.vocab_size)],
-            HeadKind::Sequence => vec![weight(self.width)],
-            HeadKind::Token => {
-                vec![weight(self.width), Parameter { name: format!("{}.bias", self.name), shape: vec![self.width] }]
-            }
-        }
-    }
-
-    /// What it is, in words.
-    pub(crate) fn words(&self) -> String {
-        match (self.kind, self.width) {
-            (HeadKind::Unembedding, _) => "an unembedding".to_owned(),
-            (HeadKind::Sequence, 1) => "a score of whole texts (it is a reward model)".to_owned(),
-            (HeadKind::Sequence, labels) => format!("scores of whole texts by {labels} labels"),
-            (HeadKind::Token, 1) => format!("a head `{}` of each token", self.name),
-            (HeadKind::Token, labels) => format!("a head `{}` of each token by {labels} labels", self.name),
-        }
-    }
-
-    /// Whether a class of transformers stands for it, as the first of a model.
-    fn leads(&self) -> bool {
-        self.kind == HeadKind::Unembedding || self.name == Head::SCORE.name || self.name == "token_score"
-    }
-}
 
 /// How a head's parameter starts: zeros, or a matrix as PyTorch starts a linear layer, drawn from the seed by its name.
 pub(crate) fn fresh(parameter: &Parameter, seed: Option<Seed>) -> Tensor {

@@ -3,6 +3,7 @@
 //! These names are the same for all families; how a checkpoint calls and stores each of them is its family's matter
 //! ([`crate::families`]). Matrices are `[outputs, inputs]`, row-major.
 
+use crate::spec::head::{Head, HeadKind};
 use crate::spec::{Mlp, NormPlacement, QkNorm, Qkv, Spec};
 
 /// A learned array.
@@ -40,6 +41,29 @@ pub fn parameters(spec: &Spec) -> Vec<Parameter> {
     list.norm("norm_final");
     list.parameters.extend(spec.outputs.iter().flat_map(|head| head.parameters(spec)));
     list.parameters
+}
+
+impl Head {
+    /// What it learns; of the unembedding nothing, where it is the embedding.
+    pub fn parameters(&self, spec: &Spec) -> Vec<Parameter> {
+        let weight = |rows| Parameter { name: format!("{}.weight", self.name), shape: vec![rows, spec.hidden_size] };
+        match self.kind {
+            HeadKind::Unembedding if spec.tied => Vec::new(),
+            HeadKind::Unembedding => vec![weight(spec.vocab_size)],
+            HeadKind::Sequence => vec![weight(self.width)],
+            HeadKind::Token => {
+                vec![weight(self.width), Parameter { name: format!("{}.bias", self.name), shape: vec![self.width] }]
+            }
+        }
+    }
+}
+
+impl Spec {
+    /// Whether a parameter belongs to a head other than the unembedding.
+    pub fn is_head_parameter(&self, name: &str) -> bool {
+        let others = self.outputs.iter().filter(|head| head.kind != HeadKind::Unembedding);
+        others.flat_map(|head| head.parameters(self)).any(|parameter| parameter.name == name)
+    }
 }
 
 /// The matrix products of all blocks, in forward order.

@@ -21,11 +21,14 @@ pub struct TextStream<'a> {
     done: usize,
 }
 
-impl<'a> TextStream<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
-        Self { tokenizer, skip_special, ids: Vec::new(), context: 0, done: 0 }
+impl Tokenizer {
+    /// Decodes tokens one at a time.
+    pub fn stream(&self, skip_special: bool) -> TextStream<'_> {
+        TextStream { tokenizer: self, skip_special, ids: Vec::new(), context: 0, done: 0 }
     }
+}
 
+impl TextStream<'_> {
     /// Adds a token; gives the text that is now complete, which may be empty.
     ///
     /// # Errors

@@ -2,22 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use groma_kernels::ParameterId;
-
+use super::adapter::Adapter;
 use super::{Transformer, new_state};
 use crate::{AdapterChoice, Error, Lora, LowRank, Result, Tensor, Weights, linear_modules};
 
 /// The name of an adapter that was given none.
 const DEFAULT_ADAPTER: &str = "default";
-
-#[derive(Clone, Debug)]
-pub(super) struct Adapter {
-    name: String,
-    pub(super) scale: f32,
-    pub(super) dropout: f32,
-    /// Factors `a` and `b` by canonical module name.
-    pairs: BTreeMap<String, (ParameterId, ParameterId)>,
-}
 
 impl Transformer {
     /// Attaches an adapter under the name `default`, as PEFT calls it: see [`Transformer::attach_as`].

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use groma_run::Seed;
-use rand_chacha::rand_core::Rng;
-
+use crate::uniform::uniform;
 use crate::{Spec, Tensor, linear_modules};
+use groma_run::Seed;
 
 /// The two factors of one layer's adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,9 +53,4 @@ pub fn fresh_pairs(spec: &Spec, modules: &[String], rank: usize, seed: Seed) -> 
             (module.name, pair)
         })
         .collect()
-}
-
-/// A uniform number in `[0, 1)` with 24 random bits.
-pub(crate) fn uniform(rng: &mut impl Rng) -> f32 {
-    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
 }

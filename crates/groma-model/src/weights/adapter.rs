@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::families::{self, Family, VALUE_PATH};
+use crate::spec::Head;
 use crate::spec::Spec;
-use crate::spec::heads::{self, Class, Head};
+use crate::spec::heads::{self, Class};
 use crate::spec::parameters::{LinearModule, Parameter, linear_modules};
 use crate::transformer::lora::{self, Lora, LowRank};
 use crate::weights::config::{Config, Fields};

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
+use crate::spec::Head;
 use crate::spec::Spec;
-use crate::spec::heads::{self, Head};
+use crate::spec::heads;
 use crate::spec::parameters::Parameter;
 use crate::weights::config::{Config, Fields};
 use crate::weights::loading;

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
+use crate::spec::Head;
 use crate::spec::Spec;
-use crate::spec::heads::{self, Class, Head};
+use crate::spec::heads::{self, Class};
 use crate::spec::parameters::parameters;
 use crate::weights::checkpoint::Checkpoint;
 use crate::weights::config::Config;
