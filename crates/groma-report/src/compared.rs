@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use groma_run::{Group, Item, Measurement, Pairs, RunRecords, Unit};
 use serde::Serialize;
 
+use crate::change::Change;
 use crate::changed::{self, ChangedAnswers};
 use crate::differences::{compare_items, read_items};
 use crate::effect::Size;
 use crate::format::{Digits, counted};
-use crate::headline::{Change, MeasuredTwice, Side, all_subjects, keys, of_subject};
-use crate::reading::{self, Sides};
+use crate::headline::{MeasuredTwice, all_subjects, keys, of_subject};
+use crate::reading;
+use crate::row::Side;
 use crate::settings::{self, DifferentSetting};
+use crate::verdict::Sides;
 use crate::{Error, Headline, Reading};
 
 /// Runs side by side. Serialises to the JSON that `groma compare --json` prints.
@@ -370,7 +373,7 @@ impl<'a> All<'a> {
 impl RunsRow {
     /// Task and metric, once where they say the same, and the factors.
     pub(crate) fn name(&self) -> String {
-        crate::headline::name_of(&self.task, &self.metric, &self.factors)
+        crate::row::name_of(&self.task, &self.metric, &self.factors)
     }
 
     fn is_worse(&self, run: usize) -> bool {

@@ -4,8 +4,8 @@ use groma_run::{Comparison, Interval, Item, Measurement, Pairs, RunRecords, Seed
 use groma_stats::formulas::{MEAN, SHARE};
 use groma_stats::{Across, Formula, Method, Observation, RESAMPLES, Resampling, Statistic, newcombe};
 
+use crate::change::Change;
 use crate::format::counted;
-use crate::headline::Change;
 
 /// Why two measurements are not compared item by item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,13 @@
 //! The table that a run is for: each measure on two sides, the difference, and what may be said about it.
 
+use crate::change::Change;
 use crate::differences::{Compared, change_of, compare_items};
 use crate::effect::Size;
-use crate::format::{Digits, counted};
-use crate::reading::{self, Sides};
-use groma_run::{Comparison, Group, Interval, Measurement, RunRecords, Unit, number};
+use crate::format::counted;
+use crate::reading;
+use crate::row::{HeadlineRow, Side};
+use crate::verdict::{Sides, verdict};
+use groma_run::{Comparison, Measurement, RunRecords};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -30,146 +33,6 @@ impl Headline {
     /// Whether there is a right side at all.
     pub fn compares(&self) -> bool {
         self.rows.iter().chain(&self.further).any(|row| row.after.is_some())
-    }
-}
-
-/// One measure.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HeadlineRow {
-    /// The task.
-    pub task: String,
-    /// The metric.
-    pub metric: String,
-    /// How it was scored.
-    pub mode: String,
-    /// Its factors, where the subject has several numbers of this task, metric and mode.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub factors: BTreeMap<String, String>,
-    /// What it stands for.
-    pub group: Group,
-    /// How it is written.
-    pub unit: Unit,
-    /// Which way is good.
-    pub higher_is_better: Option<bool>,
-    /// What chance alone would give.
-    #[serde(with = "number::option")]
-    pub chance: Option<f64>,
-    /// The left side.
-    pub before: Option<Side>,
-    /// The right side.
-    pub after: Option<Side>,
-    /// The difference, where both sides are there and finite.
-    pub change: Option<Change>,
-    /// What may be said about it.
-    pub reading: Reading,
-    /// How large the difference is, by the rule of its unit, whether it is clear or not.
-    pub size: Option<Size>,
-}
-
-impl HeadlineRow {
-    /// The digits in which a clear change is seen.
-    pub(crate) fn digits(&self) -> Digits {
-        let change = self.change.as_ref().filter(|_| self.reading.is_clear());
-        change.map_or(Digits::default(), |change| Digits::to_see(change.difference))
-    }
-
-    /// The size of a change that is clear.
-    pub(crate) fn clear_size(&self) -> Option<Size> {
-        self.size.filter(|_| self.reading.is_clear())
-    }
-
-    /// Task and metric, once where they say the same, and the factors.
-    pub(crate) fn name(&self) -> String {
-        name_of(&self.task, &self.metric, &self.factors)
-    }
-}
-
-/// Task and metric, once where they say the same, and the factors.
-pub(crate) fn name_of(task: &str, metric: &str, factors: &BTreeMap<String, String>) -> String {
-    let (task, metric) = (task, shown_metric(task, metric).unwrap_or_default());
-    let name = if metric.is_empty() { task.to_owned() } else { format!("{task} {metric}") };
-    if factors.is_empty() { name } else { format!("{name} ({})", in_words(factors)) }
-}
-
-/// The metric, unless the task's name says it already.
-pub(crate) fn shown_metric<'a>(task: &str, metric: &'a str) -> Option<&'a str> {
-    (task.replace('-', "_") != metric).then_some(metric)
-}
-
-/// Factors as they are read.
-pub(crate) fn in_words(factors: &BTreeMap<String, String>) -> String {
-    factors.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
-}
-
-/// The number of one side.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Side {
-    /// The number.
-    #[serde(with = "number")]
-    pub value: f64,
-    /// Its uncertainty.
-    pub interval: Option<Interval>,
-    /// Items.
-    pub n: u64,
-    /// Items that failed and are not in `n`.
-    pub failed: u64,
-    /// What else was said of it.
-    pub note: Option<String>,
-}
-
-impl Side {
-    /// The number of a measurement.
-    pub(crate) fn of(row: &Measurement) -> Self {
-        Side { value: row.value, interval: row.interval.clone(), n: row.n, failed: row.failed, note: row.note.clone() }
-    }
-}
-
-/// The difference of the two sides.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
-    /// Right minus left.
-    #[serde(with = "number")]
-    pub difference: f64,
-    /// Its uncertainty.
-    pub interval: Option<Interval>,
-    /// Probability of so large a difference if there were none.
-    #[serde(with = "number::option")]
-    pub p_value: Option<f64>,
-    /// Pairs, or the smaller side's items.
-    pub n: u64,
-    /// How interval and probability were made.
-    pub method: String,
-    /// Whether the same items were compared one by one.
-    pub paired: bool,
-    /// The smallest true difference that would be found four times in five.
-    #[serde(with = "number::option")]
-    pub detectable: Option<f64>,
-}
-
-/// What may be said about a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reading {
-    /// Clearly better: the interval lies on the good side of zero.
-    Better,
-    /// Clearly worse.
-    Worse,
-    /// Clearly higher, where neither way is good.
-    Higher,
-    /// Clearly lower, where neither way is good.
-    Lower,
-    /// The interval holds zero.
-    NoClearChange,
-    /// Fewer items than anything can be said from.
-    TooFew,
-    /// No interval, or one side is missing or not finite.
-    Unknown,
-}
-
-impl Reading {
-    /// Whether it says which way.
-    pub fn is_clear(self) -> bool {
-        matches!(self, Reading::Better | Reading::Worse | Reading::Higher | Reading::Lower)
     }
 }
 
@@ -216,7 +79,7 @@ impl Headline {
             rows.extend(row.map(|row| HeadlineRow { factors: pair.factors.clone(), ..row }));
         }
         rows.sort_by_key(|row| row.group); // stable: within a group as they were measured
-        let verdict = reading::verdict(&rows, sides);
+        let verdict = verdict(&rows, sides);
         let (left, right) = (sides.left.to_owned(), sides.right.to_owned());
         Headline { left, right, verdict, rows, further: Vec::new(), notes }
     }

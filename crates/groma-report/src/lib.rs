@@ -3,6 +3,7 @@
 //! All of it is made from the records of a run directory; no model is needed. [`write_report`] leaves `report.html`;
 //! [`Headline`] is the table of one run or of two, as text ([`Headline::to_text`]) and as JSON (it serialises).
 
+mod change;
 mod changed;
 mod compared;
 mod differences;
@@ -12,42 +13,32 @@ mod format;
 mod grid;
 mod harness;
 mod headline;
+mod options;
 mod page;
 mod reading;
+mod row;
 mod settings;
 mod table;
 mod tensorboard;
 mod text;
+mod verdict;
 
+pub use change::Change;
 pub use changed::{ChangedAnswer, ChangedAnswers};
 pub use compared::{Contender, RunAnswers, RunsCompared, RunsRow, SharedItems, Standing, compare_runs};
 pub use effect::{RULE as SIZE_RULE, Size};
 pub use error::Error;
 pub use harness::{HarnessResults, HarnessTask, sanitized};
-pub use headline::{Change, Headline, HeadlineRow, Reading, Side};
+pub use headline::Headline;
+pub use options::Options;
+pub use reading::Reading;
+pub use row::{HeadlineRow, Side};
 pub use settings::DifferentSetting;
 pub use tensorboard::{LoggedStep, event_file};
 pub use text::for_terminal;
 
 use groma_run::{Files, REPORT, RunRecords, atomic};
 use std::path::{Path, PathBuf};
-
-/// How large a report may become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Side-by-side samples shown of each task.
-    pub samples_a_task: usize,
-    /// Bytes of samples in all.
-    pub samples_bytes: usize,
-    /// Bytes of the page; samples give way until it fits.
-    pub page_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { samples_a_task: 200, samples_bytes: 3_000_000, page_bytes: 5_000_000 }
-    }
-}
 
 /// The report of a run as one HTML page.
 pub fn render(records: &RunRecords, options: &Options) -> String {

@@ -4,8 +4,10 @@ use crate::compared::RunsCompared;
 use crate::effect::{RULE, Size};
 use crate::format::{self, counted};
 use crate::grid::{Grid, Line};
-use crate::headline::{Headline, HeadlineRow, Reading, Side};
+use crate::headline::Headline;
 use crate::reading::FEWEST_ITEMS;
+use crate::reading::Reading;
+use crate::row::{HeadlineRow, Side};
 use crate::text::{clip, for_terminal, wrap};
 use groma_run::Group;
 

@@ -1,7 +1,7 @@
 //! Instruments against what was planted: each number whose true size is known, beside what was found.
 
 use crate::format;
-use crate::headline::name_of;
+use crate::row::name_of;
 use crate::text::for_page;
 use groma_run::{Measurement, Unit};
 use maud::{Markup, html};

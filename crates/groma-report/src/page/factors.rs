@@ -4,7 +4,7 @@
 
 use super::bands::{Series, bands};
 use crate::format;
-use crate::headline::shown_metric;
+use crate::row::shown_metric;
 use crate::text::for_page;
 use groma_run::{Measurement, Unit};
 use maud::{Markup, html};

@@ -3,7 +3,9 @@
 use super::axis::{label, ticks};
 use super::plane::px;
 use crate::format::Digits;
-use crate::headline::{Headline, HeadlineRow, Reading, in_words, shown_metric};
+use crate::headline::Headline;
+use crate::reading::Reading;
+use crate::row::{HeadlineRow, in_words, shown_metric};
 use crate::table::group_name;
 use crate::text::for_page;
 use groma_run::Unit;

@@ -5,7 +5,9 @@
 
 use super::axis::{Scale, label, range};
 use crate::format;
-use crate::headline::{Headline, HeadlineRow, Reading, Side};
+use crate::headline::Headline;
+use crate::reading::Reading;
+use crate::row::{HeadlineRow, Side};
 use groma_run::{Group, Unit};
 use maud::{Markup, html};
 

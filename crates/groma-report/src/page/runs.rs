@@ -7,9 +7,10 @@ use crate::changed::ChangedAnswer;
 use crate::compared::{Contender, RunsCompared, RunsRow, Standing};
 use crate::effect::RULE;
 use crate::format::{count, counted};
-use crate::headline::{Reading, in_words, shown_metric};
 use crate::page::forest::class_of;
 use crate::page::sections::sentences;
+use crate::reading::Reading;
+use crate::row::{in_words, shown_metric};
 use crate::table::{direction, group_name};
 use crate::text::{clip, for_page};
 

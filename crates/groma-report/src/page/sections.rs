@@ -1,8 +1,9 @@
 //! The parts of the page that are lists and tables.
 
 use crate::format;
-use crate::headline::{Headline, HeadlineRow, Side, all_subjects, in_words, shown_metric};
+use crate::headline::{Headline, all_subjects};
 use crate::page::forest::class_of;
+use crate::row::{HeadlineRow, Side, in_words, shown_metric};
 use crate::table::group_name;
 use crate::text::{clip, for_page};
 use groma_run::{Check, CheckKind, Event, EventKind, Finding, Measurement, RunRecords, Severity, Status};
