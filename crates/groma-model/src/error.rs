@@ -132,10 +132,15 @@ pub enum Error {
 
     // Running a model
     /// A name is not that of a hook point of this model.
-    #[error("`{name}` is not a hook point of this model")]
+    #[error(
+        "`{name}` is not a hook point of this model{}",
+        near.as_ref().map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+    )]
     UnknownHook {
         /// The name.
         name: String,
+        /// The nearest name that the model has, where that is known.
+        near: Option<String>,
     },
     /// A parameter that somebody still reads was to change.
     #[error("{name} is still read by somebody and cannot change")]

@@ -106,6 +106,29 @@ impl HookPoint {
         HookPoint { layer, site }
     }
 
+    /// The place of this name in the model of `spec`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownHook`] with the nearest name that the model has.
+    pub fn find(name: &str, spec: &Spec) -> Result<Self> {
+        let found = name.parse::<HookPoint>().ok().filter(|point| point.exists_in(spec));
+        found.ok_or_else(|| Error::UnknownHook { name: name.into(), near: nearest(name, spec) })
+    }
+
+    /// The name nearest to that of a place which the model of `spec` does not have.
+    pub(crate) fn near(&self, spec: &Spec) -> Option<String> {
+        nearest(&self.to_string(), spec)
+    }
+
+    /// Whether a pass that begins with what comes to block `layer` never meets this place.
+    pub(crate) fn is_before(&self, layer: usize) -> bool {
+        match self.site {
+            Site::Embed | Site::PosEmbed => true,
+            Site::NormFinal => false,
+            _ => self.layer < layer,
+        }
+    }
+
     /// Whether the model of `spec` passes this place.
     pub fn exists_in(&self, spec: &Spec) -> bool {
         let gated = spec.mlp != Mlp::Plain;
@@ -153,6 +176,12 @@ impl HookPoint {
     }
 }
 
+/// The name of a place of a model that is most like `name`.
+fn nearest(name: &str, spec: &Spec) -> Option<String> {
+    let names = HookPoint::all(spec).into_iter().map(|point| point.to_string());
+    names.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
+}
+
 impl fmt::Display for HookPoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match SITES.iter().find(|(site, ..)| *site == self.site) {
@@ -167,7 +196,7 @@ impl FromStr for HookPoint {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let unknown = || Error::UnknownHook { name: name.into() };
+        let unknown = || Error::UnknownHook { name: name.into(), near: None };
         let (layer, rest) = match name.strip_prefix("blocks.") {
             Some(rest) => {
                 let (layer, rest) = rest.split_once('.').ok_or_else(unknown)?;

@@ -314,3 +314,37 @@ fn patterns_can_be_replaced() {
         assert!(matches!(refused, Err(Error::ReadOnlyHook { .. })));
     }
 }
+
+/// A pass that begins with what comes to a block has the bits of a whole one, edits behind it included.
+#[test]
+fn a_pass_may_begin_at_a_block() {
+    for kind in 0..4 {
+        let model = model(kind);
+        let sequences = [tokens(1, 9), tokens(2, 6)];
+        let (mut tree, mut tape) = (TokenTree::new(), Tape::inference(model.backend().clone()));
+        sequences.iter().for_each(|ids| _ = tree.root(ids));
+        let start = HookPoint::block(1, Site::ResidPre);
+        let edit = || Hooks::new().intervene(steer(&model, 1, Address::token(1, 3)));
+        let read = View::from(edit().read(start));
+        let whole = model.hidden(&mut tape, &tree, &Pass::of(&read)).unwrap();
+        let stream = read.hooks.get(start).unwrap();
+        let rows = Arc::from([8, 12, 14]);
+        let wanted = tape.gather_rows(&whole, &rows);
+        let view = View::from(edit());
+        let from = model.hidden_from(&mut tape, (1, stream.clone()), &tree, &rows, &Pass::of(&view)).unwrap();
+        let values = |var: &Var| model.backend().download(var.buffer());
+        assert_eq!(values(&from), values(&wanted), "kind {kind}");
+        let below = View::from(Hooks::new().intervene(steer(&model, 0, Address::token(1, 3))));
+        let error = model.hidden_from(&mut tape, (1, stream.clone()), &tree, &rows, &Pass::of(&below)).unwrap_err();
+        assert!(error.to_string().contains("never comes to blocks.0.hook_resid_post"), "{error}");
+        let error = model.hidden_from(&mut tape, (2, stream), &tree, &rows, &Pass::of(&view)).unwrap_err();
+        assert!(error.to_string().contains("the model has 2 blocks"), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_place_is_told_with_the_nearest_one() {
+    let error = HookPoint::find("blocks.1.hook_resid_pos", model(0).spec()).unwrap_err().to_string();
+    assert!(error.contains("did you mean `blocks.1.hook_resid_post`"), "{error}");
+    assert!(HookPoint::find("blocks.2.hook_resid_post", model(0).spec()).is_err(), "it has two blocks");
+}

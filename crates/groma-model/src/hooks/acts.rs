@@ -168,11 +168,15 @@ impl Hooks {
         self.acts.is_empty() && self.reads.is_empty() && self.watches.is_empty()
     }
 
+    /// All places where anything happens.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &HookPoint> {
+        self.acts.keys().chain(&self.reads).chain(&self.watches)
+    }
+
     /// Checks that a model has all the places named, and that what is to be done fits them.
     pub fn check(&self, spec: &Spec) -> Result<()> {
-        let mut points = self.acts.keys().chain(&self.reads).chain(&self.watches);
-        if let Some(point) = points.find(|point| !point.exists_in(spec)) {
-            return Err(Error::UnknownHook { name: point.to_string() });
+        if let Some(point) = self.points().find(|point| !point.exists_in(spec)) {
+            return Err(Error::UnknownHook { name: point.to_string(), near: point.near(spec) });
         }
         let edited = self.edits().map(|(point, ..)| point);
         if let Some(point) = edited.chain(self.watches.iter().copied()).find(|point| point.site == Site::Pattern) {

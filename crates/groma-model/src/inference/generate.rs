@@ -252,6 +252,7 @@ impl<'a> Batch<'a> {
             cache: Some(Cache::Rows(&mut cache, known.new.as_slice().into(), kept)),
             narrowed: (!all).then(|| transformer.narrowed(narrow, layout)),
             cells: prompt_cells(&tree, &ends, numbers, context),
+            stream: None,
         };
         let mut tape = Tape::inference(transformer.backend().clone());
         let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
@@ -315,6 +316,7 @@ impl<'a> Batch<'a> {
             cache: Some(Cache::Rows(&mut self.cache, rows, kept)),
             narrowed: None,
             cells,
+            stream: None,
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;

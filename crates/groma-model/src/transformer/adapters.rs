@@ -74,12 +74,16 @@ impl Transformer {
     }
 
     fn lora(&self, adapter: &Adapter) -> Option<Lora> {
+        let pairs = adapter.pairs.iter().map(|(name, pair)| (name.clone(), self.low_rank(pair)));
+        Some(Lora { scale: adapter.scale, dropout: adapter.dropout, pairs: pairs.collect() })
+    }
+
+    fn low_rank(&self, &(a, b): &(ParameterId, ParameterId)) -> LowRank {
         let tensor = |id| {
             let p = self.parameters.get(id);
             Tensor { shape: vec![p.rows, p.width], values: self.backend.download(p.buffer()) }
         };
-        let pairs = adapter.pairs.iter().map(|(name, &(a, b))| (name.clone(), LowRank { a: tensor(a), b: tensor(b) }));
-        Some(Lora { scale: adapter.scale, dropout: adapter.dropout, pairs: pairs.collect() })
+        LowRank { a: tensor(a), b: tensor(b) }
     }
 
     /// Which adapter a choice means.
@@ -94,6 +98,20 @@ impl Transformer {
                 }
             },
         }
+    }
+
+    /// The weight of one layer (`blocks.3.attention.out`) with the active adapter added in, `W + scale * B A`; `None` where the
+    /// model has no such layer.
+    pub fn merged_weight(&self, module: &str) -> Option<Tensor> {
+        let stored = self.parameters.get(self.parameters.id(&format!("{module}.weight"))?);
+        let values = self.backend.download(stored.buffer());
+        let mut tensor = Tensor { shape: vec![stored.rows, stored.width], values };
+        if let Some(adapter) = self.adapters.last()
+            && let Some(pair) = adapter.pairs.get(module)
+        {
+            add_product(&mut tensor, &self.low_rank(pair), adapter.scale);
+        }
+        Some(tensor)
     }
 
     /// The base weights with the active adapter added in: `W + scale * B A`.

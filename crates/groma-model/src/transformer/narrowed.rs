@@ -5,10 +5,10 @@ use std::sync::Arc;
 use groma_kernels::{AttentionLayout, Tape, Var};
 
 use super::{Input, Narrowed, Transformer};
-use crate::hooks::{Cell, is_narrow};
+use crate::hooks::{Cell, HookPoint, Site, is_narrow};
 use crate::inference::cache::Cache;
 use crate::inference::prefixes::PrefixCache;
-use crate::{Pass, Result, TokenTree, View};
+use crate::{Error, Pass, Result, TokenTree, View};
 
 /// Where more of the rows are asked for, leaving out the others would not pay: numerator and denominator.
 const MOST: (usize, usize) = (7, 8);
@@ -24,13 +24,56 @@ impl Transformer {
         rows: &Arc<[u32]>,
         pass: &Pass,
     ) -> Result<Var> {
+        self.check_tokens(tree.tokens())?;
+        self.at_rows(tape, tree, Input::of(tree, pass.view), rows, pass)
+    }
+
+    /// The same, where `stream` is what comes to block `layer` at all rows of `tree`: blocks before it are not computed, so that
+    /// hooks can be at that block and behind it only.
+    ///
+    /// # Errors
+    /// As for [`Transformer::hidden_at`], and where a hook lies before that block, there is no such block, or the stream has not
+    /// the tree's rows.
+    pub fn hidden_from<'m>(
+        &'m self,
+        tape: &mut Tape<'m>,
+        (layer, stream): (usize, Var),
+        tree: &TokenTree,
+        rows: &Arc<[u32]>,
+        pass: &Pass,
+    ) -> Result<Var> {
+        self.check_tokens(tree.tokens())?;
+        let hook = |problem: String| Error::Hook { name: HookPoint::block(layer, Site::ResidPre).to_string(), problem };
+        if layer > self.last_layer() {
+            return Err(hook(format!("the model has {} blocks", self.spec.layers.len())));
+        }
+        if (stream.rows(), stream.width()) != (tree.len(), self.spec.hidden_size) {
+            let (rows, width) = (stream.rows(), stream.width());
+            let wanted = (tree.len(), self.spec.hidden_size);
+            return Err(hook(format!("the stream has {rows} rows of {width}, not {} of {}", wanted.0, wanted.1)));
+        }
+        if let Some(point) = pass.view.hooks.points().find(|point| point.is_before(layer)) {
+            return Err(hook(format!("the pass begins there, and never comes to {point}")));
+        }
+        let input = Input { stream: Some((layer, stream)), ..Input::of(tree, pass.view) };
+        self.at_rows(tape, tree, input, rows, pass)
+    }
+
+    /// Runs a pass over a tree of which some rows are asked for.
+    fn at_rows<'m>(
+        &'m self,
+        tape: &mut Tape<'m>,
+        tree: &TokenTree,
+        input: Input,
+        rows: &Arc<[u32]>,
+        pass: &Pass,
+    ) -> Result<Var> {
         if self.looks_at_all(pass.view) || rows.len() > tree.len() / MOST.1 * MOST.0 {
-            let hidden = self.hidden(tape, tree, pass)?;
+            let hidden = self.run_hooked(tape, input, pass)?;
             return Ok(tape.gather_rows(&hidden, rows));
         }
-        self.check_tokens(tree.tokens())?;
         let narrowed = Some(self.narrowed(rows.clone(), tree.layout_of(rows)));
-        self.run_hooked(tape, Input { narrowed, ..Input::of(tree, pass.view) }, pass)
+        self.run_hooked(tape, Input { narrowed, ..input }, pass)
     }
 
     /// Whether a hook looks where a narrowed pass has some rows only.
@@ -67,6 +110,7 @@ impl Transformer {
             layout: Arc::new(tree.layout_of(&known.new)),
             narrowed: (!all).then(|| self.narrowed(places.clone(), tree.layout_of(rows))),
             cache: Some(Cache::Among(prefixes, &known)),
+            stream: None,
         };
         let hidden = self.run(tape, input, pass)?;
         Ok(if all { tape.gather_rows(&hidden, &places) } else { hidden })

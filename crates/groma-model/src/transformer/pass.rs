@@ -73,6 +73,8 @@ pub(crate) struct Input<'a> {
     pub(crate) narrowed: Option<Narrowed>,
     /// What the rows are of each sequence; read by hooks alone.
     pub(crate) cells: Arc<[Cell]>,
+    /// The layer before which the pass begins with these rows of the residual stream, where that is not the embedding.
+    pub(crate) stream: Option<(usize, Var)>,
 }
 
 /// The rows that the last layer goes on with once it has their keys: nobody reads the others.
@@ -94,6 +96,7 @@ impl Input<'_> {
             layout: Arc::new(tree.layout()),
             cache: None,
             narrowed: None,
+            stream: None,
         }
     }
 
@@ -122,7 +125,10 @@ impl Transformer {
     }
 
     /// Checks ids against the vocabulary, so that no kernel reads beyond the embedding.
-    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`] with the first that is beyond.
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
         match tokens.iter().find(|&&id| id as usize >= self.spec.vocab_size) {
             Some(&id) => Err(Error::TokenOutOfRange { id, vocab_size: self.spec.vocab_size }),
             None => Ok(()),
@@ -138,6 +144,22 @@ impl Transformer {
         let recompute = pass.recompute && pass.view.hooks.is_empty() && input.cache.is_none();
         let pass = &self.ongoing(&input, pass)?;
         let rotaries = self.rotary_tables(depth);
+        let (first, mut x) = match input.stream.take() {
+            Some(stream) => stream,
+            None => (0, self.embedded(tape, &input, pass)),
+        };
+        for (layer, block) in self.model.blocks.iter().enumerate().skip(first) {
+            x = match recompute && (x.is_tracked() || self.trains(layer)) {
+                true => self.recomputed_block(tape, layer, &x, &input, &rotaries, pass),
+                false => self.block(tape, layer, block, x, &mut input, &rotaries, pass),
+            };
+        }
+        let x = self.final_norm(tape, &x);
+        Ok(pass.at(tape, 0, Site::NormFinal, x))
+    }
+
+    /// The residual stream before the first block.
+    fn embedded<'m>(&'m self, tape: &mut Tape<'m>, input: &Input, pass: &Ongoing) -> Var {
         let mut x = tape.embed(&self.parameters.var(self.model.embed), &input.ids);
         if self.spec.embedding_scale != 1.0 {
             x = tape.scale(&x, self.spec.embedding_scale);
@@ -148,14 +170,7 @@ impl Transformer {
             let p = pass.at(tape, 0, Site::PosEmbed, p);
             x = tape.add(&x, &p);
         }
-        for (layer, block) in self.model.blocks.iter().enumerate() {
-            x = match recompute && (x.is_tracked() || self.trains(layer)) {
-                true => self.recomputed_block(tape, layer, &x, &input, &rotaries, pass),
-                false => self.block(tape, layer, block, x, &mut input, &rotaries, pass),
-            };
-        }
-        let x = self.final_norm(tape, &x);
-        Ok(pass.at(tape, 0, Site::NormFinal, x))
+        x
     }
 
     /// What a pass is to do, in terms of its rows.
@@ -193,7 +208,7 @@ impl Transformer {
         tape.recomputed(x, move |tape, x| {
             let (ids, positions, layout) = (ids.clone(), positions.clone(), layout.clone());
             let (narrowed, cells) = (narrowed.clone(), Arc::default());
-            let mut input = Input { ids, positions, layout, cache: None, narrowed, cells };
+            let mut input = Input { ids, positions, layout, cache: None, narrowed, cells, stream: None };
             let pass = Ongoing { adapter, hooks: None, dropout };
             self.block(tape, layer, &self.model.blocks[layer], x.clone(), &mut input, &rotaries, &pass)
         })
