@@ -24,6 +24,8 @@ pub enum Method {
     AgrestiMin,
     /// Newcombe's combination of the intervals of two independent numbers.
     Newcombe,
+    /// Newcombe's score interval of the area under the ROC curve.
+    NewcombeArea,
 }
 
 impl Method {
@@ -39,6 +41,7 @@ impl Method {
             Method::BiasCorrectedBootstrap => "bias-corrected bootstrap",
             Method::AgrestiMin => "agresti-min",
             Method::Newcombe => "unpaired, from both intervals",
+            Method::NewcombeArea => "newcombe (area)",
         }
     }
 
