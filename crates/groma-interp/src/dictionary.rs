@@ -195,6 +195,11 @@ impl<'a> DictionaryTraining<'a> {
         Ok(DictionaryTraining { data, settings, dictionary: own, fit, variance })
     }
 
+    /// Steps done.
+    pub fn done(&self) -> u64 {
+        self.fit.done()
+    }
+
     /// Whether all steps are done.
     pub fn is_done(&self) -> bool {
         self.fit.is_done()

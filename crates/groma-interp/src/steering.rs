@@ -8,7 +8,7 @@ use groma_model::{Address, Error, HookPoint, Hooks, Intervention, Result, Transf
 use groma_run::Seed;
 use rand_chacha::rand_core::Rng;
 
-use crate::Activations;
+use crate::activations::{Activations, Tokens};
 
 /// The mean activation at the last tokens of `positive` texts, less that of `negative` ones.
 ///
@@ -23,16 +23,13 @@ pub fn difference_of_means(
     if [positive, negative].iter().any(|texts| texts.is_empty() || texts.iter().any(Vec::is_empty)) {
         return Err(Error::Fit { problem: "a direction needs texts on both sides, and tokens in each".into() });
     }
-    let mean = |texts: &[Vec<u32>]| -> Result<Vec<f64>> {
-        let all = Activations::of(model, point, texts)?;
-        let ends = texts.iter().scan(0, |end, ids| {
-            *end += ids.len();
-            Some(*end - 1)
-        });
-        let values = ends.flat_map(|row| all.row(row).to_vec()).collect();
-        Ok(Activations { width: all.width, values }.mean())
-    };
-    Ok(mean(positive)?.iter().zip(mean(negative)?).map(|(a, b)| (a - b) as f32).collect())
+    let read = |texts| Activations::read(model, &[point], texts, Tokens::Last, &mut |_| true);
+    Ok(apart(&read(positive)?[0], &read(negative)?[0]))
+}
+
+/// The mean row of the first activations less that of the second.
+pub fn apart(first: &Activations, second: &Activations) -> Vec<f32> {
+    first.mean().iter().zip(second.mean()).map(|(a, b)| (a - b) as f32).collect()
 }
 
 /// A random direction of the same length: the null control of a steered model.

@@ -2,39 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::sync::Arc;
-
 use groma_interp::steering::{Steering, difference_of_means, random_direction};
-use groma_kernels::Cpu;
 use groma_model::generate::{GenerationContext, GenerationPrompt};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::ScoreRequest;
-use groma_model::{Address, Config, HookPoint, Positions, Site, Tensor, Transformer, View, families, parameters};
+use groma_model::{Address, HookPoint, Positions, Site, View};
 use groma_run::Seed;
-use rand_chacha::rand_core::Rng;
 
-fn values(seed: Seed, count: usize, size: f32) -> Vec<f32> {
-    let mut rng = seed.rng();
-    (0..count).map(|_| ((rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0) * size).collect()
-}
-
-fn model() -> Transformer {
-    let config = serde_json::json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 64, "hidden_size": 32,
-        "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "silu"
-    });
-    let config = Config::parse("config.json".as_ref(), config.to_string().as_bytes()).unwrap();
-    let spec = families::read(&config).unwrap();
-    let draw = |p: groma_model::Parameter| {
-        let count = p.shape.iter().product();
-        let norm = p.name.contains("norm");
-        let drawn = values(Seed::new(7).named(&p.name), count, 0.3);
-        (p.name, Tensor { shape: p.shape, values: if norm { vec![1.0; count] } else { drawn } })
-    };
-    let weights = parameters(&spec).into_iter().map(draw).collect();
-    Transformer::new(spec, &weights, Arc::new(Cpu::new())).unwrap()
-}
+mod support;
+use support::model;
 
 fn steering(direction: Vec<f32>, coefficient: f32) -> Steering {
     let (point, address) = (HookPoint::block(1, Site::ResidPost), Address::positions(Positions::From(2)));
@@ -43,7 +19,7 @@ fn steering(direction: Vec<f32>, coefficient: f32) -> Steering {
 
 #[test]
 fn a_direction_raises_its_token_and_a_random_one_does_not() {
-    let model = model();
+    let model = model("llama");
     let id = model.parameters().id("embed.weight").unwrap();
     let embed = model.backend().download(model.parameters().get(id).buffer());
     let target = 9usize;
@@ -71,7 +47,7 @@ fn a_direction_raises_its_token_and_a_random_one_does_not() {
 
 #[test]
 fn directions() {
-    let model = model();
+    let model = model("llama");
     let point = HookPoint::block(0, Site::ResidPost);
     let (a, b) = (vec![vec![1, 2, 3], vec![4, 5]], vec![vec![1, 2, 9]]);
     let found = difference_of_means(&model, point, &a, &b).unwrap();

@@ -6,12 +6,12 @@ use groma_run::{Digest, Disk};
 
 use crate::Error;
 
-/// Writes rows that a stage leaves, whole or not at all.
-pub(crate) fn write_rows(path: &Path, lines: &str) -> Result<(), Error> {
+/// Writes a file that a stage leaves, whole or not at all.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(groma_run::Error::io("create", folder))?;
     }
-    Ok(groma_run::atomic::write_file(&Disk::files(), path, lines.as_bytes())?)
+    Ok(groma_run::atomic::write_file(&Disk::files(), path, bytes)?)
 }
 
 /// A local file, or a directory of such, and the digest of its content.

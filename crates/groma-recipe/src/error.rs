@@ -65,6 +65,9 @@ pub enum Error {
     /// Of a defence.
     #[error(transparent)]
     Defence(#[from] groma_attack::Error),
+    /// Of looking inside.
+    #[error(transparent)]
+    Interp(#[from] groma_interp::Error),
     /// Of finding what a name stands for.
     #[error("{0}")]
     Resolve(Box<dyn Classify + Send + Sync>),
@@ -102,6 +105,7 @@ impl Error {
             Error::Align(source) => source,
             Error::Eval(source) => source,
             Error::Defence(source) => source,
+            Error::Interp(source) => source,
             Error::Organism(source) => source,
             Error::Report(source) => source,
             Error::Recipe { .. }

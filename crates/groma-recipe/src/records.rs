@@ -2,12 +2,14 @@
 
 mod compare;
 mod generate;
+mod inspect;
 mod measure;
 mod task_config;
 mod train;
 
 pub use compare::Compare;
 pub use generate::Generate;
+pub use inspect::{Chosen, Inspect};
 pub use measure::Measure;
 pub use task_config::TaskConfig;
 pub use train::Train;

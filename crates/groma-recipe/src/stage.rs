@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Compare, Generate, Measure, Train};
+use crate::records::{Compare, Generate, Inspect, Measure, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Stage {
     Compare(Compare),
     /// Lets a model answer prompts.
     Generate(Generate),
+    /// Looks inside a model.
+    Inspect(Inspect),
 }
 
 impl Stage {
@@ -56,6 +58,7 @@ impl Stage {
             Stage::Measure(stage) => stage,
             Stage::Compare(stage) => stage,
             Stage::Generate(stage) => stage,
+            Stage::Inspect(stage) => stage,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod compare;
 mod divergence;
 mod generate;
+mod inspect;
 mod measure;
 pub(crate) mod organism;
 pub(crate) mod preferences;
@@ -18,5 +19,6 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Measure(stage) => stage,
         Stage::Compare(stage) => stage,
         Stage::Generate(stage) => stage,
+        Stage::Inspect(stage) => stage,
     }
 }

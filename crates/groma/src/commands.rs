@@ -12,6 +12,7 @@ mod compare;
 mod completions;
 mod doctor;
 mod eval;
+mod inspect;
 mod methods;
 mod organism;
 mod report;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Run(flags) => run::run(&flags, context),
         Command::Train(flags) => train::run(&flags, context),
         Command::Eval(flags) => eval::run(&flags, context),
+        Command::Inspect(flags) => inspect::run(&flags, context),
         Command::Score(flags) => score::run(&flags, context),
         Command::Chat(flags) => chat::run(&flags, context),
         Command::Compare(flags) => compare::run(&flags, context),

@@ -147,6 +147,22 @@ fn tasks_are_what_their_files_say() {
 }
 
 #[test]
+fn instruments_are_what_their_records_say() {
+    let mut page = String::new();
+    for one in json(&["inspect", "--list"]) {
+        let (id, doc) = (text(&one["instrument"]), text(&one["doc"]));
+        write!(page, "\n## {id}\n\n{}: {}.\n\n", text(&one["title"]), cell(doc)).unwrap();
+        writeln!(page, "- Paper: {}", cell(text(&one["paper"]))).unwrap();
+        let needs: Vec<String> =
+            one["needs"].as_array().unwrap().iter().map(|need| format!("`--{}`", text(need))).collect();
+        if !needs.is_empty() {
+            writeln!(page, "- Needs beside `--data`: {}", needs.join(", ")).unwrap();
+        }
+    }
+    hold("instruments.md", &page);
+}
+
+#[test]
 fn commands_are_what_help_says() {
     let help = groma(&["--help"]);
     let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
@@ -193,13 +209,14 @@ fn keys_of_recipes_are_those_of_their_records() {
         "recipes.md",
         &sections(&[
             ("The recipe", recipe, "Recipe"),
-            ("`kind = \"train\"`", recipe, "Train"),
-            ("`reading` of a training stage", recipe, "Reading"),
-            ("`kind = \"measure\"`", recipe, "Measure"),
-            ("`tasks` of a measuring stage", recipe, "TaskConfig"),
+            ("`kind = \"train\"`", "groma-recipe/src/records/train.rs", "Train"),
+            ("`reading` of a training stage", "groma-recipe/src/reading.rs", "Reading"),
+            ("`kind = \"measure\"`", "groma-recipe/src/records/measure.rs", "Measure"),
+            ("`tasks` of a measuring stage", "groma-recipe/src/records/task_config.rs", "TaskConfig"),
             ("`defence` of a measuring stage", "groma-recipe/src/guard.rs", "Guard"),
-            ("`kind = \"compare\"`", recipe, "Compare"),
-            ("`kind = \"generate\"`", "groma-recipe/src/stages/generate.rs", "Generate"),
+            ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
+            ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
+            ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
             ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
         ]),
     );

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::asked::Asked;
-use crate::data_file::{DataFile, write_rows};
+use crate::data_file::{DataFile, write_file};
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
 use crate::records::Generate;
@@ -114,7 +114,7 @@ impl Generate {
             );
         }
         let file = runner.recipe.place(&self.name, &Generate::output());
-        write_rows(&runner.directory.inside(&file)?, &lines)?;
+        write_file(&runner.directory.inside(&file)?, lines.as_bytes())?;
         finished.outputs.push(file);
         finished.result = json!({ "prompts": prompts.len(), "failures": failures });
         Ok(finished)

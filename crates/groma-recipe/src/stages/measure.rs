@@ -13,7 +13,7 @@ use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, sa
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
-use crate::data_file::{DataFile, write_rows};
+use crate::data_file::{DataFile, write_file};
 use crate::model::Model;
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
@@ -165,7 +165,7 @@ fn write_said(path: &Path, items: &Items, evaluation: &Evaluation) -> Result<(),
         Some(json!({ "id": said.id, "prompt": prompt, "completion": prompt.answered(&said.side.text) }))
     });
     let lines: String = rows.map(|row| format!("{row}\n")).collect();
-    write_rows(path, &lines)
+    write_file(path, lines.as_bytes())
 }
 
 /// The items of a task in a file or directory, with worked examples where it asks for some; at most so many as it says.
