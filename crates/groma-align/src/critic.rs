@@ -5,8 +5,8 @@ use crate::forest::{Run, in_passes};
 use crate::sequence::Sequence;
 use crate::{Error, value_head};
 use groma_kernels::{Tape, together};
-use groma_model::training::Optimizer;
 use groma_model::Transformer;
+use groma_model::training::Optimizer;
 
 /// A critic that is a model of its own, and its optimizer.
 #[derive(Debug)]

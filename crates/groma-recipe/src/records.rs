@@ -1,6 +1,7 @@
 //! The records of stages, as recipes write them: data, and what each kind reads and leaves.
 
 mod compare;
+mod gate;
 mod generate;
 mod inspect;
 mod measure;
@@ -8,6 +9,7 @@ mod task_config;
 mod train;
 
 pub use compare::Compare;
+pub use gate::{Condition, Gate};
 pub use generate::Generate;
 pub use inspect::{Chosen, Inspect};
 pub use measure::Measure;

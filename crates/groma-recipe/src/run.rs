@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use groma_report::{Headline, Options, write_report};
-use groma_run::{Classify, Clock, RunDirectory, RunRecords, StageRecord, Status, SystemClock};
+use groma_run::{CheckKind, Classify, Clock, RunDirectory, RunRecords, StageRecord, Status, SystemClock};
 
 use crate::data_name::VILLAGE;
 use crate::recipe::Recipe;
@@ -28,6 +28,8 @@ pub struct Summary {
     pub done: usize,
     /// See `done`.
     pub reused: usize,
+    /// Conditions of gates that did not hold, in words.
+    pub failed_gates: Vec<String>,
     /// Items that got no answer for the moment; the same command asks them again.
     pub unanswered: u64,
     /// Seconds that this start took.
@@ -61,10 +63,18 @@ pub fn run(recipe: &Recipe, inputs: &Inputs, directory: &RunDirectory, work: &Wo
     let headline = Headline::of_run(&records);
     card::write(directory, &headline)?;
     let unanswered = runner.records.iter().map(|record| record.unanswered).sum();
+    let failed_gates = failed_gates(&records);
     let (done, reused, seconds) = (runner.done, runner.reused, started.elapsed().as_secs_f64());
     let (directory, stages) = (directory.path().to_owned(), runner.records);
     let warnings = records.warnings;
-    Ok(Summary { directory, report, headline, stages, done, reused, unanswered, seconds, warnings })
+    Ok(Summary { directory, report, headline, stages, done, reused, failed_gates, unanswered, seconds, warnings })
+}
+
+/// What gates expected and was not so, or could not be told.
+fn failed_gates(records: &RunRecords) -> Vec<String> {
+    let checks = records.events.iter().filter_map(|event| event.check.as_ref());
+    let failed = checks.filter(|check| check.kind == CheckKind::Gate && check.passed != Some(true));
+    failed.map(|check| format!("{}: {} was expected; found: {}", check.name, check.expected, check.found)).collect()
 }
 
 fn stages(runner: &mut Runner) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Compare, Generate, Inspect, Measure, Train};
+use crate::records::{Compare, Gate, Generate, Inspect, Measure, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum Stage {
     Generate(Generate),
     /// Looks inside a model.
     Inspect(Inspect),
+    /// Holds what was measured against conditions.
+    Gate(Gate),
 }
 
 impl Stage {
@@ -59,6 +61,7 @@ impl Stage {
             Stage::Compare(stage) => stage,
             Stage::Generate(stage) => stage,
             Stage::Inspect(stage) => stage,
+            Stage::Gate(stage) => stage,
         }
     }
 }

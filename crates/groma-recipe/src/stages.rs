@@ -2,6 +2,7 @@
 
 mod compare;
 mod divergence;
+mod gate;
 mod generate;
 mod inspect;
 mod measure;
@@ -20,5 +21,6 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Compare(stage) => stage,
         Stage::Generate(stage) => stage,
         Stage::Inspect(stage) => stage,
+        Stage::Gate(stage) => stage,
     }
 }

@@ -92,7 +92,7 @@ impl Digits {
 }
 
 /// A value in its unit, in the usual digits.
-pub(crate) fn value(value: f64, unit: Unit) -> String {
+pub fn value(value: f64, unit: Unit) -> String {
     Digits::default().value(value, unit)
 }
 

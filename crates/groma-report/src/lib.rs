@@ -28,6 +28,7 @@ pub use changed::{ChangedAnswer, ChangedAnswers};
 pub use compared::{Contender, RunAnswers, RunsCompared, RunsRow, SharedItems, Standing, compare_runs};
 pub use effect::{RULE as SIZE_RULE, Size};
 pub use error::Error;
+pub use format::value as value_text;
 pub use harness::{HarnessResults, HarnessTask, sanitized};
 pub use headline::Headline;
 pub use options::Options;

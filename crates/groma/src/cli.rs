@@ -141,7 +141,7 @@ const RUN_EXAMPLES: &str = "Examples:
 
 Running the same command again does only what is missing.
 
-Exit codes: 0 done, 2 usage, 3 some answers of a server are missing,
+Exit codes: 0 done, 1 a gate failed (with --gate), 2 usage, 3 some answers of a server are missing,
 4 nothing ran, 5 stopped on a non-finite loss, 6 out of resources,
 130 interrupted and resumable.";
 
@@ -189,6 +189,9 @@ pub(crate) struct Run {
     /// Print the resolved recipe and stop.
     #[arg(help_heading = "Output", long)]
     pub(crate) print_recipe: bool,
+    /// End with exit code 1 where a condition of a gate of the recipe does not hold.
+    #[arg(help_heading = "Execution", long)]
+    pub(crate) gate: bool,
 }
 
 #[derive(Debug, Args)]

@@ -217,6 +217,8 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
             ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
             ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
+            ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
+            ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),
             ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
         ]),
     );
@@ -241,6 +243,7 @@ fn files_of_a_run_are_those_of_their_records() {
             ("`events.jsonl`", event, "Event"),
             ("`finding` of an event", event, "Finding"),
             ("`check` of an event", event, "Check"),
+            ("`figure` of an event", "groma-run/src/figure.rs", "Figure"),
             ("`stages/NAME.json`", "groma-run/src/stage.rs", "StageRecord"),
             ("`samples/items.*`", sample, "Item"),
             ("`samples/said.*` and `samples/side-by-side.*`", sample, "Sample"),

@@ -298,3 +298,32 @@ fn a_model_and_pairs_alone_are_told_what_it_cost() {
     let verdict = found["headline"]["verdict"].as_str().unwrap();
     assert!(!verdict.contains("No capability was measured"), "{verdict}");
 }
+
+#[test]
+fn gates_are_checked_and_end_the_command_where_asked_for() {
+    let place = Workplace::new();
+    let gate = |bounds: &str| format!("{RECIPE}\n[[stage]]\nkind = \"gate\"\nname = \"gates\"\n{bounds}");
+    let condition = |bound: &str| format!("[[stage.conditions]]\nof = \"before\"\ntask = \"perplexity\"\n{bound}\n");
+    let quick = ["--set", "stage.sft.settings.max_steps=2", "--set", "stage.dpo.settings.max_steps=2"];
+    let run = |more: &[&str]| place.groma(&[&["run", "recipe.toml"], &quick[..], more].concat()).output().unwrap();
+    place.write("recipe.toml", &gate(&condition("at_most = 1e9")));
+    assert_eq!(run(&["--gate"]).status.code(), Some(0));
+    place.write("recipe.toml", &gate(&[condition("at_most = 1e9"), condition("at_most = 0.5")].concat()));
+    let failed = run(&["--gate", "--json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    let found: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    let said = found["failed_gates"][0].as_str().unwrap();
+    assert!(said.starts_with("before: perplexity: at most 0.500 was expected; found: "), "{said}");
+    assert_eq!(found["failed_gates"].as_array().unwrap().len(), 1);
+    // Taken over, it is as it was; without the flag it is told alone.
+    let again = run(&[]);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(text(&again.stderr).contains("gate: before: perplexity"), "{}", text(&again.stderr));
+    // What was not measured passes nothing, and a condition without a bound is none.
+    place.write("recipe.toml", &gate(&condition("metric = \"acc\"\nat_most = 2.0")));
+    assert_eq!(run(&["--gate"]).status.code(), Some(1));
+    place.write("recipe.toml", &gate(&condition("")));
+    assert!(failure(&place, &["check", "recipe.toml"]).contains("needs `at_least` or `at_most`"));
+    place.write("recipe.toml", &gate(&condition("at_most = 1.0").replace("before", "never")));
+    assert!(failure(&place, &["check", "recipe.toml"]).contains("refers to the measurement `never`"));
+}

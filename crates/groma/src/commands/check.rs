@@ -40,6 +40,7 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         sample_steps: None,
         sample_prompts: None,
         print_recipe: false,
+        gate: false,
     })?;
     let (name, text) = (file.display().to_string(), super::run::read_recipe(file)?);
     check_settings(&recipe, &name, &text)?;

@@ -30,8 +30,11 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let summary = perform(&recipe, &flags.runs, flags.force, context)?;
-    show(&summary, context)
+    show(&summary, flags.gate, context)
 }
+
+/// The exit code where a gate does not hold.
+const GATE_FAILED: u8 = 1;
 
 /// Does a recipe in its run directory below `runs`, and says where. A finished run of other settings is left as it is, unless
 /// `force` says otherwise.
@@ -183,7 +186,7 @@ fn add_samples(recipe: &mut Recipe, flags: &Run) -> Result<()> {
     Ok(())
 }
 
-fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
+fn show(summary: &Summary, gated: bool, context: &Context) -> Result<ExitCode> {
     say_warnings(&summary.warnings);
     if context.json {
         let records = RunRecords::read(&summary.directory)?;
@@ -195,7 +198,7 @@ fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
             "notes": notes.collect::<Vec<_>>(), "findings": findings.collect::<Vec<_>>(),
             "directory": summary.directory, "report": summary.report, "headline": summary.headline,
             "stages_done": summary.done, "stages_reused": summary.reused, "seconds": summary.seconds,
-            "warnings": summary.warnings,
+            "failed_gates": summary.failed_gates, "warnings": summary.warnings,
         }))?;
     } else {
         print(&summary.headline.to_text(columns()));
@@ -207,7 +210,10 @@ fn show(summary: &Summary, context: &Context) -> Result<ExitCode> {
         ));
         say(&format!("report: {}", summary.report.display()));
     }
-    Ok(exit_code(summary))
+    for failed in &summary.failed_gates {
+        say(&format!("gate: {}", super::rows::safe(failed)));
+    }
+    Ok(if gated && !summary.failed_gates.is_empty() { ExitCode::from(GATE_FAILED) } else { exit_code(summary) })
 }
 
 /// What could not be read of a run's records.
