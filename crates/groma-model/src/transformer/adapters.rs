@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use groma_kernels::ParameterId;
+
 use super::adapter::Adapter;
 use super::{Transformer, new_state};
 use crate::{AdapterChoice, Error, Lora, LowRank, Result, Tensor, Weights, linear_modules};
