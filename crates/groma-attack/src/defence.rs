@@ -1,8 +1,8 @@
 //! Defences as records.
 
+use groma_data::Content;
 use groma_lm::{Ask, LanguageModel, Reply, Sink};
 use groma_run::Cancel;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -15,6 +15,12 @@ pub trait Shield: Send + Sync {
     /// [`LanguageModel::generate_each`] of the defended model: asks `model` whatever the defence wants, and hands one answer
     /// to each ask to `sink`.
     fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>);
+
+    /// What the model reads in place of a prompt, where that is one and the same each time: what an attack by gradients goes
+    /// through. The prompt itself where the defence does not change it, or changes it by chance.
+    fn seen(&self, prompt: &Content) -> Content {
+        prompt.clone()
+    }
 }
 
 /// Makes a shield of settings; says in words what is wrong with them.
@@ -44,11 +50,6 @@ impl Defence {
     /// [`Error::Setting`].
     pub fn shield(&self, settings: &Map<String, Value>, refuses: Box<Refuses>) -> Result<Box<dyn Shield>, Error> {
         let made = (self.make)(Value::Object(settings.clone()), refuses);
-        made.map_err(|problem| Error::Setting { defence: self.id, problem })
+        made.map_err(|problem| Error::Setting { kind: "defence", name: self.id, problem })
     }
-}
-
-/// Settings as they are declared, unknown ones refused.
-pub(crate) fn settings<S: DeserializeOwned>(given: Value) -> Result<S, String> {
-    serde_json::from_value(given).map_err(|error| error.to_string())
 }

@@ -4,6 +4,7 @@ mod perplexity_filter;
 mod self_reminder;
 mod smoothllm;
 
+use crate::settings::nearest;
 use crate::{Defence, Error};
 
 /// All defences.
@@ -15,11 +16,10 @@ impl Defence {
     /// # Errors
     /// [`Error::Unknown`].
     pub fn find(name: &str) -> Result<&'static Defence, Error> {
-        let by_likeness = |defence: &&Defence| (1000.0 * strsim::jaro_winkler(defence.id, name)) as u32;
-        let near = DEFENCES.iter().max_by_key(by_likeness).filter(|defence| by_likeness(defence) > 800);
         let unknown = || Error::Unknown {
+            kind: "defence",
             name: name.to_owned(),
-            hint: near.map(|defence| defence.id),
+            hint: nearest(DEFENCES.iter().map(|defence| defence.id), name),
             known: DEFENCES.map(|defence| defence.id).join(", "),
         };
         DEFENCES.iter().find(|defence| defence.id == name).ok_or_else(unknown)

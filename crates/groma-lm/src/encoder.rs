@@ -1,6 +1,6 @@
 //! From texts and conversations to the tokens of a model.
 
-use groma_chat::{Options, Turns};
+use groma_chat::{Message, Options, Turns};
 use groma_data::Content;
 use groma_model::tokenizer::{Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions, TokenizedChat};
 use groma_model::{ChatTemplate, LocalModel, Result, Tokenizer};
@@ -22,17 +22,36 @@ impl<'a> Encoder<'a> {
         Encoder { tokenizer: &model.tokenizer, chat: &model.chat, stop_ids: model.stop_ids() }
     }
 
-    /// Tokens of a prompt up to where an answer begins.
+    /// Tokens of a prompt up to where an answer begins, or goes on where the prompt has begun it (see [`begun`]).
     ///
     /// # Errors
     /// If the text cannot be encoded or the template does not take the messages.
     pub fn prompt(&self, prompt: &Content) -> Result<Vec<u32>> {
-        match prompt {
-            Content::Text(text) => self.text(text),
-            Content::Messages(turns) => {
-                Ok(self.tokenizer.any_conversation(&self.chat.template, turns, &options(turns, true))?.ids)
-            }
+        let Content::Messages(turns) = prompt else { return self.text(&prompt.plain()) };
+        let Some(beginning) = turns.last().filter(|message| is_begun(message)) else {
+            return Ok(self.tokenizer.any_conversation(&self.chat.template, turns, &options(turns, true))?.ids);
+        };
+        let messages = turns.messages[..turns.len() - 1].to_vec();
+        let asked = Content::Messages(Turns { messages, ..turns.clone() });
+        let mut ids = self.prompt(&asked)?;
+        ids.extend(self.beginning(&asked, &beginning.content)?);
+        Ok(ids)
+    }
+
+    /// Tokens of a text with which the answer to a prompt begins: those that it has in an answer that it is all of, without what
+    /// ends the answer.
+    ///
+    /// # Errors
+    /// As [`Encoder::prompt`].
+    pub fn beginning(&self, prompt: &Content, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.reply(prompt, &prompt.answered(text))?.completion;
+        let holds = |count: &usize| self.decode(&ids[..*count]).contains(text);
+        match (0..=ids.len()).find(holds) {
+            Some(count) => ids.truncate(count),
+            // A template that writes the answer otherwise than it was given.
+            None => ids = self.tokenizer.encode_plain(text)?,
         }
+        Ok(ids)
     }
 
     /// Tokens of a plain text, begun as the tokenizer begins texts. Control tokens that it spells are control tokens: whoever
@@ -83,6 +102,29 @@ impl<'a> Encoder<'a> {
     pub fn decode(&self, ids: &[u32]) -> String {
         self.tokenizer.decode(ids, true).unwrap_or_default()
     }
+}
+
+/// The field of the last message by which it is an answer that is to be gone on with; Mistral's servers call it so.
+const PREFIX: &str = "prefix";
+
+/// A prompt whose answer has begun: a reply goes on from there, and says only what follows. No end of turn comes between.
+///
+/// [`crate::Local`] takes it. Servers have no common way to ask so, and mostly begin another answer.
+pub fn begun(prompt: &Content, beginning: &str) -> Content {
+    match prompt {
+        Content::Text(text) => Content::Text(format!("{text}{beginning}")),
+        Content::Messages(turns) => {
+            let mut turns = turns.clone();
+            let mut message = Message::new("assistant", beginning);
+            message.extra.insert(PREFIX.to_owned(), true.into());
+            turns.messages.push(message);
+            Content::Messages(turns)
+        }
+    }
+}
+
+fn is_begun(message: &Message) -> bool {
+    message.is_assistant() && message.extra.get(PREFIX).and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 fn options(turns: &Turns, add_generation_prompt: bool) -> TokenOptions {

@@ -31,7 +31,7 @@ mod windows;
 pub use ask::{Ask, Choice, Reply, Usage};
 pub use budgeted::{Budget, Budgeted, Prices, Purse};
 pub use cached::Cached;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, begun};
 pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Spent};
 pub use failure::Failure;
 pub use groma_model::generate::Finish;

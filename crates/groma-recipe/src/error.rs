@@ -62,9 +62,9 @@ pub enum Error {
         /// What is there.
         here: String,
     },
-    /// Of a defence.
+    /// Of an attack or a defence.
     #[error(transparent)]
-    Defence(#[from] groma_attack::Error),
+    Attack(#[from] groma_attack::Error),
     /// Of looking inside.
     #[error(transparent)]
     Interp(#[from] groma_interp::Error),
@@ -104,8 +104,8 @@ impl Error {
             Error::Model(source) => source,
             Error::Align(source) => source,
             Error::Eval(source) => source,
-            Error::Defence(source) => source,
             Error::Interp(source) => source,
+            Error::Attack(source) => source,
             Error::Organism(source) => source,
             Error::Report(source) => source,
             Error::Recipe { .. }

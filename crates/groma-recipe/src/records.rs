@@ -1,5 +1,6 @@
 //! The records of stages, as recipes write them: data, and what each kind reads and leaves.
 
+pub(crate) mod attack;
 mod compare;
 mod gate;
 mod generate;
@@ -8,6 +9,7 @@ mod measure;
 mod task_config;
 mod train;
 
+pub use attack::Attack;
 pub use compare::Compare;
 pub use gate::{Condition, Gate};
 pub use generate::Generate;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Compare, Gate, Generate, Inspect, Measure, Train};
+use crate::records::{Attack, Compare, Gate, Generate, Inspect, Measure, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum Stage {
     Inspect(Inspect),
     /// Holds what was measured against conditions.
     Gate(Gate),
+    /// Attacks a model.
+    Attack(Attack),
 }
 
 impl Stage {
@@ -62,6 +64,7 @@ impl Stage {
             Stage::Generate(stage) => stage,
             Stage::Inspect(stage) => stage,
             Stage::Gate(stage) => stage,
+            Stage::Attack(stage) => stage,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kinds of stages at work: how each is checked and done.
 
+mod attack;
 mod compare;
 mod divergence;
 mod gate;
@@ -22,5 +23,6 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Generate(stage) => stage,
         Stage::Inspect(stage) => stage,
         Stage::Gate(stage) => stage,
+        Stage::Attack(stage) => stage,
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::Command;
 use crate::failure::Result;
 use crate::terminal::Context;
 
+mod attack;
 mod chat;
 mod check;
 mod compare;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Train(flags) => train::run(&flags, context),
         Command::Eval(flags) => eval::run(&flags, context),
         Command::Inspect(flags) => inspect::run(&flags, context),
+        Command::Attack(flags) => attack::run(&flags, context),
         Command::Score(flags) => score::run(&flags, context),
         Command::Chat(flags) => chat::run(&flags, context),
         Command::Compare(flags) => compare::run(&flags, context),

@@ -204,11 +204,10 @@ fn sections(structs: &[(&str, &str, &str)]) -> String {
 
 #[test]
 fn keys_of_recipes_are_those_of_their_records() {
-    let recipe = "groma-recipe/src/recipe.rs";
     hold(
         "recipes.md",
         &sections(&[
-            ("The recipe", recipe, "Recipe"),
+            ("The recipe", "groma-recipe/src/recipe.rs", "Recipe"),
             ("`kind = \"train\"`", "groma-recipe/src/records/train.rs", "Train"),
             ("`reading` of a training stage", "groma-recipe/src/reading.rs", "Reading"),
             ("`kind = \"measure\"`", "groma-recipe/src/records/measure.rs", "Measure"),
@@ -219,6 +218,8 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
             ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
             ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),
+            ("`kind = \"attack\"`", "groma-recipe/src/records/attack.rs", "Attack"),
+            ("`budget` of an attacking stage", "groma-attack/src/budget.rs", "Budget"),
             ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
         ]),
     );

@@ -4,8 +4,9 @@ use groma_lm::{Ask, Choice, Continuation, Control, Cost, Failure, Finish, Langua
 use groma_run::{Cancel, Silent};
 use serde::Deserialize;
 
-use crate::defence::{Defence, Shield, settings};
+use crate::defence::{Defence, Shield};
 use crate::prompt::user_text;
+use crate::settings::settings;
 
 pub(crate) const RECORD: Defence = Defence::new(
     (

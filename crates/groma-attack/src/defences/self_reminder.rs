@@ -1,11 +1,13 @@
 //! Self-reminder: the user's text between two reminders of what the model owes.
 
+use groma_data::Content;
 use groma_lm::{Ask, LanguageModel, Reply, Sink};
 use groma_run::Cancel;
 use serde::Deserialize;
 
-use crate::defence::{Defence, Shield, settings};
+use crate::defence::{Defence, Shield};
 use crate::prompt::{user_text, with_user_text};
+use crate::settings::settings;
 
 pub(crate) const RECORD: Defence = Defence::new(
     (
@@ -36,11 +38,13 @@ impl Default for SelfReminder {
 
 impl Shield for SelfReminder {
     fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
-        let reminded = |ask: &Ask| {
-            let text = format!("{}\n{}\n{}", self.before, user_text(&ask.prompt), self.after);
-            Ask { prompt: with_user_text(&ask.prompt, text), ..ask.clone() }
-        };
+        let reminded = |ask: &Ask| Ask { prompt: self.seen(&ask.prompt), ..ask.clone() };
         let asks: Vec<Ask> = asks.iter().map(reminded).collect();
         model.generate_each(&asks, cancel, sink);
+    }
+
+    fn seen(&self, prompt: &Content) -> Content {
+        let text = format!("{}\n{}\n{}", self.before, user_text(prompt), self.after);
+        with_user_text(prompt, text)
     }
 }

@@ -4,8 +4,9 @@ use groma_lm::{Ask, Control, Cost, Failure, LanguageModel, Reply, Sink};
 use groma_run::{Cancel, Seed, Silent};
 use serde::Deserialize;
 
-use crate::defence::{Defence, Refuses, Shield, settings};
+use crate::defence::{Defence, Refuses, Shield};
 use crate::prompt::{user_text, with_user_text};
+use crate::settings::settings;
 
 pub(crate) const RECORD: Defence = Defence::new(
     (

@@ -23,6 +23,11 @@ impl Transformer {
         Ok(self.parameters.var(head.weight))
     }
 
+    /// The embedding matrix `[vocab, hidden_size]`, before any scale that the family puts on what is looked up.
+    pub fn embedding(&self) -> Var {
+        self.parameters.var(self.model.embed)
+    }
+
     /// What the head of this name makes of hidden states `[rows, hidden_size]`: `[rows, width]`.
     ///
     /// # Errors
