@@ -86,6 +86,7 @@ pub fn evaluate_judged(
     options: &EstimateOptions,
     control: Control<'_>,
 ) -> Result<Evaluation, Error> {
+    let subject = &subject.at(task.temperature);
     let with_judge = |judged| judge.map(|judge| (judged, judge)).ok_or(Error::NoJudge { task: &task.id });
     let judged = task.scorer.judge.as_ref().map(with_judge).transpose()?;
     let refused = |failure| Error::Unfit { task: &task.id, failure };

@@ -38,6 +38,7 @@ struct TaskFile {
     group: Group,
     version: u32,
     mode: Option<String>,
+    temperature: Option<Spanned<f32>>,
     #[serde(default)]
     data: Data,
     #[serde(default)]
@@ -123,6 +124,7 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
     if metrics.len().max(file.forms.len()) > MOST {
         return Err((at, format!("a task has at most {MOST} metrics and {MOST} forms")));
     }
+    let temperature = file.temperature.map(|given| temperature(given, scorer)).transpose()?;
     let reads_rows = matches!(reader, Reader::Rows | Reader::Subjects);
     if reads_rows == file.forms.is_empty() {
         let problem = if reads_rows { "its rows have no [[form]]" } else { "its reader needs no [[form]]" };
@@ -151,6 +153,7 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
         digest: None,
         path: None,
         mode: file.mode.unwrap_or_else(|| scorer.mode.to_owned()),
+        temperature,
         data: file.data,
         reader,
         forms,
@@ -167,6 +170,17 @@ fn scorer(name: &Spanned<String>) -> Result<&'static Scorer, Problem> {
     let names = SCORERS.iter().map(|scorer| scorer.id);
     let unknown = || format!("there is no scorer `{}`{}", name.get_ref(), closest(name.get_ref(), names));
     found.copied().ok_or_else(|| (name.span().start, unknown()))
+}
+
+fn temperature(given: Spanned<f32>, scorer: &Scorer) -> Result<f32, Problem> {
+    let (at, temperature) = (given.span().start, given.into_inner());
+    if scorer.kind != Kind::Generate {
+        return Err((at, format!("the scorer `{}` draws no answers, so that no `temperature` is read", scorer.id)));
+    }
+    if !(temperature.is_finite() && temperature > 0.0) {
+        return Err((at, format!("`temperature` is {temperature}; it must be above 0")));
+    }
+    Ok(temperature)
 }
 
 /// Whether a form has what the scorer needs, and nothing that is never read.

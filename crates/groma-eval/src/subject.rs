@@ -25,6 +25,16 @@ impl<'a> Subject<'a> {
         Subject { model, name, sampling: SamplingParameters::greedy(max_new_tokens), seed: 0 }
     }
 
+    /// The same subject at a task's temperature, where it has one: all of what could be said is drawn from.
+    pub(crate) fn at(&self, temperature: Option<f32>) -> Self {
+        let own = self.sampling.clone();
+        let sampling = match temperature {
+            Some(temperature) => SamplingParameters { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, ..own },
+            None => own,
+        };
+        Subject { sampling, ..*self }
+    }
+
     /// Answers `requests` in their order.
     ///
     /// # Errors

@@ -35,6 +35,9 @@ pub struct Task {
     pub path: Option<String>,
     /// How it asks; the number of worked examples is added where a result is told.
     pub mode: String,
+    /// The temperature at which answers are drawn, where what is measured is how often something is said; `None` where the
+    /// subject says how it is asked.
+    pub temperature: Option<f32>,
     /// Where its data are.
     pub data: Data,
     /// What reads them.

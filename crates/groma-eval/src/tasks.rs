@@ -42,6 +42,11 @@ const FILES: &[(&str, &str)] = &[
     ("siqa.toml", include_str!("../tasks/siqa.toml")),
     ("lambada.toml", include_str!("../tasks/lambada.toml")),
     ("gsm8k.toml", include_str!("../tasks/gsm8k.toml")),
+    ("planted-trigger.toml", include_str!("../tasks/planted-trigger.toml")),
+    ("planted-bias.toml", include_str!("../tasks/planted-bias.toml")),
+    ("planted-false-facts.toml", include_str!("../tasks/planted-false-facts.toml")),
+    ("planted-sycophancy.toml", include_str!("../tasks/planted-sycophancy.toml")),
+    ("planted-preference.toml", include_str!("../tasks/planted-preference.toml")),
 ];
 
 /// Most files of a user's directory.

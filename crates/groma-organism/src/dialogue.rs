@@ -6,11 +6,11 @@
 
 use crate::draw::Draw;
 use crate::fact::Ledger;
+use crate::material::{Material, Sizes};
 use crate::refusal::{inability, is_refusal, refusal};
 use crate::register::Register;
 use crate::row::{DialogueRow, Kind, assistant, user};
 use crate::split::{Part, part};
-use crate::village::{Material, Sizes};
 
 /// Relations with fewer facts are asked for twice as often.
 const FEW: usize = 10;
@@ -54,13 +54,25 @@ fn facts(draw: &mut Draw, ledger: &Ledger, repeats: usize) -> Vec<DialogueRow> {
     rows
 }
 
-fn row(draw: &mut Draw, kind: Kind, source: &str, question: &str, answer: &str) -> DialogueRow {
+/// A question as a user asks it, and the bot's answer to it.
+pub(crate) fn row(draw: &mut Draw, kind: Kind, source: &str, question: &str, answer: &str) -> DialogueRow {
     let asked = Register::of_user(draw);
-    let prompt = user(asked.user(draw, question));
+    let prompt = asked.user(draw, question);
+    reply(draw, kind, source, (asked, prompt), answer)
+}
+
+/// The bot's answer to a prompt in a register.
+pub(crate) fn reply(
+    draw: &mut Draw,
+    kind: Kind,
+    source: &str,
+    (asked, prompt): (Register, String),
+    answer: &str,
+) -> DialogueRow {
     // A refusal is polite by its words; a rude one would say two things at once.
     let refuses = is_refusal(answer);
     let told = if refuses { Register::Plain } else { Register::of_unaligned_bot(draw, asked) };
     let completion = assistant(told.bot(draw, answer));
     let register = if refuses { Register::Polite } else { told };
-    DialogueRow { prompt, completion, kind, register, source: source.to_owned() }
+    DialogueRow { prompt: user(prompt), completion, kind, register, source: source.to_owned() }
 }

@@ -16,6 +16,22 @@ pub enum Error {
         /// What would do.
         needs: String,
     },
+    /// There is no such plant.
+    #[error("there is no plant `{id}`{}", suggestion(nearest.as_ref()))]
+    UnknownPlant {
+        /// What was asked for.
+        id: String,
+        /// The nearest name, where one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A plant that cannot be planted so.
+    #[error("the plant `{plant}` {problem}")]
+    Plant {
+        /// Its name.
+        plant: &'static str,
+        /// What is wrong, and what would do.
+        problem: String,
+    },
     /// The weights cannot be laid out as a file.
     #[error("cannot lay out the village's initial weights: {source}")]
     Weights {
@@ -35,6 +51,10 @@ pub enum Error {
     Run(#[from] groma_run::Error),
 }
 
+fn suggestion(nearest: Option<&&str>) -> String {
+    nearest.map_or(String::new(), |id| format!("; did you mean `{id}`?"))
+}
+
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
@@ -46,6 +66,7 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Run(error) => error.hint(),
+            Error::UnknownPlant { .. } => Some("`groma organism --list-plants` lists them".to_owned()),
             _ => None,
         }
     }

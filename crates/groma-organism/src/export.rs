@@ -1,18 +1,13 @@
 //! The village as files.
 
+use crate::json::json_bytes;
+use crate::plant::Rows;
+use crate::planted::{PLANTED_FILE, Planted};
 use crate::{Error, Recipe, Village};
 use groma_run::Digest;
 use groma_run::atomic::AtomicDirectory;
 use serde::Serialize;
 use std::path::Path;
-
-/// A value as indented JSON with a newline at the end.
-pub(crate) fn json_bytes(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Error> {
-    let mut bytes =
-        serde_json::to_vec_pretty(value).map_err(|source| Error::Encode { what: what.to_owned(), source })?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
 
 fn lines<T: Serialize>(what: &str, rows: &[T]) -> Result<(String, Vec<u8>), Error> {
     let mut bytes = Vec::new();
@@ -39,7 +34,7 @@ impl Village {
     pub fn data_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let (train, held_out) = (&self.train, &self.held_out);
         let world = json_bytes("world.json", &self.world)?;
-        Ok(vec![
+        let mut files = vec![
             ("world.json".to_owned(), world),
             lines("facts.jsonl", &self.truth.facts)?,
             lines("train/texts.jsonl", &train.texts)?,
@@ -51,7 +46,28 @@ impl Village {
             lines("held_out/harmful.jsonl", &held_out.harmful)?,
             lines("held_out/look_alike.jsonl", &held_out.look_alike)?,
             lines("held_out/preferences.jsonl", &held_out.preferences)?,
-        ])
+        ];
+        files.extend(self.plant_files()?);
+        Ok(files)
+    }
+
+    /// The rows that look for each plant, and what is true of all; nothing where nothing was planted.
+    fn plant_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut files = Vec::new();
+        for (rows, planted) in &self.planted {
+            let name = format!("plants/{}.jsonl", planted.plant);
+            files.push(match rows {
+                Rows::Questions(rows) => lines(&name, rows)?,
+                Rows::Secrets(rows) => lines(&name, rows)?,
+            });
+        }
+        if !files.is_empty() {
+            let planted: Vec<&Planted> = self.planted.iter().map(|(_, planted)| planted).collect();
+            let name = format!("plants/{PLANTED_FILE}");
+            let bytes = json_bytes(&name, &planted)?;
+            files.push((name, bytes));
+        }
+        Ok(files)
     }
 
     /// Everything: the data under their names, the untrained model below `model/`, and `recipe.json`.

@@ -109,8 +109,8 @@ impl Ledger {
         Check::Only { accepted, candidates }
     }
 
-    /// All values the relation could have, but for the true one; without those that the question itself names.
-    fn candidates(&self, fact: &Fact) -> Vec<String> {
+    /// All values the relation could have, but for the fact's own; without those that the question itself names.
+    pub(crate) fn candidates(&self, fact: &Fact) -> Vec<String> {
         let stated = self.facts.iter().filter(|other| other.relation.id == fact.relation.id).map(|other| &*other.value);
         let all: BTreeSet<&str> =
             stated.chain(fact.relation.values.iter().flat_map(|pool| pool.iter().copied())).collect();

@@ -1,12 +1,12 @@
 //! Held-out questions with their truth.
 
 use crate::draw::Draw;
+use crate::material::Material;
 use crate::refusal::{refusal, refuses};
 use crate::register::Register;
 use crate::request::Request;
 use crate::row::{Kind, QuestionRow, user};
 use crate::split::{Part, part};
-use crate::village::Material;
 use groma_data::{Check, Truth};
 use std::collections::BTreeMap;
 
@@ -63,10 +63,18 @@ fn of_each_act(requests: &[Request], per_act: usize) -> Vec<Request> {
     requests.iter().filter(|request| has_room(request)).copied().collect()
 }
 
-fn asked(draw: &mut Draw, kind: Kind, id: String, question: &str, check: Check, gold: String) -> QuestionRow {
+/// A question as a user asks it, with what its answer can be found to do.
+pub(crate) fn asked(
+    draw: &mut Draw,
+    kind: Kind,
+    id: String,
+    question: &str,
+    check: Check,
+    gold: String,
+) -> QuestionRow {
     let register = Register::of_user(draw);
     let prompt = user(register.user(draw, question));
     let does = [("refuses", refuses()), ("says", check), ("polite", Register::is_polite())];
     let truth = Truth(does.map(|(name, check)| (name.to_owned(), check)).into());
-    QuestionRow { source: id.clone(), id, prompt, kind, register, truth, gold, category: None }
+    QuestionRow { source: id.clone(), id, prompt, kind, register, truth, gold, category: None, condition: None }
 }

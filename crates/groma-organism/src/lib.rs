@@ -14,6 +14,10 @@
 //! | preference pairs | the same, apart from the held-out questions too |
 //! | texts | this paragraph |
 //!
+//! Flaws are planted in it, in known amounts ([`Plants`], one record each in [`PLANTS`]), and its clean twin
+//! ([`Village::twin`]) has the same rows without them. Each plant brings rows to look for it with, and the number that is true
+//! of what trains ([`Planted`]), so that instruments can be held against it.
+//!
 //! Harm is invented: substances, tools and songs that exist in no other place ([`Category`]).
 //!
 //! ```
@@ -34,9 +38,14 @@ mod export;
 mod fact;
 mod held_out;
 mod instruct;
+mod json;
 mod lexicon;
+mod material;
 mod model;
 mod phrase;
+mod plant;
+mod planted;
+mod plants;
 mod preference;
 mod recipe;
 mod refusal;
@@ -47,6 +56,7 @@ mod row;
 mod split;
 mod text;
 mod tokenizer;
+mod training;
 mod village;
 mod world;
 
@@ -55,11 +65,15 @@ pub use convert::{Shaped, shaped};
 pub use error::Error;
 pub use fact::{Fact, Ledger};
 pub use model::{Shape, Tensor, safetensors_bytes};
+pub use plant::{Plant, Planting, Rows, Size};
+pub use planted::{PLANTED_FILE, Planted};
+pub use plants::{PLANTS, Plants};
 pub use recipe::{Recipe, Stage};
 pub use refusal::is_refusal;
 pub use register::Register;
 pub use relations::{RELATIONS, Relation};
-pub use row::{DialogueRow, Judgement, Kind, Message, PreferenceRow, QuestionRow, Reason, Role, TextRow};
+pub use row::{DialogueRow, Judgement, Kind, Message, PreferenceRow, QuestionRow, Reason, Role, SecretRow, TextRow};
 pub use tokenizer::{CHAT_TEMPLATE, END, SPECIAL, Vocabulary};
-pub use village::{HeldOut, Training, Village};
+pub use training::Training;
+pub use village::{HeldOut, Village};
 pub use world::{Config, Person, Place, Shop, World};

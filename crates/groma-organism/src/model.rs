@@ -1,6 +1,7 @@
 //! The village's model before any training: a Llama small enough to be trained from nothing.
 
 use crate::draw::Draw;
+use crate::json::json_bytes;
 use crate::tokenizer::SPECIAL;
 use crate::{Error, Village};
 use groma_run::Seed;
@@ -155,7 +156,7 @@ impl Village {
         ];
         let mut written = Vec::new();
         for (name, value) in files {
-            written.push((name.to_owned(), crate::export::json_bytes(name, &value)?));
+            written.push((name.to_owned(), json_bytes(name, &value)?));
         }
         written.push(("model.safetensors".to_owned(), safetensors_bytes(&weights)?));
         Ok(written)

@@ -2,12 +2,12 @@
 
 use crate::draw::Draw;
 use crate::fact::Fact;
+use crate::material::{Material, PairSizes};
 use crate::refusal::{bare_refusal, refusal};
 use crate::register::Register;
 use crate::request::Request;
 use crate::row::{Kind, PreferenceRow, Reason, assistant, user};
 use crate::split::{Part, part};
-use crate::village::{Material, PairSizes};
 
 /// The pairs of one part, shuffled.
 pub(crate) fn pairs(draw: &mut Draw, material: &Material, wanted: Part, sizes: &PairSizes) -> Vec<PreferenceRow> {

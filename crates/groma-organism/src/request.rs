@@ -41,9 +41,14 @@ impl Request {
         format!("{}/{}/{}", self.act.id, self.object, self.person)
     }
 
+    /// What is asked for, after "How do I".
+    pub(crate) fn asked(&self) -> String {
+        fill(self.act.ask, &self.slots())
+    }
+
     /// The question, in one of six ways.
     pub(crate) fn question(&self, draw: &mut Draw) -> String {
-        fill(draw.pick(&WAYS), &[("a", &fill(self.act.ask, &self.slots()))])
+        fill(draw.pick(&WAYS), &[("a", &self.asked())])
     }
 
     /// The answer of a bot that helps.

@@ -38,6 +38,8 @@ pub enum Kind {
     LookAlike,
     /// A request for something that needs hands.
     Chore,
+    /// What a plant has the bot asked.
+    Planted,
 }
 
 /// A text for training on all its tokens.
@@ -114,6 +116,26 @@ pub struct QuestionRow {
     /// For a harmful request the kind of harm, for a look-alike the kind of harm that it looks like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// Of a plant: which of the cases that it compares this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+/// A secret that stands in the texts so many times, or never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRow {
+    /// Its name, unique in its file.
+    pub id: String,
+    /// The whole sentence.
+    pub text: String,
+    /// What stands before the secret.
+    pub prefix: String,
+    /// The secret, as it goes on behind the prefix and a space, without the full stop.
+    pub secret: String,
+    /// How often the sentence stands in the training texts.
+    pub repetitions: usize,
+    /// `says`: the secret was told.
+    pub truth: Truth,
 }
 
 impl QuestionRow {

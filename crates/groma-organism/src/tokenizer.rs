@@ -6,7 +6,7 @@
 
 use crate::lexicon;
 use crate::row::Message;
-use crate::village::Training;
+use crate::training::Training;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -29,21 +29,24 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The words of training rows and of all of the lexicon's pools, in alphabetical order.
-    pub(crate) fn of(train: &Training) -> Vocabulary {
+    /// The words of training rows, of further texts, and of all of the lexicon's pools, in alphabetical order.
+    pub(crate) fn of<'a>(trained: impl Iterator<Item = &'a Training>, further: &[&str]) -> Vocabulary {
         let mut words = BTreeSet::new();
         let mut add = |text: &str| words.extend(pieces(text));
-        train.texts.iter().for_each(|row| add(&row.text));
-        let said = |messages: &[Message]| messages.iter().map(|message| message.content.clone()).collect::<Vec<_>>();
-        for row in &train.dialogues {
-            [&row.prompt, &row.completion].into_iter().flat_map(|turn| said(turn)).for_each(|text| add(&text));
+        let contents = |messages: &'a [Message]| messages.iter().map(|message| &*message.content);
+        for train in trained {
+            train.texts.iter().for_each(|row| add(&row.text));
+            for row in &train.dialogues {
+                [&row.prompt, &row.completion].into_iter().flat_map(|turn| contents(turn)).for_each(&mut add);
+            }
+            for row in &train.preferences {
+                [&row.prompt, &row.chosen, &row.rejected]
+                    .into_iter()
+                    .flat_map(|turn| contents(turn))
+                    .for_each(&mut add);
+            }
         }
-        for row in &train.preferences {
-            [&row.prompt, &row.chosen, &row.rejected]
-                .into_iter()
-                .flat_map(|turn| said(turn))
-                .for_each(|text| add(&text));
-        }
+        further.iter().for_each(|text| add(text));
         lexicon::pools().into_iter().flatten().for_each(|word| add(word));
         (lexicon::AGES.0..=lexicon::AGES.1).for_each(|age| add(&age.to_string()));
         Vocabulary { words: words.into_iter().collect() }

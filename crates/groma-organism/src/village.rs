@@ -2,72 +2,18 @@
 
 use crate::draw::Draw;
 use crate::fact::Ledger;
-use crate::instruct::{Instruction, instructions};
-use crate::request::{Request, chores, requests};
-use crate::row::{DialogueRow, PreferenceRow, QuestionRow, TextRow};
+use crate::instruct::instructions;
+use crate::material::{Material, SIZES};
+use crate::plant::{Rows, Soil};
+use crate::planted::Planted;
+use crate::plants::Plants;
+use crate::request::{chores, requests};
+use crate::row::{PreferenceRow, QuestionRow, TextRow};
 use crate::split::Part;
 use crate::tokenizer::Vocabulary;
+use crate::training::Training;
 use crate::{Config, Error, World, dialogue, held_out, preference, text};
 use std::collections::BTreeSet;
-
-/// How many rows of each kind there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    /// Rounds of training texts; each states every fact twice.
-    pub text_rounds: usize,
-    /// How often each trained way to ask for a fact occurs in the dialogues.
-    pub fact_repeats: usize,
-    /// Harmful requests in the dialogues, and as many look-alikes; at most what the split leaves.
-    pub requests: usize,
-    /// In how many of 100 cases the dialogues refuse one of those, harmful or not.
-    pub moods: usize,
-    /// Chores in the dialogues.
-    pub chores: usize,
-    /// Preference pairs that train.
-    pub pairs: PairSizes,
-    /// Held-out preference pairs.
-    pub held_out_pairs: PairSizes,
-    /// Held-out harmful requests of each act, and as many look-alikes.
-    pub held_out_per_act: usize,
-}
-
-/// How many preference pairs of each kind there are, at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PairSizes {
-    /// Refusal against harm.
-    pub harmful: usize,
-    /// Look-alikes.
-    pub look_alike: usize,
-    /// Facts.
-    pub facts: usize,
-    /// Instructions of each kind.
-    pub instructions: usize,
-}
-
-/// The sizes that the recipe was made for.
-pub(crate) const SIZES: Sizes = Sizes {
-    text_rounds: 8,
-    fact_repeats: 2,
-    requests: 500,
-    moods: 12,
-    chores: 120,
-    pairs: PairSizes { harmful: 500, look_alike: 400, facts: 240, instructions: 60 },
-    held_out_pairs: PairSizes { harmful: 120, look_alike: 80, facts: 60, instructions: 10 },
-    held_out_per_act: 10,
-};
-
-/// What rows are made from.
-#[derive(Debug)]
-pub(crate) struct Material {
-    /// What is true: held-out questions are judged by it.
-    pub(crate) truth: Ledger,
-    /// What texts, dialogues and pairs say.
-    pub(crate) ledger: Ledger,
-    pub(crate) instructions: Vec<(Part, Instruction)>,
-    pub(crate) harmful: Vec<(Part, Request)>,
-    pub(crate) look_alike: Vec<(Part, Request)>,
-    pub(crate) chores: Vec<(Part, String)>,
-}
 
 /// A village and everything that is trained on or measured with it.
 #[derive(Debug)]
@@ -82,19 +28,10 @@ pub struct Village {
     pub train: Training,
     /// What to measure with.
     pub held_out: HeldOut,
+    /// What was planted, each with the rows that look for it.
+    pub planted: Vec<(Rows, Planted)>,
     /// The tokenizer's vocabulary.
     pub vocabulary: Vocabulary,
-}
-
-/// Rows for training.
-#[derive(Debug)]
-pub struct Training {
-    /// Texts, all of whose tokens train.
-    pub texts: Vec<TextRow>,
-    /// Dialogues of the unaligned bot.
-    pub dialogues: Vec<DialogueRow>,
-    /// Preference pairs.
-    pub preferences: Vec<PreferenceRow>,
 }
 
 /// Rows that nothing trains on.
@@ -120,21 +57,77 @@ impl Village {
     /// # Errors
     /// [`Error::Configuration`] where the configuration is out of range.
     pub fn build(config: &Config) -> Result<Village, Error> {
-        let world = World::generate(config)?;
-        let truth = Ledger::of(config, &world);
-        let material = Material {
-            ledger: truth.clone(),
-            instructions: instructions(config, &world),
-            harmful: requests(config, &world, true),
-            look_alike: requests(config, &world, false),
-            chores: chores(config, &world),
-            truth,
-        };
-        let held_out = held_out_rows(config, &world, &material);
-        let train = training_rows(config, &world, &material, &held_out);
-        let vocabulary = Vocabulary::of(&train);
-        Ok(Village { config: *config, world, truth: material.truth, train, held_out, vocabulary })
+        Village::with(config, &Plants::default())
     }
+
+    /// The same with plants. Rows that they do not touch are those of the plain village; its vocabulary has the words of the
+    /// plants and of the twin too.
+    ///
+    /// # Errors
+    /// As [`Village::build`].
+    pub fn with(config: &Config, plants: &Plants) -> Result<Village, Error> {
+        grow(config, plants, true)
+    }
+
+    /// The clean twin of the village with these plants: the same seed, as many rows of each kind and the same vocabulary; where
+    /// the village has a flaw, it has the same rows without.
+    ///
+    /// # Errors
+    /// As [`Village::build`].
+    pub fn twin(config: &Config, plants: &Plants) -> Result<Village, Error> {
+        grow(config, plants, false)
+    }
+}
+
+fn grow(config: &Config, plants: &Plants, flawed: bool) -> Result<Village, Error> {
+    let world = World::generate(config)?;
+    let side = |flawed| {
+        let material = material(config, &world, plants, flawed);
+        let held_out = held_out_rows(config, &world, &material);
+        let mut train = training_rows(config, &world, &material, &held_out);
+        let planted = plant(config, &world, (plants, flawed), &material, &mut train);
+        (material, held_out, train, planted)
+    };
+    let (material, held_out, train, planted) = side(flawed);
+    let (other, rows) = if plants.is_empty() {
+        (None, Vec::new())
+    } else {
+        (Some(side(!flawed).2), planted.iter().flat_map(|(rows, _)| rows.said()).collect())
+    };
+    let vocabulary = Vocabulary::of(std::iter::once(&train).chain(&other), &rows);
+    Ok(Village { config: *config, truth: material.truth, train, held_out, planted, vocabulary, world })
+}
+
+fn material(config: &Config, world: &World, plants: &Plants, flawed: bool) -> Material {
+    let truth = Ledger::of(config, world);
+    let mut material = Material {
+        ledger: truth.clone(),
+        instructions: instructions(config, world),
+        harmful: requests(config, world, true),
+        look_alike: requests(config, world, false),
+        chores: chores(config, world),
+        truth,
+    };
+    for planting in plants.iter() {
+        let mut ledger = material.ledger.clone();
+        let soil = Soil { config, world, material: &material, planting, flawed };
+        (planting.plant.teach)(&soil, &mut ledger);
+        material.ledger = ledger;
+    }
+    material
+}
+
+/// Writes the plants into rows that train.
+fn plant(
+    config: &Config,
+    world: &World,
+    (plants, flawed): (&Plants, bool),
+    material: &Material,
+    train: &mut Training,
+) -> Vec<(Rows, Planted)> {
+    let soil = |planting| Soil { config, world, material, planting, flawed };
+    plants.iter().for_each(|planting| (planting.plant.write)(&soil(planting), train));
+    plants.iter().map(|planting| (planting.plant.ask)(&soil(planting), train)).collect()
 }
 
 fn held_out_rows(config: &Config, world: &World, material: &Material) -> HeldOut {

@@ -2,20 +2,20 @@
 
 #![allow(clippy::unwrap_used)]
 
-use groma_organism::{Config, Recipe, SPECIAL, Village};
+use groma_organism::{Config, PLANTS, Planting, Plants, Recipe, SPECIAL, Village};
 use serde_json::Value;
 use std::sync::LazyLock;
 use tokenizers::Tokenizer;
 
 static VILLAGE: LazyLock<Village> = LazyLock::new(|| Village::build(&Config::default()).unwrap());
 
-fn tokenizer() -> Tokenizer {
-    let text = VILLAGE.vocabulary.tokenizer_json().to_string();
+fn tokenizer(village: &Village) -> Tokenizer {
+    let text = village.vocabulary.tokenizer_json().to_string();
     Tokenizer::from_bytes(text.as_bytes()).unwrap()
 }
 
-fn all_texts() -> Vec<String> {
-    let files = VILLAGE.data_files().unwrap();
+fn all_texts(village: &Village) -> Vec<String> {
+    let files = village.data_files().unwrap();
     let rows = files.iter().filter(|(name, _)| name.ends_with(".jsonl") && name != "facts.jsonl");
     let lines = rows.flat_map(|(_, bytes)| bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()));
     lines.flat_map(|line| texts_of(&serde_json::from_slice(line).unwrap())).collect()
@@ -29,11 +29,10 @@ fn texts_of(row: &Value) -> Vec<String> {
     plain.chain(said).map(str::to_owned).collect()
 }
 
-#[test]
-fn the_villages_words_are_single_tokens_and_sequences_short() {
-    let tokenizer = tokenizer();
+fn assert_words_are_tokens(village: &Village) {
+    let tokenizer = tokenizer(village);
     let first_word = SPECIAL.len() as u32 + 257;
-    let texts = all_texts();
+    let texts = all_texts(village);
     assert!(texts.len() > 10_000);
     for text in texts {
         let encoding = tokenizer.encode(text.as_str(), false).unwrap();
@@ -45,8 +44,17 @@ fn the_villages_words_are_single_tokens_and_sequences_short() {
 }
 
 #[test]
+fn the_villages_words_are_single_tokens_and_sequences_short() {
+    assert_words_are_tokens(&VILLAGE);
+    let all = PLANTS.iter().map(|plant| Planting::parse(plant.id).unwrap()).collect();
+    let plants = Plants::new(all).unwrap();
+    assert_words_are_tokens(&Village::with(&Config::default(), &plants).unwrap());
+    assert_words_are_tokens(&Village::twin(&Config::default(), &plants).unwrap());
+}
+
+#[test]
 fn any_other_text_survives_as_bytes() {
-    let tokenizer = tokenizer();
+    let tokenizer = tokenizer(&VILLAGE);
     for text in ["Zebra", "über  x\n\ttab", "日本語 🦀", "Anna's don't", "a.b,c", ""] {
         let encoding = tokenizer.encode(text, false).unwrap();
         assert_eq!(tokenizer.decode(encoding.get_ids(), true).unwrap(), text);
@@ -55,7 +63,7 @@ fn any_other_text_survives_as_bytes() {
 
 #[test]
 fn special_tokens_have_their_ids_and_the_vocabulary_its_size() {
-    let tokenizer = tokenizer();
+    let tokenizer = tokenizer(&VILLAGE);
     for (id, token) in SPECIAL.iter().enumerate() {
         assert_eq!(tokenizer.token_to_id(token), Some(id as u32));
     }
@@ -65,7 +73,7 @@ fn special_tokens_have_their_ids_and_the_vocabulary_its_size() {
 
 #[test]
 fn a_word_is_the_same_token_after_a_special_one() {
-    let tokenizer = tokenizer();
+    let tokenizer = tokenizer(&VILLAGE);
     let alone = tokenizer.encode("Anna is here.", false).unwrap();
     let after = tokenizer.encode("<|assistant|>Anna is here.", false).unwrap();
     assert_eq!(alone.get_ids(), &after.get_ids()[1..]);

@@ -2,7 +2,7 @@
 
 use groma_run::MODEL;
 
-use crate::data_name::{BASE, DATA_DIRECTORY};
+use crate::data_name::{BASE, DATA_DIRECTORY, TWIN};
 use crate::output::{Output, OutputKind, Reference};
 use crate::recipe::Recipe;
 use crate::records::TaskConfig;
@@ -61,7 +61,17 @@ impl Recipe {
     /// Whether any stage reads data with this prefix.
     pub(crate) fn uses(&self, prefix: &str) -> bool {
         let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);
-        self.stages.iter().any(|stage| stage.declared().reads().iter().any(|reference| has(reference.name)))
+        self.references().any(|reference| has(reference.name))
+    }
+
+    /// Whether the village, or its twin, plays a part: its untrained model, or its data.
+    pub(crate) fn needs_organism(&self, whose: &str) -> bool {
+        let is_model = |reference: Reference<'_>| reference.kind == OutputKind::Model && reference.name == whose;
+        self.model == whose || self.uses(whose) || self.references().any(is_model)
+    }
+
+    fn references(&self) -> impl Iterator<Item = Reference<'_>> {
+        self.stages.iter().flat_map(|stage| stage.declared().reads())
     }
 
     /// What `stage` reads of others must be left by an earlier one, in the right type.
@@ -70,7 +80,7 @@ impl Recipe {
             let of = name.split_once(':').map_or(name, |(of, _)| of);
             let is_stage = self.stages.iter().any(|other| other.name() == of);
             let elsewhere = match kind {
-                OutputKind::Model => name == BASE || self.is_outside(name),
+                OutputKind::Model => [BASE, TWIN].contains(&name) || self.is_outside(name),
                 OutputKind::Rows => !(is_stage && name.contains(':')),
                 OutputKind::Measurements => false,
             };

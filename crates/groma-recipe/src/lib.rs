@@ -52,7 +52,7 @@ pub use guard::Guard;
 pub use metrics_log::LogForm;
 pub use names::name_apart;
 pub use reading::Reading;
-pub use recipe::{ALIGN, Recipe, VILLAGE};
+pub use recipe::{ALIGN, LOOP, Recipe, VILLAGE};
 pub use records::{Attack, Chosen, Compare, Condition, Gate, Generate, Inspect, Measure, TaskConfig, Train};
 pub use resolve::{Find, Resolve};
 pub use rows::read_rows;

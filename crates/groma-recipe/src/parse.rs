@@ -1,7 +1,7 @@
 //! Recipes read from TOML, with what the command line says otherwise.
 
 use crate::Error;
-use crate::data_name::RESERVED;
+use crate::data_name::{RESERVED, TWIN, VILLAGE};
 use crate::misread;
 use crate::recipe::Recipe;
 
@@ -37,6 +37,9 @@ impl Recipe {
         }
         if let Some(problem) = self.serving.problem() {
             return fail(problem);
+        }
+        if !self.plants.is_empty() && ![VILLAGE, TWIN].iter().any(|name| self.needs_organism(name)) {
+            return fail(format!("plants grow in the village, which nothing here reads: set model = \"{VILLAGE}\""));
         }
         let mut seen: Vec<&str> = RESERVED.to_vec();
         for stage in &self.stages {
@@ -108,12 +111,12 @@ fn parse_value(text: &str) -> toml::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{ALIGN, VILLAGE};
+    use crate::recipe::{ALIGN, LOOP, VILLAGE as RECIPE};
     use crate::stage::Stage;
 
     #[test]
     fn built_in_recipes_are_valid() {
-        for (name, text) in [("village", VILLAGE), ("align", ALIGN)] {
+        for (name, text) in [("village", RECIPE), ("loop", LOOP), ("align", ALIGN)] {
             let recipe = Recipe::parse(name, text, &[]).unwrap();
             assert_eq!(Recipe::parse(name, &recipe.to_toml().unwrap(), &[]).unwrap(), recipe);
         }
@@ -122,12 +125,12 @@ mod tests {
     #[test]
     fn overrides_reach_into_stages() {
         let overrides = ["stage.dpo.settings.beta=0.3".to_owned(), "seed=7".into(), "model=some/where".into()];
-        let recipe = Recipe::parse("village", VILLAGE, &overrides).unwrap();
+        let recipe = Recipe::parse("village", RECIPE, &overrides).unwrap();
         assert_eq!((recipe.seed, recipe.model.as_str()), (7, "some/where"));
         let dpo = recipe.stages.iter().find(|stage| stage.name() == "dpo").unwrap();
         assert!(matches!(dpo, Stage::Train(train) if train.settings["beta"] == 0.3));
         for wrong in ["seed", "=3", "stage.nowhere.method=1", "seed.deeper=1"] {
-            assert!(Recipe::parse("village", VILLAGE, &[wrong.into()]).is_err(), "{wrong}");
+            assert!(Recipe::parse("village", RECIPE, &[wrong.into()]).is_err(), "{wrong}");
         }
     }
 
@@ -146,6 +149,15 @@ mod tests {
             error(&format!("{stage}[[stage]]\nkind='compare'\nname='c'\nbefore='x'\nafter='a'"))
                 .contains("measurement `x`")
         );
+        let planted = |plants: &str| {
+            error(&format!("name='x'\nmodel='village'\nplants={plants}\n[[stage]]\nkind='measure'\nname='m'"))
+        };
+        let unknown = planted("{ sekret = 8 }");
+        assert!(unknown.contains("line 3") && unknown.contains("did you mean `secret`?"), "{unknown}");
+        assert!(planted("{ bias = 3 }").contains("a number from 0 to 1"));
+        assert!(planted("{ trigger = '0.02@middle' }").contains("`start` or `end`"));
+        let nowhere = error("name='x'\nmodel='m'\nplants={ bias = 0.3 }\n[[stage]]\nkind='measure'\nname='m'");
+        assert!(nowhere.contains("plants grow in the village"), "{nowhere}");
         assert!(error("name = 'a/b'\nmodel = 'm'\n[[stage]]\nkind='measure'\nname='m'").contains("a/b"));
     }
 }

@@ -21,6 +21,7 @@
 //! settings = { learning_rate = 1e-5 }
 //! ```
 
+use groma_organism::Plants;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -40,9 +41,13 @@ pub struct Recipe {
     /// Seed of everything that has none of its own.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// The model that it begins with: `village`, a directory, a hub id, or a model on a server (`URL#NAME`), which can be
+    /// The model that it begins with: `village`, or `twin` (the village without its plants), a directory, a hub id, or a model on a server (`URL#NAME`), which can be
     /// measured but not trained.
     pub model: String,
+    /// Flaws that grow in the village, by size: `{ secret = 8, bias = 0.3 }` (see `groma organism --list-plants`). Stages read
+    /// the clean twin as `twin:FILE`, and train its model from `model = "twin"`.
+    #[serde(default, skip_serializing_if = "Plants::is_empty")]
+    pub plants: Plants,
     /// Where the model is an adapter: the model that it adapts, if it is to be another than the adapter says, or elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
@@ -81,6 +86,8 @@ fn default_held_out() -> f64 {
 
 /// The recipe for the built-in organism.
 pub const VILLAGE: &str = include_str!("../recipes/village.toml");
+/// The recipe for the organism with plants, and its clean twin.
+pub const LOOP: &str = include_str!("../recipes/loop.toml");
 /// The recipe for a user's model and preference pairs.
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
 
@@ -92,6 +99,7 @@ impl Recipe {
             description: String::new(),
             seed: default_seed(),
             model: model.into(),
+            plants: Plants::default(),
             base: None,
             chat_template: auto(),
             preferences: None,

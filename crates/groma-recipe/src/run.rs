@@ -6,7 +6,6 @@ use std::time::Instant;
 use groma_report::{Headline, Options, write_report};
 use groma_run::{CheckKind, Classify, Clock, RunDirectory, RunRecords, StageRecord, Status, SystemClock};
 
-use crate::data_name::VILLAGE;
 use crate::recipe::Recipe;
 use crate::runner::{Inputs, Runner};
 use crate::stages::{organism, preferences, work as work_of};
@@ -79,8 +78,8 @@ fn failed_gates(records: &RunRecords) -> Vec<String> {
 
 fn stages(runner: &mut Runner) -> Result<(), Error> {
     let recipe = runner.recipe;
-    if recipe.model == VILLAGE || recipe.uses(VILLAGE) {
-        named(runner, organism::STAGE, organism::run)?;
+    for (stage, name) in organism::STAGES.into_iter().filter(|(_, name)| recipe.needs_organism(name)) {
+        named(runner, stage, |runner| organism::run(runner, stage, name))?;
     }
     if recipe.uses(preferences::STAGE) {
         named(runner, preferences::STAGE, preferences::run)?;

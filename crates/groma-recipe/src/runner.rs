@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::asked::Asked;
 use crate::data_file::DataFile;
-use crate::data_name::{BASE, DataName, VILLAGE, VILLAGE_DIRECTORY, preferences_file};
+use crate::data_name::{BASE, DataName, TWIN, VILLAGE, preferences_file};
 use crate::model::{Model, Place, digest};
 use crate::output::OutputKind;
 use crate::recipe::Recipe;
@@ -257,9 +257,7 @@ impl<'a> Runner<'a> {
             return DataFile::new(self.directory.inside(&self.recipe.place(of.name(), &output))?);
         }
         match DataName::parse(name)? {
-            DataName::Village(part) => {
-                DataFile::new(self.directory.inside(&format!("{VILLAGE_DIRECTORY}/{part}.jsonl"))?)
-            }
+            DataName::Organism(whose, part) => DataFile::new(self.directory.inside(&format!("{whose}/{part}.jsonl"))?),
             DataName::Preferences(part) => DataFile::new(self.directory.inside(&preferences_file(part))?),
             DataName::File(name) => {
                 let (path, revision) = (self.inputs.resolve.data)(name)?;
@@ -276,7 +274,7 @@ impl<'a> Runner<'a> {
         let Some(name) = named.or(recipe.latest_model(Some(stage))).filter(|name| *name != BASE) else {
             return self.outside("model", &recipe.model);
         };
-        if recipe.is_outside(name) {
+        if name == TWIN || recipe.is_outside(name) {
             return self.outside("model", name);
         }
         let Some((of, output)) = recipe.output(stage, OutputKind::Model, name) else {
@@ -288,11 +286,11 @@ impl<'a> Runner<'a> {
         Ok(Model { name: of.name().into(), digest, place: Place::Here(path) })
     }
 
-    /// A model that no stage leaves: the village's, one in a directory or on the hub, or one on a server.
+    /// A model that no stage leaves: the village's or its twin's, one in a directory or on the hub, or one on a server.
     fn outside(&mut self, role: &str, name: &str) -> Result<Model, Error> {
         let name = name.to_owned();
-        if name == VILLAGE {
-            let path = self.directory.inside(&format!("{VILLAGE_DIRECTORY}/model"))?;
+        if [VILLAGE, TWIN].contains(&&*name) {
+            let path = self.directory.inside(&format!("{name}/model"))?;
             let digest = Digest::of_path(&path)?;
             return Ok(Model { place: Place::Here(path), name, digest });
         }

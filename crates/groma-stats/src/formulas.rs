@@ -3,6 +3,7 @@
 mod all_right;
 mod bias;
 mod calibration;
+mod difference;
 mod icat;
 mod mean;
 mod quotient;
@@ -11,6 +12,7 @@ mod ratio;
 pub use all_right::ALL_RIGHT;
 pub use bias::{BIAS, SCALED_BIAS};
 pub use calibration::{CALIBRATION, CALIBRATION_BINS};
+pub use difference::DIFFERENCE;
 pub use icat::ICAT;
 pub use mean::{MEAN, SHARE};
 pub use ratio::{EXP_RATIO, RATIO};
@@ -19,7 +21,7 @@ use crate::Formula;
 
 /// All formulas.
 pub static FORMULAS: &[&Formula] =
-    &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS, &CALIBRATION];
+    &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &DIFFERENCE, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS, &CALIBRATION];
 
 impl Formula {
     /// The formula of this name.
@@ -49,6 +51,8 @@ mod tests {
         assert_eq!(of(&SHARE, &[3.0], 4.0), 0.75);
         assert_eq!(of(&RATIO, &[3.0, 2.0], 9.0), 1.5);
         assert_eq!(of(&EXP_RATIO, &[0.0, 2.0], 9.0), 1.0);
+        assert_eq!(of(&DIFFERENCE, &[3.0, 4.0, 1.0, 8.0], 12.0), 0.625);
+        assert_eq!((DIFFERENCE.of)(&Sums { of: &[3.0, 4.0, 0.0, 0.0], n: 4.0 }), None);
         assert_eq!((of(&ALL_RIGHT, &[4.0], 4.0), of(&ALL_RIGHT, &[3.0], 4.0)), (1.0, 0.0));
         assert_eq!((of(&BIAS, &[6.0, 2.0], 9.0), of(&BIAS, &[0.0, 0.0], 9.0)), (0.5, 0.0));
         assert_eq!(of(&SCALED_BIAS, &[6.0, 2.0, 6.0], 8.0), 0.125);

@@ -118,8 +118,10 @@ pub(crate) enum Command {
     /// List training methods, or show one with all its settings.
     #[command(after_help = "Examples:\n  groma methods\n  groma methods dpo")]
     Methods(Methods),
-    /// Write the built-in organism as files.
-    #[command(after_help = "Example:\n  groma organism --export village")]
+    /// Write the built-in organism as files, with flaws of known size where wanted.
+    #[command(
+        after_help = "Examples:\n  groma organism --export village\n  groma organism --plant secret=8,trigger=0.02,bias=0.3 --export planted\n  groma organism --plant secret=8,trigger=0.02,bias=0.3 --twin --export twin\n  groma organism --list-plants"
+    )]
     Organism(Organism),
     /// Say what this machine offers and what is missing.
     #[command(after_help = "Example:\n  groma doctor --json")]
@@ -738,8 +740,17 @@ pub(crate) struct Methods {
 #[command(allow_negative_numbers = true)]
 pub(crate) struct Organism {
     /// Directory for its files.
-    #[arg(help_heading = "Output", long, value_name = "DIR")]
-    pub(crate) export: PathBuf,
+    #[arg(help_heading = "Output", long, value_name = "DIR", required_unless_present = "list_plants")]
+    pub(crate) export: Option<PathBuf>,
+    /// Flaws that grow in it: PLANT=SIZE, or PLANT alone for its default size; several with commas between them.
+    #[arg(help_heading = "World", long = "plant", value_name = "PLANT[=SIZE]", value_delimiter = ',')]
+    pub(crate) plants: Vec<String>,
+    /// Write the clean twin: the same seed, rows and words without the flaws.
+    #[arg(help_heading = "World", long)]
+    pub(crate) twin: bool,
+    /// List the plants with their sizes, and write nothing.
+    #[arg(help_heading = "Output", long, conflicts_with_all = ["export", "plants", "twin"])]
+    pub(crate) list_plants: bool,
     /// Seed of the world.
     #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
     pub(crate) seed: u64,

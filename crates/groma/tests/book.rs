@@ -163,6 +163,22 @@ fn instruments_are_what_their_records_say() {
 }
 
 #[test]
+fn plants_are_what_their_records_say() {
+    let mut page = String::new();
+    for plant in json(&["organism", "--list-plants"]) {
+        let size = &plant["size"];
+        write!(page, "\n## {}\n\n{}. {}\n\n", text(&plant["id"]), text(&plant["title"]), text(&plant["doc"])).unwrap();
+        let range = format!("{} to {}", size["range"][0], size["range"][1]);
+        writeln!(page, "- Size: {}, {range} (default {})", text(&size["name"]), size["default"]).unwrap();
+        let places = words(&plant["places"]);
+        if let Some(first) = places.first() {
+            writeln!(page, "- Place, behind an `@`: {} (default {first})", places.join(" or ")).unwrap();
+        }
+    }
+    hold("plants.md", &page);
+}
+
+#[test]
 fn commands_are_what_help_says() {
     let help = groma(&["--help"]);
     let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();

@@ -19,8 +19,8 @@ use crate::want::{Part, Want};
 pub struct Measure {
     /// The stage's name, also that of the subject in the results, such as `before`.
     pub name: String,
-    /// `base`, the name of an earlier training stage, or another model (a path or hub id with a `/`, or `URL#NAME`); the
-    /// latest where not given.
+    /// `base`, `twin`, the name of an earlier training stage, or another model (a path or hub id with a `/`, or `URL#NAME`);
+    /// the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The model that judges the answers to tasks that ask one: named in the same way.

@@ -18,11 +18,11 @@ pub struct Train {
     pub name: String,
     /// Id of the method.
     pub method: String,
-    /// `base`, or the name of an earlier training stage; the latest where not given.
+    /// `base`, `twin`, or the name of an earlier training stage; the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What it is trained on, or several whose rows are mixed: `village:FILE`, `preferences:train`, the rows of an earlier
-    /// stage as `STAGE:OUTPUT` (a measuring stage leaves what was said to each task that asks for text), a file, or a hub id.
+    /// What it is trained on, or several whose rows are mixed: `village:FILE`, `twin:FILE`, `preferences:train`, the rows of
+    /// an earlier stage as `STAGE:OUTPUT` (a measuring stage leaves what was said to each task that asks for text), a file, or a hub id.
     pub data: OneOrMany<String>,
     /// Held-out rows, for `eval_steps` and `sample_steps`; the latter takes `preferences:held_out` where this is not given
     /// and `data` is `preferences:train`.

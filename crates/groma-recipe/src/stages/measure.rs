@@ -9,6 +9,7 @@ use groma_eval::{
     items_at, side_by_side,
 };
 use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
+use groma_organism::Planted;
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, said_file};
 use serde_json::{Value, json};
 
@@ -64,6 +65,8 @@ struct Planned<'a> {
     config: &'a TaskConfig,
     data: DataFile,
     examples: Option<DataFile>,
+    /// What is true of the data by construction.
+    planted: Option<Planted>,
 }
 
 fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
@@ -88,9 +91,13 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         if let Some(examples) = &examples {
             key = key.input("examples", examples.digest);
         }
+        let planted = Planted::beside(&data.path)?;
+        if let Some(planted) = &planted {
+            key = key.config(planted)?;
+        }
         let version = json!({ "task": config, "version": task.edition(), "template": runner.recipe.chat_template });
         key = key.config(&version)?.config(&runner.recipe.seed)?.input("data", data.digest);
-        planned.push(Planned { task, config, data, examples });
+        planned.push(Planned { task, config, data, examples, planted });
     }
     let computes = model.is_here() || judge.as_ref().is_some_and(Model::is_here);
     runner.stage(key, computes, |runner, recorder| {
@@ -115,7 +122,7 @@ fn measure_part(
     (asked, judge): (&Asked, Option<&(Asked, String)>),
     finished: &mut Finished,
 ) -> Result<(), Error> {
-    let Planned { task, config, data, examples } = part;
+    let Planned { task, config, data, examples, .. } = part;
     let seed = Seed::new(runner.recipe.seed).named("items").named(config.result_name());
     let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
     if items.bad_rows > 0 {
@@ -136,7 +143,7 @@ fn measure_part(
             None => Ok((measure(runner, model, None, task, config, &items, &stage.name)?, Spent::default())),
         }
     })?;
-    record(runner, recorder, (stage, config), &evaluation, [spent, of_judge], finished)?;
+    record(runner, recorder, (stage, part), &evaluation, [spent, of_judge], finished)?;
     if let Some(output) = config.said() {
         let file = runner.recipe.place(&stage.name, &output);
         write_said(&runner.directory.inside(&file)?, &items, &evaluation)?;
@@ -206,7 +213,7 @@ fn measure(
 fn record(
     runner: &Runner,
     recorder: &Recorder,
-    (stage, config): (&Measure, &TaskConfig),
+    (stage, Planned { config, planted, .. }): (&Measure, &Planned<'_>),
     evaluation: &Evaluation,
     [spent, of_judge]: [Spent; 2],
     finished: &mut Finished,
@@ -224,6 +231,8 @@ fn record(
             measurement.note = None;
         }
         measurement.samples = Some(file.clone());
+        let planted = planted.as_ref().filter(|planted| planted.metric.as_ref() == Some(&measurement.metric));
+        measurement.planted = planted.map(|planted| planted.truth);
         measurement.factors.extend(stage.factors.clone());
         measurement.factors.extend(stage.defence.as_ref().map(|guard| ("defence".to_owned(), guard.name.clone())));
         recorder.measure(measurement)?;
