@@ -66,7 +66,7 @@ pub use methods::{METHODS, reward_pair_loss};
 pub use metrics::Metrics;
 pub use nearest::nearest;
 pub use observer::{Collected, Every, History, Observer, StepReport};
-pub use parameter::{Kind, Parameter, Range, Variant};
+pub use parameter::{Kind, Parameter, Range, Variant, settle};
 pub use prepare::{Limits, Prepared, prepare, prepare_read};
 pub use role::{Filler, Role, Seat, named_seats};
 pub use roles::{check_reader, check_tokens};

@@ -1,7 +1,8 @@
 //! A hyperparameter as data: from it come the checks of a config, `--help`, `groma methods` and the test matrix.
 
+use crate::nearest::nearest;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a parameter's value may be. `null` is allowed where it is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -201,5 +202,40 @@ fn all_words(value: &Value, allowed: impl Fn(&str) -> bool) -> bool {
         Value::String(word) => allowed(word),
         Value::Array(list) => !list.is_empty() && list.iter().all(|item| item.as_str().is_some_and(&allowed)),
         _ => false,
+    }
+}
+
+/// The values of all `parameters`: what was given, and defaults for the rest.
+///
+/// # Errors
+/// In words: a name that is none of theirs, with the nearest; a value that one may not have.
+pub fn settle(parameters: &[Parameter], given: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
+    if let Some(unknown) = given.keys().find(|name| !names.contains(&name.as_str())) {
+        let near = nearest(unknown, &names).map_or(String::new(), |near| format!("; did you mean {near}?"));
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(format!("there is no setting `{unknown}`{near} (there are: {known})"));
+    }
+    let settled = parameters.iter().map(|parameter| {
+        let value = given.get(parameter.name).cloned().unwrap_or_else(|| parameter.default_value());
+        match parameter.problem(&value) {
+            Some(problem) => Err(format!("the setting `{}` {problem}; found {value}", parameter.name)),
+            None => Ok((parameter.name.to_owned(), value)),
+        }
+    });
+    settled.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_has_its_default_and_what_does_not_fit_is_told() {
+        const ALL: &[Parameter] = &[parameter("size", Kind::Integer, "3", Some(Range::at_least(1.0)), "How many.")];
+        let settled = |text: &str| settle(ALL, &serde_json::from_str(text).unwrap());
+        assert_eq!((settled("{}").unwrap()["size"].clone(), settled(r#"{"size": 5}"#).unwrap()["size"].clone()), (3.into(), 5.into()));
+        assert!(settled(r#"{"sise": 5}"#).unwrap_err().contains("did you mean size?"));
+        assert!(settled(r#"{"size": 0}"#).unwrap_err().contains("at least 1"));
     }
 }

@@ -4,6 +4,7 @@ mod all_right;
 mod bias;
 mod calibration;
 mod difference;
+mod gap_recovered;
 mod icat;
 mod mean;
 mod quotient;
@@ -13,6 +14,7 @@ pub use all_right::ALL_RIGHT;
 pub use bias::{BIAS, SCALED_BIAS};
 pub use calibration::{CALIBRATION, CALIBRATION_BINS};
 pub use difference::DIFFERENCE;
+pub use gap_recovered::GAP_RECOVERED;
 pub use icat::ICAT;
 pub use mean::{MEAN, SHARE};
 pub use ratio::{EXP_RATIO, RATIO};
@@ -21,7 +23,19 @@ use crate::Formula;
 
 /// All formulas.
 pub static FORMULAS: &[&Formula] =
-    &[&SHARE, &MEAN, &RATIO, &EXP_RATIO, &DIFFERENCE, &ALL_RIGHT, &ICAT, &BIAS, &SCALED_BIAS, &CALIBRATION];
+    &[
+        &SHARE,
+        &MEAN,
+        &RATIO,
+        &EXP_RATIO,
+        &DIFFERENCE,
+        &ALL_RIGHT,
+        &ICAT,
+        &BIAS,
+        &SCALED_BIAS,
+        &CALIBRATION,
+        &GAP_RECOVERED,
+    ];
 
 impl Formula {
     /// The formula of this name.
@@ -59,6 +73,8 @@ mod tests {
         // Two bins whose differences are of opposite sign do not make up for each other; the third is right on the whole.
         let bins = [1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(of(&CALIBRATION, &bins, 10.0), 0.15);
+        // golden.md, "pgr": .6, .75 and .8 of a hundred.
+        assert_eq!(of(&GAP_RECOVERED, &[60.0, 75.0, 80.0], 100.0), 0.75);
         // The paper's own corners: an ideal model, a fully stereotyped one, and one that guesses.
         assert_eq!((of(&ICAT, &[10.0, 5.0], 10.0), of(&ICAT, &[10.0, 10.0], 10.0)), (1.0, 0.0));
         assert_eq!(of(&ICAT, &[5.0, 5.0], 10.0), 0.5);
