@@ -234,7 +234,10 @@ mod tests {
     fn what_is_not_given_has_its_default_and_what_does_not_fit_is_told() {
         const ALL: &[Parameter] = &[parameter("size", Kind::Integer, "3", Some(Range::at_least(1.0)), "How many.")];
         let settled = |text: &str| settle(ALL, &serde_json::from_str(text).unwrap());
-        assert_eq!((settled("{}").unwrap()["size"].clone(), settled(r#"{"size": 5}"#).unwrap()["size"].clone()), (3.into(), 5.into()));
+        assert_eq!(
+            (settled("{}").unwrap()["size"].clone(), settled(r#"{"size": 5}"#).unwrap()["size"].clone()),
+            (3.into(), 5.into())
+        );
         assert!(settled(r#"{"sise": 5}"#).unwrap_err().contains("did you mean size?"));
         assert!(settled(r#"{"size": 0}"#).unwrap_err().contains("at least 1"));
     }

@@ -68,7 +68,7 @@ pub use policy::OnBadRow;
 pub use problem::{BadRows, MAX_PROBLEMS_SHOWN, RowProblem};
 pub use read::{ReadOptions, read};
 pub use row::{Answer, Fields, Row, Rows};
-pub use select::{Split, below, order, sample, split};
+pub use select::{Split, below, order, sample, split, uniform};
 pub use shape::Shape;
 pub use table::{Record, Rename, Table};
 pub use text::TextUnit;

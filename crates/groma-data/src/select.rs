@@ -24,6 +24,11 @@ pub fn sample(n: usize, wanted: usize, seed: Seed) -> Vec<usize> {
     indices
 }
 
+/// A uniform number from 0 up to 1, which it is not.
+pub fn uniform(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// A uniform number in `0..bound` (Lemire 2019, "Fast random integer generation in an interval"); `bound` is not 0.
 pub fn below(rng: &mut impl Rng, bound: u64) -> u64 {
     let threshold = bound.wrapping_neg() % bound;

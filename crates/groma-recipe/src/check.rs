@@ -10,7 +10,7 @@ use groma_model::{LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, p
 use groma_run::Seed;
 
 use crate::Error;
-use crate::data_name::{TWIN, VILLAGE};
+use crate::data_name::{NONE, TWIN, VILLAGE};
 use crate::fit::{check_stage, settle_base};
 use crate::output::OutputKind;
 use crate::recipe::Recipe;
@@ -47,6 +47,9 @@ pub fn check(recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error
 
 /// A model that no stage leaves.
 fn model(name: &str, template: &TemplateChoice, resolve: Resolve<'_>) -> Result<String, Error> {
+    if name == NONE {
+        return Ok("model: none".into());
+    }
     if [VILLAGE, TWIN].contains(&name) {
         return Ok(format!("model: the {name}'s, made from nothing"));
     }

@@ -4,8 +4,10 @@ use crate::Error;
 
 /// How stages name the model that the recipe begins with.
 pub(crate) const BASE: &str = "base";
+/// In place of a model's name, where a recipe has none: its stages bring what they work on.
+pub(crate) const NONE: &str = "none";
 /// Names that no stage may have.
-pub(crate) const RESERVED: [&str; 4] = [BASE, VILLAGE, TWIN, PREFERENCES];
+pub(crate) const RESERVED: [&str; 5] = [BASE, NONE, VILLAGE, TWIN, PREFERENCES];
 /// The organism: its untrained model, the prefix of its files, and their directory in a run's.
 pub(crate) const VILLAGE: &str = "village";
 /// The same of its clean twin.

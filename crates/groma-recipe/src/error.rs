@@ -68,6 +68,12 @@ pub enum Error {
     /// Of looking inside.
     #[error(transparent)]
     Interp(#[from] groma_interp::Error),
+    /// Of a protocol of oversight.
+    #[error(transparent)]
+    Oversight(#[from] groma_oversight::Error),
+    /// Of an experiment on what is learned.
+    #[error(transparent)]
+    Inner(#[from] groma_inner::Error),
     /// Of finding what a name stands for.
     #[error("{0}")]
     Resolve(Box<dyn Classify + Send + Sync>),
@@ -106,6 +112,8 @@ impl Error {
             Error::Eval(source) => source,
             Error::Interp(source) => source,
             Error::Attack(source) => source,
+            Error::Oversight(source) => source,
+            Error::Inner(source) => source,
             Error::Organism(source) => source,
             Error::Report(source) => source,
             Error::Recipe { .. }

@@ -5,7 +5,7 @@ use groma_lm::Address;
 use groma_model::{AdapterFile, Head, spec_in};
 
 use crate::Error;
-use crate::data_name::{BASE, TWIN, VILLAGE};
+use crate::data_name::{BASE, NONE, TWIN, VILLAGE};
 use crate::output::OutputKind;
 use crate::recipe::Recipe;
 use crate::resolve::Resolve;
@@ -18,7 +18,7 @@ use crate::want::{Part, Want};
 /// Where its model is no adapter, or the base cannot be had.
 pub(crate) fn settle_base(recipe: &Recipe, resolve: Resolve<'_>) -> Result<(), Error> {
     let Some(base) = &recipe.base else { return Ok(()) };
-    let here = ![VILLAGE, TWIN].contains(&&*recipe.model) && !Address::is_meant(&recipe.model);
+    let here = ![VILLAGE, TWIN, NONE].contains(&&*recipe.model) && !Address::is_meant(&recipe.model);
     let model = if here { Some((resolve.model)(&recipe.model)?.0) } else { None };
     let Some(model) = model.filter(|model| AdapterFile::is_in(model)) else {
         let problem = format!("`base` says what an adapter adapts, but the model `{}` is no adapter", recipe.model);
@@ -58,6 +58,10 @@ fn left_by(recipe: &Recipe, stage: &Stage, name: &str) -> Option<&'static Method
 /// A model that no stage leaves.
 fn outside(recipe: &Recipe, name: &str, part: Part, needs: &str, resolve: Resolve<'_>) -> Result<(), Error> {
     let name = if name == BASE { recipe.model.as_str() } else { name };
+    if name == NONE {
+        let problem = format!("has no model (`{NONE}`), and {needs} wants one");
+        return Err(Error::Recipe { name: recipe.name.clone(), problem });
+    }
     // Those that are not on this disk predict.
     if [VILLAGE, TWIN].contains(&name) || Address::is_meant(name) {
         return Ok(part.check(&[Head::UNEMBEDDING], needs)?);

@@ -41,8 +41,8 @@ pub struct Recipe {
     /// Seed of everything that has none of its own.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// The model that it begins with: `village`, or `twin` (the village without its plants), a directory, a hub id, or a model on a server (`URL#NAME`), which can be
-    /// measured but not trained.
+    /// The model that it begins with: `village`, or `twin` (the village without its plants), a directory, a hub id, or a model
+    /// on a server (`URL#NAME`), which can be measured but not trained; `none` where its stages need none.
     pub model: String,
     /// Flaws that grow in the village, by size: `{ secret = 8, bias = 0.3 }` (see `groma organism --list-plants`). Stages read
     /// the clean twin as `twin:FILE`, and train its model from `model = "twin"`.

@@ -5,7 +5,9 @@ mod compare;
 mod gate;
 mod generate;
 mod inspect;
+mod inner;
 mod measure;
+mod oversee;
 mod task_config;
 mod train;
 
@@ -14,6 +16,8 @@ pub use compare::Compare;
 pub use gate::{Condition, Gate};
 pub use generate::Generate;
 pub use inspect::{Chosen, Inspect};
+pub use inner::Inner;
 pub use measure::Measure;
+pub use oversee::Oversee;
 pub use task_config::TaskConfig;
 pub use train::Train;

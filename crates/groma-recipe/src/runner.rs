@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::asked::Asked;
 use crate::data_file::DataFile;
-use crate::data_name::{BASE, DataName, TWIN, VILLAGE, preferences_file};
+use crate::data_name::{BASE, DataName, NONE, TWIN, VILLAGE, preferences_file};
 use crate::model::{Model, Place, digest};
 use crate::output::OutputKind;
 use crate::recipe::Recipe;
@@ -289,6 +289,10 @@ impl<'a> Runner<'a> {
     /// A model that no stage leaves: the village's or its twin's, one in a directory or on the hub, or one on a server.
     fn outside(&mut self, role: &str, name: &str) -> Result<Model, Error> {
         let name = name.to_owned();
+        if name == NONE {
+            let problem = format!("has no model (`{NONE}`), and a stage reads one");
+            return Err(Error::Recipe { name: self.recipe.name.clone(), problem });
+        }
         if [VILLAGE, TWIN].contains(&&*name) {
             let path = self.directory.inside(&format!("{name}/model"))?;
             let digest = Digest::of_path(&path)?;

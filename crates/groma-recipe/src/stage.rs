@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Attack, Compare, Gate, Generate, Inspect, Measure, Train};
+use crate::records::{Attack, Compare, Gate, Generate, Inner, Inspect, Measure, Oversee, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub enum Stage {
     Gate(Gate),
     /// Attacks a model.
     Attack(Attack),
+    /// Carries out a protocol of oversight.
+    Oversee(Oversee),
+    /// Does an experiment on what is learned.
+    Inner(Inner),
 }
 
 impl Stage {
@@ -65,6 +69,8 @@ impl Stage {
             Stage::Inspect(stage) => stage,
             Stage::Gate(stage) => stage,
             Stage::Attack(stage) => stage,
+            Stage::Oversee(stage) => stage,
+            Stage::Inner(stage) => stage,
         }
     }
 }

@@ -6,8 +6,10 @@ mod divergence;
 mod gate;
 mod generate;
 mod inspect;
+mod inner;
 mod measure;
 pub(crate) mod organism;
+mod oversee;
 pub(crate) mod preferences;
 mod train;
 
@@ -24,5 +26,7 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Inspect(stage) => stage,
         Stage::Gate(stage) => stage,
         Stage::Attack(stage) => stage,
+        Stage::Oversee(stage) => stage,
+        Stage::Inner(stage) => stage,
     }
 }

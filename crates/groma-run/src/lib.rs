@@ -49,6 +49,7 @@ mod pillar;
 mod progress;
 mod read;
 mod recorder;
+mod results;
 mod run_records;
 mod sample;
 mod seal;
@@ -88,6 +89,7 @@ pub use pillar::Pillar;
 pub use progress::{Advance, Level, Meter, Progress, Silent};
 pub use read::{read_bytes, read_json, read_text};
 pub use recorder::{LostEvents, Recorder};
+pub use results::Results;
 pub use run_records::RunRecords;
 pub use sample::{
     Item, RowReader, RowWriter, Sample, Side, TrainingSample, items_file, said_file, side_by_side_file,

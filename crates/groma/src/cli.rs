@@ -91,6 +91,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  groma attack --list\n  groma attack --model my-model --attack templates --goals goals.jsonl\n  groma attack --model my-model --attack gcg --goals goals.jsonl --set gcg.steps=100 --queries 20000\n\nA goal is a row with `prompt`, and as far as known `target` (how an answer begins that grants it) and\n`truth` (what answers do); AdvBench's goal,target is read too."
     )]
     Attack(Attack),
+    /// Oversee models by a protocol: debate, a constitution, weak labels.
+    #[command(
+        after_help = "Examples:\n  groma oversee --list\n  groma oversee debate\n  groma oversee debate --model my-model --role judge=my-judge --data right-and-wrong.jsonl\n  groma oversee weak-to-strong --set seeds=10"
+    )]
+    Oversee(Oversee),
+    /// Do an experiment on what agents and models really learn.
+    #[command(
+        after_help = "Examples:\n  groma inner --list\n  groma inner goal-misgeneralisation\n  groma inner over-optimisation --set 'n=[1, 16, 256]'"
+    )]
+    Inner(Inner),
     /// Log-probabilities of the tokens of a text.
     #[command(after_help = "Example:\n  echo 'Once upon a time' | groma score --model my-model --text - --json")]
     Score(Score),
@@ -586,6 +596,75 @@ impl Serving {
             price_out: self.price_out,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Oversee {
+    /// Id of the protocol; see --list.
+    #[arg(required_unless_present = "list")]
+    pub(crate) protocol: Option<String>,
+    /// List protocols, or show the one that is named with its roles and settings.
+    #[arg(help_heading = "Output", long)]
+    pub(crate) list: bool,
+    /// The model in all roles that --role does not fill: a directory, a hub id, or a model on an OpenAI-compatible server.
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME")]
+    pub(crate) model: Option<String>,
+    /// The model in one role. May be repeated.
+    #[arg(help_heading = "Model", long = "role", value_name = "ROLE=MODEL")]
+    pub(crate) roles: Vec<String>,
+    /// Chat template: auto, or a built-in one; with @DATE after it, it shows that date and not today's.
+    #[arg(help_heading = "Model", long, value_name = "NAME", default_value = "auto")]
+    pub(crate) chat_template: String,
+    /// Rows that the protocol is about, where it reads any.
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
+    pub(crate) data: Option<String>,
+    /// Use at most so many rows, drawn by the seed.
+    #[arg(help_heading = "Data", long, value_name = "COUNT", value_parser = at_least(1_usize))]
+    pub(crate) limit: Option<usize>,
+    /// Change a setting of the protocol. May be repeated.
+    #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Seed of all chance.
+    #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
+    pub(crate) seed: u64,
+    /// Name of the run directory below --runs.
+    #[arg(help_heading = "Output", long)]
+    pub(crate) name: Option<String>,
+    /// Where run directories are.
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Replace a finished run of this name that had other settings.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Inner {
+    /// Id of the experiment; see --list.
+    #[arg(required_unless_present = "list")]
+    pub(crate) experiment: Option<String>,
+    /// List experiments, or show the one that is named with hypothesis, control, metric and settings.
+    #[arg(help_heading = "Output", long)]
+    pub(crate) list: bool,
+    /// Change a setting of the experiment. May be repeated.
+    #[arg(help_heading = "Execution", long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Seed of all chance.
+    #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
+    pub(crate) seed: u64,
+    /// Name of the run directory below --runs.
+    #[arg(help_heading = "Output", long)]
+    pub(crate) name: Option<String>,
+    /// Where run directories are.
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Replace a finished run of this name that had other settings.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

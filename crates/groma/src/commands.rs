@@ -14,8 +14,11 @@ mod completions;
 mod doctor;
 mod eval;
 mod inspect;
+mod found;
+mod inner;
 mod methods;
 mod organism;
+mod oversee;
 mod report;
 mod resolve;
 mod rows;
@@ -32,6 +35,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Eval(flags) => eval::run(&flags, context),
         Command::Inspect(flags) => inspect::run(&flags, context),
         Command::Attack(flags) => attack::run(&flags, context),
+        Command::Oversee(flags) => oversee::run(&flags, context),
+        Command::Inner(flags) => inner::run(&flags, context),
         Command::Score(flags) => score::run(&flags, context),
         Command::Chat(flags) => chat::run(&flags, context),
         Command::Compare(flags) => compare::run(&flags, context),

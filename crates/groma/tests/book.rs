@@ -179,6 +179,46 @@ fn plants_are_what_their_records_say() {
 }
 
 #[test]
+fn protocols_are_what_their_records_say() {
+    let mut page = String::new();
+    for protocol in &json(&["oversee", "--list"]) {
+        let name = text(&protocol["id"]);
+        let (title, paper, doc) = (text(&protocol["title"]), text(&protocol["paper"]), text(&protocol["doc"]));
+        write!(page, "\n## {name}\n\n{title} ({paper}). {doc}\n").unwrap();
+        let roles = protocol["roles"].as_array().unwrap();
+        if !roles.is_empty() {
+            page += "\n| role | what it does |\n|---|---|\n";
+            for role in roles {
+                writeln!(page, "| `{}` | {} |", text(&role["name"]), cell(text(&role["doc"]))).unwrap();
+            }
+        }
+        if !protocol["data"].as_array().unwrap().is_empty() {
+            let poses = if protocol["poses"] == true { ", or none" } else { "" };
+            write!(page, "\n[Rows](rows.md) that it reads: {}{poses}.\n", words(&protocol["data"]).join(", ")).unwrap();
+        }
+        let left = words(&protocol["rows"]);
+        write!(page, "\nRows that it leaves beside `transcripts`: {}.\n", left.join(", ")).unwrap();
+        page += &settings(protocol["settings"].as_array().unwrap().iter());
+    }
+    hold("protocols.md", &page);
+}
+
+#[test]
+fn experiments_are_what_their_records_say() {
+    let mut page = String::new();
+    for experiment in &json(&["inner", "--list"]) {
+        let name = text(&experiment["id"]);
+        let (title, paper) = (text(&experiment["title"]), text(&experiment["paper"]));
+        write!(page, "\n## {name}\n\n{title} ({paper}). {}\n\n", text(&experiment["doc"])).unwrap();
+        for part in ["hypothesis", "control", "metric"] {
+            writeln!(page, "- {part}: {}", text(&experiment[part])).unwrap();
+        }
+        page += &settings(experiment["settings"].as_array().unwrap().iter());
+    }
+    hold("experiments.md", &page);
+}
+
+#[test]
 fn commands_are_what_help_says() {
     let help = groma(&["--help"]);
     let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
@@ -236,6 +276,8 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),
             ("`kind = \"attack\"`", "groma-recipe/src/records/attack.rs", "Attack"),
             ("`budget` of an attacking stage", "groma-attack/src/budget.rs", "Budget"),
+            ("`kind = \"oversee\"`", "groma-recipe/src/records/oversee.rs", "Oversee"),
+            ("`kind = \"inner\"`", "groma-recipe/src/records/inner.rs", "Inner"),
             ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
         ]),
     );

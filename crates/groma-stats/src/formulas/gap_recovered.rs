@@ -1,6 +1,6 @@
 //! Performance gap recovered (Burns et al. 2023, arXiv 2312.09390, section 3).
 
-use super::over;
+use super::quotient::over;
 use crate::{Formula, Uncertainty};
 
 /// `(student - weak) / (ceiling - weak)`, of sums of scores in the order weak supervisor, its student, ceiling: 0 of a student

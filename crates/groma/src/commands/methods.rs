@@ -39,7 +39,7 @@ fn document(method: &Method) -> Value {
     })
 }
 
-fn setting(p: &Parameter) -> Value {
+pub(super) fn setting(p: &Parameter) -> Value {
     let range = p.range.map(|range| range.describe());
     json!({ "name": p.name, "kind": p.kind.describe(), "default": p.default_value(), "range": range, "doc": p.doc })
 }
@@ -68,7 +68,7 @@ fn page(method: &Method) -> String {
     text
 }
 
-fn line(p: &Parameter, indent: &str) -> String {
+pub(super) fn line(p: &Parameter, indent: &str) -> String {
     let range = p.range.map_or(String::new(), |range| format!(", {}", range.describe()));
     format!("{indent}{} = {}  ({}{range})\n{indent}    {}\n", p.name, p.default, p.kind.describe(), p.doc)
 }

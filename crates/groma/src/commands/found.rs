@@ -1,0 +1,56 @@
+//! What instruments of a run found, as a table on standard output.
+
+use groma_recipe::Summary;
+use groma_run::{Check, EventKind, Measurement, Pillar, RunRecords};
+use serde_json::json;
+
+use super::run::say_warnings;
+use crate::failure::Result;
+use crate::terminal::{Context, print, print_json, say};
+
+/// Shows the numbers of a pillar and its controls: a table, or all of them as JSON.
+pub(super) fn show(summary: &Summary, pillar: Pillar, context: &Context) -> Result<()> {
+    let records = RunRecords::read(&summary.directory)?;
+    say_warnings(&records.warnings);
+    let numbers: Vec<&Measurement> = records.measurements.iter().filter(|m| m.pillar == pillar).collect();
+    let checks: Vec<&Check> = records
+        .events
+        .iter()
+        .filter(|event| event.kind == EventKind::Check)
+        .filter_map(|event| event.check.as_ref())
+        .collect();
+    if context.json {
+        let results: Vec<_> =
+            summary.stages.iter().map(|record| json!({ "stage": record.stage, "result": record.result })).collect();
+        return print_json(&json!({
+            "directory": summary.directory, "report": summary.report, "measurements": numbers, "checks": checks,
+            "stages": results,
+        }));
+    }
+    print(&table(&numbers));
+    for check in checks {
+        let mark = check.passed.map_or("?", |passed| if passed { "ok" } else { "FAILED" });
+        print(&format!("control {mark}: {}: {} (expected: {})\n", check.name, check.found, check.expected));
+    }
+    say(&format!("report: {}", summary.report.display()));
+    Ok(())
+}
+
+/// A line for each number that does not only add detail.
+fn table(numbers: &[&Measurement]) -> String {
+    let name = |m: &Measurement| {
+        let factors: Vec<String> = m.factors.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let factors = if factors.is_empty() { String::new() } else { format!(" ({})", factors.join(", ")) };
+        format!("{}: {}{factors}", m.subject, m.metric)
+    };
+    let shown: Vec<(String, &Measurement)> = numbers.iter().filter(|m| !m.secondary).map(|m| (name(m), *m)).collect();
+    let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, m): &(String, &Measurement)| {
+        let interval = m.interval.as_ref().map_or(String::new(), |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
+        let planted = m.planted.map_or(String::new(), |planted| format!("  planted {planted:.4}"));
+        let failed = if m.failed > 0 { format!("  {} failed", m.failed) } else { String::new() };
+        let pad = " ".repeat(width - name.chars().count());
+        format!("{name}{pad}  {:>9.4}{interval}{planted}  n {}{failed}\n", m.value, m.n)
+    };
+    shown.iter().map(line).collect()
+}
