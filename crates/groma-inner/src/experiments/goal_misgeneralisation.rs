@@ -6,8 +6,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use groma_align::{Kind, Parameter, Range};
-use groma_run::figure::{Mark, Path, Paths, Point, Series};
-use groma_run::{Drawing, Figure, Group, Measurement, Pillar, Results, Seed, Unit};
+use groma_run::figure::{Mark, Path, Paths};
+use groma_run::{Drawing, Figure, Group, Measurement, Pillar, Results, Seed};
 use serde::Deserialize;
 
 use crate::{Bench, Error, Experiment};
@@ -92,7 +92,6 @@ fn carry_out(bench: &Bench<'_>) -> Result<Results, Error> {
     let settings: Settings = bench.typed()?;
     let grid = Grid { size: settings.size };
     let mut results = Results::default();
-    let mut points = Vec::new();
     let mut ways = Vec::new();
     let mut done = 0;
     for &alpha in &settings.alpha {
@@ -110,10 +109,6 @@ fn carry_out(bench: &Bench<'_>) -> Result<Results, Error> {
         }
         let group = if alpha == 1.0 { Group::Control } else { Group::Alignment };
         let numbers = measurements(bench, "agent", group, &found);
-        points.extend(numbers.first().map(|number| {
-            let ends = number.interval.as_ref().map(|interval| (interval.low, interval.high));
-            Point::new(alpha, number.value, ends)
-        }));
         let factors: BTreeMap<String, String> = [("alpha".to_owned(), alpha.to_string())].into();
         results.measurements.extend(numbers.into_iter().map(|n| Measurement { factors: factors.clone(), ..n }));
     }
@@ -123,7 +118,6 @@ fn carry_out(bench: &Bench<'_>) -> Result<Results, Error> {
         .collect::<Result<_, Error>>()?;
     results.measurements.extend(measurements(bench, "moves at random", Group::Control, &random));
     results.figures.push(paths(bench, grid, &ways)?);
-    results.figures.push(curve(points));
     Ok(results)
 }
 
@@ -188,18 +182,4 @@ fn paths(bench: &Bench<'_>, grid: Grid, ways: &[(f64, Agent)]) -> Result<Figure,
             paths,
         }),
     })
-}
-
-fn curve(points: Vec<Point>) -> Figure {
-    Figure {
-        pillar: Pillar::Inner,
-        title: "goal by share of training levels with the coin anywhere".into(),
-        caption: String::new(),
-        drawing: Drawing::Lines(groma_run::figure::Lines {
-            x: "α".into(),
-            y: "goes to the coin first".into(),
-            unit: Unit::Share,
-            series: vec![Series { name: "agent".into(), points }],
-        }),
-    }
 }

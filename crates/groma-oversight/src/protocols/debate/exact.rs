@@ -80,9 +80,8 @@ fn measurements(table: &Table<'_>, found: &Found<'_>) -> Vec<Measurement> {
         [("game", found.game.to_owned()), ("judge", format!("{:.2}", found.accuracy))]
             .map(|(name, value)| (name.to_owned(), value))
             .into();
-    let subject = if found.accuracy == BLIND { format!("{}, blind judge", found.arm) } else { found.arm.to_owned() };
     let number = |metric: &str, value, n, interval| {
-        let number = Measurement { factors: factors.clone(), ..table.measurement(&subject, metric, value, n) };
+        let number = Measurement { factors: factors.clone(), ..table.measurement(found.arm, metric, value, n) };
         between(number, interval)
     };
     let (share, n, interval) = wins(found.transcripts.iter());
