@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::asked::Asked;
-use crate::data_file::{DataFile, write_rows};
+use crate::data_file::{DataFile, write_file};
 use crate::model::Model;
 use crate::output::{Output, OutputKind};
 use crate::outside::{MADE, outside};
@@ -135,7 +135,7 @@ impl Oversee {
         for (name, rows) in files {
             let file = runner.recipe.place(&self.name, &Output::new(name, OutputKind::Rows));
             let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-            write_rows(&runner.directory.inside(&file)?, &lines)?;
+            write_file(&runner.directory.inside(&file)?, lines.as_bytes())?;
             outputs.push(file);
         }
         recorder.results(outcome.results)?;
