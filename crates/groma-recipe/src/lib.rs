@@ -53,7 +53,9 @@ pub use metrics_log::LogForm;
 pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, LOOP, Recipe, VILLAGE};
-pub use records::{Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, TaskConfig, Train};
+pub use records::{
+    Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, TaskConfig, Train,
+};
 pub use resolve::{Find, Resolve};
 pub use rows::read_rows;
 pub use run::{Summary, run};

@@ -22,20 +22,19 @@ pub use ratio::{EXP_RATIO, RATIO};
 use crate::Formula;
 
 /// All formulas.
-pub static FORMULAS: &[&Formula] =
-    &[
-        &SHARE,
-        &MEAN,
-        &RATIO,
-        &EXP_RATIO,
-        &DIFFERENCE,
-        &ALL_RIGHT,
-        &ICAT,
-        &BIAS,
-        &SCALED_BIAS,
-        &CALIBRATION,
-        &GAP_RECOVERED,
-    ];
+pub static FORMULAS: &[&Formula] = &[
+    &SHARE,
+    &MEAN,
+    &RATIO,
+    &EXP_RATIO,
+    &DIFFERENCE,
+    &ALL_RIGHT,
+    &ICAT,
+    &BIAS,
+    &SCALED_BIAS,
+    &CALIBRATION,
+    &GAP_RECOVERED,
+];
 
 impl Formula {
     /// The formula of this name.
