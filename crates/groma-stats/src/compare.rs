@@ -56,6 +56,7 @@ impl Statistic {
         let test = match sample.uncertainty() {
             Uncertainty::Share => sample.clustered_test(how.level).unwrap_or_else(|| sample.binary(how.level)),
             Uncertainty::Mean => sample.clustered_test(how.level).unwrap_or_else(|| sample.resampled(how)),
+            Uncertainty::Corrected => sample.corrected(&sums, how).unwrap_or_else(|| sample.resampled(how)),
             Uncertainty::Ratio | Uncertainty::Resampled => sample.resampled(how),
         };
         Some(Difference {
@@ -75,6 +76,21 @@ impl Sample {
     /// Of statistics of one score: after less before, row by row.
     fn differences(&self) -> Vec<f64> {
         self.rows.iter().map(|row| row[1] - row[0]).collect()
+    }
+
+    /// Of a share that one instrument read on both sides: the test of what it read, and the interval of that over what the
+    /// instrument leaves of a difference. `None` where the sides had different instruments.
+    fn corrected<Random: Rng>(&self, sums: &[f64], how: &Resampling<Random>) -> Option<Test> {
+        let error = self.reader_error(sums, 0).filter(|error| self.reader_error(sums, 1) == Some(*error))?;
+        let read = self.as_read();
+        let found = read.clustered_test(how.level).unwrap_or_else(|| read.binary(how.level));
+        let left = error.discrimination();
+        let interval = found.interval.map(|interval| {
+            let (centre, half) = ((interval.low + interval.high) / 2.0, (interval.high - interval.low) / 2.0);
+            let half = error.widened(centre / left, half, how.level);
+            Interval::around(centre / left, half, interval.level, interval.method)
+        });
+        Some(Test { interval, standard_error: found.standard_error.map(|error| error / left), ..found })
     }
 
     fn binary(&self, level: f64) -> Test {

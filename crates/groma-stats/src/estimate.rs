@@ -3,8 +3,12 @@
 use rand_core::Rng;
 
 use crate::bootstrap::sums;
+use crate::reader_error::effective;
 use crate::sample::Sample;
-use crate::{Bootstrap, Interval, Observation, Statistic, Uncertainty, clustered_interval, mean_interval, wilson};
+use crate::{
+    Bootstrap, Interval, Observation, Statistic, Uncertainty, clustered_interval, clustered_standard_error,
+    mean_interval, wilson,
+};
 
 /// The usual confidence of intervals.
 pub const LEVEL: f64 = 0.95;
@@ -56,6 +60,13 @@ impl Sample {
                 clustered.or_else(|| wilson(successes, values.len(), how.level))
             }
             Uncertainty::Mean => self.clustered(&values, how.level).or_else(|| mean_interval(&values, how.level)),
+            Uncertainty::Corrected => {
+                let error = self.reader_error(&sums(&self.rows), 0)?;
+                let n = values.len() as f64;
+                let read = values.iter().sum::<f64>() / n;
+                let clustered = self.clusters.as_ref().and_then(|keys| clustered_standard_error(&values, keys));
+                error.interval(read, effective(read, n, clustered), how.level)
+            }
             Uncertainty::Ratio | Uncertainty::Resampled => {
                 how.bootstrap().percentile(&self.units(), |sums| self.value(sums, 0).unwrap_or(f64::NAN))
             }

@@ -35,6 +35,10 @@ pub enum Uncertainty {
     /// Increasing in the first sum; where all others of a pair are equal, sign flips of it test that nothing changed. The
     /// interval is the bootstrap's.
     Ratio,
+    /// A share that an instrument read, as [`CORRECTED_SHARE`](crate::formulas::CORRECTED_SHARE) has it: Lang and Reiczigel's
+    /// interval, over as many items as the clusters are worth; in pairs the share's tests, with the instrument's
+    /// uncertainty in the interval.
+    Corrected,
     /// Any smooth function: the bootstrap.
     Resampled,
 }

@@ -3,6 +3,7 @@
 mod all_right;
 mod bias;
 mod calibration;
+mod corrected_share;
 mod difference;
 mod gap_recovered;
 mod icat;
@@ -13,6 +14,8 @@ mod ratio;
 pub use all_right::ALL_RIGHT;
 pub use bias::{BIAS, SCALED_BIAS};
 pub use calibration::{CALIBRATION, CALIBRATION_BINS};
+pub use corrected_share::CORRECTED_SHARE;
+pub(crate) use corrected_share::error_of;
 pub use difference::DIFFERENCE;
 pub use gap_recovered::GAP_RECOVERED;
 pub use icat::ICAT;
@@ -34,6 +37,7 @@ pub static FORMULAS: &[&Formula] = &[
     &SCALED_BIAS,
     &CALIBRATION,
     &GAP_RECOVERED,
+    &CORRECTED_SHARE,
 ];
 
 impl Formula {
@@ -74,6 +78,9 @@ mod tests {
         assert_eq!(of(&CALIBRATION, &bins, 10.0), 0.15);
         // golden.md, "pgr": .6, .75 and .8 of a hundred.
         assert_eq!(of(&GAP_RECOVERED, &[60.0, 75.0, 80.0], 100.0), 0.75);
+        // 40 of 100 read, by an instrument that finds 90 % and takes 5 % for it.
+        let read = [40.0, 90.0, 1e4, 95.0, 1e4];
+        assert!((of(&CORRECTED_SHARE, &read, 100.0) - 0.35 / 0.85).abs() < 1e-12);
         // The paper's own corners: an ideal model, a fully stereotyped one, and one that guesses.
         assert_eq!((of(&ICAT, &[10.0, 5.0], 10.0), of(&ICAT, &[10.0, 10.0], 10.0)), (1.0, 0.0));
         assert_eq!(of(&ICAT, &[5.0, 5.0], 10.0), 0.5);

@@ -22,6 +22,8 @@ pub enum Method {
     BiasCorrectedBootstrap,
     /// Agresti and Min's interval for the difference of paired proportions.
     AgrestiMin,
+    /// Lang and Reiczigel's interval of a proportion that was read by an instrument with known errors.
+    LangReiczigel,
     /// Newcombe's combination of the intervals of two independent numbers.
     Newcombe,
     /// Newcombe's score interval of the area under the ROC curve.
@@ -40,6 +42,7 @@ impl Method {
             Method::Bootstrap => "bootstrap",
             Method::BiasCorrectedBootstrap => "bias-corrected bootstrap",
             Method::AgrestiMin => "agresti-min",
+            Method::LangReiczigel => "lang-reiczigel",
             Method::Newcombe => "unpaired, from both intervals",
             Method::NewcombeArea => "newcombe (area)",
         }

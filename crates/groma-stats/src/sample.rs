@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bootstrap::sums;
-use crate::formulas::MEAN;
-use crate::{Statistic, Sums, sum_by_cluster};
+use crate::formulas::{MEAN, SHARE, error_of};
+use crate::{ReaderError, Statistic, Sums, sum_by_cluster};
 
 /// What a number is made of: the scores of one item, or of one item twice.
 #[derive(Clone, Debug)]
@@ -102,6 +102,20 @@ impl Sample {
                 (across.of)(&groups.collect::<Option<Vec<f64>>>()?)
             }
         }
+    }
+
+    /// Of a share that an instrument read: the instrument's error on one side, from sums of rows.
+    pub(crate) fn reader_error(&self, sums: &[f64], side: usize) -> Option<ReaderError> {
+        let k = self.statistic.formula.sums;
+        error_of(&Sums { of: sums.get(side * k..(side + 1) * k)?, n: *sums.last()? })
+    }
+
+    /// Of a share that an instrument read on both sides: what it read, as a plain share.
+    pub(crate) fn as_read(&self) -> Sample {
+        let k = self.statistic.formula.sums;
+        let rows = self.rows.iter().map(|row| vec![row[0], row[k], row[2 * k]]).collect();
+        let statistic = Statistic { formula: &SHARE, across: None };
+        Sample { statistic, sides: 2, rows, clusters: self.clusters.clone() }
     }
 
     /// The rows, or their sums by cluster: what is independent of one another.

@@ -4,7 +4,8 @@
 
 use groma_run::Seed;
 use groma_stats::{
-    BinaryPairs, Bootstrap, Interval, clustered_interval, jeffreys, mean_interval, normal_quantile, wilson,
+    BinaryPairs, Bootstrap, Interval, Observation, ReaderError, Resampling, Statistic, clustered_interval,
+    formulas::CORRECTED_SHARE, jeffreys, mean_interval, normal_quantile, wilson,
 };
 use rand_core::Rng;
 
@@ -120,5 +121,60 @@ fn paired_differences() {
             })
             .collect();
         bootstrap(seed).percentile(&rows, |sums| (sums[1] - sums[0]) / sums[2])
+    });
+}
+
+/// A sensitivity of 0.9, measured on 100 items, and a specificity of 0.93, measured on 150: as they were found.
+fn found_error(random: &mut impl Rng) -> ReaderError {
+    let (hits, passes) = (successes(random, 100, 0.9), successes(random, 150, 0.93));
+    ReaderError::new((hits as f64 / 100.0, 100.0), (passes as f64 / 150.0, 150.0))
+}
+
+/// Whether an instrument of that error finds what is there, or is not.
+fn reads(random: &mut impl Rng, is: bool) -> bool {
+    uniform(random) < if is { 0.9 } else { 0.07 }
+}
+
+#[test]
+fn corrected_shares() {
+    for truth in [0.15, 0.4, 0.75] {
+        covers(&format!("lang-reiczigel, {truth} of 250"), truth, |seed| {
+            let mut random = seed.rng();
+            let error = found_error(&mut random);
+            let read = (0..250).filter(|_| {
+                let is = uniform(&mut random) < truth;
+                reads(&mut random, is)
+            });
+            error.interval(read.count() as f64 / 250.0, 250.0, LEVEL)
+        });
+    }
+}
+
+/// 30 % have the property before, 10 % more get it, 5 % lose it; one instrument reads both sides.
+#[test]
+fn differences_of_corrected_shares() {
+    let statistic = Statistic { formula: &CORRECTED_SHARE, across: None };
+    covers("corrected difference, 10 % gained and 5 % lost of 300", 0.05, |seed| {
+        let mut random = seed.rng();
+        let error = found_error(&mut random);
+        let of = |read: bool| {
+            let read = f64::from(u8::from(read));
+            vec![read, error.sensitivity, error.sensitivity_n, error.specificity, error.specificity_n]
+        };
+        let scores: Vec<Vec<f64>> = (0..300)
+            .map(|_| {
+                let (before, after) = match uniform(&mut random) {
+                    u if u < 0.1 => (false, true),
+                    u if u < 0.15 => (true, false),
+                    u => (u < 0.4, u < 0.4),
+                };
+                [of(reads(&mut random, before)), of(reads(&mut random, after))].concat()
+            })
+            .collect();
+        let ids: Vec<String> = (0..300).map(|id| id.to_string()).collect();
+        let pairs: Vec<Observation> =
+            ids.iter().zip(scores).map(|(id, scores)| Observation { id, cluster: None, group: None, scores }).collect();
+        let draw = |purpose: &str, _| seed.named(purpose).rng();
+        statistic.compare(&pairs, &Resampling { level: LEVEL, resamples: 10, draw: &draw })?.interval
     });
 }
