@@ -1,7 +1,7 @@
 //! Findings about rows: counted, the first few named.
 
 use groma_data::{BadRows, Rows};
-use groma_run::{Finding, Severity};
+use groma_run::{Finding, Severity, counted, is_or_are};
 use std::collections::BTreeMap;
 
 /// Places that a finding names.
@@ -116,8 +116,11 @@ pub(crate) fn left_out(bad: &BadRows) -> Option<Finding> {
         count: bad.count,
         total: bad.total,
         message: format!(
-            "{} of {} rows cannot be used and are left out; the first: {}",
-            bad.count, bad.total, first.why
+            "{} of {} cannot be used and {} left out; the first: {}",
+            bad.count,
+            counted(bad.total, "row"),
+            is_or_are(bad.count),
+            first.why
         ),
         places: bad.shown.iter().map(|problem| problem.location.to_string()).collect(),
         remedy: Some("repair the rows named".into()),
@@ -137,7 +140,7 @@ pub(crate) fn notes(rows: &Rows) -> Vec<Finding> {
         severity: Severity::Note,
         count: *count,
         total,
-        message: format!("{count} of {total} rows: {note}"),
+        message: format!("{count} of {}: {note}", counted(total, "row")),
         places: Vec::new(),
         remedy: None,
     };
@@ -187,7 +190,7 @@ impl Findings {
             severity: tally.severity,
             count: tally.count,
             total,
-            message: format!("{} of {total} rows: {}", tally.count, check.message()),
+            message: format!("{} of {}: {}", tally.count, counted(total, "row"), check.message()),
             places: tally.places.clone(),
             remedy: check.remedy().map(str::to_owned),
         };

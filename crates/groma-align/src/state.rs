@@ -280,7 +280,7 @@ fn roles(identity: &Identity) -> String {
 fn values(path: &Path, file: &mut SafetensorsFile, name: &str, len: usize) -> Result<Vec<f32>, Error> {
     let values = file.read(name)?.values;
     if values.len() != len {
-        let problem = format!("{name} has {} values instead of {len}", values.len());
+        let problem = format!("{name} has {} instead of {len}", groma_run::counted(values.len(), "value"));
         return Err(Error::Checkpoint { path: path.to_owned(), problem });
     }
     Ok(values)

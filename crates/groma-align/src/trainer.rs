@@ -20,7 +20,7 @@ use crate::{Error, Metrics, Prepared, Settings};
 use groma_kernels::together;
 use groma_model::Transformer;
 use groma_model::training::Optimizer;
-use groma_run::{Cancel, Class, Classify, Disk, Seed, atomic};
+use groma_run::{Cancel, Class, Classify, Disk, Seed, atomic, counted, is_or_are};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,7 +172,11 @@ impl<'r, 'a> Run<'r, 'a> {
         if let Some(rollouts) = run.objective.rollouts().filter(|_| run.pace.rows > run.feed.rows()) {
             let (rows, found) = (run.pace.rows, run.feed.rows());
             let more = if rollouts.num_generations > 1 { ", or raise num_generations" } else { "" };
-            let problem = format!("asks for {rows} prompts at once, but there are {found}: lower it{more}");
+            let problem = format!(
+                "asks for {} at once, but there {} {found}: lower it{more}",
+                counted(rows, "prompt"),
+                is_or_are(found)
+            );
             return Err(session.settings.invalid("per_device_train_batch_size", problem));
         }
         if run.state.step == 0 && run.objective.sampling().is_none() {

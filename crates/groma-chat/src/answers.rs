@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Result, TemplateError};
 use crate::{Message, Options, Rendered, Template, WEIGHT};
+use groma_run::counted;
 
 impl Template {
     /// Renders a conversation and says which bytes of it are answers.
@@ -122,7 +123,9 @@ fn weighed(mut whole: Rendered, messages: &[Message]) -> Result<Rendered> {
     if spoken().count() != answers.len() {
         let (spoken, marked) = (spoken().count(), answers.len());
         let problem = format!(
-            "`{WEIGHT}` of a message cannot be kept: the chat template marks {marked} parts for {spoken} answers"
+            "`{WEIGHT}` of a message cannot be kept: the chat template marks {} for {}",
+            counted(marked, "part"),
+            counted(spoken, "answer"),
         );
         return Err(TemplateError::Asked { problem });
     }

@@ -9,7 +9,7 @@ use minijinja::{Error, ErrorKind};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The template is longer than any sensible one.
-    #[error("the chat template has {bytes} bytes; the limit is {limit}")]
+    #[error("the chat template has {}; the limit is {limit}", groma_run::counted(*bytes, "byte"))]
     TooLong {
         /// Its length.
         bytes: usize,

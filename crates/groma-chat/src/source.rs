@@ -117,7 +117,7 @@ fn read(path: &Path, limit: u64) -> Result<Option<String>> {
         Err(error) => return Err(bad(error.to_string())),
     };
     if size > limit {
-        return Err(bad(format!("has {size} bytes; the limit is {limit}")));
+        return Err(bad(format!("has {}; the limit is {limit}", groma_run::counted(size, "byte"))));
     }
     // The size is what the file says of itself, so that it is held to while it is read.
     groma_run::read_text(path, limit).map(Some).map_err(|error| bad(error.to_string()))

@@ -8,6 +8,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use groma_run::counted;
 use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
@@ -167,7 +168,7 @@ impl Checked<'_> {
             return Err(self.limit(what("a page"), bytes_text(self.limits.parquet_page_bytes)));
         }
         if sizes.values > self.limits.parquet_chunk_values || sizes.page_values > self.limits.parquet_chunk_values {
-            let limit = format!("{} values in a row group", self.limits.parquet_chunk_values);
+            let limit = format!("{} in a row group", counted(self.limits.parquet_chunk_values, "value"));
             return Err(self.limit(what("the content"), limit));
         }
         if sizes.bytes > self.memory {
@@ -175,7 +176,11 @@ impl Checked<'_> {
         }
         let is_list = column.column_descr().max_rep_level() > 0;
         if sizes.values < rows || (!is_list && sizes.values > rows) {
-            return Err(self.damaged(format!("column `{path}` has {} values for {rows} rows", sizes.values)));
+            return Err(self.damaged(format!(
+                "column `{path}` has {} for {}",
+                counted(sizes.values, "value"),
+                counted(rows, "row")
+            )));
         }
         Ok(sizes)
     }

@@ -65,6 +65,6 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
         b if b >= GIB && b.is_multiple_of(GIB) => format!("{} GiB", b / GIB),
         b if b >= MIB && b.is_multiple_of(MIB) => format!("{} MiB", b / MIB),
         b if b >= KIB && b.is_multiple_of(KIB) => format!("{} KiB", b / KIB),
-        b => format!("{b} bytes"),
+        b => groma_run::counted(b, "byte"),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::location::Location;
+use groma_run::{counted, is_or_are};
 
 /// The most bad rows that a message names; the rest is counted.
 pub const MAX_PROBLEMS_SHOWN: usize = 10;
@@ -67,7 +68,7 @@ impl BadRows {
 
 impl fmt::Display for BadRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} rows {} bad", self.count, self.total, if self.count == 1 { "is" } else { "are" })?;
+        write!(f, "{} of {} {} bad", self.count, counted(self.total, "row"), is_or_are(self.count))?;
         for problem in &self.shown {
             write!(f, "\n  {problem}")?;
         }

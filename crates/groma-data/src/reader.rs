@@ -50,7 +50,7 @@ pub(crate) fn same_length(a: &str, a_length: usize, b: &str, b_length: usize) ->
     if a_length == b_length {
         return Ok(());
     }
-    Err(format!("`{a}` has {a_length} entries but `{b}` has {b_length}"))
+    Err(format!("`{a}` has {} but `{b}` has {b_length}", groma_run::counted(a_length, "entry")))
 }
 
 /// Takes typed columns out of one record; what is left are its further columns.

@@ -81,8 +81,8 @@ pub fn split<T: Fingerprint>(rows: &[T], eval_share: f64, seed: Seed) -> Result<
     }
     if parts.eval.is_empty() || parts.train.is_empty() {
         return Err(wrong(format!(
-            "{} rows with too few different prompts cannot be split without sharing a prompt",
-            rows.len()
+            "{} with too few different prompts cannot be split without sharing a prompt",
+            groma_run::counted(rows.len(), "row")
         )));
     }
     parts.train.sort_unstable();

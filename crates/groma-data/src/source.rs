@@ -78,7 +78,7 @@ impl Source {
         if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) {
             let what = match self.compression {
                 Compression::None => "the file".to_owned(),
-                _ => format!("what the {} bytes on disk decompress to", self.disk_bytes),
+                _ => format!("what the {} on disk decompress to", groma_run::counted(self.disk_bytes, "byte")),
             };
             return Error::Limit { file: self.name.to_string(), what, limit: bytes_text(self.cap) };
         }

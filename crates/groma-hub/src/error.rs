@@ -134,7 +134,7 @@ pub enum Error {
         found: String,
     },
     /// The disk has no room.
-    #[error("{file} of {id} has {bytes} bytes but the disk of `{}` has {free} free", cache.display())]
+    #[error("{file} of {id} has {} but the disk of `{}` has {free} free", groma_run::counted(*bytes, "byte"), cache.display())]
     NoSpace {
         /// The id.
         id: String,

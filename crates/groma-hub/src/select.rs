@@ -88,7 +88,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<Vec<String>, String> {
     let index: Index = serde_json::from_slice(index).map_err(|error| format!("the index is no index: {error}"))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     if shards.is_empty() || shards.len() > MAX_SHARDS {
-        return Err(format!("the index names {} files", shards.len()));
+        return Err(format!("the index names {}", groma_run::counted(shards.len(), "file")));
     }
     for shard in &shards {
         check_file(shard).map_err(|why| format!("the index names {shard:?}: {why}"))?;

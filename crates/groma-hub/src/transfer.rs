@@ -162,9 +162,10 @@ impl Transfer<'_> {
             done += read as u64;
             if done > limit {
                 let _ = std::fs::remove_file(partial);
-                return Err(self
-                    .client
-                    .suspicious(self.wanted, format!("{file} is longer than the {limit} bytes announced")));
+                return Err(self.client.suspicious(
+                    self.wanted,
+                    format!("{file} is longer than the {} announced", groma_run::counted(limit, "byte")),
+                ));
             }
             target.write_all(&buffer[..read]).map_err(Error::io("write", partial))?;
             progress(Transferred { file, bytes: done, total_bytes: total });
@@ -181,7 +182,7 @@ impl Transfer<'_> {
         let bytes = target.metadata().map_err(io)?.len();
         if total.is_some_and(|total| bytes < total) {
             let total = total.unwrap_or(0);
-            return Err(self.damaged(file, format!("{bytes} of {total} bytes arrived")));
+            return Err(self.damaged(file, format!("{bytes} of {} arrived", groma_run::counted(total, "byte"))));
         }
         // Large files are named by their SHA-256, small ones by git's own hash.
         let is_hash = etag.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use groma_run::Cancel;
+use groma_run::{Cancel, counted};
 
 use crate::{Ask, Continuation, Cost, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
 
@@ -62,8 +62,8 @@ impl Purse {
         let tokens = usage.prompt_tokens + usage.completion_tokens;
         let Budget { requests: most_requests, tokens: most_tokens, money } = self.budget;
         let budget = match (most_requests, most_tokens, money) {
-            (Some(most), ..) if requests >= most => format!("{most} requests"),
-            (_, Some(most), _) if tokens >= most => format!("{most} tokens"),
+            (Some(most), ..) if requests >= most => counted(most, "request"),
+            (_, Some(most), _) if tokens >= most => counted(most, "token"),
             (.., Some((most, prices))) if prices.of(usage) >= most => format!("{most} in money"),
             _ => return None,
         };

@@ -7,7 +7,7 @@ use groma_run::{Class, Classify};
 #[non_exhaustive]
 pub enum Failure {
     /// What is to be read or scored does not fit into the model.
-    #[error("what is to be scored does not fit into the model's {limit} tokens")]
+    #[error("what is to be scored does not fit into the model's {}", groma_run::counted(*limit, "token"))]
     TooLong {
         /// Tokens there are.
         tokens: usize,

@@ -5,7 +5,7 @@
 //! in this process, [`Endpoint`] one behind an OpenAI-compatible server, [`Scripted`] one for tests. Three wrap a model:
 //! [`Cached`] keeps answers, [`Budgeted`] asks for so much and no more, [`Recorded`] writes down what was asked and answered.
 //!
-//! A model that judges is asked and read by [`rating`] and [`verdict`].
+//! A model that judges is asked and read by [`rating`] or [`refusal`], and [`verdict`].
 //!
 //! [`Encoder`] is the one way from texts and conversations to a model's tokens.
 
@@ -36,7 +36,7 @@ pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Spent}
 pub use failure::Failure;
 pub use groma_model::generate::Finish;
 pub use groma_model::sampling::SamplingParameters;
-pub use judge::{RATING, defused, rating, read_rating, verdict};
+pub use judge::{RATING, REFUSAL, defused, rating, read_rating, read_refusal, refusal, verdict};
 pub use kind::Kind;
 pub use local::{Local, LocalOptions};
 pub use model::{Control, Cost, LanguageModel, Sink};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use groma_run::{Class, Classify, class_of_io};
+use groma_run::{Class, Classify, class_of_io, counted, is_or_are};
 
 /// The error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is larger than any sensible one of its kind.
-    #[error("{} has {bytes} bytes; the limit for {what} is {limit}", path.display())]
+    #[error("{} has {}; the limit for {what} is {limit}", path.display(), counted(*bytes, "byte"))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -185,7 +185,7 @@ pub enum Error {
         vocab_size: usize,
     },
     /// A sequence is longer than the model's positions.
-    #[error("a sequence of {tokens} tokens is longer than the model's limit of {limit}")]
+    #[error("a sequence of {} is longer than the model's limit of {limit}", counted(*tokens, "token"))]
     TooLong {
         /// Its length.
         tokens: usize,
@@ -271,13 +271,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SafetensorsProblem {
     /// Fewer than the 8 bytes that give the header's length.
-    #[error("has only {bytes} bytes, too few for a safetensors file")]
+    #[error("has only {}, too few for a safetensors file", counted(*bytes, "byte"))]
     TooShort {
         /// Size of the file.
         bytes: u64,
     },
     /// The header's length is above the format's limit.
-    #[error("declares a header of {bytes} bytes; the limit is {limit}")]
+    #[error("declares a header of {}; the limit is {limit}", counted(*bytes, "byte"))]
     HeaderTooLarge {
         /// Declared length.
         bytes: u64,
@@ -285,7 +285,7 @@ pub enum SafetensorsProblem {
         limit: u64,
     },
     /// The header does not fit into the file.
-    #[error("declares a header of {header} bytes, but only {available} follow: the file is cut short")]
+    #[error("declares a header of {}, but only {available} {} there: the file is cut short", counted(*header, "byte"), is_or_are(*available))]
     HeaderBeyondEnd {
         /// Declared length.
         header: u64,
@@ -322,7 +322,7 @@ pub enum SafetensorsProblem {
         tensor: String,
     },
     /// Shape and element type do not give the size between the offsets.
-    #[error("`{tensor}` needs {needed} bytes by its shape and type, but its offsets span {given}")]
+    #[error("`{tensor}` needs {} by its shape and type, but its offsets span {given}", counted(*needed, "byte"))]
     WrongSpan {
         /// The tensor.
         tensor: String,
@@ -346,7 +346,7 @@ pub enum SafetensorsProblem {
         other: String,
     },
     /// Bytes that belong to no tensor.
-    #[error("{bytes} bytes before `{tensor}` belong to no tensor")]
+    #[error("before `{tensor}` there {} {} of no tensor", is_or_are(*bytes), counted(*bytes, "byte"))]
     Hole {
         /// The tensor after the hole.
         tensor: String,
@@ -354,7 +354,7 @@ pub enum SafetensorsProblem {
         bytes: u64,
     },
     /// The data go beyond the end of the file.
-    #[error("the tensors need {needed} bytes, but only {available} are there: the file is cut short")]
+    #[error("the tensors need {}, but only {available} {} there: the file is cut short", counted(*needed, "byte"), is_or_are(*available))]
     DataBeyondEnd {
         /// By the offsets.
         needed: u64,
@@ -362,7 +362,7 @@ pub enum SafetensorsProblem {
         available: u64,
     },
     /// Bytes after the last tensor.
-    #[error("{bytes} bytes follow the last tensor")]
+    #[error("after the last tensor there {} {}", is_or_are(*bytes), counted(*bytes, "byte"))]
     TrailingBytes {
         /// How many.
         bytes: u64,
@@ -436,9 +436,10 @@ impl fmt::Display for MismatchTable<'_> {
 }
 
 fn describe_non_finite(tensors: &[(String, usize)]) -> String {
-    let shown: Vec<String> = tensors.iter().take(8).map(|(name, count)| format!("{name} ({count} values)")).collect();
+    let shown: Vec<String> =
+        tensors.iter().take(8).map(|(name, count)| format!("{name} ({})", counted(*count, "value"))).collect();
     let rest = tensors.len().saturating_sub(8);
-    if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more tensors", shown.join(", ")) }
+    if rest == 0 { shown.join(", ") } else { format!("{} and {} more", shown.join(", "), counted(rest, "tensor")) }
 }
 
 impl Error {

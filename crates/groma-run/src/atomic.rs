@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::holder::process_lives;
 use crate::listing::files_below;
 use crate::storage::{Files, StoredFile};
-use crate::{Digest, Error, limits};
+use crate::{Digest, Error, counted, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -291,7 +291,7 @@ pub fn verify_directory(path: &Path) -> Result<BTreeMap<String, FileDigest>, Err
         let file = crate::inside(path, name)?;
         let found = std::fs::metadata(&file).map_err(Error::io("read", &file))?.len();
         if found != entry.bytes {
-            let reason = format!("it has {found} bytes, but was written with {}", entry.bytes);
+            let reason = format!("it has {}, but was written with {}", counted(found, "byte"), entry.bytes);
             return Err(Error::Corrupt { path: file, reason });
         }
         if Digest::of_file(&file)? != entry.digest {

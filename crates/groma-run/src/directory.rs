@@ -12,7 +12,9 @@ use crate::stage::{Finished, StageKey, StageRecord};
 use crate::stage_store::StageStore;
 use crate::standing::Standing;
 use crate::storage::Files;
-use crate::{Clock, Comparison, Error, Event, Manifest, Measurement, SystemClock, limits, lock_mutex, read, survey};
+use crate::{
+    Clock, Comparison, Error, Event, Manifest, Measurement, SystemClock, counted, limits, lock_mutex, read, survey,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -108,9 +110,12 @@ impl RunDirectory {
         }
         let mut journal = |name: &str, policy, is_row: fn(&[u8]) -> bool| {
             let (journal, torn_bytes) = Journal::open(&files, &path.join(name), policy)?;
-            repairs.extend((torn_bytes > 0).then(|| format!("{name} (a torn last row of {torn_bytes} bytes)")));
+            repairs.extend(
+                (torn_bytes > 0).then(|| format!("{name} (a torn last row of {})", counted(torn_bytes, "byte"))),
+            );
             let damaged = journal.keep(is_row)?;
-            repairs.extend((damaged > 0).then(|| format!("{name} ({damaged} damaged rows, which are left out now)")));
+            repairs
+                .extend((damaged > 0).then(|| format!("{name} ({}, left out now)", counted(damaged, "damaged row"))));
             Ok::<_, Error>(journal)
         };
         let events = journal(EVENTS, SyncPolicy::Rows(EVENT_ROWS_A_SYNC), is_row::<Event>)?;

@@ -1,6 +1,6 @@
 //! What can go wrong with a run's files.
 
-use crate::{Class, Classify, Holder, class_of_io};
+use crate::{Class, Classify, Holder, class_of_io, counted, is_or_are};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub enum Error {
         known: u32,
     },
     /// A file is larger than its limit.
-    #[error("{} has {bytes} bytes; at most {limit} are read", path.display())]
+    #[error("{} has {}; at most {limit} are read", path.display(), counted(*bytes, "byte"))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -132,7 +132,8 @@ fn hint_of_io(path: &Path, source: &io::Error) -> Option<String> {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded => {
-            let free = crate::free_disk_bytes(path).map_or(String::new(), |bytes| format!(" ({bytes} bytes are free)"));
+            let free = crate::free_disk_bytes(path)
+                .map_or(String::new(), |bytes| format!(" ({} {} free)", counted(bytes, "byte"), is_or_are(bytes)));
             Some(format!("free space on that disk{free} and start again: finished stages are kept"))
         }
         PermissionDenied | ReadOnlyFilesystem => Some("choose a directory that you may write to".into()),

@@ -4,7 +4,7 @@ use crate::atomic::AtomicFile;
 use crate::digest::Hasher;
 use crate::layout::{COMPARISONS, EVENTS, MEASUREMENTS};
 use crate::storage::{Files, StoredFile};
-use crate::{Digest, Error, limits, lock_mutex, read};
+use crate::{Digest, Error, counted, limits, lock_mutex, read};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -184,7 +184,9 @@ pub fn read_journal<T: DeserializeOwned>(path: &Path) -> Result<Rows<T>, Error> 
         }
     })?;
     found.warnings.extend(
-        unknown.into_iter().map(|(field, count)| format!("{name}: the field {field} is not known here ({count} rows)")),
+        unknown
+            .into_iter()
+            .map(|(field, count)| format!("{name}: the field {field} is not known here ({})", counted(count, "row"))),
     );
     Ok(found)
 }

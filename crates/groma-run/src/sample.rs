@@ -26,7 +26,7 @@ pub struct Sample {
     /// The second subject's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Side>,
-    /// What would have been right, where that is known.
+    /// What the data have for an answer, where they have one: what is right, or what an annotator chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// What the item is, such as `harmful`.

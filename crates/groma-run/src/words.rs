@@ -1,8 +1,10 @@
 //! Numbers in sentences.
 
+use std::fmt::Display;
+
 /// So many of what the noun names, which is in its singular: `1 item`, `12 items`, `2 queries`.
-pub fn counted(count: u64, one: &str) -> String {
-    if count == 1 {
+pub fn counted<Count: PartialEq + From<u8> + Display>(count: Count, one: &str) -> String {
+    if count == 1.into() {
         return format!("1 {one}");
     }
     let vowel = |c: char| "aeiou".contains(c);
@@ -13,8 +15,8 @@ pub fn counted(count: u64, one: &str) -> String {
 }
 
 /// `is` or `are`, as the count wants it.
-pub fn is_or_are(count: u64) -> &'static str {
-    if count == 1 { "is" } else { "are" }
+pub fn is_or_are<Count: PartialEq + From<u8>>(count: Count) -> &'static str {
+    if count == 1.into() { "is" } else { "are" }
 }
 
 #[cfg(test)]

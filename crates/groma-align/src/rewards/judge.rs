@@ -86,7 +86,7 @@ impl Reward for Judge<'_> {
         }
         match replies.iter().find_map(|reply| reply.as_ref().err()) {
             Some(failure) if replies.iter().all(Result::is_err) => {
-                Err(role(format!("none of {} questions was answered: {failure}", replies.len())))
+                Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
             }
             _ => Ok(replies.iter().map(|reply| self.read(reply.as_ref().ok()?)).collect()),
         }

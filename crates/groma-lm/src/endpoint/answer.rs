@@ -69,7 +69,7 @@ pub(super) fn reply(bytes: &[u8], ask: &Ask) -> Result<Reply, Failure> {
     let mut answer: Answer = serde_json::from_slice(bytes).map_err(not_json)?;
     let wanted = ask.sampling.samples;
     if answer.choices.len() != wanted {
-        return Err(unusable(format!("{} choices instead of {wanted}", answer.choices.len())));
+        return Err(unusable(format!("{} instead of {wanted}", groma_run::counted(answer.choices.len(), "choice"))));
     }
     // Without numbers the order is that of the list.
     answer.choices.iter_mut().enumerate().for_each(|(place, said)| _ = said.index.get_or_insert(place));

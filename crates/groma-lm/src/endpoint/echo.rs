@@ -46,7 +46,7 @@ pub(super) struct Echo {
 pub(super) fn read(bytes: &[u8]) -> Result<Echo, Failure> {
     let answer: Answer = serde_json::from_slice(bytes).map_err(not_json)?;
     let [Echoed { logprobs }] = <[Echoed; 1]>::try_from(answer.choices)
-        .map_err(|choices| unusable(format!("{} choices instead of 1", choices.len())))?;
+        .map_err(|choices| unusable(format!("{} instead of 1", groma_run::counted(choices.len(), "choice"))))?;
     let Logprobs { tokens, token_logprobs: logps, top_logprobs, text_offset: offsets } =
         logprobs.ok_or_else(no_logprobs)?;
     let top = top_logprobs.ok_or_else(no_logprobs)?;

@@ -38,7 +38,7 @@ impl std::fmt::Display for Spent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Spent { answered, failed, usage: Usage { prompt_tokens, completion_tokens } } = self;
         write!(f, "the server answered {}, failed {failed}; ", groma_run::counted(*answered, "request"))?;
-        write!(f, "{prompt_tokens} tokens in, {completion_tokens} out")
+        write!(f, "{} in, {completion_tokens} out", groma_run::counted(*prompt_tokens, "token"))
     }
 }
 

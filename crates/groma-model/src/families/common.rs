@@ -219,7 +219,8 @@ pub(super) fn layer_windows(
 
 fn layer_types(fields: &Fields<'_>, types: &[&str], count: usize) -> Result<Vec<bool>> {
     if types.len() != count {
-        let problem = format!("has {} entries for {count} layers", types.len());
+        let problem =
+            format!("has {} for {}", groma_run::counted(types.len(), "entry"), groma_run::counted(count, "layer"));
         return Err(fields.error("layer_types", problem));
     }
     let slides =

@@ -68,7 +68,7 @@ fn attention_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<Layer>> {
         Some(groups) => expand(fields, groups, layers)?,
     };
     if kinds.len() != layers {
-        let problem = format!("describes {} layers, but there are {layers}", kinds.len());
+        let problem = format!("describes {}, but there are {layers}", groma_run::counted(kinds.len(), "layer"));
         return Err(fields.error("attention_types", problem));
     }
     if fields.texts("attention_layers")?.is_some_and(|listed| listed != kinds) {
@@ -93,7 +93,9 @@ fn expand<'a>(fields: &Fields<'_>, groups: &'a [Value], layers: usize) -> Result
         let names = names.iter().map(|name| name.as_str().ok_or_else(malformed)).collect::<Result<Vec<_>>>()?;
         let added = (names.len() as u64).saturating_mul(repetitions);
         if added.saturating_add(kinds.len() as u64) > layers as u64 {
-            return Err(fields.error("attention_types", format!("describes more than the {layers} layers")));
+            return Err(
+                fields.error("attention_types", format!("describes more than {}", groma_run::counted(layers, "layer")))
+            );
         }
         kinds.extend((0..repetitions).flat_map(|_| names.iter().copied()));
     }

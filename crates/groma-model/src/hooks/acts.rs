@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groma_kernels::{Backend, Edit, Tape, Var};
+use groma_run::{counted, is_or_are};
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Cell, HookPoint, Site};
@@ -274,7 +275,7 @@ fn check_edit(edit: &Edit, columns: Option<Range<usize>>, width: usize) -> Resul
     let count = columns.len();
     let exact = |name: &str, values: &[f32]| match values.len() == count {
         true => Ok(()),
-        false => Err(format!("the {name} has {} values for {count} columns", values.len())),
+        false => Err(format!("the {name} has {} for {}", counted(values.len(), "value"), counted(count, "column"))),
     };
     let numbers: Vec<f32> = match edit {
         Edit::Add { vector, coefficient } => {
@@ -289,7 +290,12 @@ fn check_edit(edit: &Edit, columns: Option<Range<usize>>, width: usize) -> Resul
             direction.iter().copied().chain([*strength]).collect()
         }
         Edit::Replace { values } if values.is_empty() || values.len() % count != 0 => {
-            return Err(format!("{} values are no whole number of rows of {count} columns", values.len()));
+            return Err(format!(
+                "{} {} no whole number of rows of {}",
+                counted(values.len(), "value"),
+                is_or_are(values.len()),
+                counted(count, "column")
+            ));
         }
         Edit::Replace { values } => values.clone(),
         Edit::Scale { factor } => vec![*factor],

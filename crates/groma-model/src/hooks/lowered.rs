@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use groma_kernels::{Edit, Tape, Var};
+use groma_run::{counted, is_or_are};
 
 use super::acts::Act;
 use super::address::Rows;
@@ -138,7 +139,9 @@ fn rows_of(values: &[f32], width: usize, indices: &[usize]) -> Result<Vec<f32>, 
     let (mut found, given) = (Vec::with_capacity(indices.len() * width), values.len() / width);
     for &index in indices {
         let row = values.get(index * width..(index + 1) * width);
-        found.extend(row.ok_or_else(|| format!("{given} rows of values are given, and none for place {index}"))?);
+        found.extend(row.ok_or_else(|| {
+            format!("{} of values {} given, and none for place {index}", counted(given, "row"), is_or_are(given))
+        })?);
     }
     Ok(found)
 }

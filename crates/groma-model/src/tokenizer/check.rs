@@ -259,7 +259,10 @@ fn check_charsmap(map: &str) -> Result<()> {
     let size = start.filter(|_| bytes >= 4).map(|bits| u64::from(((bits >> 4) as u32).swap_bytes()));
     match size {
         Some(size) if size <= bytes - 4 => Ok(()),
-        Some(size) => Err(bad(format!("a `precompiled_charsmap` of {bytes} bytes that says it has {size}"))),
+        Some(size) => Err(bad(format!(
+            "a `precompiled_charsmap` of {} that says it has {size}",
+            groma_run::counted(bytes, "byte")
+        ))),
         None => Err(bad("a `precompiled_charsmap` that is no map of characters in base64")),
     }
 }

@@ -22,7 +22,7 @@ pub enum TokenizerError {
         path: PathBuf,
     },
     /// A file is larger than any sensible one of its kind.
-    #[error("{file} has {bytes} bytes; the limit is {limit}")]
+    #[error("{file} has {}; the limit is {limit}", groma_run::counted(*bytes, "byte"))]
     TooLarge {
         /// The file's name.
         file: String,
@@ -40,7 +40,7 @@ pub enum TokenizerError {
         problem: String,
     },
     /// There are more token ids than rows in the embedding.
-    #[error("the tokenizer has ids up to {largest} in {origin}, but the embedding has only {rows} rows")]
+    #[error("the tokenizer has ids up to {largest} in {origin}, but the embedding has only {}", groma_run::counted(*rows, "row"))]
     LargerThanEmbedding {
         /// Which of its files' parts names it.
         origin: &'static str,

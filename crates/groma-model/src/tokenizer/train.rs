@@ -76,7 +76,10 @@ fn check(vocab_size: usize, special: &SpecialTokens<'_>) -> Result<()> {
     }
     let least = 256 + special.all.len();
     if vocab_size < least {
-        return bad(format!("{vocab_size} entries are too few; the bytes and special tokens alone are {least}"));
+        return bad(format!(
+            "a vocabulary of {} is too small; the bytes and special tokens alone are {least}",
+            groma_run::counted(vocab_size, "entry")
+        ));
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ fn header(tensors: &[(String, &Buffer)]) -> Result<Vec<u8>> {
 pub fn fill_tensor(file: &mut SafetensorsFile, name: &str, target: &mut Buffer, backend: &dyn Backend) -> Result<()> {
     let tensor = file.read(name)?;
     if tensor.values.len() != target.len() {
-        let problem = format!("{name} has {} values instead of {}", tensor.values.len(), target.len());
+        let problem =
+            format!("{name} has {} instead of {}", groma_run::counted(tensor.values.len(), "value"), target.len());
         return Err(Error::Weights { problem });
     }
     *target = backend.upload(&tensor.values);

@@ -215,7 +215,7 @@ pub(crate) fn check_shape(name: &str, tensor: &Tensor, expected: &[usize]) -> Re
     if tensor.shape == expected && tensor.values.len() == expected.iter().product::<usize>() {
         return Ok(());
     }
-    let found = format!("shape {:?} and {} values", tensor.shape, tensor.values.len());
+    let found = format!("shape {:?} and {}", tensor.shape, groma_run::counted(tensor.values.len(), "value"));
     Err(Error::Weights { problem: format!("{name} has {found} instead of shape {expected:?}") })
 }
 

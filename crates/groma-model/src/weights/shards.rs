@@ -61,7 +61,10 @@ impl WeightFiles {
         let wrong = |problem: String| Error::Index { path: path.into(), problem };
         let names: BTreeSet<&String> = index.weight_map.values().collect();
         if names.is_empty() || names.len() > SHARD_LIMIT {
-            return Err(wrong(format!("names {} files; 1 to {SHARD_LIMIT} are allowed", names.len())));
+            return Err(wrong(format!(
+                "names {}; 1 to {SHARD_LIMIT} are allowed",
+                groma_run::counted(names.len(), "file")
+            )));
         }
         let names: Vec<&String> = names.into_iter().collect();
         let files = names.iter().map(|name| shard_path(directory, name).map_err(wrong)).collect::<Result<Vec<_>>>()?;
