@@ -2,7 +2,7 @@
 
 use groma_data::{Layout, Rows};
 use groma_model::ChatTemplate;
-use groma_run::{EventKind, Finding, Level, Progress, Recorder, Severity, counted};
+use groma_run::{EventKind, Finding, Level, Progress, Recorder, Severity, counted, is_or_are};
 
 /// Places that a line names.
 const PLACES: usize = 3;
@@ -12,7 +12,12 @@ pub fn read_as(rows: &Rows) -> String {
     let doc = Layout::find(rows.layout).map_or("", |layout| layout.doc);
     let mut text = format!("{} by the layout `{}` ({doc})", counted(rows.rows.len() as u64, "row"), rows.layout);
     if rows.bad.count > 0 {
-        text.push_str(&format!("; {} of {} were left out", rows.bad.count, rows.bad.total));
+        text.push_str(&format!(
+            "; {} of {} {} left out",
+            rows.bad.count,
+            counted(rows.bad.total, "row"),
+            is_or_are(rows.bad.count)
+        ));
         if let Some(first) = rows.bad.shown.first() {
             text.push_str(&format!(": {first}"));
         }

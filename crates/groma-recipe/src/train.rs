@@ -10,6 +10,7 @@ use groma_align::{
 use groma_data::Rows;
 use groma_lm::{Encoder, LanguageModel, Spent};
 use groma_model::{BaseModel, LocalModel, Transformer};
+use groma_report::WandbRun;
 use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder};
 use std::collections::BTreeMap;
 
@@ -115,7 +116,8 @@ impl Trainable {
         let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
         let sampler = |q| Sampler::new(q, encoder.clone(), recorder, Disk::files(), checkpoints);
         let mut sampler = questions.as_ref().map(sampler);
-        let mut log = recorder.is_none().then(|| MetricsLog::new(Disk::files(), checkpoints, &forms));
+        let run = wandb_run(&settings, &train, model_digest, output)?;
+        let mut log = recorder.is_none().then(|| MetricsLog::new(Disk::files(), checkpoints, &forms, run));
         let mut observers: Vec<&mut dyn Observer> = vec![&mut watcher];
         observers.extend(log.as_mut().map(|log| log as &mut dyn Observer));
         observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));
@@ -180,6 +182,15 @@ impl Trainable {
     pub fn transformer(&self) -> &Transformer {
         &self.model.transformer
     }
+}
+
+/// What a training is called in a dashboard: its id is that of what it reads, so that a resumed one goes on under it.
+fn wandb_run(settings: &Settings, train: &Prepared, model: Digest, output: &Path) -> Result<WandbRun, Error> {
+    let mut id = Hasher::default();
+    [settings.digest()?, train.digest, model].iter().for_each(|digest| id.part(digest.as_bytes()));
+    let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let id = format!("groma-{}", id.finish().short());
+    Ok(WandbRun { id, name, project: "groma".to_owned(), config: settings.values.clone() })
 }
 
 /// Several sets of groups as one, in their order.

@@ -7,7 +7,7 @@ use crate::format::counted;
 use crate::reading;
 use crate::row::{HeadlineRow, Side};
 use crate::verdict::{Sides, verdict};
-use groma_run::{Comparison, Measurement, RunRecords};
+use groma_run::{Comparison, Group, Measurement, RunRecords};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -30,6 +30,18 @@ pub struct Headline {
 }
 
 impl Headline {
+    /// The verdict; of a single subject, which is compared with nothing, the first of its numbers.
+    pub fn in_short(&self) -> String {
+        const FIRST: usize = 3;
+        let told = |row: &HeadlineRow| {
+            let side = row.before.as_ref().or(row.after.as_ref())?;
+            Some(format!("{} {}", row.name(), crate::format::value(side.value, row.unit)))
+        };
+        let rows = self.rows.iter().filter(|row| !self.compares() && row.group != Group::Control);
+        let numbers: Vec<String> = rows.filter_map(told).take(FIRST).collect();
+        if numbers.is_empty() { self.verdict.clone() } else { numbers.join(", ") }
+    }
+
     /// Whether there is a right side at all.
     pub fn compares(&self) -> bool {
         self.rows.iter().chain(&self.further).any(|row| row.after.is_some())

@@ -8,7 +8,7 @@ use crate::headline::Headline;
 use crate::reading::FEWEST_ITEMS;
 use crate::reading::Reading;
 use crate::row::{HeadlineRow, Side};
-use crate::text::{clip, for_terminal, wrap};
+use crate::text::{clip, for_terminal, hanging, wrap};
 use groma_run::Group;
 
 /// The narrowest and the widest terminal that tables are laid out for.
@@ -256,16 +256,6 @@ fn listed(notes: &[&str], columns: usize) -> Vec<String> {
     let empty = (!notes.is_empty()).then(String::new);
     let item = |note: &&str| hanging("- ", &for_terminal(note), columns.min(WIDEST_TEXT));
     empty.into_iter().chain(notes.iter().flat_map(item)).collect()
-}
-
-/// A text on as many lines as it takes, which are indented from the second on.
-fn hanging(first: &str, text: &str, columns: usize) -> Vec<String> {
-    let indent = crate::text::width(first);
-    let wrapped = wrap(text, columns.saturating_sub(indent));
-    let line = |(number, line): (usize, String)| {
-        if number == 0 { format!("{first}{line}") } else { format!("{}{line}", " ".repeat(indent)) }
-    };
-    wrapped.into_iter().enumerate().map(line).collect()
 }
 
 /// Lines below a title; nothing without lines.

@@ -4,18 +4,8 @@
 //! little-endian. Of `Event` the fields 1 (`wall_time`, double), 2 (`step`, int64), 3 (`file_version`, string) and 5
 //! (`summary`) are written; of a value of a summary 1 (`tag`, string) and 2 (`simple_value`, float).
 
-use std::collections::BTreeMap;
-
-/// Metrics of one step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoggedStep {
-    /// The step.
-    pub step: u64,
-    /// When it was logged, in seconds since 1970.
-    pub time: f64,
-    /// Its metrics, by name.
-    pub metrics: BTreeMap<String, f64>,
-}
+use crate::logged_step::LoggedStep;
+use crate::protobuf::{CASTAGNOLI, FIXED_32, VARINT, bytes, crc32, double, key, varint};
 
 /// An event file with the scalars of these steps. Their names are those that TRL's logs have there: `train/loss`,
 /// `eval/loss`.
@@ -25,56 +15,26 @@ pub fn event_file(steps: &[LoggedStep]) -> Vec<u8> {
     double(&mut version, 1, start);
     bytes(&mut version, 3, b"brain.Event:2");
     let mut file = record(&version);
-    for step in steps {
-        let mut summary = Vec::new();
-        for (name, value) in &step.metrics {
-            let mut scalar = Vec::new();
-            bytes(&mut scalar, 1, tag(name).as_bytes());
-            key(&mut scalar, 2, FIXED_32);
-            scalar.extend((*value as f32).to_le_bytes());
-            bytes(&mut summary, 1, &scalar);
-        }
-        let mut event = Vec::new();
-        double(&mut event, 1, step.time);
-        key(&mut event, 2, VARINT);
-        varint(&mut event, step.step);
-        bytes(&mut event, 5, &summary);
-        file.extend(record(&event));
-    }
+    file.extend(steps.iter().flat_map(event));
     file
 }
 
-/// The name of a metric as transformers' own TensorBoard callback writes it.
-fn tag(name: &str) -> String {
-    name.strip_prefix("eval_").map_or_else(|| format!("train/{name}"), |name| format!("eval/{name}"))
-}
-
-const VARINT: u64 = 0;
-const FIXED_64: u64 = 1;
-const BYTES: u64 = 2;
-const FIXED_32: u64 = 5;
-
-fn key(out: &mut Vec<u8>, field: u64, kind: u64) {
-    varint(out, field << 3 | kind);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+/// What a step adds to an event file.
+pub fn event(step: &LoggedStep) -> Vec<u8> {
+    let mut summary = Vec::new();
+    for (tag, value) in step.tagged() {
+        let mut scalar = Vec::new();
+        bytes(&mut scalar, 1, tag.as_bytes());
+        key(&mut scalar, 2, FIXED_32);
+        scalar.extend((value as f32).to_le_bytes());
+        bytes(&mut summary, 1, &scalar);
     }
-    out.push(value as u8);
-}
-
-fn double(out: &mut Vec<u8>, field: u64, value: f64) {
-    key(out, field, FIXED_64);
-    out.extend(value.to_le_bytes());
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    key(out, field, BYTES);
-    varint(out, value.len() as u64);
-    out.extend(value);
+    let mut event = Vec::new();
+    double(&mut event, 1, step.time);
+    key(&mut event, 2, VARINT);
+    varint(&mut event, step.step);
+    bytes(&mut event, 5, &summary);
+    record(&event)
 }
 
 fn record(data: &[u8]) -> Vec<u8> {
@@ -84,15 +44,7 @@ fn record(data: &[u8]) -> Vec<u8> {
 
 /// TensorFlow's masking of a checksum, for data that hold checksums themselves.
 fn masked(data: &[u8]) -> u32 {
-    crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// CRC-32C (Castagnoli), reflected.
-fn crc32c(data: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    !data.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 })
-    })
+    crc32(CASTAGNOLI, data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]
@@ -106,13 +58,6 @@ mod tests {
             metrics: values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         };
         vec![of(10, &[("loss", 0.5), ("rewards/margins", -1.25)]), of(300, &[("loss", 0.25), ("eval_loss", f64::NAN)])]
-    }
-
-    /// The check value of CRC-32C (RFC 3720, B.4, and the catalogue of parametrised CRC algorithms).
-    #[test]
-    fn checksums_of_the_standard() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     }
 
     #[test]

@@ -83,6 +83,23 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
+/// A paragraph for a terminal, made harmless: lines of at most so many columns, indented by as much as `first` takes from the
+/// second on. Each ends with a line end.
+pub fn paragraph(first: &str, text: &str, columns: usize) -> String {
+    let lines = hanging(first, &for_terminal(text), columns);
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A text on as many lines as it takes, which are indented from the second on.
+pub(crate) fn hanging(first: &str, text: &str, columns: usize) -> Vec<String> {
+    let indent = width(first);
+    let wrapped = wrap(text, columns.saturating_sub(indent));
+    let line = |(number, line): (usize, String)| {
+        if number == 0 { format!("{first}{line}") } else { format!("{}{line}", " ".repeat(indent)) }
+    };
+    wrapped.into_iter().enumerate().map(line).collect()
+}
+
 /// A text broken at spaces into lines of at most so many columns; a longer word is broken anywhere.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(2);

@@ -53,6 +53,8 @@ pub(crate) enum LogForm {
     Tensorboard,
     /// metrics.csv
     Csv,
+    /// run-groma.wandb, for `wandb sync` and `wandb leet`
+    Wandb,
 }
 
 /// Ways to show progress.
@@ -250,7 +252,7 @@ pub(crate) struct Train {
     #[arg(help_heading = "Execution", long, value_name = "COUNT", requires = "sample_steps", value_parser = at_least(1_u64))]
     pub(crate) sample_prompts: Option<u64>,
     /// Write the training metrics in these forms too, beside metrics.jsonl in the output: an event file of TensorBoard, a
-    /// table.
+    /// table, an offline run of W&B. While the training goes on, they are beside its checkpoints.
     #[arg(help_heading = "Output", long, value_name = "FORM,...", value_enum, value_delimiter = ',')]
     pub(crate) log: Vec<LogForm>,
     /// Replace the model that is at the output, once the new one is whole.
@@ -279,7 +281,8 @@ pub(crate) struct Eval {
     /// A directory with tasks of your own, one TOML file each.
     #[arg(help_heading = "Data", long, value_name = "DIR")]
     pub(crate) task_dir: Option<PathBuf>,
-    /// The model that judges the answers of tasks that ask one (judged-pair, judged-rating): as for --model.
+    /// The model that judges answers, as for --model: those of tasks that ask one (judged-pair, judged-rating), and whether
+    /// answers refuse, in place of rules (refusal, over-refusal, xstest).
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME")]
     pub(crate) judge: Option<String>,
     /// Longest verdict of the judge, in tokens.

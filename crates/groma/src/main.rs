@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod terminal;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,7 +30,12 @@ fn main() -> ExitCode {
         Err(failure) => Err(failure),
     };
     match result {
-        Ok(code) => code,
+        Ok(code) => match terminal::lost() {
+            Some(error) => {
+                Failure::from(groma_run::Error::io("write to", Path::new("standard output"))(error)).report()
+            }
+            None => code,
+        },
         Err(failure) => failure.report(),
     }
 }

@@ -219,7 +219,7 @@ fn what_is_left_out_or_contradicts_itself_is_counted_where_people_look() {
     let (summary, said) = place.done(&[&run[..], &template, &few, &["--progress", "plain"]].concat());
     for words in [
         "199 rows by the layout `preference`",
-        "1 of 200 were left out",
+        "1 of 200 rows is left out",
         "some.jsonl:8",
         "another row prefers",
         "chat template chatml",
@@ -250,7 +250,7 @@ fn tools_go_to_the_template_or_their_rows_are_refused() {
         let _ = std::fs::remove_file(place.path("model/chat_template.jinja"));
         let command = ["check", "--data", &data, "--model", "model"];
         let message = place.refused(&[&command[..], &["--chat-template", "chatml"]].concat());
-        for words in ["1 of 1 rows", "does not show", &format!("{data}:1"), "--drop tools"] {
+        for words in ["1 of 1 row", "does not show", &format!("{data}:1"), "--drop tools"] {
             assert!(message.contains(words), "{name}: `{words}`: {message}");
         }
         place.write("model/chat_template.jinja", TOOLS);

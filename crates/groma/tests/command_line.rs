@@ -704,7 +704,7 @@ fn rows_are_shown_and_training_says_what_it_made_of_them() {
         ["check", "--data", "alpaca.jsonl", "--model", "model", "--rows", "1", "--set", "assistant_only_loss=true"];
     let shown = text(&place.done(&check).stdout);
     for words in
-        ["120 rows by the layout `alpaca`", "1 of 121 were left out", "chat template", "learned from", "[[", "Pear"]
+        ["120 rows by the layout `alpaca`", "1 of 121 rows is left out", "chat template", "learned from", "[[", "Pear"]
     {
         assert!(shown.contains(words), "{words}: {shown}");
     }

@@ -250,7 +250,7 @@ fn what_one_model_said_is_in_its_report() {
 fn metrics_of_a_training_are_files() {
     let place = Workplace::new();
     let train = ["train", "dpo", "--model", "model", "--data", "pairs.jsonl", "--output", "out"];
-    done(&place, &[&train[..], &["--set", "max_steps=3", "--log", "tensorboard,csv"]].concat());
+    done(&place, &[&train[..], &["--set", "max_steps=3", "--log", "tensorboard,csv,wandb"]].concat());
     let lines = std::fs::read_to_string(place.path("out/metrics.jsonl")).unwrap();
     let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let steps: Vec<u64> = rows.iter().map(|row| row["step"].as_u64().unwrap()).collect();
@@ -262,6 +262,7 @@ fn metrics_of_a_training_are_files() {
     let table = std::fs::read_to_string(place.path("out/metrics.csv")).unwrap();
     assert!(table.starts_with("step,") && table.lines().count() == 4, "{table}");
     assert!(place.path("out/events.out.tfevents.groma").is_file());
+    assert!(std::fs::read(place.path("out/run-groma.wandb")).unwrap().starts_with(b":W&B"));
     let card = std::fs::read_to_string(place.path("out/README.md")).unwrap();
     assert!(card.contains("base_model: \"model\"") && card.contains("# out\n"), "{card}");
     done(
@@ -326,4 +327,23 @@ fn gates_are_checked_and_end_the_command_where_asked_for() {
     assert!(failure(&place, &["check", "recipe.toml"]).contains("needs `at_least` or `at_most`"));
     place.write("recipe.toml", &gate(&condition("at_most = 1.0").replace("before", "never")));
     assert!(failure(&place, &["check", "recipe.toml"]).contains("refers to the measurement `never`"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_device_is_no_success() {
+    let place = Workplace::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = place.groma(&["methods", "dpo"]).stdout(full).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{message}");
+    assert!(message.contains("cannot write to standard output") && message.contains("hint: "), "{message}");
+}
+
+#[test]
+fn a_run_of_one_model_is_listed_with_what_it_found() {
+    let place = Workplace::new();
+    done(&place, &["eval", "--model", "model", "--task", "perplexity=text.txt", "--name", "alone"]);
+    let list = said(&place, &["runs"]);
+    assert!(list.contains("alone: done, 1 stage") && list.contains("  perplexity word_perplexity "), "{list}");
 }

@@ -23,7 +23,8 @@ pub struct Measure {
     /// the latest where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The model that judges the answers to tasks that ask one: named in the same way.
+    /// The model that judges the answers to tasks that ask one, and whether answers refuse in place of rules: named in the
+    /// same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<String>,
     /// Longest verdict of the judge, in tokens.

@@ -10,7 +10,7 @@ use groma_eval::{
 };
 use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
 use groma_organism::Planted;
-use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, said_file};
+use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, counted, is_or_are, said_file};
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
@@ -52,7 +52,7 @@ fn check_task(recipe: &Recipe, stage: &Measure, config: &TaskConfig, resolve: Re
         Some(path) => {
             let examples = config.fewshot_data.as_deref().map(resolve.data).transpose()?.map(|found| found.0);
             let items = items(task, config, &path, examples.as_deref(), Seed::new(recipe.seed))?;
-            format!("{} items", items.items.len())
+            counted(items.items.len(), "item")
         }
         None => MADE.into(),
     };
@@ -126,9 +126,8 @@ fn measure_part(
     let seed = Seed::new(runner.recipe.seed).named("items").named(config.result_name());
     let items = items(task, config, &data.path, examples.as_ref().map(|file| file.path.as_path()), seed)?;
     if items.bad_rows > 0 {
-        let count = items.bad_rows;
-        let text =
-            format!("{}: {count} rows of {} could not be used and are left out", config.result_name(), config.data);
+        let (rows, are) = (counted(items.bad_rows, "row"), is_or_are(items.bad_rows));
+        let text = format!("{}: {rows} of {} could not be used and {are} left out", config.result_name(), config.data);
         said::note(&*runner.work.progress, recorder, &text);
     }
     let shield = stage.defence.as_ref().map(|guard| Ok::<_, Error>((guard.shield()?, &guard.name))).transpose()?;

@@ -38,12 +38,7 @@ impl StageWork for Train {
                 Some(path) => {
                     let seed = Seed::new(recipe.seed);
                     let rows = read_rows(&path, method.data, self.limit, seed, &self.reading)?;
-                    format!(
-                        "{name}: {} rows by the layout {}, {} bad ones",
-                        rows.rows.len(),
-                        rows.layout,
-                        rows.bad.count
-                    )
+                    format!("{name}: {}", said::read_as(&rows))
                 }
                 None => format!("{name}: {MADE}"),
             });

@@ -188,14 +188,21 @@ fn kind(kind: CheckKind) -> &'static str {
 
 /// What the pre-flight check found, the gravest first.
 pub(super) fn findings(events: &[Event]) -> Option<Markup> {
-    let mut findings: Vec<&Finding> = events.iter().filter_map(|event| event.finding.as_ref()).collect();
+    let mut findings: Vec<&Finding> = Vec::new();
+    // Stages that read the same rows find the same.
+    for finding in events.iter().filter_map(|event| event.finding.as_ref()) {
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let (passed, found): (Vec<&Finding>, Vec<&Finding>) =
         findings.iter().partition(|finding| finding.severity == Severity::Passed);
     if findings.is_empty() {
         return None;
     }
-    let names: Vec<_> = passed.iter().map(|finding| for_page(&finding.check)).collect();
+    let mut names: Vec<_> = passed.iter().map(|finding| for_page(&finding.check)).collect();
+    names.dedup();
     Some(html! {
         ul.checks {
             @for finding in found.iter().take(MOST_ROWS) { (one_finding(finding)) }
@@ -384,9 +391,26 @@ pub(super) fn shell(command: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn commands_come_back_whole() {
         let command = ["groma", "run", "--set", "a b", "it's", "", "$(rm)"].map(str::to_owned);
-        assert_eq!(super::shell(&command), r"groma run --set 'a b' 'it'\''s' '' '$(rm)'");
+        assert_eq!(shell(&command), r"groma run --set 'a b' 'it'\''s' '' '$(rm)'");
+    }
+
+    #[test]
+    fn what_several_stages_find_in_the_same_rows_is_told_once() {
+        let event = |stage: &str, message: &str| -> Event {
+            let finding =
+                serde_json::json!({ "check": "empty", "severity": "warning", "count": 1, "message": message });
+            let event = serde_json::json!({
+                "time": "2026-01-01T00:00:00Z", "stage": stage, "kind": "finding", "finding": finding,
+            });
+            serde_json::from_value(event).unwrap()
+        };
+        let events = [event("sft", "one"), event("dpo", "one"), event("dpo", "another")];
+        let page = findings(&events).unwrap().into_string();
+        assert_eq!((page.matches("<li>").count(), page.matches("another").count()), (2, 1), "{page}");
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use groma_hub::Settings;
 use groma_kernels::{Backend, Cpu, Level, Precision};
-use groma_run::{Machine, available_memory_bytes, free_disk_bytes};
+use groma_run::{Machine, available_memory_bytes, counted, free_disk_bytes};
 use serde::Serialize;
 
 use crate::failure::Result;
@@ -58,7 +58,10 @@ fn findings(context: &Context) -> Vec<Finding> {
     let cpu = machine.cpu.unwrap_or_else(|| "unknown".into());
     let mut findings = vec![
         Finding::ok("groma", format!("{} ({})", env!("CARGO_PKG_VERSION"), machine.system)),
-        Finding::ok("cpu", format!("{cpu}, {} cores, {} threads", machine.cores, machine.threads)),
+        Finding::ok(
+            "cpu",
+            format!("{cpu}, {}, {}", counted(machine.cores, "core"), counted(machine.threads, "thread")),
+        ),
         Finding::ok("features", machine.cpu_features.join(" ")),
         kernels(&Cpu::new()),
         bf16(),

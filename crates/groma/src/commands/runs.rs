@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use groma_report::Headline;
+use groma_report::{Headline, paragraph};
 use groma_run::{Class, Clock, Manifest, RunRecords, SystemClock, Verification, counted, is_run, verify_run};
 use indicatif::{HumanBytes, HumanDuration};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::rows::safe;
 use crate::cli::Runs;
 use crate::failure::{Failure, Result};
-use crate::terminal::{Context, print, print_json};
+use crate::terminal::{Context, columns, print, print_json};
 
 /// A run, and what was found of it.
 struct Listed {
@@ -36,7 +36,7 @@ pub(crate) fn run(flags: &Runs, context: &Context) -> Result<ExitCode> {
     if context.json {
         print_json(&listed.iter().map(Listed::record).collect::<Vec<_>>())?;
     } else {
-        listed.iter().for_each(|run| print(&run.text()));
+        listed.iter().for_each(|run| print(&run.text(columns())));
     }
     let damaged = listed.iter().any(Listed::is_damaged);
     Ok(if damaged { ExitCode::from(Class::Usage.exit_code()) } else { ExitCode::SUCCESS })
@@ -108,31 +108,51 @@ impl Listed {
         })
     }
 
-    fn text(&self) -> String {
-        let path = safe(&self.path.display().to_string());
+    /// A line about the run and what it found, laid out for so many columns; a path is never broken.
+    fn text(&self, columns: usize) -> String {
+        let path = format!("{}:", safe(&self.path.display().to_string()));
         let size = HumanBytes(self.bytes);
-        let mut text = match &self.found {
+        let (about, verdict) = match &self.found {
             Ok((manifest, headline)) => {
-                let status = json!(manifest.status);
-                let stages = counted(manifest.stages.len() as u64, "stage");
-                let verdict = format!("  {}\n", safe(&headline.verdict));
-                let verdict = if headline.verdict.is_empty() { "" } else { &verdict };
-                let age = age(manifest);
-                format!("{path}: {}, {stages}, {age}, {size}\n{verdict}", status.as_str().unwrap_or_default())
+                let (status, stages) = (json!(manifest.status), counted(manifest.stages.len(), "stage"));
+                let status = status.as_str().unwrap_or_default();
+                (format!("{status}, {stages}, {}, {size}", age(manifest)), headline.in_short())
             }
-            Err(error) => format!("{path}: {}, {size}\n", safe(&error.to_string())),
+            Err(error) => (format!("{error}, {size}"), String::new()),
         };
+        let fits = path.chars().count() + 1 + about.chars().count() <= columns;
+        let mut text = if fits { format!("{path} {}\n", safe(&about)) } else { format!("{path}\n") };
+        let below = if fits { "" } else { &about };
+        let mut lines = vec![below.to_owned(), verdict];
         match &self.verified {
             Some(Ok(found)) if found.problems.is_empty() => {
-                text.push_str(&format!("  whole: {} stages are what was written\n", found.stages));
+                lines.push(format!("whole: {} as written", counted(found.stages, "stage")));
             }
             Some(Ok(found)) => {
-                let lines = found.problems.iter();
-                text.extend(lines.map(|problem| format!("  {}: {}\n", safe(&problem.place), safe(&problem.what))));
+                lines.extend(found.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what)));
             }
-            Some(Err(error)) => text.push_str(&format!("  {}\n", safe(&error.to_string()))),
+            Some(Err(error)) => lines.push(error.to_string()),
             None => {}
         }
+        text.extend(lines.iter().filter(|line| !line.is_empty()).map(|line| paragraph("  ", line, columns)));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_the_terminal_that_is_there() {
+        let path = PathBuf::from("runs/a-name-that-is-not-short");
+        let reason = "the manifest is not what was written: \u{1b}[31mit lacks its end ".repeat(3);
+        let found = Err(groma_run::Error::Corrupt { path: path.clone(), reason });
+        let run = Listed { path: path.clone(), found, bytes: 12, verified: None };
+        for columns in [40, 80, 120] {
+            let text = run.text(columns);
+            assert!(text.lines().all(|line| line.chars().count() <= columns) && !text.contains('\u{1b}'), "{text}");
+            assert!(text.starts_with(&format!("{}:", path.display())) && text.contains("12 B"), "{text}");
+        }
     }
 }

@@ -70,7 +70,7 @@ fn show_values(transformer: &Transformer, tokenizer: &Tokenizer, ids: &[u32], co
         let name = if transformer.spec().rewards() { "reward" } else { "label" };
         for (label, value) in values.iter().enumerate() {
             let label = if values.len() > 1 { format!(" {label}") } else { String::new() };
-            print(&format!("{name}{label}\t{value:.6}\t{} tokens\n", ids.len()));
+            print(&format!("{name}{label}\t{value:.6}\t{}\n", groma_run::counted(ids.len(), "token")));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -105,6 +105,7 @@ impl cli::LogForm {
         match self {
             cli::LogForm::Tensorboard => LogForm::TensorBoard,
             cli::LogForm::Csv => LogForm::Csv,
+            cli::LogForm::Wandb => LogForm::Wandb,
         }
     }
 }

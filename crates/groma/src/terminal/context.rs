@@ -48,7 +48,10 @@ impl Context {
     pub(crate) fn pool(&self) -> Result<rayon::ThreadPool> {
         let built = rayon::ThreadPoolBuilder::new().num_threads(self.work.threads).build();
         built.map_err(|error| {
-            Failure::usage(format!("cannot start {} threads: {error}", self.work.threads), "give fewer --threads")
+            Failure::usage(
+                format!("cannot start {}: {error}", groma_run::counted(self.work.threads, "thread")),
+                "give fewer --threads",
+            )
         })
     }
 }

@@ -1,7 +1,8 @@
 //! What is written to the terminal, or to where it is led.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -37,8 +38,22 @@ pub(crate) fn tell(text: &str, document: &Value) {
     let _ = if SPEAKS_JSON.load(Ordering::Relaxed) { writeln!(out, "{document}") } else { writeln!(out, "{text}") };
 }
 
-/// Writes data to standard output. A reader that went away is no failure, as with other filters.
+/// Why standard output first did not take what was written.
+static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Writes data to standard output. A reader that went away is no failure, as with other filters; what else goes wrong is
+/// kept for [`lost`].
 pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        _ => {}
+    }
+}
+
+/// Why not all that was printed has arrived, as on a full device; `None` where it has.
+pub(crate) fn lost() -> Option<std::io::Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

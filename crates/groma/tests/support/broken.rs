@@ -22,7 +22,7 @@ pub(crate) const CHECKPOINTS: &[Broken] = &[
     ),
     ("no-tokenizer", no_tokenizer, 2, &["tokenizer.json"]),
     ("small-embedding", small_embedding, 2, &["tokenizer", "embedding"]),
-    ("nan", nan, 5, &["not finite", "model.norm.weight (1 values)"]),
+    ("nan", nan, 5, &["not finite", "model.norm.weight (1 value)"]),
     ("outside", outside, 2, &["index.json"]),
     ("other-shape", |place, name| config(place, name, "intermediate_size", json!(48)), 2, &["shape", "mlp"]),
     ("unknown-field", |place, name| config(place, name, "attention_twist", json!(0.5)), 2, &["attention_twist"]),
