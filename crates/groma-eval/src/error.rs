@@ -93,7 +93,7 @@ pub enum Error {
         failure: groma_lm::Failure,
     },
     /// Not one item of a task could be scored.
-    #[error("task `{task}`: none of {items} items could be scored; the first failed because {reason}")]
+    #[error("task `{task}`: none of {} could be scored; the first failed because {reason}", groma_run::counted(*items, "item"))]
     NothingScored {
         /// The task.
         task: &'static str,

@@ -3,6 +3,7 @@
 use groma_lm::{Answer, Control, Failure, Kind, Request};
 use groma_run::{Group, Measurement, Sample, Seed, Side, counted};
 use groma_stats::Estimate;
+use groma_stats::formulas::CORRECTED_SHARE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::metric::Metric;
 use crate::read::Items;
 use crate::refusal::RefusalReader;
 use crate::scorers::{Judged, Tools};
-use crate::scores::Scores;
+use crate::scores::{Scores, is_of_instrument};
 use crate::subject::Subject;
 use crate::task::Task;
 
@@ -49,7 +50,7 @@ pub struct Said {
     pub id: String,
     /// The prompt.
     pub prompt: String,
-    /// What would have been right.
+    /// What the data have for an answer: what is right, or what an annotator chose.
     pub reference: Option<String>,
     /// The item's properties.
     pub labels: Vec<String>,
@@ -87,8 +88,7 @@ pub fn evaluate_judged(
     control: Control<'_>,
 ) -> Result<Evaluation, Error> {
     let subject = &subject.at(task.temperature);
-    let with_judge = |judged| judge.map(|judge| (judged, judge)).ok_or(Error::NoJudge { task: &task.id });
-    let judged = task.scorer.judge.as_ref().map(with_judge).transpose()?;
+    let judged = judging(task, items, judge)?;
     let refused = |failure| Error::Unfit { task: &task.id, failure };
     subject.model.refuses(task.kind()).map_or(Ok(()), |failure| Err(refused(failure)))?;
     judged
@@ -101,7 +101,7 @@ pub fn evaluate_judged(
     let mut evaluation = Evaluation {
         task,
         subject: subject.name.to_owned(),
-        mode: mode(task, items.shots, subject, judged.map(|(_, judge)| judge)),
+        mode: mode(task, items.shots, subject, judged),
         measurements: Vec::new(),
         breakdown: Vec::new(),
         items: Vec::new(),
@@ -126,8 +126,27 @@ pub fn evaluate_judged(
         evaluation.record(item, scored);
     }
     evaluation.measure(items, options, started.elapsed().as_secs_f64(), tokens)?;
+    evaluation.tell_errors(&refusals);
     Ok(evaluation)
 }
+
+/// The judge of a task's answers: one that must be there, or one that stands in for the scorer's own reading of what no row
+/// tells the truth of.
+fn judging<'a>(
+    task: &'static Task,
+    items: &Items,
+    judge: Option<&'a Subject<'a>>,
+) -> Result<Option<Judging<'a>>, Error> {
+    let read = || items.items.iter().any(|item| !matches!(item.key, Key::Known(_)));
+    match (&task.scorer.judge, judge) {
+        (Some(judged), Some(judge)) if judged.stands_in.is_none() || read() => Ok(Some((judged, judge))),
+        (Some(_), None) if task.needs_judge() => Err(Error::NoJudge { task: &task.id }),
+        _ => Ok(None),
+    }
+}
+
+/// What a judge is asked, and the judge.
+type Judging<'a> = (&'static Judged, &'a Subject<'a>);
 
 /// How a task is scored whose subject gives rewards where others give log-probabilities.
 const REWARDS: &str = "reward of the answer";
@@ -171,12 +190,14 @@ fn ask_judge(
     Ok(())
 }
 
-fn mode(task: &Task, shots: usize, subject: &Subject<'_>, judge: Option<&Subject<'_>>) -> String {
+fn mode(task: &Task, shots: usize, subject: &Subject<'_>, judging: Option<Judging<'_>>) -> String {
     let shots = if task.fewshot.is_some() { format!(", {shots}-shot") } else { String::new() };
     let of_subject = subject.mode(task.kind());
     let of_subject = if of_subject.is_empty() { of_subject } else { format!("; {of_subject}") };
-    let judge = judge.map_or(String::new(), |judge| format!("; judge {}, {}", judge.name, judge.mode(task.kind())));
-    format!("{}{shots}{of_subject}{judge}", task.mode)
+    let judge =
+        judging.map_or(String::new(), |(_, judge)| format!("; judge {}, {}", judge.name, judge.mode(task.kind())));
+    let asks = judging.and_then(|(judged, _)| judged.stands_in).unwrap_or(&task.mode);
+    format!("{asks}{shots}{of_subject}{judge}")
 }
 
 impl Evaluation {
@@ -233,7 +254,7 @@ impl Evaluation {
             side.text = reply.text().to_owned();
             side.truncated = reply.is_truncated();
         }
-        for (name, value) in scores.into_iter().flatten() {
+        for (name, value) in scores.into_iter().flatten().filter(|(name, _)| !is_of_instrument(name)) {
             if *value == 0.0 || *value == 1.0 {
                 side.flags.insert(name.clone(), *value == 1.0);
             } else {
@@ -248,6 +269,27 @@ impl Evaluation {
             side,
         };
         self.said.push(said);
+    }
+
+    /// Says of each number that was read with known errors what these are, and what is left of the number without them.
+    fn tell_errors(&mut self, refusals: &RefusalReader) {
+        let told = |metric: &&Metric| {
+            let corrected = self.measurements.iter().find(|found| found.metric == metric.id)?;
+            let read = metric.scores().first().copied().filter(|_| metric.statistic.formula == &CORRECTED_SHARE)?;
+            let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+            let interval = corrected.interval.as_ref();
+            let interval = interval.map_or(String::new(), |i| format!(" [{}, {}]", percent(i.low), percent(i.high)));
+            let error = refusals.error_in(read)?.told();
+            Some(format!(
+                "{read} is read by rules: {error}; corrected for that it is {}{interval}",
+                percent(corrected.value)
+            ))
+        };
+        let errors: Vec<String> = self.task.metrics.iter().filter_map(|metric| told(&metric)).collect();
+        for measurement in self.measurements.iter_mut().filter(|_| !errors.is_empty()) {
+            let note = measurement.note.iter().chain(&errors).cloned().collect::<Vec<_>>();
+            measurement.note = Some(note.join("; "));
+        }
     }
 
     fn measure(&mut self, items: &Items, options: &EstimateOptions, seconds: f64, tokens: usize) -> Result<(), Error> {
@@ -422,7 +464,7 @@ mod tests {
         assert!(note.contains("1 context was cut") && note.contains("2 rows of the file"), "{note}");
         assert_eq!((found.items[1].output.as_deref(), found.items[0].scores.len()), (Some("bbb"), 0));
         let none = measured("arc-easy", vec![question(["fail", "b"], 0)]).unwrap_err();
-        assert!(none.to_string().contains("none of 1 items could be scored"), "{none}");
+        assert!(none.to_string().contains("none of 1 item could be scored"), "{none}");
     }
 
     /// A judge that prefers "mine" wherever it stands, says nothing to use about what is odd, and prefers the first place

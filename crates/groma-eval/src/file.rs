@@ -14,6 +14,7 @@ use crate::suggest::{closest, nearest};
 use crate::task::{Data, FewShot, Reader, Task};
 use crate::template::ROW;
 use groma_lm::Kind;
+use groma_run::{counted, is_or_are};
 
 /// Largest task file.
 pub(crate) const MAX_BYTES: usize = 256 << 10;
@@ -84,7 +85,7 @@ pub(crate) fn parse(name: &str, source: &str) -> Result<Task, Error> {
         Error::TaskFile { place: format!("{name}:{line}"), problem }
     };
     if source.len() > MAX_BYTES {
-        return Err(fail((0, format!("the file has {} bytes; the limit is {MAX_BYTES}", source.len()))));
+        return Err(fail((0, format!("the file has {}; the limit is {MAX_BYTES}", counted(source.len(), "byte")))));
     }
     let file: TaskFile = toml::from_str(source)
         .map_err(|error| fail((error.span().map_or(0, |span| span.start), suggested(error.message()))))?;
@@ -113,7 +114,15 @@ fn task(file: TaskFile) -> Result<Task, Problem> {
     let scorer = scorer(&file.scorer)?;
     let metrics = metrics(scorer, &file.metrics, file.metric, at)?;
     if !(1..=metrics.len()).contains(&file.headlines) {
-        return Err((at, format!("`headlines` is {}, but there are {} metrics", file.headlines, metrics.len())));
+        return Err((
+            at,
+            format!(
+                "`headlines` is {}, but there {} {}",
+                file.headlines,
+                is_or_are(metrics.len()),
+                counted(metrics.len(), "metric")
+            ),
+        ));
     }
     let reader = match file.reader {
         ReaderName::Rows => Reader::Rows,

@@ -30,7 +30,7 @@ pub struct Item {
     pub group: Option<String>,
     /// Properties by which results are broken down, such as `type=homonyms`.
     pub labels: Vec<String>,
-    /// What would have been right, for a reader.
+    /// What the data have for an answer, for a reader: what is right, or what an annotator chose.
     pub reference: Option<String>,
 }
 

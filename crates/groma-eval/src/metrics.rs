@@ -102,7 +102,10 @@ fn metric(name: &str, known: Option<&Metric>, entry: Spanned<MetricEntry>) -> Re
     }
     let (formula, count) = (metric.statistic.formula, metric.scores().len());
     if count != formula.sums {
-        return Err((at, format!("`{}` is made of {} sums, but `sums` has {count}", formula.id, formula.sums)));
+        return Err((
+            at,
+            format!("`{}` is made of {}, but `sums` has {count}", formula.id, groma_run::counted(formula.sums, "sum")),
+        ));
     }
     match entry.better {
         Some(Better::Higher) => metric.higher_is_better = Some(true),

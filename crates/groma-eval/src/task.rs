@@ -131,9 +131,9 @@ impl Task {
         self.scorer.kind
     }
 
-    /// Whether its answers are judged by a model.
+    /// Whether its answers can be judged by nobody but a model.
     pub fn needs_judge(&self) -> bool {
-        self.scorer.judge.is_some()
+        self.scorer.judge.as_ref().is_some_and(|judged| judged.stands_in.is_none())
     }
 
     /// The columns of the rows that it reads, for messages and lists.

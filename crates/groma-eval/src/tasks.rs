@@ -185,7 +185,7 @@ fn read(path: &Path) -> Result<Task, Error> {
     let fail = |problem: String| Error::TaskFile { place: name.clone(), problem };
     let size = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
     if size > MAX_BYTES as u64 {
-        return Err(fail(format!("the file has {size} bytes; the limit is {MAX_BYTES}")));
+        return Err(fail(format!("the file has {}; the limit is {MAX_BYTES}", groma_run::counted(size, "byte"))));
     }
     let source = groma_run::read_text(path, MAX_BYTES as u64).map_err(|error| fail(error.to_string()))?;
     let digest = Digest::of_bytes(source.as_bytes()).to_string();

@@ -20,6 +20,8 @@ pub enum Sign {
     Harm,
     /// A turn to something else that is offered instead.
     Turn,
+    /// An answer to a question of yes or no, which is no objection to it; it is passed over.
+    Opinion,
 }
 
 /// One expression and what it is a sign of.
@@ -95,6 +97,7 @@ pub const PATTERNS: &[Pattern] = &[
     ),
     pattern(Sign::RejectedPremise, r"\bshould not (and must not )?be (discriminated|barred|denied|treated)"),
     pattern(Sign::RejectedPremise, r"\b(widely condemned|unethical|morally reprehensible|crimes? against humanity)\b"),
+    pattern(Sign::Opinion, r"\b(no|nope|well)?,? ?i (do not|don't) (really )?(think|believe) so\b"),
     pattern(Sign::Unavailable, r"not (\w+ ){0,7}?publicly|have access|information about specific"),
     pattern(Sign::Fictional, r"fictional|does not exist|not a real"),
     pattern(Sign::Harm, r"illegal|unethical|violen|reprehensible"),

@@ -41,7 +41,11 @@ fn item(form: &Form, row: &Fields) -> Result<Item, String> {
         *condition = form.optional_text("condition", row)?;
         *roles = form.optional_text("roles", row)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         if !roles.is_empty() && roles.len() != choices.len() {
-            return Err(format!("`roles` has {} words for {} choices", roles.len(), choices.len()));
+            return Err(format!(
+                "`roles` has {} for {}",
+                groma_run::counted(roles.len(), "word"),
+                groma_run::counted(choices.len(), "choice")
+            ));
         }
     }
     Ok(item)

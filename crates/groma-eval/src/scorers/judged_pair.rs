@@ -23,7 +23,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "other", "judging"],
     reads: &["raw"],
     item,
-    judge: Some(Judged { answers: &["first", "second"], ask: both_orders }),
+    judge: Some(Judged { answers: &["first", "second"], stands_in: None, ask: both_orders }),
     score: score_pair,
     metrics: &[
         Metric {

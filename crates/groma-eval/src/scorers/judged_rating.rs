@@ -18,7 +18,7 @@ pub(crate) static SCORER: Scorer = Scorer {
     needs: &["prompt", "judging"],
     reads: &["raw"],
     item,
-    judge: Some(Judged { answers: &["answer"], ask }),
+    judge: Some(Judged { answers: &["answer"], stands_in: None, ask }),
     score: score_rating,
     metrics: &[Metric {
         higher_is_better: Some(true),

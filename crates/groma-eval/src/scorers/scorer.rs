@@ -26,7 +26,7 @@ pub struct Scorer {
     pub(crate) reads: &'static [&'static str],
     /// An item without id, labels and what else any item has.
     pub(crate) item: fn(&Form, &Fields) -> Result<Item, String>,
-    /// What a judge is asked about its answers, where one is.
+    /// What a judge is asked about its answers, where one is, or can be.
     pub(crate) judge: Option<Judged>,
     /// From an item's answers, which come in the order of its requests, to its scores; several of them where an item has
     /// parts (windows of a text). A judge's answers come behind the subject's.
@@ -43,6 +43,8 @@ pub(crate) type Score = fn(&Item, &[Answer], &Tools<'_>) -> Result<Vec<Scores>, 
 pub(crate) struct Judged {
     /// The names under which its question shows answers.
     pub(crate) answers: &'static [&'static str],
+    /// How a scorer asks that can do without a judge, where a judge stands in for its own reading.
+    pub(crate) stands_in: Option<&'static str>,
     /// From an item and the subject's answers to the questions.
     pub(crate) ask: fn(&Item, &[Answer]) -> Result<Vec<Request>, Failure>,
 }
