@@ -385,8 +385,11 @@ fn random_areas(subject: &Subject<'_>, probe: &Probe, sides: &Sides<'_>) -> Vec<
     drawn.collect()
 }
 
+/// A number, and the ends of its interval where it has one.
+type Height = (f64, Option<(f64, f64)>);
+
 fn curve(subject: &Subject<'_>, points: &[HookPoint], areas: &[Areas]) -> Figure {
-    let line = |name: &str, of: &dyn Fn(&Areas) -> (f64, Option<(f64, f64)>)| Series {
+    let line = |name: &str, of: &dyn Fn(&Areas) -> Height| Series {
         name: name.to_owned(),
         points: points
             .iter()

@@ -102,7 +102,7 @@ impl Look for Sae {
     fn look(&self, subject: &Subject<'_>, material: &Material) -> Result<Found> {
         let model = subject.local.transformer;
         let point = self.point(model)?;
-        let (train, held_out) = self.parts(subject, &material.texts)?;
+        let [train, held_out] = self.parts(subject, &material.texts)?;
         subject.begin("reading activations", train.len() + held_out.len(), "text");
         let read = |texts: &[Vec<u32>]| -> Result<Activations> {
             let told = &mut |done| subject.goes_on(done).is_ok();
@@ -148,7 +148,7 @@ impl Sae {
     }
 
     /// Texts to learn from, and held-out ones.
-    fn parts(&self, subject: &Subject<'_>, texts: &[Vec<u32>]) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+    fn parts(&self, subject: &Subject<'_>, texts: &[Vec<u32>]) -> Result<[Vec<Vec<u32>>; 2]> {
         let count = ((texts.len() as f64 * self.held_out).round() as usize).max(1);
         let held = groma_data::sample(texts.len(), count, subject.seed.named("held out texts"));
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
@@ -164,7 +164,7 @@ impl Sae {
                 ),
                 hint: "give at least two texts, better thousands",
             }),
-            false => Ok((train, held_out)),
+            false => Ok([train, held_out]),
         }
     }
 
