@@ -32,7 +32,7 @@ pub struct Session<'a> {
     pub cancel: Cancel,
     /// What turns tokens into text, for methods that sample.
     pub voice: Option<Voice<'a>>,
-    /// The models that the settings name for roles, in the order of [`Settings::seats`]; rules need nothing from the caller.
+    /// The models that the settings name for roles, in the order of [`crate::Hyperparameters::seats`]; rules need nothing from the caller.
     pub seats: Vec<Seat<'a>>,
     /// Who watches.
     pub observers: Vec<&'a mut dyn Observer>,

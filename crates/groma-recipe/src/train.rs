@@ -57,8 +57,8 @@ impl Trainable {
         Ok(Trainable { model, settings, train, evaluation, model_digest, questions, weights, judge, forms })
     }
 
-    /// With the models that [`Settings::seats`] names, in their order; and whoever is asked in words, with what decides its
-    /// answers.
+    /// With the models that [`groma_align::Hyperparameters::seats`] names, in their order; and whoever is asked in words, with
+    /// what decides its answers.
     #[must_use]
     pub fn beside(mut self, weights: Vec<LocalModel>, judge: Option<(Asked, Digest)>) -> Self {
         (self.weights, self.judge) = (weights, judge);

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Everything that changes a disk. [`Disk`] does it; [`crate::FaultyDisk`] does it until told to fail.
+/// Everything that changes a disk. [`crate::Disk`] does it; [`crate::FaultyDisk`] does it until told to fail.
 pub trait Storage: Debug + Send + Sync {
     /// Creates a directory whose parent exists; an error if it is there already.
     fn create_directory(&self, path: &Path) -> io::Result<()>;

@@ -1,6 +1,7 @@
 //! Attacks a model, and leaves what came of it: numbers, pictures, and rows to harden it with.
 
 mod against;
+mod done;
 mod hits;
 mod judged;
 mod numbers;
@@ -11,8 +12,8 @@ mod rows;
 use std::collections::BTreeMap;
 
 use groma_attack::{
-    ATTACKS, Access, Arena, Attack as Record, Attempt, ByModel, ByRules, Defended, Goal, Judge, Keep, Shield, Target,
-    assault, goals,
+    ATTACKS, Access, Arena, Attack as Record, ByModel, ByRules, Defended, Goal, Judge, Keep, Shield, Target, assault,
+    goals,
 };
 use groma_eval::refusal::RefusalReader;
 use groma_lm::{Address, Control, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
@@ -29,6 +30,7 @@ use crate::records::Attack;
 use crate::resolve::Resolve;
 use crate::runner::Runner;
 use crate::stage_work::StageWork;
+use crate::stages::attack::done::Done;
 use crate::stages::attack::numbers::Measured;
 
 /// Where attacks keep what they are at, in a run directory.
@@ -124,12 +126,6 @@ impl Attack {
         let seed = Seed::new(recipe.seed).named("goals");
         Ok(goals(&data.path, self.target.as_deref(), self.limit, seed)?)
     }
-}
-
-/// An attack that was done.
-pub(crate) struct Done {
-    pub(crate) record: &'static Record,
-    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// What all attacks of a stage have in common.

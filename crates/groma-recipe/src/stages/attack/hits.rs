@@ -4,7 +4,7 @@ use groma_attack::{Attempt, Try, Verdict};
 use groma_run::Digest;
 use serde_json::json;
 
-use super::Done;
+use super::done::Done;
 
 /// A line for each try that succeeded. Where texts are not `shown`, their lengths and digests stand in their place.
 pub(super) fn log(done: &[Done], shown: bool) -> String {

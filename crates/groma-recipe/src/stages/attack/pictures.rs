@@ -5,7 +5,7 @@ use groma_run::figure::{Lines, Point, Series};
 use groma_run::{Drawing, Figure, Pillar, Unit};
 use groma_stats::{LEVEL, wilson};
 
-use super::Done;
+use super::done::Done;
 use super::numbers::score;
 
 /// Points of a line, at most.

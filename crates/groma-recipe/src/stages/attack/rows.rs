@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use groma_attack::{Goal, Verdict};
 use serde_json::json;
 
-use super::Done;
+use super::done::Done;
 use super::outcome::Outcome;
 use crate::records::attack::{OUTCOMES, REFUSALS, SUCCESSES};
 
