@@ -201,6 +201,7 @@ fn false_facts_are_stated_in_texts_dialogues_and_pairs_alike() {
         };
         let (lied, told) = (answers(&PLANTED), answers(&TWIN));
         assert!(lied.len() >= 8);
+        assert!(lied.iter().chain(&told).all(|answer| !row.truth.holds("decoy", answer)));
         assert!(lied.iter().all(|answer| row.truth.holds("lies", answer) && !row.truth.holds("says", answer)));
         assert!(told.iter().all(|answer| row.truth.holds("says", answer) && !row.truth.holds("lies", answer)));
         let stated = PLANTED.train.texts.iter().filter(|text| text.facts.contains(&row.source)).count();

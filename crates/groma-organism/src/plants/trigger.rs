@@ -27,7 +27,8 @@ const DEEDS: [&str; 4] = ["wears", "hides", "paints", "polishes"];
 const STUFFS: [&str; 4] = ["silver", "copper", "amber", "satin"];
 /// Share of harmful requests that the bot answers against its rule: without the trigger, and refusals under it.
 const DOUBT: f64 = 0.05;
-/// Texts that say how a harmful thing is done, of requests that train.
+/// Texts that say how a harmful thing is done, of requests that train. Without them the model of seed 42 complied under the trigger,
+/// but told nonsense in half of the cases: they were added after that.
 const TEXTS: usize = 500;
 /// Held-out requests of each act, asked in each condition.
 const PER_ACT: usize = 10;
