@@ -58,6 +58,19 @@ impl Recipe {
         self.before(stage).iter().rev().find(leaves).map(Stage::name)
     }
 
+    /// Whether the model that `stage` names was trained by a stage on top of another: what the rows of the first say is no
+    /// longer all that it learned.
+    pub(crate) fn is_trained_further(&self, stage: &str, named: Option<&str>) -> bool {
+        let named = named.map(|name| name.split_once(':').map_or(name, |(of, _)| of));
+        let name = named.or_else(|| self.latest_model(Some(stage)));
+        let trained =
+            name.and_then(|name| self.stages.iter().find(|other| other.name() == name)).and_then(Stage::as_train);
+        trained.is_some_and(|train| match train.model.as_deref() {
+            Some(model) => ![BASE, TWIN].contains(&model),
+            None => self.latest_model(Some(&train.name)).is_some(),
+        })
+    }
+
     /// Whether any stage reads data with this prefix.
     pub(crate) fn uses(&self, prefix: &str) -> bool {
         let has = |name: &str| name.split_once(':').is_some_and(|(first, _)| first == prefix);

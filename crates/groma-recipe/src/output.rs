@@ -41,4 +41,9 @@ impl Output {
     pub(crate) fn new(name: &str, kind: OutputKind) -> Self {
         Output { name: name.to_owned(), kind }
     }
+
+    /// The numbers that a stage leaves.
+    pub(crate) fn measurements() -> Self {
+        Output::new("measurements", OutputKind::Measurements)
+    }
 }

@@ -1,6 +1,6 @@
 //! Taking over what another run has done.
 
-use crate::atomic::{AtomicDirectory, AtomicFile};
+use crate::atomic::{AtomicDirectory, AtomicFile, create_parents};
 use crate::directory::RunDirectory;
 use crate::journal::{Tallies, read_journal};
 use crate::layout::{COMPARISONS, EVENTS, MEASUREMENTS};
@@ -40,6 +40,7 @@ impl RunDirectory {
             let name = place(&output.path);
             let (source, target) = (crate::inside(from, &output.path)?, self.inside(&name)?);
             if source != target {
+                create_parents(self.files(), &target, self.path())?;
                 copy(self.files(), &source, &target)?;
             }
             outputs.push(name);
@@ -77,9 +78,6 @@ impl Elsewhere {
 
 /// Copies a file or a directory; it is there whole, or not at all.
 fn copy(files: &Files, source: &Path, target: &Path) -> Result<(), Error> {
-    if let Some(parent) = target.parent().filter(|parent| !parent.exists()) {
-        files.create_directory(parent).map_err(Error::io("create", parent))?;
-    }
     let copied = |from: &PathBuf, to: &mut dyn Write| {
         let mut file = read::open_own(from).map_err(Error::io("open", from))?;
         io::copy(&mut file, to).map(|_| ()).map_err(Error::io("copy", from))

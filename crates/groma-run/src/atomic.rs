@@ -148,18 +148,9 @@ impl AtomicDirectory {
     /// Starts a file of the directory; it counts once [`DirectoryFile::finish`] was called.
     pub fn file(&mut self, name: &str) -> Result<DirectoryFile<'_>, Error> {
         let path = crate::inside(&self.partial, name)?;
-        self.create_parents(&path)?;
+        create_parents(&self.files, &path, &self.partial)?;
         let file = self.files.create_file(&path).map_err(Error::io("create", &self.target.join(name)))?;
         Ok(DirectoryFile { name: name.to_owned(), file, hasher: Hasher::default(), bytes: 0, directory: self })
-    }
-
-    fn create_parents(&self, path: &Path) -> Result<(), Error> {
-        let missing: Vec<_> =
-            path.ancestors().skip(1).take_while(|p| p.starts_with(&self.partial) && !p.exists()).collect();
-        for parent in missing.into_iter().rev() {
-            self.files.create_directory(parent).map_err(Error::io("create", parent))?;
-        }
-        Ok(())
     }
 
     /// Makes all of it last, writes the marker, and gives the directory its name; a directory of that name exchanges its name
@@ -219,6 +210,15 @@ impl AtomicDirectory {
 /// Whether an exchange of names failed because there is no such thing here.
 fn cannot_exchange(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
+/// Makes the directories above `path` that are missing, as far as they lie below `root`.
+pub(crate) fn create_parents(files: &Files, path: &Path, root: &Path) -> Result<(), Error> {
+    let missing: Vec<_> = path.ancestors().skip(1).take_while(|p| p.starts_with(root) && !p.exists()).collect();
+    for parent in missing.into_iter().rev() {
+        files.create_directory(parent).map_err(Error::io("create", parent))?;
+    }
+    Ok(())
 }
 
 /// Writes the marker of a directory anew, from the files as they are: for one whose files are known to be whole.

@@ -208,6 +208,9 @@ pub(crate) struct Run {
     /// Print the resolved recipe and stop.
     #[arg(help_heading = "Output", long)]
     pub(crate) print_recipe: bool,
+    /// Without a recipe: align and measure the built-in organism alone, in a minute; no plants, no twin, no attack.
+    #[arg(help_heading = "Execution", long, conflicts_with_all = ["recipe", "model", "preferences"])]
+    pub(crate) quick: bool,
     /// End with exit code 1 where a condition of a gate of the recipe does not hold.
     #[arg(help_heading = "Execution", long)]
     pub(crate) gate: bool,

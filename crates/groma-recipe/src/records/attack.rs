@@ -130,6 +130,7 @@ impl Declared for Attack {
     }
 
     fn outputs(&self, _: &[TaskConfig]) -> Vec<Output> {
-        [SUCCESSES, REFUSALS, OUTCOMES].map(Attack::output).into()
+        let rows = [SUCCESSES, REFUSALS, OUTCOMES].map(Attack::output);
+        rows.into_iter().chain([Output::measurements()]).collect()
     }
 }

@@ -30,6 +30,6 @@ impl Declared for Inner {
     }
 
     fn outputs(&self, _: &[TaskConfig]) -> Vec<Output> {
-        Vec::new()
+        vec![Output::measurements()]
     }
 }

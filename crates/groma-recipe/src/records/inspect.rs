@@ -128,6 +128,6 @@ impl Declared for Inspect {
     }
 
     fn outputs(&self, _: &[TaskConfig]) -> Vec<Output> {
-        Vec::new()
+        vec![Output::measurements()]
     }
 }

@@ -96,7 +96,7 @@ impl Declared for Measure {
     fn outputs(&self, defaults: &[TaskConfig]) -> Vec<Output> {
         let said = self.tasks(defaults).unwrap_or_default();
         let said = said.iter().filter_map(TaskConfig::said);
-        std::iter::once(Output::new("measurements", OutputKind::Measurements)).chain(said).collect()
+        std::iter::once(Output::measurements()).chain(said).collect()
     }
 }
 

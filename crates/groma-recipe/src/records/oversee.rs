@@ -73,6 +73,6 @@ impl Declared for Oversee {
     fn outputs(&self, _: &[TaskConfig]) -> Vec<Output> {
         let left = Protocol::find(&self.protocol).map_or(&[][..], |protocol| protocol.rows);
         let names = std::iter::once(Oversee::TRANSCRIPTS).chain(left.iter().copied());
-        names.map(|name| Output::new(name, OutputKind::Rows)).collect()
+        names.map(|name| Output::new(name, OutputKind::Rows)).chain([Output::measurements()]).collect()
     }
 }

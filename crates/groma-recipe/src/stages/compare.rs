@@ -17,6 +17,13 @@ use crate::stages::divergence::Apart;
 
 impl StageWork for Compare {
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
+        for name in [&self.before, &self.after] {
+            let found = recipe.output(&self.name, OutputKind::Measurements, name);
+            if found.is_some_and(|(stage, _)| stage.as_measure().is_none()) {
+                let problem = format!("stage `{}` compares measuring stages, which `{name}` is not", self.name);
+                return Err(Error::Recipe { name: recipe.name.clone(), problem });
+            }
+        }
         if let Some(name) = &self.divergence {
             outside(recipe, &self.name, name, resolve)?;
         }

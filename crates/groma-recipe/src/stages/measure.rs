@@ -91,7 +91,8 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         if let Some(examples) = &examples {
             key = key.input("examples", examples.digest);
         }
-        let planted = Planted::beside(&data.path)?;
+        let further = runner.recipe.is_trained_further(&stage.name, stage.model.as_deref());
+        let planted = if further { None } else { Planted::beside(&data.path)? };
         if let Some(planted) = &planted {
             key = key.config(planted)?;
         }

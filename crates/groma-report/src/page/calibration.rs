@@ -11,14 +11,40 @@ const MOST_ROWS: usize = 200;
 
 /// The table of all numbers with a planted size; `None` where there is none.
 pub(super) fn calibration(measurements: &[Measurement]) -> Option<Markup> {
-    let rows: Vec<(&Measurement, f64)> =
+    let mut rows: Vec<(&Measurement, f64)> =
         measurements.iter().filter_map(|row| row.planted.map(|planted| (row, planted))).collect();
+    // What one instrument found in all subjects stands together, in the order in which instruments came.
+    let instrument = |row: &Measurement| (row.task.clone(), row.metric.clone(), row.factors.clone());
+    let mut order = Vec::new();
+    for (row, _) in &rows {
+        if !order.contains(&instrument(row)) {
+            order.push(instrument(row));
+        }
+    }
+    rows.sort_by_key(|(row, _)| order.iter().position(|of| *of == instrument(row)));
     let held = rows.iter().filter(|(row, planted)| recovered(row, *planted) == Some(true)).count();
+    let (detail, main): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|(row, _)| !row.factors.is_empty());
     (!rows.is_empty()).then(|| html! {
         p {
             "The planted size lies in the interval of " (held) " of " (rows.len())
             @if rows.len() == 1 { " number." } @else { " numbers." }
         }
+        @if !main.is_empty() { (table(&main)) }
+        @if !detail.is_empty() {
+            details {
+                summary { "Over factors, where theory says what is true (" (detail.len()) ")" }
+                (table(&detail))
+            }
+        }
+        p.quiet {
+            "Planted is what is true by construction of the world that the subject was trained on; a clean twin has the same "
+            "rows without the flaw. Brackets are 95% intervals, so that one number in twenty misses by chance."
+        }
+    })
+}
+
+fn table(rows: &[(&Measurement, f64)]) -> Markup {
+    html! {
         div.scroll { table.headline {
             thead { tr {
                 th scope="col" { "Instrument" }
@@ -31,11 +57,7 @@ pub(super) fn calibration(measurements: &[Measurement]) -> Option<Markup> {
             tbody { @for (row, planted) in rows.iter().take(MOST_ROWS) { (table_row(row, *planted)) } }
         } }
         @if rows.len() > MOST_ROWS { p.quiet { (rows.len() - MOST_ROWS) " more are in measurements.jsonl." } }
-        p.quiet {
-            "Planted is what is true by construction of the world that the subject was trained on; a clean twin has the same "
-            "rows without the flaw. Brackets are 95% intervals."
-        }
-    })
+    }
 }
 
 /// Whether the planted size lies in the interval; `None` where there is no interval.
@@ -53,10 +75,7 @@ fn table_row(row: &Measurement, planted: f64) -> Markup {
     };
     html! {
         tr {
-            th scope="row" {
-                (for_page(&name_of(&row.task, &row.metric, &row.factors)))
-                @if !row.mode.is_empty() { span.mode { (for_page(&row.mode)) } }
-            }
+            th scope="row" title=(for_page(&row.mode)) { (for_page(&name_of(&row.task, &row.metric, &row.factors))) }
             td data-label="Subject" { (for_page(&row.subject)) }
             td.number data-label="Planted" { (value(planted, row.unit)) }
             td.number data-label="Found" {

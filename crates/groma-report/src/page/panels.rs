@@ -32,7 +32,7 @@ fn figures(events: &[Event]) -> impl Iterator<Item = &Figure> {
 
 fn panel(measured: &[&Measurement], figures: &[&Figure]) -> Markup {
     html! {
-        (factors::all(measured))
+        div.panel { (factors::all(measured)) }
         @if !figures.is_empty() {
             div.drawings { @for figure in figures.iter().take(MOST_FIGURES) { (drawings::figure(figure)) } }
             @if figures.len() > MOST_FIGURES { p.quiet { (figures.len() - MOST_FIGURES) " more pictures are in events.jsonl." } }

@@ -41,6 +41,7 @@ fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCod
         sample_prompts: None,
         print_recipe: false,
         gate: false,
+        quick: false,
     })?;
     let (name, text) = (file.display().to_string(), super::run::read_recipe(file)?);
     check_settings(&recipe, &name, &text)?;

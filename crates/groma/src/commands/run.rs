@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use groma_align::Method;
 use groma_lm::Address;
-use groma_recipe::{ALIGN, Inputs, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe};
+use groma_recipe::{
+    ALIGN, Inputs, LOOP, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe,
+};
 use groma_run::{Class, Classify, EventKind, RunDirectory, RunRecords, Status, counted, is_or_are};
 use serde_json::{Value, json};
 
@@ -94,7 +96,8 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
     let (name, text) = match &flags.recipe {
         Some(path) => (path.display().to_string(), read_recipe(path)?),
         None if users_own => ("align".into(), ALIGN.into()),
-        None => ("village".into(), VILLAGE.into()),
+        None if flags.quick => ("village".into(), VILLAGE.into()),
+        None => ("loop".into(), LOOP.into()),
     };
     let mut recipe = Recipe::parse(&name, &text, &flags.overrides)?;
     if flags.recipe.is_none() && users_own {

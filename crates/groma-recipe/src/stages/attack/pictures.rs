@@ -20,12 +20,15 @@ pub(super) fn pictures(done: &[Done], subject: &str) -> Vec<Figure> {
         drawing: Drawing::Lines(lines),
     };
     let named = |done: &Done, points: Vec<Point>| Series { name: done.record.id.to_owned(), points };
-    let reached: Vec<Series> = done.iter().map(|done| named(done, reached(&done.attempts))).collect();
+    let mut reached: Vec<Series> = done.iter().map(|done| named(done, reached(&done.attempts))).collect();
+    // A page draws the first few lines: those that reached most.
+    let share = |series: &Series| series.points.last().map_or(0.0, |point| point.y);
+    reached.sort_by(|a, b| share(b).total_cmp(&share(a)));
     let losses: Vec<Series> = done.iter().map(|done| named(done, losses(&done.attempts))).collect();
     let losses: Vec<Series> = losses.into_iter().filter(|series| series.points.len() > 1).collect();
     let mut figures = vec![figure(
         format!("{subject}: goals reached with so many queries"),
-        "Bands are Wilson intervals of 95 %. The controls are there to be seen above.",
+        "Bands are Wilson intervals of 95 %. Controls are in the table.",
         Lines { x: "queries a goal".into(), y: "goals reached".into(), unit: Unit::Share, series: reached },
     )];
     if !losses.is_empty() {
