@@ -66,7 +66,49 @@ pub struct Features {
     pub reconstruction: Var,
 }
 
+/// What a dictionary is made of, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DictionaryWeights {
+    /// `[latents, width]`.
+    pub encoder: Vec<f32>,
+    /// `[latents]`.
+    pub encoder_bias: Vec<f32>,
+    /// `[width, latents]`.
+    pub decoder: Vec<f32>,
+    /// `[width]`, taken off what is encoded and added to what is decoded.
+    pub decoder_bias: Vec<f32>,
+}
+
 impl Dictionary {
+    /// One that was trained elsewhere, of a kind that learns nothing beside encoder and decoder. Activations are taken as they are.
+    ///
+    /// # Errors
+    /// If the kind is unknown or learns more, or lengths do not fit each other.
+    pub fn of(
+        backend: Arc<dyn Backend>,
+        kind: &str,
+        parameters: &Map<String, Value>,
+        weights: &DictionaryWeights,
+    ) -> Result<Self> {
+        let sparsity = Kind::find(kind)?.build(parameters)?;
+        let (latents, width) = (weights.encoder_bias.len(), weights.decoder_bias.len());
+        let fit = [&weights.encoder, &weights.decoder].iter().all(|matrix| matrix.len() == latents * width);
+        if latents == 0 || width == 0 || !fit || sparsity.learned().is_some() {
+            let problem =
+                format!("a {kind} dictionary of {latents} latents and rows of {width} cannot be made of these weights");
+            return Err(Error::Fit { problem });
+        }
+        let mut store = ParameterStore::numbered(SET);
+        let mut add = |name: &str, rows, width, values: &[f32]| {
+            store.insert(name.into(), rows, width, false, backend.upload(values));
+        };
+        add(ENCODER, latents, width, &weights.encoder);
+        add(ENCODER_BIAS, 1, latents, &weights.encoder_bias);
+        add(DECODER, width, latents, &weights.decoder);
+        add(DECODER_BIAS, 1, width, &weights.decoder_bias);
+        Ok(Dictionary { backend, parameters: store, sparsity, scale: 1.0 })
+    }
+
     /// An untrained one: random directions of unit length.
     fn random(backend: Arc<dyn Backend>, data: &Activations, settings: &DictionarySettings) -> Result<Self> {
         let sparsity = Kind::find(&settings.kind)?.build(&settings.parameters)?;

@@ -26,7 +26,7 @@ mod unembedding;
 mod words;
 
 pub use activations::{Activations, Tokens};
-pub use dictionary::{Dictionary, DictionarySettings, DictionaryTraining, Features};
+pub use dictionary::{Dictionary, DictionarySettings, DictionaryTraining, DictionaryWeights, Features};
 pub use error::{Error, Result};
 pub use fidelity::{Fidelity, Recovered};
 pub use instrument::{Found, Instrument, Look, Need};

@@ -2,6 +2,9 @@
 
 use groma_lm::Encoder;
 
+/// Tokens of a text that are drawn, the last ones.
+pub(crate) const MOST_DRAWN: usize = 64;
+
 /// A token as a reader sees it: its text, or its name where that is white space.
 pub(crate) fn piece(encoder: &Encoder<'_>, id: u32) -> String {
     let text = encoder.tokenizer.token_text(id).unwrap_or_default();

@@ -9,7 +9,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use groma_interp::{Activations, Dictionary, DictionarySettings, DictionaryTraining, Fidelity, Recovered};
+use groma_interp::{
+    Activations, Dictionary, DictionarySettings, DictionaryTraining, DictionaryWeights, Fidelity, Recovered,
+};
 use groma_kernels::{Cotangent, Cpu, Gradients, Tape, Var};
 use groma_model::tokenizer::Specials;
 use groma_model::training::{AdamWSettings, FitSettings, Scheduler};
@@ -193,4 +195,35 @@ fn a_dictionary_of_a_model_recovers_its_loss() {
     println!("{fit:?}, {kept:?}: {:.3} recovered; random {null:?}, {:.3} recovered", kept.share(), lost.share());
     assert!(fit.l0 <= 16.0 && fit.fvu < 0.3 && fit.fvu < 0.5 * null.fvu, "{fit:?} {null:?}");
     assert!(kept.share() > 0.8 && kept.share() > lost.share() + 0.1, "{kept:?} {lost:?}");
+}
+
+/// `scripts/make_sae_fixture.py` wrote what SAELens makes of these weights and rows.
+#[test]
+fn topk_is_that_of_saelens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/saelens_topk.json");
+    let fixture: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let numbers = |name: &str| -> Vec<f32> {
+        fixture[name].as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+    };
+    let weights = DictionaryWeights {
+        encoder: numbers("encoder"),
+        encoder_bias: numbers("encoder_bias"),
+        decoder: numbers("decoder"),
+        decoder_bias: numbers("decoder_bias"),
+    };
+    let backend: Arc<dyn groma_kernels::Backend> = Arc::new(Cpu::new());
+    let parameters = json!({ "k": fixture["k"] });
+    let made =
+        |weights: &DictionaryWeights| Dictionary::of(backend.clone(), "topk", parameters.as_object().unwrap(), weights);
+    let (dictionary, rows) = (made(&weights).unwrap(), numbers("rows"));
+    let width = weights.decoder_bias.len();
+    let x = Var::constant(backend.upload(&rows), rows.len() / width, width);
+    let found = dictionary.features(&mut Tape::inference(backend.clone()), &x).unwrap();
+    for (name, var) in [("latents", &found.latents), ("reconstruction", &found.reconstruction)] {
+        let apart = backend.download(var.buffer()).into_iter().zip(numbers(name)).map(|(a, b)| (a - b).abs());
+        let apart = apart.fold(0.0, f32::max);
+        assert!(apart < 1e-5, "{name}: {apart}");
+    }
+    let error = made(&DictionaryWeights { decoder_bias: vec![0.0; width + 1], ..weights }).unwrap_err().to_string();
+    assert!(error.contains("cannot be made of these weights"), "{error}");
 }

@@ -1,52 +1,17 @@
 //! Activation patching: which residual streams carry what tells a clean prompt from a corrupt one (Meng et al. 2022)?
 //!
-//! Every patch of the sweep is a root of its own in one forest, so that all layers and positions cost one forward pass.
+//! All patches of a layer are branches of one token tree that begins with the stream which comes to that layer, so that a sweep
+//! costs a fraction of as many passes.
 #![allow(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use std::error::Error;
 use std::sync::Arc;
 
-use groma_kernels::{Cpu, Edit, Tape, Var};
+use groma_interp::patching::{Contrast, Disturbed, Patch, patch};
+use groma_kernels::Cpu;
 use groma_model::tokenizer::Specials;
-use groma_model::{
-    Address, HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View,
-};
+use groma_model::{HookPoint, LocalModel, Site, TemplateChoice};
 use groma_organism::{Config, Recipe, Village};
-
-/// The logit of `answer` after each tree of a forest.
-fn answers(model: &Transformer, tree: &TokenTree, view: &View, answer: u32) -> groma_model::Result<Vec<f32>> {
-    let ends: Arc<[u32]> = tree.segments().filter_map(|root| tree.last_row(root)).map(|row| row as u32).collect();
-    let mut tape = Tape::inference(model.backend().clone());
-    let hidden = model.hidden(&mut tape, tree, &Pass::of(view))?;
-    let logits = model.logits(&tape.gather_rows(&hidden, &ends))?;
-    Ok(logits.chunks(model.spec().vocab_size).map(|row| row[answer as usize]).collect())
-}
-
-/// The logit after an undisturbed prompt, and the residual streams before all blocks, `[layer][position * width]`.
-fn run(model: &Transformer, ids: &[u32], answer: u32) -> groma_model::Result<(f32, Vec<Vec<f32>>)> {
-    let points = (0..model.spec().layers.len()).map(|layer| HookPoint::block(layer, Site::ResidPre));
-    let view = View::from(points.clone().fold(Hooks::new(), Hooks::read));
-    let mut tree = TokenTree::new();
-    tree.root(ids);
-    let logit = answers(model, &tree, &view, answer)?[0];
-    let values = |var: Var| model.backend().download(var.buffer());
-    Ok((logit, points.filter_map(|point| view.hooks.get(point)).map(values).collect()))
-}
-
-/// The logit with the stream of `source` put in, for each layer and position.
-fn sweep(model: &Transformer, ids: &[u32], source: &[Vec<f32>], answer: u32) -> groma_model::Result<Vec<Vec<f32>>> {
-    let (mut tree, mut hooks) = (TokenTree::new(), Hooks::new());
-    for (layer, values) in source.iter().enumerate() {
-        for (at, row) in values.chunks(model.spec().hidden_size).enumerate() {
-            tree.root(ids);
-            let (point, edit) = (HookPoint::block(layer, Site::ResidPre), Edit::Replace { values: row.to_vec() });
-            let address = Address::token(layer * ids.len() + at, at);
-            hooks = hooks.intervene(Intervention { point, address, edit });
-        }
-    }
-    let logits = answers(model, &tree, &hooks.into(), answer)?;
-    Ok(logits.chunks(ids.len()).map(<[f32]>::to_vec).collect())
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (village, place) = (Village::build(&Config::default())?, tempfile::tempdir()?);
@@ -60,24 +25,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (clean, corrupt) = (encode(first)?, encode(second)?);
     assert_eq!(clean.len(), corrupt.len(), "the prompts differ in one token");
     let name = clean.iter().zip(&corrupt).position(|(a, b)| a != b).ok_or("the prompts are the same")?;
-    let answer = clean[name];
+    let (layers, length) = (model.spec().layers.len(), clean.len());
 
-    let ((best, of_clean), (worst, of_corrupt)) = (run(model, &clean, answer)?, run(model, &corrupt, answer)?);
-    assert!(best != worst, "the prompts differ in their answers");
-    let same = |logits: &[f32], logit: f32| logits.iter().all(|x| x.to_bits() == logit.to_bits());
-    // A prompt patched with its own streams is the prompt: the no-op that tells patches from accidents.
-    assert!(same(&sweep(model, &clean, &of_clean, answer)?.concat(), best), "own patches change no bit, anywhere");
-    assert!(same(&sweep(model, &corrupt, &of_corrupt, answer)?.concat(), worst), "nor in the corrupt prompt");
+    let stream = |layer| HookPoint::block(layer, Site::ResidPre);
+    let at = |layer| (0..length).map(move |at| Patch { point: stream(layer), positions: vec![at], columns: None });
+    let patches: Vec<Patch> = (0..layers).flat_map(at).collect();
+    let contrast = Contrast { answer: clean[name], foil: corrupt[name], clean, corrupt };
+    let swept = patch(model, &contrast, &patches, Disturbed::Denoising)?;
 
-    let patched = sweep(model, &corrupt, &of_clean, answer)?;
     println!("0: as in the corrupt prompt, 1: as in the clean one; a column a token of \"{}\"", text(second));
-    for (layer, logits) in patched.iter().enumerate() {
-        let restored = logits.iter().map(|logit| format!("{:7.3}", (logit - worst) / (best - worst) + 0.0));
-        println!("layer {layer}: {}", restored.collect::<String>());
-        assert!(same(&logits[..name], worst), "before the name there is nothing to restore");
+    let shares: Vec<f64> = (0..patches.len()).map(|index| swept.share(index)).collect();
+    for (layer, shares) in shares.chunks(length).enumerate() {
+        println!("layer {layer}: {}", shares.iter().map(|share| format!("{share:7.3}")).collect::<String>());
+        assert!(shares[..name].iter().all(|share| *share == 0.0), "before the name there is nothing to restore");
     }
-    assert!(same(&patched[0][name..=name], best), "at the start, all that differs is in the name's own stream");
-    assert!(same(&patched[0][name + 1..], worst), "and nothing is elsewhere");
-    assert!(!same(&patched[patched.len() - 1][name + 1..], worst), "at the end, it has spread");
+    assert_eq!(shares[name], 1.0, "at the start, all that differs is in the name's own stream");
+    assert!(shares[name + 1..length].iter().all(|share| *share == 0.0), "and nothing is elsewhere");
+    let last = &shares[(layers - 1) * length..];
+    assert!(last[name + 1..].iter().any(|share| *share != 0.0), "at the end, it has spread");
     Ok(())
 }

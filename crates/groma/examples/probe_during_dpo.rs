@@ -8,36 +8,28 @@ use std::sync::Arc;
 
 use groma_align::{Every, Limits, Observer, Session, Settings, StepReport, prepare, setup, train};
 use groma_data::{Content, Message};
-use groma_kernels::{Cpu, Tape};
+use groma_interp::logistic::Logistic;
+use groma_interp::{Activations, Tokens};
+use groma_kernels::Cpu;
 use groma_lm::Encoder;
-use groma_model::hooks::Reading;
-use groma_model::{HookPoint, Hooks, LocalModel, Pass, Site, TemplateChoice, TokenTree, Transformer, View, Weights};
+use groma_model::{HookPoint, LocalModel, Site, TemplateChoice, Transformer, Weights};
 use groma_organism::{Config, Recipe, Shape, Village, shaped};
 use serde_json::json;
 
-/// The stream behind the second block at the last token of each prompt, all prompts in one forward pass.
-fn read(model: &Transformer, prompts: &[Vec<u32>]) -> groma_model::Result<Vec<Vec<f32>>> {
+/// Learns a probe of the stream behind the second block at the last token of half of the prompts; its accuracy on the others. Even
+/// prompts are harmful.
+fn probe(model: &Transformer, prompts: &[Vec<u32>]) -> groma_interp::Result<f64> {
+    let (learned, others): (Vec<usize>, Vec<usize>) = (0..prompts.len()).partition(|i| i % 4 < 2);
     let point = HookPoint::block(1, Site::ResidPost);
-    let (view, mut tree) = (View::from(Hooks::new().read(point)), TokenTree::new());
-    for ids in prompts {
-        tree.root(ids);
-    }
-    model.hidden(&mut Tape::inference(model.backend().clone()), &tree, &Pass::of(&view))?;
-    let last = |reading: &Reading| reading.position + 1 == prompts[reading.sequence].len();
-    let readings = view.hooks.readings(point, &**model.backend());
-    Ok(readings.into_iter().filter(last).map(|reading| reading.values).collect())
-}
-
-/// Logistic regression by gradient descent on half of the rows; its accuracy on the others. Even rows are harmful.
-fn probe(rows: &[Vec<f32>]) -> f64 {
-    let mut weights = vec![0.0_f32; rows[0].len()];
-    let logit = |weights: &[f32], row: &[f32]| weights.iter().zip(row).map(|(w, x)| w * x).sum::<f32>();
-    let (learned, others): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| i % 4 < 2);
-    for &i in (0..200).flat_map(|_| &learned) {
-        let error = f32::from(u8::from(i % 2 == 0)) - 1.0 / (1.0 + (-logit(&weights, &rows[i])).exp());
-        weights.iter_mut().zip(&rows[i]).for_each(|(w, x)| *w += 0.1 * error * x);
-    }
-    others.iter().filter(|&&i| (logit(&weights, &rows[i]) > 0.0) == (i % 2 == 0)).count() as f64 / others.len() as f64
+    let read = |which: &[usize]| {
+        let texts: Vec<Vec<u32>> = which.iter().map(|&i| prompts[i].clone()).collect();
+        Activations::read(model, &[point], &texts, Tokens::Last, &mut |_| true)
+    };
+    let harmful = |which: &[usize]| which.iter().map(|i| i % 2 == 0).collect::<Vec<bool>>();
+    let probe = Logistic::fit(&read(&learned)?[0], &harmful(&learned), 0.01)?;
+    let (rows, labels) = (&read(&others)?[0], harmful(&others));
+    let right = labels.iter().enumerate().filter(|(row, label)| (probe.logit(rows.row(*row)) > 0.0) == **label);
+    Ok(right.count() as f64 / labels.len() as f64)
 }
 
 /// A hundred steps of DPO, from the same start each time.
@@ -67,8 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (mut steps, mut accuracies) = (Vec::new(), Vec::new());
     let look = |report: &StepReport, model: &Transformer| {
-        let rows = read(model, &prompts).map_err(|error| error.to_string())?;
-        accuracies.push(probe(&rows));
+        accuracies.push(probe(model, &prompts).map_err(|error| error.to_string())?);
         steps.push(report.step);
         Ok(())
     };

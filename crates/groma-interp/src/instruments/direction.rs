@@ -1,12 +1,13 @@
 //! The direction that a behaviour hangs on: found, added, taken out of activations and of weights.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use groma_kernels::{Divergence, Edit, Tape, TeacherVar, Var};
 use groma_lm::{Local, SamplingParameters};
 use groma_model::generate::GenerationPrompt;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_model::{Address, HookPoint, Hooks, Intervention, Pass, Site, TokenTree, Transformer, View};
+use groma_model::{Address, HookPoint, Hooks, Intervention, Pass, Positions, Site, TokenTree, Transformer, View};
 use groma_run::figure::{Lines, Point, Series};
 use groma_run::{Drawing, Figure, Group, Measurement, Pillar, Seed, Unit};
 use serde::Deserialize;
@@ -35,12 +36,13 @@ pub(super) const RECORD: Instrument = Instrument {
     paper: "Arditi et al. 2024 (2406.11717); Turner et al. 2023 (2308.10248)",
     doc: "takes the difference of the two classes' mean residual streams at the last tokens of prompts, over layers before 0.8 of \
           the depth, and keeps the one whose ablation brings the first class nearest to the behaviour of the second, while \
-          predictions of the second class change by less than 0.1 nats and adding it there moves them towards the first; \
-          means, choice and measurement have prompts of their own. Behaviour is the probability of the first tokens of answers \
-          that show it, and what sampled answers are found to do. Measured plain, ablated at all writers, with weights \
-          orthogonalised (in memory), and with the direction added in a sweep of strengths; each beside a random direction of the \
-          same length, and the perplexity of `texts` beside all. `restored` is what ablation changes for the first class. No \
-          weights are written. Settings: `behaviour` (refuses; a name in the rows' `truth`), `before_last` (1, candidates: so many \
+          predictions of the second class change by less than 0.1 nats and adding it there moves them towards the first; where \
+          no ablation does, the one that does so taken off at the end of prompts. Means, choice and measurement have prompts of \
+          their own. Behaviour is the probability of the first tokens of answers that show it, and what sampled answers are found \
+          to do. Measured plain, ablated at all writers, with weights orthogonalised (in memory), moved (taken off at the end of \
+          prompts and behind it), and with the direction added everywhere in a sweep of strengths; each beside a random direction \
+          of the same length, and the perplexity of `texts` beside all. `restored` is what moving changes for the first class, \
+          `ablation_effect` what ablation does. No weights are written. Settings: `behaviour` (refuses; a name in the rows' `truth`), `before_last` (1, candidates: so many \
           last tokens), `strengths` ([0.5, 1.0, 2.0]), `answers` (40, sampled in each view; 0 for none), `max_new_tokens` (32), \
           `temperature` (1.0)",
     needs: &[Need::Against],
@@ -90,7 +92,15 @@ struct Changed<'a> {
     direction: &'static str,
     strength: Option<f32>,
     transformer: &'a Transformer,
-    view: View,
+    edits: Edits,
+}
+
+/// What is done at hook points.
+enum Edits {
+    /// The same for every text.
+    Everywhere(View),
+    /// Something taken off at the end of each prompt, and behind it.
+    AtEnds(HookPoint, Vec<f32>),
 }
 
 impl Look for Steered {
@@ -115,10 +125,9 @@ impl Look for Steered {
         for (done, changed) in changes.iter().enumerate() {
             subject.goes_on(done)?;
             let shown = self.measure(subject, changed, (&test, &material.texts), &tokens, &mut found)?;
-            match (changed.change, &plain) {
-                ("plain", _) => plain = Some(shown.data.clone()),
-                ("ablated", Some(before)) => restored(subject, changed, before, &shown.data, &mut found),
-                _ => {}
+            match &plain {
+                None => plain = Some(shown.data.clone()),
+                Some(before) => effect(subject, changed, before, &shown.data, &mut found),
             }
             swept.push(shown);
         }
@@ -151,7 +160,14 @@ impl Steered {
     /// First tokens of answers that show the behaviour and of none that does not. Where rows do not say what answers do, those of
     /// the first class show it.
     fn behaviour_tokens(&self, subject: &Subject<'_>, material: &Material) -> Result<Vec<u32>> {
-        let known = material.data.iter().any(|case| case.truth.0.contains_key(&self.behaviour));
+        let told: BTreeSet<&str> =
+            material.data.iter().flat_map(|case| case.truth.0.keys()).map(String::as_str).collect();
+        let known = told.contains(self.behaviour.as_str());
+        if !known && !told.is_empty() {
+            let told: Vec<&str> = told.into_iter().collect();
+            let problem = format!("rows tell of answers: {}; and nothing of `{}`", told.join(", "), self.behaviour);
+            return Err(Error::Setting { instrument: ID, problem });
+        }
         let shows = |case: &Case, is_first: bool| match known {
             true => case.truth.holds(&self.behaviour, &subject.local.encoder.decode(&case.answer)),
             false => is_first,
@@ -190,31 +206,38 @@ impl Steered {
         let model = subject.local.transformer;
         let candidates = self.candidates(subject, means)?;
         subject.begin("choosing a direction", candidates.len(), "candidate");
-        let behave = |view: &View, cases: &[&Case]| behaviour(model, view, cases, tokens, subject);
-        let aim = average(&log_odds(&behave(View::plain(), &choice.against)?));
-        let start = average(&log_odds(&behave(View::plain(), &choice.data)?));
+        let behave = |edits: Edits, cases: &[&Case]| -> Result<f64> {
+            let shown = behaviour((model, &edits), cases, tokens, subject)?;
+            Ok(average(&log_odds(&shown)))
+        };
+        let plain = || Edits::Everywhere(View::default());
+        let (aim, start) = (behave(plain(), &choice.against)?, behave(plain(), &choice.data)?);
         let mut best: Option<(bool, f64, Direction)> = None;
         for (done, direction) in candidates.into_iter().enumerate() {
             subject.goes_on(done)?;
-            let without = View::from(ablated(model.spec(), &direction.values));
-            let with = View::from(added(&direction, &direction.values, 1.0));
-            let left = average(&log_odds(&behave(&without, &choice.data)?)) - aim;
-            let induced = average(&log_odds(&behave(&with, &choice.against)?)) - aim;
-            let kl = average(&divergences(model, &choice.against, &without)?);
-            let fits = kl < MOST_KL && induced * (start - aim) > 0.0;
-            if best.as_ref().is_none_or(|(fitted, least, _)| (fits, -left.abs()) > (*fitted, -least)) {
-                best = Some((fits, left.abs(), direction));
+            let without = || View::from(ablated(model.spec(), &direction.values));
+            let ablated = (behave(Edits::Everywhere(without()), &choice.data)? - aim).abs();
+            let with = Edits::Everywhere(added(&direction, &direction.values, 1.0).into());
+            let induced = behave(with, &choice.against)? - aim;
+            let kl = average(&divergences(model, &choice.against, &without())?);
+            let fits = kl < MOST_KL && induced * (start - aim) > 0.0 && ablated < (start - aim).abs() / 2.0;
+            let moved = Edits::AtEnds(direction.point, direction.values.clone());
+            let left = if fits { ablated } else { (behave(moved, &choice.data)? - aim).abs() };
+            if best.as_ref().is_none_or(|(fitted, least, _)| (fits, -left) > (*fitted, -least)) {
+                best = Some((fits, left, direction));
             }
         }
         subject.control.progress.finish("chosen");
         let none =
             || Error::Rows { instrument: ID, problem: "there is no candidate".into(), hint: "give longer prompts" };
         let (fits, left, direction) = best.ok_or_else(none)?;
-        let caution = if fits { "" } else { "; no candidate met all conditions, and this one comes nearest" };
+        let how = if fits { "ablated" } else { "taken off at the end of prompts, as no ablation does so much," };
         found.notes.push(format!(
-            "direction from {}, {} before the last token; ablated, the first class is {left:.2} nats of log-odds from the \
-             second{caution}",
-            direction.point, direction.before_last
+            "direction from {}, {} before the last token; {how} it leaves the first class {left:.2} nats of log-odds from the \
+             second, of {:.2}",
+            direction.point,
+            direction.before_last,
+            (start - aim).abs()
         ));
         Ok(direction)
     }
@@ -251,21 +274,25 @@ impl Steered {
         random: &[f32],
     ) -> Vec<Changed<'a>> {
         let spec = model.spec();
+        let both = [("found", direction.values.as_slice()), ("random", random)];
         let changed =
-            |change, direction, strength, view| Changed { change, direction, strength, transformer: model, view };
-        let mut all = vec![changed("plain", "none", None, View::default())];
-        all.push(changed("ablated", "found", None, ablated(spec, &direction.values).into()));
-        all.push(changed("ablated", "random", None, ablated(spec, random).into()));
+            |change, direction, strength, edits| Changed { change, direction, strength, transformer: model, edits };
+        let everywhere = |hooks: Hooks| Edits::Everywhere(hooks.into());
+        let mut all = vec![changed("plain", "none", None, everywhere(Hooks::new()))];
+        for (name, values) in both {
+            all.push(changed("ablated", name, None, everywhere(ablated(spec, values))));
+            all.push(changed("moved", name, None, Edits::AtEnds(direction.point, values.to_vec())));
+        }
         all.extend(written.map(|transformer| Changed {
             change: "orthogonalised",
             direction: "found",
             strength: None,
             transformer,
-            view: View::default(),
+            edits: everywhere(Hooks::new()),
         }));
         for &strength in &self.strengths {
-            for (name, values) in [("found", direction.values.as_slice()), ("random", random)] {
-                all.push(changed("added", name, Some(strength), added(direction, values, strength).into()));
+            for (name, values) in both {
+                all.push(changed("added", name, Some(strength), everywhere(added(direction, values, strength))));
             }
         }
         all
@@ -279,7 +306,7 @@ impl Steered {
         tokens: &[u32],
         found: &mut Found,
     ) -> Result<Shown> {
-        let behave = |cases: &[&Case]| behaviour(changed.transformer, &changed.view, cases, tokens, subject);
+        let behave = |cases: &[&Case]| behaviour((changed.transformer, &changed.edits), cases, tokens, subject);
         let shown = Shown { data: behave(&test.data)?, against: behave(&test.against)? };
         for (class, cases, shown) in [("data", &test.data, &shown.data), ("against", &test.against, &shown.against)] {
             let first = mean(subject.name, ID, "probability", shown).map(|number| Measurement {
@@ -298,8 +325,8 @@ impl Steered {
                 found.measurements.push(changed.recorded(number, conditions));
             }
         }
-        if !texts.is_empty() {
-            let number = perplexity(subject, changed, texts)?;
+        if let (Edits::Everywhere(view), false) = (&changed.edits, texts.is_empty()) {
+            let number = perplexity(subject, (changed.transformer, view), texts)?;
             found.measurements.extend(number.map(|number| changed.recorded(number, changed.factors())));
         }
         Ok(shown)
@@ -313,7 +340,6 @@ impl Steered {
         if known.is_empty() || changed.strength.is_some_and(|strength| strength != 1.0) {
             return Ok(Vec::new());
         }
-        let local = Local { transformer: changed.transformer, view: &changed.view, ..subject.local.clone() };
         let prompt = |(index, case): (usize, &&&Case)| GenerationPrompt {
             ids: case.prompt.clone(),
             seed: subject.seed.named("answers").index(index as u64),
@@ -326,6 +352,8 @@ impl Steered {
         };
         let mut said = Vec::new();
         for (prompts, cases) in prompts.chunks(AT_ONCE).zip(known.chunks(AT_ONCE)) {
+            let view = changed.edits.view(&prompts.iter().map(|prompt| prompt.ids.len()).collect::<Vec<_>>());
+            let local = Local { transformer: changed.transformer, view: &view, ..subject.local.clone() };
             let made = local.sample(prompts, &parameters, &mut |_| !subject.control.cancel.is_requested())?;
             let shows = |(case, made): (&&&Case, Vec<groma_model::generate::Generation>)| {
                 made.iter().any(|one| case.truth.holds(&self.behaviour, &one.text))
@@ -337,27 +365,50 @@ impl Steered {
 }
 
 impl Changed<'_> {
-    fn factors(&self) -> std::collections::BTreeMap<String, String> {
+    fn factors(&self) -> BTreeMap<String, String> {
         let mut all =
             factors([("instrument", ID.into()), ("change", self.change.into()), ("direction", self.direction.into())]);
         all.extend(self.strength.map(|strength| ("strength".to_owned(), strength.to_string())));
         all
     }
 
-    fn recorded(&self, number: Measurement, factors: std::collections::BTreeMap<String, String>) -> Measurement {
+    fn recorded(&self, number: Measurement, factors: BTreeMap<String, String>) -> Measurement {
         let group = if self.direction == "random" { Group::Control } else { Group::Other };
         Measurement { factors, group, ..number }
     }
 }
 
-/// What ablation changes for the first class, prompt by prompt.
-fn restored(subject: &Subject<'_>, changed: &Changed<'_>, before: &[f64], after: &[f64], found: &mut Found) {
+impl Edits {
+    /// The view of sequences, of which those that are prompts have these lengths.
+    fn view(&self, prompts: &[usize]) -> View {
+        match self {
+            Edits::Everywhere(view) => view.clone(),
+            Edits::AtEnds(point, values) => {
+                let at_end = |hooks: Hooks, (sequence, length): (usize, &usize)| {
+                    let positions = Positions::From(length.saturating_sub(1));
+                    let address = Address { sequence: Some(sequence), positions, columns: None };
+                    let edit = Edit::Add { vector: values.clone(), coefficient: -1.0 };
+                    hooks.intervene(Intervention { point: *point, address, edit })
+                };
+                prompts.iter().enumerate().fold(Hooks::new(), at_end).into()
+            }
+        }
+    }
+}
+
+/// What taking out or moving changes for the first class, prompt by prompt.
+fn effect(subject: &Subject<'_>, changed: &Changed<'_>, before: &[f64], after: &[f64], found: &mut Found) {
+    let metric = match (changed.change, changed.direction) {
+        ("moved", "found") => "restored",
+        ("moved", _) => "restored_by_random_direction",
+        ("ablated", "found") => "ablation_effect",
+        ("ablated", _) => "ablation_effect_of_random_direction",
+        _ => return,
+    };
     let changes: Vec<f64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
-    let metric = if changed.direction == "found" { "restored" } else { "restored_by_random_direction" };
     let number = mean(subject.name, ID, metric, &changes);
     found.measurements.extend(number.map(|number| {
-        let mode =
-            "probability of the behaviour's first tokens when ablated, less that of the plain model, first class";
+        let mode = "probability of the behaviour's first tokens, less that of the plain model, first class";
         changed.recorded(Measurement { unit: Unit::Share, mode: mode.into(), ..number }, changed.factors())
     }));
 }
@@ -401,8 +452,7 @@ fn added(direction: &Direction, values: &[f32], strength: f32) -> Hooks {
 
 /// The probability that an answer begins with one of the tokens, prompt by prompt.
 fn behaviour(
-    model: &Transformer,
-    view: &View,
+    (model, edits): (&Transformer, &Edits),
     cases: &[&Case],
     tokens: &[u32],
     subject: &Subject<'_>,
@@ -412,7 +462,8 @@ fn behaviour(
         tokens.iter().map(move |&token| ScoreRequest { context: context.clone(), continuation: vec![token] })
     };
     let requests: Vec<ScoreRequest> = cases.iter().flat_map(request).collect();
-    let options = ScoreOptions { view, ..ScoreOptions::default() };
+    let view = edits.view(&requests.iter().map(|request| request.context.len()).collect::<Vec<_>>());
+    let options = ScoreOptions { view: &view, ..ScoreOptions::default() };
     let scored = score(model, &requests, &options, &mut |_| !subject.control.cancel.is_requested())?;
     let together = |of_case: &[groma_model::score::ContinuationScore]| of_case.iter().map(|one| one.sum().exp()).sum();
     Ok(scored.chunks(tokens.len().max(1)).map(together).collect())
@@ -451,12 +502,16 @@ fn divergences(model: &Transformer, cases: &[&Case], view: &View) -> Result<Vec<
 }
 
 /// Cross entropy of texts in nats a token, exponentiated with its interval.
-fn perplexity(subject: &Subject<'_>, changed: &Changed<'_>, texts: &[Vec<u32>]) -> Result<Option<Measurement>> {
+fn perplexity(
+    subject: &Subject<'_>,
+    (model, view): (&Transformer, &View),
+    texts: &[Vec<u32>],
+) -> Result<Option<Measurement>> {
     let request = |ids: &Vec<u32>| ScoreRequest { context: Vec::new(), continuation: ids.clone() };
     let requests: Vec<ScoreRequest> = texts.iter().map(request).collect();
-    let options = ScoreOptions { view: &changed.view, ..ScoreOptions::default() };
+    let options = ScoreOptions { view, ..ScoreOptions::default() };
     let going = &mut |_| !subject.control.cancel.is_requested();
-    let scored = score(changed.transformer, &requests, &options, going)?;
+    let scored = score(model, &requests, &options, going)?;
     let sums: Vec<[f64; 2]> = scored.iter().map(|one| [-one.sum(), one.logps.len() as f64]).collect();
     let number = ratio([subject.name, ID, "perplexity"], &sums, subject.seed.named("perplexity"));
     Ok(number.map(|number| {

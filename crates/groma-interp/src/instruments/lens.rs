@@ -12,7 +12,7 @@ use crate::instrument::{Found, Instrument, Look, settings};
 use crate::logit_lens::{Place, Seen, logit_lens};
 use crate::numbers::{factors, mean, share};
 use crate::subject::{Case, Material, Subject};
-use crate::words::{piece, pieces};
+use crate::words::{MOST_DRAWN, piece, pieces};
 
 const ID: &str = "lens";
 const FROZEN: &str = "first token of the answer less that of a foil, final norm folded, its scale kept";
@@ -216,12 +216,14 @@ fn heads_grid(subject: &Subject<'_>, attribution: &Attribution) -> Figure {
 fn tokens_and_depths(subject: &Subject<'_>, case: &Case, index: usize) -> Result<Figure> {
     let encoder = &subject.local.encoder;
     let next = |position: usize| case.prompt.get(position + 1).or(case.answer.first()).copied().unwrap_or(0);
-    let places: Vec<Place> = (0..case.prompt.len()).map(|position| Place { position, token: next(position) }).collect();
+    let first = case.prompt.len().saturating_sub(MOST_DRAWN);
+    let places: Vec<Place> =
+        (first..case.prompt.len()).map(|position| Place { position, token: next(position) }).collect();
     let depths = logit_lens(subject.local.transformer, &case.prompt, &places)?;
     let values: Vec<Vec<f64>> = depths.iter().map(|row| row.iter().map(|seen| seen.top_logp.exp()).collect()).collect();
     let texts = depths.iter().map(|row| row.iter().map(|seen| piece(encoder, seen.top)).collect()).collect();
     let rows = (0..depths.len()).map(depth_name).collect();
-    let heat = Heat::of(["depth", "token"], rows, pieces(encoder, &case.prompt), &values);
+    let heat = Heat::of(["depth", "token"], rows, pieces(encoder, &case.prompt[first..]), &values);
     Ok(Figure {
         pillar: Pillar::Interpretability,
         title: format!("{}: what each depth would say, row {}", subject.name, index + 1),

@@ -13,7 +13,7 @@ use crate::instrument::{Found, Instrument, Look, Need, settings};
 use crate::numbers::{factors, mean, ratio};
 use crate::patching::{Contrast, Disturbed, Patch, Swept, patch};
 use crate::subject::{Case, Material, Subject};
-use crate::words::pieces;
+use crate::words::{MOST_DRAWN, pieces};
 
 const ID: &str = "patch";
 
@@ -25,8 +25,8 @@ pub(super) const RECORD: Instrument = Instrument {
           fewest tokens first, and puts residual stream, attention, MLPs (by position) and heads (at all positions) of one into the \
           other. The number is (patched - corrupt) / (clean - corrupt) of the logit difference, summed over pairs before it is \
           divided: 0 as the second class, 1 as the first. The null control puts in another prompt of the disturbed prompt's own \
-          class. Settings: `pairs` (16); `sites` ([\"resid_pre\", \"attn_out\", \"mlp_out\", \"z\"]); `disturbed` ([\"denoising\", \
-          \"noising\"]: the first class into the second, and the second into the first)",
+          class. Settings: `pairs` (16); `sites` ([\"resid_pre\", \"attn_out\", \"mlp_out\", \"z\"]); `disturbed` ([\"denoising\"], \
+          the first class into the second; \"noising\" is the second into the first)",
     needs: &[Need::Against],
     finds: None,
     make: |given| {
@@ -64,7 +64,7 @@ struct Patching {
 impl Default for Patching {
     fn default() -> Self {
         let sites = vec![Part::ResidPre, Part::AttnOut, Part::MlpOut, Part::Z];
-        Patching { pairs: 16, sites, disturbed: vec![Way::Denoising, Way::Noising] }
+        Patching { pairs: 16, sites, disturbed: vec![Way::Denoising] }
     }
 }
 
@@ -152,7 +152,7 @@ impl Patching {
                 }
                 add(Spot::Changed, changed.clone(), None);
                 add(Spot::Last, vec![length - 1], None);
-                let first = changed.first().copied().unwrap_or(length);
+                let first = changed.first().copied().unwrap_or(length).max(length.saturating_sub(MOST_DRAWN));
                 (first..length).filter(|_| tokens).for_each(|at| add(Spot::Token(at), vec![at], None));
             }
         }
@@ -216,12 +216,13 @@ impl Patching {
             Way::Denoising => &pair.contrast.corrupt,
             Way::Noising => &pair.contrast.clean,
         };
+        let first = base.len().saturating_sub(MOST_DRAWN);
         let undisturbed = if way == Way::Denoising { 0.0 } else { 1.0 };
         let picture = |part: Part| {
-            let mut values = vec![vec![undisturbed; base.len()]; layers];
+            let mut values = vec![vec![undisturbed; base.len() - first]; layers];
             for (index, place) in places.iter().enumerate().filter(|(_, place)| place.part == part) {
                 if let Spot::Token(at) = place.spot {
-                    values[place.layer][at] = swept.share(index);
+                    values[place.layer][at - first] = swept.share(index);
                 }
             }
             let rows = (0..layers).map(|layer| layer.to_string()).collect();
@@ -235,7 +236,7 @@ impl Patching {
                 drawing: Drawing::Heat(Heat::of(
                     ["layer", "token"],
                     rows,
-                    pieces(&subject.local.encoder, base),
+                    pieces(&subject.local.encoder, &base[first..]),
                     &values,
                 )),
             }

@@ -264,6 +264,7 @@ impl Probing {
             factors: factors([("instrument", ID.into()), ("layer", probe.point.layer.to_string())]),
             unit: Unit::Share,
             mode: "share of the first class read as the first, less that of the second".into(),
+            note: Some("the threshold is that of the rows learned from".into()),
             ..number
         }));
     }

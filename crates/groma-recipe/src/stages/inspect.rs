@@ -3,6 +3,7 @@
 use groma_interp::{Found, Instrument, Material, Need, Subject};
 use groma_lm::{Control, Encoder, Local, LocalOptions};
 use groma_model::LocalModel;
+use groma_organism::Planted;
 use groma_run::{EventKind, Finished, Measurement, Pillar, Recorder, Seed};
 use serde_json::json;
 
@@ -38,14 +39,18 @@ impl StageWork for Inspect {
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
         let instrument = Instrument::find(&self.instrument)?;
+        self.check_needs(instrument, runner.recipe)?;
         let model = runner.model(&self.name, self.model.as_deref())?;
-        let config = json!({ "stage": self, "template": runner.recipe.chat_template, "seed": runner.recipe.seed });
+        let files =
+            self.chosen().map(|(_, chosen)| runner.data(&self.name, chosen.rows())).collect::<Result<Vec<_>, _>>()?;
+        let planted = self.planted(&files)?;
+        let mut config = json!({ "stage": self, "template": runner.recipe.chat_template, "seed": runner.recipe.seed });
+        if let Some(planted) = planted {
+            config["planted"] = json!(planted);
+        }
         let mut key = runner.key(&self.name).config(&config)?.input("model", model.digest);
-        let mut files = Vec::new();
-        for (role, chosen) in self.chosen() {
-            let file = runner.data(&self.name, chosen.rows())?;
+        for ((role, _), file) in self.chosen().zip(&files) {
             key = key.input(role, file.digest);
-            files.push(file);
         }
         let texts = self.texts.as_deref().map(|name| runner.data(&self.name, name)).transpose()?;
         if let Some(file) = &texts {
@@ -67,7 +72,7 @@ impl StageWork for Inspect {
                 control: Control { progress: &*runner.work.progress, cancel: &runner.work.cancel },
             };
             let found = instrument.set(&self.settings)?.look(&subject, &material)?;
-            self.leave(runner, recorder, instrument, found)
+            self.leave(runner, recorder, (instrument, planted), found)
         })?;
         if kept.exists() {
             groma_run::atomic::remove_directory(runner.directory.files(), &kept)?;
@@ -88,6 +93,13 @@ impl Inspect {
             let problem = format!("stage `{}`: the instrument `{id}` needs {what}: give `{field}`", self.name);
             Err(Error::Recipe { name: recipe.name.clone(), problem })
         })
+    }
+
+    /// What is true of the rows that are measured, where those are a plant's.
+    fn planted(&self, files: &[DataFile]) -> Result<Option<f64>, Error> {
+        let measured = self.chosen().zip(files).filter(|((role, _), _)| matches!(*role, "data" | "test")).last();
+        let found = measured.map(|(_, file)| Planted::beside(&file.path)).transpose()?.flatten();
+        Ok(found.map(|planted| planted.truth))
     }
 
     fn subject<'a>(&'a self, model: &'a Model) -> &'a str {
@@ -138,18 +150,19 @@ impl Inspect {
         &self,
         runner: &Runner,
         recorder: &Recorder,
-        instrument: &Instrument,
+        (instrument, planted): (&Instrument, Option<f64>),
         found: Found,
     ) -> Result<Finished, Error> {
         let mut finished = Finished::default();
         for measurement in found.measurements {
             let (pillar, seed) = (Pillar::Interpretability, Some(runner.recipe.seed));
-            recorder.measure(Measurement { pillar, seed, ..measurement })?;
+            let planted = planted.filter(|_| instrument.finds == Some(&*measurement.metric));
+            recorder.measure(Measurement { pillar, seed, planted, ..measurement })?;
         }
         found.figures.into_iter().for_each(|figure| recorder.figure(figure));
         found.notes.iter().for_each(|note| recorder.message(EventKind::Note, note));
         for (name, bytes) in &found.files {
-            let place = format!("{DIRECTORY}/{}/{name}", groma_run::file_name(&self.name));
+            let place = format!("{DIRECTORY}/{}.{name}", groma_run::file_name(&self.name));
             write_file(&runner.directory.inside(&place)?, bytes)?;
             finished.outputs.push(place);
         }
