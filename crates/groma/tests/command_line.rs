@@ -563,7 +563,7 @@ fn answers_of_a_stage_are_rows_of_a_later_one() {
         settings = { max_steps = 1 }
         [[stage]]
         kind = 'generate'
-        name = 'twin'
+        name = 'again'
         model = './model'
         data = 'pairs.jsonl'
         temperature = 0.0",
@@ -574,8 +574,8 @@ fn answers_of_a_stage_are_rows_of_a_later_one() {
         let found = text(&std::fs::read(place.path("runs/answers/data").join(name)).unwrap());
         found.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (asked, twin) = (rows("asked.answers.jsonl"), rows("twin.answers.jsonl"));
-    assert_eq!(asked.len(), 2 * twin.len(), "two answers to each prompt");
+    let (asked, again) = (rows("asked.answers.jsonl"), rows("again.answers.jsonl"));
+    assert_eq!(asked.len(), 2 * again.len(), "two answers to each prompt");
     assert!(asked.iter().zip(asked.iter().skip(1)).step_by(2).all(|(one, other)| one["prompt"] == other["prompt"]));
     for (wrong, word) in [("num_generations=0", "num_generations"), ("temperature=-1.0", "temperature")] {
         fails(&place, &["check", "answers.toml", "--set", &format!("stage.asked.{wrong}")], 2, &[word]);
