@@ -1,6 +1,7 @@
 //! Attacks as records.
 
-use groma_run::Seed;
+use groma_lm::{Control, LanguageModel};
+use groma_run::{Measurement, Seed};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -9,6 +10,7 @@ use crate::attempt::Input;
 use crate::goal::Goal;
 use crate::keep::Keep;
 use crate::target::Target;
+use crate::texts::Text;
 
 /// What an attack needs of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,36 @@ pub enum Method {
     Inputs(Box<dyn Proposes>),
     /// Looks for an input, by what it learns on the way.
     Search(Box<dyn Searches>),
+    /// Reads texts that training may have had, and says what the model tells of them.
+    Audit(Box<dyn Audits>),
+}
+
+/// Says what a model tells of texts that its training may have had.
+pub trait Audits: Send + Sync {
+    /// What is found. Subject, factors and pillar are for the caller to fill in.
+    ///
+    /// # Errors
+    /// If the texts do not tell what is needed, the model breaks down, or a stop was asked for.
+    fn audit(&self, audited: &Audited) -> Result<Vec<Measurement>, Error>;
+
+    /// The metric that recovers which share of the texts training had, where there is one.
+    fn recovers(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// What is audited.
+pub struct Audited<'a> {
+    /// The model.
+    pub target: &'a Target<'a>,
+    /// Another model that did not train on the texts, where there is one.
+    pub reference: Option<&'a dyn LanguageModel>,
+    /// The texts.
+    pub texts: &'a [Text],
+    /// Of all that is drawn.
+    pub seed: Seed,
+    /// Who is told, and who may stop the work.
+    pub control: Control<'a>,
 }
 
 /// Knows its inputs beforehand.
@@ -62,6 +94,8 @@ pub struct Attack {
     pub doc: &'static str,
     /// What it needs.
     pub access: Access,
+    /// Whether it reads texts that training may have had, and not goals.
+    pub is_audit: bool,
     /// Whether it stands in every table, to hold the others against.
     pub is_control: bool,
     make: Make,
@@ -74,12 +108,17 @@ impl Attack {
         access: Access,
         make: Make,
     ) -> Self {
-        Attack { id, paper, doc, access, is_control: false, make }
+        Attack { id, paper, doc, access, is_audit: false, is_control: false, make }
     }
 
     /// The same as a control.
     pub(crate) const fn control(self) -> Self {
         Attack { is_control: true, ..self }
+    }
+
+    /// The same as one that reads texts.
+    pub(crate) const fn audit(self) -> Self {
+        Attack { is_audit: true, ..self }
     }
 
     /// The attack at work.

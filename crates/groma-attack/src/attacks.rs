@@ -1,6 +1,9 @@
 //! The registry of attacks, one file each.
 
+mod exposure;
+mod extraction;
 mod gcg;
+mod membership;
 mod none;
 mod prefilling;
 mod random_suffix;
@@ -10,8 +13,16 @@ use crate::settings::nearest;
 use crate::{Attack, Error};
 
 /// All attacks, the controls first.
-pub static ATTACKS: [Attack; 5] =
-    [none::RECORD, random_suffix::RECORD, templates::RECORD, prefilling::RECORD, gcg::RECORD];
+pub static ATTACKS: [Attack; 8] = [
+    none::RECORD,
+    random_suffix::RECORD,
+    templates::RECORD,
+    prefilling::RECORD,
+    gcg::RECORD,
+    extraction::RECORD,
+    exposure::RECORD,
+    membership::RECORD,
+];
 
 impl Attack {
     /// The attack of this name.

@@ -21,6 +21,12 @@ pub trait Shield: Send + Sync {
     fn seen(&self, prompt: &Content) -> Content {
         prompt.clone()
     }
+
+    /// What is guaranteed, in words, of a prompt of so many characters whose last ones, `of_suffix`, are the attacker's; nothing for
+    /// most defences.
+    fn certificate(&self, _characters: usize, _of_suffix: usize) -> Option<String> {
+        None
+    }
 }
 
 /// Makes a shield of settings; says in words what is wrong with them.

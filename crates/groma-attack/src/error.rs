@@ -43,6 +43,22 @@ pub enum Error {
         /// In words.
         problem: String,
     },
+    /// A row is no text that training may have had.
+    #[error("{place}: {problem}")]
+    Text {
+        /// `file:line`.
+        place: String,
+        /// In words.
+        problem: String,
+    },
+    /// What an audit reads does not tell what it needs.
+    #[error("the attack `{attack}` {problem}")]
+    Unknowing {
+        /// The attack.
+        attack: &'static str,
+        /// In words.
+        problem: String,
+    },
     /// What is attacked leaves no room, or cannot be put as tokens.
     #[error("the goal `{goal}`: {problem}")]
     Unfit {

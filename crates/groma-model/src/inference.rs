@@ -1,8 +1,9 @@
-//! What a model that does not train is asked for: scores of continuations, rewards of texts, distances between two models, and
-//! samples; and the keys and values that are kept meanwhile.
+//! What a model that does not train is asked for: scores of continuations, rewards of texts, how their tokens were foreseen, distances
+//! between two models, and samples; and the keys and values that are kept meanwhile.
 
 pub(crate) mod cache;
 pub(crate) mod divergence;
+pub(crate) mod foreseen;
 pub mod generate;
 pub(crate) mod prefixes;
 pub mod rewards;

@@ -17,6 +17,7 @@ mod weights;
 pub use error::{Error, Mismatch, MismatchProblem, Result, SafetensorsProblem};
 pub use hooks::{AdapterChoice, Address, HookPoint, Hooks, Intervention, Positions, Site, View};
 pub use inference::divergence::divergence;
+pub use inference::foreseen::{Foreseen, foreseen};
 pub use inference::prefixes::PrefixCache;
 pub use inference::{generate, rewards, sampling, score};
 pub use local::{

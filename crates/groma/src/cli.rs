@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Attack a model of your own, to see what it grants and to harden it.
     #[command(
-        after_help = "Examples:\n  groma attack --list\n  groma attack --model my-model --attack templates --goals goals.jsonl\n  groma attack --model my-model --attack gcg --goals goals.jsonl --set gcg.steps=100 --queries 20000\n\nA goal is a row with `prompt`, and as far as known `target` (how an answer begins that grants it) and\n`truth` (what answers do); AdvBench's goal,target is read too."
+        after_help = "Examples:\n  groma attack --list\n  groma attack --model my-model --attack templates --goals goals.jsonl\n  groma attack --model my-model --attack gcg --goals goals.jsonl --set gcg.steps=100 --queries 20000\n  groma attack --model my-model --attack extraction --attack membership --texts texts.jsonl\n\nA goal is a row with `prompt`, and as far as known `target` (how an answer begins that grants it) and\n`truth` (what answers do); AdvBench's goal,target is read too."
     )]
     Attack(Attack),
     /// Oversee models by a protocol: debate, a constitution, weak labels.
@@ -429,12 +429,19 @@ pub(crate) struct Attack {
     #[arg(help_heading = "Data", long = "attack", value_name = "NAME", required_unless_present = "list", long_help = attacks())]
     pub(crate) attacks: Vec<String>,
     /// What is wanted of the model: a file of rows, or a hub id with file.
-    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID", required_unless_present = "list")]
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID", required_unless_present_any = ["list", "texts"])]
     pub(crate) goals: Option<String>,
+    /// What training may have had, for attacks on privacy: rows with `text`, and as far as known `prefix`, `secret`, and `member` or
+    /// `repetitions`.
+    #[arg(help_heading = "Data", long, value_name = "FILE|HUB_ID")]
+    pub(crate) texts: Option<String>,
+    /// A model that did not train on those texts, to hold their likelihood against.
+    #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID|URL#NAME", requires = "texts")]
+    pub(crate) reference: Option<String>,
     /// List the attacks and stop.
     #[arg(help_heading = "Output", long)]
     pub(crate) list: bool,
-    /// Use at most so many goals, drawn by the seed.
+    /// Use at most so many goals and texts, drawn by the seed.
     #[arg(help_heading = "Data", long, value_parser = at_least(1_usize))]
     pub(crate) limit: Option<usize>,
     /// How an answer begins that grants a goal, where its row does not say it.

@@ -4,6 +4,7 @@ use groma_lm::{Ask, Control, Cost, Failure, LanguageModel, Reply, Sink};
 use groma_run::{Cancel, Seed, Silent};
 use serde::Deserialize;
 
+use crate::certificate::Certified;
 use crate::defence::{Defence, Refuses, Shield};
 use crate::prompt::{user_text, with_user_text};
 use crate::settings::settings;
@@ -109,7 +110,24 @@ fn changed(text: &str, kind: Change, share: f64, seed: Seed) -> String {
     characters.into_iter().collect()
 }
 
+/// Characters that a suffix needs, where a certificate is given.
+const NEEDED: usize = 5;
+
 impl Shield for SmoothLlm {
+    /// Of single characters that are swapped: the paper's certificate for a suffix that does nothing once so many are.
+    fn certificate(&self, characters: usize, of_suffix: usize) -> Option<String> {
+        if !matches!(self.settings.kind, Change::Swap) {
+            return None;
+        }
+        let changed = (characters as f64 * self.settings.share) as usize;
+        let (copies, alphabet) = (self.settings.copies, ALPHABET.len());
+        let certified = Certified { characters, of_suffix, changed, copies, alphabet }.of_majority(NEEDED);
+        Some(format!(
+            "of {characters} characters with a suffix of {of_suffix} that does nothing once {NEEDED} of its own are changed, SmoothLLM \
+             stops {certified:.4}"
+        ))
+    }
+
     fn generate_each(&self, model: &dyn LanguageModel, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let samples = |ask: &Ask| ask.sampling.samples;
         let copies: Vec<Ask> =

@@ -26,9 +26,17 @@ pub struct Attack {
     pub model: Option<String>,
     /// The attacks.
     pub attacks: Vec<String>,
-    /// What is wanted of the model: rows with `prompt`, and as far as known `target` and `truth`.
-    pub goals: String,
-    /// Use at most so many goals, drawn by the recipe's seed.
+    /// What is wanted of the model, for attacks that want something: rows with `prompt`, and as far as known `target` and `truth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goals: Option<String>,
+    /// What training may have had, for attacks on privacy: rows with `text`, and as far as known `prefix`, `secret`, and `member` or
+    /// `repetitions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<String>,
+    /// A model that did not train on those texts, to hold their likelihood against: named like `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Use at most so many goals and texts, drawn by the recipe's seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// How an answer begins that grants a goal, where its row does not say it.
@@ -81,12 +89,14 @@ fn default_judge_tokens() -> usize {
 
 impl Attack {
     /// A stage of this name, of the latest model, with everything else as it is where nothing is said.
-    pub fn new(name: &str, attacks: Vec<String>, goals: &str) -> Self {
+    pub fn new(name: &str, attacks: Vec<String>) -> Self {
         Attack {
             name: name.into(),
             model: None,
             attacks,
-            goals: goals.into(),
+            goals: None,
+            texts: None,
+            reference: None,
             limit: None,
             target: None,
             budget: Budget::default(),
@@ -118,19 +128,23 @@ impl Declared for Attack {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        let models = self.model.as_deref().into_iter().chain(self.judge.as_deref());
+        let models = [&self.model, &self.judge, &self.reference].into_iter().flatten();
         let models = models.map(|name| Reference { kind: OutputKind::Model, name });
-        models.chain([Reference { kind: OutputKind::Rows, name: &self.goals }]).collect()
+        let rows = [&self.goals, &self.texts].into_iter().flatten();
+        models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
     }
 
     fn wants(&self, _: &[TaskConfig]) -> Vec<Want<'_>> {
         let want = |model, needs| Want { model, part: Part::Prediction, needs };
         let judge = self.judge.iter().map(|judge| want(Some(judge.as_str()), format!("the judge `{judge}`")));
-        std::iter::once(want(self.model.as_deref(), "an attack".to_owned())).chain(judge).collect()
+        let reference = self.reference.iter().map(|name| want(Some(name.as_str()), format!("the reference `{name}`")));
+        let target = std::iter::once(want(self.model.as_deref(), "an attack".to_owned()));
+        target.chain(judge).chain(reference).collect()
     }
 
     fn outputs(&self, _: &[TaskConfig]) -> Vec<Output> {
-        let rows = [SUCCESSES, REFUSALS, OUTCOMES].map(Attack::output);
-        rows.into_iter().chain([Output::measurements()]).collect()
+        // Attacks on privacy leave numbers alone.
+        let rows = [SUCCESSES, REFUSALS, OUTCOMES].into_iter().filter(|_| self.goals.is_some());
+        rows.map(Attack::output).chain([Output::measurements()]).collect()
     }
 }

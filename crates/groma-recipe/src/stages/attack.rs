@@ -1,6 +1,7 @@
 //! Attacks a model, and leaves what came of it: numbers, pictures, and rows to harden it with.
 
 mod against;
+mod audits;
 mod done;
 mod hits;
 mod judged;
@@ -12,8 +13,8 @@ mod rows;
 use std::collections::BTreeMap;
 
 use groma_attack::{
-    ATTACKS, Access, Arena, Attack as Record, ByModel, ByRules, Defended, Goal, Judge, Keep, Shield, Target, assault,
-    goals,
+    ATTACKS, Access, Arena, Attack as Record, ByModel, ByRules, Defended, Goal, Judge, Keep, Shield, Target, Text,
+    assault, goals, texts,
 };
 use groma_eval::refusal::RefusalReader;
 use groma_lm::{Address, Control, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
@@ -24,6 +25,7 @@ use crate::Error;
 use crate::asked::Asked;
 use crate::data_file::{DataFile, write_file};
 use crate::data_name::BASE;
+use crate::model::Model;
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
 use crate::records::Attack;
@@ -44,11 +46,18 @@ impl StageWork for Attack {
         for (record, _) in self.chosen()? {
             record.fits(!Address::is_meant(name))?;
         }
-        let found = outside(recipe, &self.name, &self.goals, resolve)?;
-        let found =
-            found.map(|path| Ok::<_, Error>(self.read(&DataFile::new(path)?, recipe)?.len() as u64)).transpose()?;
-        let count = found.map_or(MADE.into(), |count| counted(count, "goal"));
-        Ok(vec![format!("{}: {} on {} ({count})", self.name, self.attacks.join(", "), self.goals)])
+        let mut parts = Vec::new();
+        for (name, unit) in [(&self.goals, "goal"), (&self.texts, "text")] {
+            let Some(name) = name else { continue };
+            let found = outside(recipe, &self.name, name, resolve)?.map(DataFile::new).transpose()?;
+            let count = |file: &DataFile| match unit {
+                "goal" => Ok(self.read(file, recipe)?.len() as u64),
+                _ => Ok::<_, Error>(self.read_texts(file, recipe)?.len() as u64),
+            };
+            let count = found.as_ref().map(count).transpose()?.map_or(MADE.into(), |count| counted(count, unit));
+            parts.push(format!("{name} ({count})"));
+        }
+        Ok(vec![format!("{}: {} on {}", self.name, self.attacks.join(", "), parts.join(" and "))])
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
@@ -57,29 +66,47 @@ impl StageWork for Attack {
         for (record, _) in self.chosen()? {
             record.fits(model.is_here())?;
         }
-        let judge = self.judge.as_deref().map(|name| runner.model(&self.name, Some(name))).transpose()?;
-        let data = runner.data(&self.name, &self.goals)?;
-        let earlier = self.earlier().map(|name| runner.data(&self.name, &name)).transpose()?;
+        let named = |runner: &mut Runner, name: &Option<String>| {
+            name.as_deref().map(|name| runner.model(&self.name, Some(name))).transpose()
+        };
+        let (judge, reference) = (named(runner, &self.judge)?, named(runner, &self.reference)?);
+        let data = |runner: &mut Runner, name: &Option<String>| {
+            name.as_deref().map(|name| runner.data(&self.name, name)).transpose()
+        };
+        let (goals, texts) = (data(runner, &self.goals)?, data(runner, &self.texts)?);
+        let earlier = data(runner, &self.earlier())?;
         let config = json!({ "stage": self, "template": runner.recipe.chat_template, "seed": runner.recipe.seed });
-        let mut key = runner.key(&self.name).config(&config)?.input("model", model.digest).input("data", data.digest);
-        for (role, digest) in
-            [("judge", judge.as_ref().map(|m| m.digest)), ("against", earlier.as_ref().map(|d| d.digest))]
-        {
+        let mut key = runner.key(&self.name).config(&config)?.input("model", model.digest);
+        let inputs = [
+            ("judge", judge.as_ref().map(|model| model.digest)),
+            ("reference", reference.as_ref().map(|model| model.digest)),
+            ("data", goals.as_ref().map(|file| file.digest)),
+            ("texts", texts.as_ref().map(|file| file.digest)),
+            ("against", earlier.as_ref().map(|file| file.digest)),
+        ];
+        for (role, digest) in inputs {
             key = digest.into_iter().fold(key, |key, digest| key.input(role, digest));
         }
         let folder = format!("{KEPT}/{}-{}", groma_run::file_name(&self.name), key.digest().short());
-        let computes = model.is_here() || judge.as_ref().is_some_and(|judge| judge.is_here());
+        let computes = [Some(&model), judge.as_ref(), reference.as_ref()].into_iter().flatten().any(Model::is_here);
         runner.stage(key, computes, |runner, recorder| {
             let asked = runner.ask(&model)?;
-            asked.require(Kind::Generate)?;
-            runner.note_asked(&asked);
-            let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
-            let goals = self.read(&data, runner.recipe)?;
-            let range = Range { stage: self, runner, goals: &goals, folder: &folder };
-            let done = range.attack(&asked, judge.as_ref())?;
-            let earlier = earlier.map(|file| outcome::read(&file.path)).transpose()?;
-            let finished = range.leave(recorder, &done, earlier.as_deref())?;
-            range.clear()?;
+            let mut finished = Finished { result: json!({}), ..Finished::default() };
+            if let Some(file) = &goals {
+                asked.require(Kind::Generate)?;
+                runner.note_asked(&asked);
+                let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
+                let goals = self.read(file, runner.recipe)?;
+                let range = Range { stage: self, runner, goals: &goals, folder: &folder };
+                let done = range.attack(&asked, judge.as_ref())?;
+                let earlier = earlier.map(|file| outcome::read(&file.path)).transpose()?;
+                finished = range.leave(recorder, &done, earlier.as_deref())?;
+                range.clear()?;
+            }
+            if let Some(file) = &texts {
+                let reference = reference.map(|model| runner.ask(&model)).transpose()?;
+                audits::audit(self, runner, recorder, (&asked, reference.as_ref()), file)?;
+            }
             Ok(finished)
         })
     }
@@ -104,6 +131,15 @@ impl Attack {
             return wrong("max_new_tokens and judge_max_new_tokens must be 1 or more".into());
         }
         let chosen = self.chosen()?;
+        for (is_audit, rows, what) in [(false, &self.goals, "goals"), (true, &self.texts, "texts")] {
+            match (chosen.iter().find(|(record, _)| record.is_audit == is_audit), rows) {
+                (Some((record, _)), None) => {
+                    return wrong(format!("the attack `{}` reads `{what}`, and there are none", record.id));
+                }
+                (None, Some(_)) => return wrong(format!("there are `{what}`, and none of its attacks reads them")),
+                _ => {}
+            }
+        }
         if let Some(name) = self.settings.keys().find(|name| chosen.iter().all(|(record, _)| record.id != **name)) {
             return wrong(format!("there are settings of `{name}`, which is not among its attacks"));
         }
@@ -117,9 +153,16 @@ impl Attack {
     /// The attacks, each once, the controls first.
     fn chosen(&self) -> Result<Vec<Chosen<'_>>, Error> {
         let named = self.attacks.iter().map(|name| Ok(Record::find(name)?)).collect::<Result<Vec<_>, Error>>()?;
-        let is_chosen = |record: &&'static Record| record.is_control || named.iter().any(|other| other.id == record.id);
+        let attacks_goals = self.goals.is_some();
+        let is_chosen = |record: &&'static Record| {
+            (record.is_control && attacks_goals) || named.iter().any(|other| other.id == record.id)
+        };
         let settings = |record: &Record| self.settings.get(record.id).cloned().unwrap_or_default();
         Ok(ATTACKS.iter().filter(is_chosen).map(|record| (record, settings(record))).collect())
+    }
+
+    fn read_texts(&self, data: &DataFile, recipe: &Recipe) -> Result<Vec<Text>, Error> {
+        Ok(texts(&data.path, self.limit, Seed::new(recipe.seed).named("texts"))?)
     }
 
     fn read(&self, data: &DataFile, recipe: &Recipe) -> Result<Vec<Goal>, Error> {
@@ -176,7 +219,7 @@ impl Range<'_, '_> {
             control: Control { progress: &*work.progress, cancel: &work.cancel },
         };
         let mut all = Vec::new();
-        for (record, settings) in self.stage.chosen()? {
+        for (record, settings) in self.stage.chosen()?.into_iter().filter(|(record, _)| !record.is_audit) {
             work.progress.begin(&format!("{}: {}", self.stage.name, record.id), Some(self.goals.len() as u64), "goal");
             let folder = self.runner.directory.inside(&format!("{}/{}", self.folder, record.id))?;
             let keep = match record.access {
@@ -224,7 +267,9 @@ impl Range<'_, '_> {
                 seed: recipe.seed,
             };
             let file = recorder.items(&self.stage.name, record.id, &measured.items())?;
-            for measurement in measured.measurements(&file) {
+            let certificate = self.certificate(&measured)?;
+            for mut measurement in measured.measurements(&file) {
+                measurement.note = certificate.clone().filter(|_| !measurement.secondary);
                 recorder.measure(measurement)?;
             }
             if self.stage.judge.is_some() {
@@ -253,6 +298,22 @@ impl Range<'_, '_> {
         write_file(&self.runner.directory.inside(&file)?, log.as_bytes())?;
         finished.outputs.push(file);
         Ok(finished)
+    }
+
+    /// What the defence guarantees of prompts as long as those of the attack, mean over goals.
+    fn certificate(&self, measured: &Measured) -> Result<Option<String>, Error> {
+        let Some(guard) = &self.stage.defence else { return Ok(None) };
+        let length = |prompt: &groma_data::Content| prompt.plain().chars().count();
+        let lengths = measured.goals().filter_map(|(goal, attempt)| {
+            let all = length(&attempt.best()?.input.prompt);
+            Some((all, all.saturating_sub(length(&goal.prompt))))
+        });
+        let (sum, of_suffix, count) =
+            lengths.fold((0, 0, 0), |(sum, own, count), (all, of_suffix)| (sum + all, own + of_suffix, count + 1));
+        if count == 0 || of_suffix == 0 {
+            return Ok(None);
+        }
+        Ok(guard.shield()?.certificate(sum / count, of_suffix / count))
     }
 
     fn mode(&self) -> String {

@@ -41,7 +41,10 @@ fn recipe(flags: &Flags) -> Result<Recipe> {
         judge_max_new_tokens: flags.judge_max_new_tokens,
         settings: settings(&flags.settings)?,
         show_hits: flags.show_hits,
-        ..Attack::new(SUBJECT, flags.attacks.clone(), flags.goals.as_deref().unwrap_or_default())
+        goals: flags.goals.clone(),
+        texts: flags.texts.clone(),
+        reference: flags.reference.clone(),
+        ..Attack::new(SUBJECT, flags.attacks.clone())
     };
     let mut recipe = Recipe {
         seed: flags.seed,
@@ -105,6 +108,7 @@ fn list(context: &Context) -> Result<ExitCode> {
             let needs = if attack.access == Access::Answers { "answers" } else { "weights" };
             json!({
                 "attack": attack.id, "paper": attack.paper, "doc": attack.doc, "needs": needs, "control": attack.is_control,
+                "reads": if attack.is_audit { "texts" } else { "goals" },
             })
         };
         print_json(&ATTACKS.iter().map(record).collect::<Vec<_>>())?;
