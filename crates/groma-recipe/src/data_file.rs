@@ -25,4 +25,9 @@ impl DataFile {
         let digest = Digest::of_path(&path)?;
         Ok(DataFile { path, digest })
     }
+
+    /// Whether it is a file of nothing, as a stage leaves that found nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.is_file() && file.len() == 0)
+    }
 }

@@ -70,7 +70,8 @@ struct Planned<'a> {
     method: &'static Method,
     settings: Settings,
     model: Model,
-    data: Vec<DataFile>,
+    /// With their names; without those in which an earlier stage left nothing, where others are left.
+    data: Vec<(&'a str, DataFile)>,
     evaluation: Option<DataFile>,
     /// The models that fill roles, and how the settings name them.
     seats: Vec<(Role, String, Model)>,
@@ -81,8 +82,7 @@ impl<'a> Planned<'a> {
         let method = Method::require(&stage.method)?;
         let model = runner.model(&stage.name, stage.model.as_deref())?;
         let settings = settings(stage, method, runner, &model)?;
-        let names = stage.data.as_slice();
-        let data = names.iter().map(|name| runner.data(&stage.name, name)).collect::<Result<Vec<_>, _>>()?;
+        let data = data(stage, runner)?;
         let evaluation = held_out(stage, &settings).map(|name| runner.data(&stage.name, name)).transpose()?;
         let seat = |(role, name): (Role, String)| {
             let model = runner.model(&stage.name, Some(&name))?;
@@ -102,7 +102,7 @@ impl<'a> Planned<'a> {
             config["reading"] = json!(stage.reading);
         }
         let key = runner.key(&stage.name).config(&config)?.input("model", self.model.digest);
-        let key = self.data.iter().fold(key, |key, file| key.input("data", file.digest));
+        let key = self.data.iter().fold(key, |key, (_, file)| key.input("data", file.digest));
         let key = self.evaluation.iter().fold(key, |key, file| key.input("evaluation", file.digest));
         Ok(self.seats.iter().fold(key, |key, (role, _, seat)| key.input(role.setting(), seat.digest)))
     }
@@ -139,7 +139,7 @@ impl<'a> Planned<'a> {
         let Planned { stage, method, .. } = self;
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile, limit| read_rows(&file.path, method.data, limit, seed, &stage.reading);
-        let rows = self.data.iter().map(|file| read(file, stage.limit)).collect::<Result<Vec<_>, Error>>()?;
+        let rows = self.data.iter().map(|(_, file)| read(file, stage.limit)).collect::<Result<Vec<_>, Error>>()?;
         Ok((rows, self.evaluation.as_ref().map(|file| read(file, None)).transpose()?))
     }
 
@@ -155,7 +155,7 @@ impl<'a> Planned<'a> {
         let (weights, judge) = self.beside(runner)?;
         runner.note_template(&opened);
         let progress = &*runner.work.progress;
-        for (name, rows) in self.stage.data.as_slice().iter().zip(rows) {
+        for ((name, _), rows) in self.data.iter().zip(rows) {
             said::note(progress, recorder, &format!("{name}: {}", said::read_as(rows)));
         }
         let trainable = Trainable::new(opened, self.settings.clone(), rows, held_out)?.beside(weights, judge);
@@ -185,6 +185,19 @@ impl<'a> Planned<'a> {
             data: self.stage.data.as_slice().join(", "),
         })
     }
+}
+
+/// What a stage trains on.
+fn data<'a>(stage: &'a Train, runner: &mut Runner) -> Result<Vec<(&'a str, DataFile)>, Error> {
+    let names = stage.data.as_slice().iter();
+    let mut data =
+        names.map(|name| Ok((name.as_str(), runner.data(&stage.name, name)?))).collect::<Result<Vec<_>, Error>>()?;
+    let is_left_empty =
+        |(name, file): &(&str, DataFile)| runner.recipe.leaves_rows(&stage.name, name) && file.is_empty();
+    if !data.iter().all(is_left_empty) {
+        data.retain(|named| !is_left_empty(named));
+    }
+    Ok(data)
 }
 
 /// The method's settings; what the recipe does not say of them follows from its seed and the model's width.
