@@ -373,7 +373,7 @@ fn labels_scores_and_steps_are_checked() {
         (r, ranked, r#"{"prompt":"p","completions":["a",""],"scores":[1,2]}"#, "`completions` is empty"),
         (r, ranked, r#"{"prompt":"p","completions":"a","scores":[1,2]}"#, "must be a list, found a string"),
         (s, stepwise, r#"{"prompt":"p","completions":["a","b"],"labels":[true,-100]}"#, "found a number"),
-        (s, stepwise, r#"{"prompt":"p","completions":["a"],"labels":[true,true]}"#, "1 entries but `labels` has 2"),
+        (s, stepwise, r#"{"prompt":"p","completions":["a"],"labels":[true,true]}"#, "1 entry but `labels` has 2"),
         (s, stepwise, r#"{"prompt":"p","completions":["a",""],"labels":[true,true]}"#, "empty step"),
         (s, stepwise, r#"{"prompt":"","completions":["a"],"labels":[true]}"#, "must not be empty"),
     ];

@@ -272,7 +272,7 @@ fn hostile_configurations_are_errors_before_any_allocation() {
     refused("llama", json!({ "rope_parameters": [1] }), &["must be an object"]);
     refused("llama-yarn", json!({ "head_dim": 1u64 << 27 }), &["too large"]);
     refused("mistral", json!({ "sliding_window": -1 }), &["sliding_window"]);
-    refused("gpt_neo", json!({ "attention_types": [[["global"], 1u64 << 62]] }), &["more than the 2 layers"]);
+    refused("gpt_neo", json!({ "attention_types": [[["global"], 1u64 << 62]] }), &["more than 2 layers"]);
     refused("gpt_neo", json!({ "attention_types": [["global", 1]] }), &["repetitions"]);
     refused(
         "phi3-longrope-short",

@@ -75,7 +75,17 @@ impl Headline {
         let pairs = |secondary| paired_by_key(&split(left, secondary), &split(right, secondary));
         let further = Self::build(sides, &pairs(true), difference);
         let headline = Self::build(sides, &pairs(false), difference);
-        Headline { further: further.rows, ..headline }
+        let elsewhere = records.measurements.len() - evaluated.len();
+        let verdict = match headline.rows.is_empty() && elsewhere > 0 {
+            true => {
+                let numbers = groma_run::counted(elsewhere as u64, "number");
+                format!(
+                    "No task was measured; {numbers} of attacks, instruments, protocols or experiments: see the report."
+                )
+            }
+            false => headline.verdict,
+        };
+        Headline { verdict, further: further.rows, ..headline }
     }
 
     /// Of measurements that are about the same, left and right.

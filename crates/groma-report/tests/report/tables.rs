@@ -247,6 +247,14 @@ fn an_empty_run_has_a_report() {
 }
 
 #[test]
+fn a_run_of_attacks_alone_says_where_its_numbers_are() {
+    let attacked = groma_run::Measurement::new("attack", "gcg", "attack_success", 0.5, 24);
+    let attacked = groma_run::Measurement { pillar: groma_run::Pillar::Attack, ..attacked };
+    let headline = Headline::of_run(&records(vec![attacked], Vec::new()));
+    assert!(headline.rows.is_empty() && headline.verdict.contains("1 number of attacks"), "{}", headline.verdict);
+}
+
+#[test]
 fn answers_during_training_are_shown_by_step() {
     let root = tempfile::tempdir().unwrap();
     let records = crate::runs::run_with(&root.path().join("run"), "word");
