@@ -86,7 +86,8 @@ fn a_sweep_is_each_patch_by_itself() {
         let swept = patch(&model, &pair, &patches, Disturbed::Denoising).unwrap();
         assert!((swept.clean - apart(&logits(&model, &pair.clean, View::plain()))).abs() < 1e-4, "{family}");
         for (index, one) in patches.iter().enumerate().step_by(3) {
-            let source = Activations::read(&model, &[one.point], &[pair.clean.clone()], Tokens::All, &mut |_| true);
+            let source =
+                Activations::read(&model, &[one.point], std::slice::from_ref(&pair.clean), Tokens::All, &mut |_| true);
             let source = &source.unwrap()[0];
             let columns = one.columns.clone().unwrap_or(0..source.width);
             let values = one.positions.iter().flat_map(|&at| source.row(at)[columns.clone()].to_vec()).collect();
@@ -220,7 +221,7 @@ fn the_last_depth_of_the_lens_is_the_model() {
             "{family}: the embedding does not predict what the model does"
         );
         // The lens of a middle depth by hand: the stream, the final norm, the unembedding, the softmax.
-        let stream = Activations::of(&model, HookPoint::block(0, Site::ResidPost), &[ids.clone()]).unwrap();
+        let stream = Activations::of(&model, HookPoint::block(0, Site::ResidPost), std::slice::from_ref(&ids)).unwrap();
         let mut tape = Tape::inference(model.backend().clone());
         let x = groma_kernels::Var::constant(model.backend().upload(stream.row(3)), 1, stream.width);
         let normed = model.final_norm(&mut tape, &x);

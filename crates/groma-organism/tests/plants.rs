@@ -1,6 +1,6 @@
 //! What plants promise: the flaw in the rows that train, of the size that is told, and the same rows without it in the twin.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use groma_organism::{
     Config, DialogueRow, Message, PLANTS, Planted, Planting, Plants, QuestionRow, Recipe, Rows, SecretRow, Village,

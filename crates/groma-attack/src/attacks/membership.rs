@@ -51,6 +51,9 @@ impl Default for Membership {
     }
 }
 
+/// A way to score texts by name, and the score of each text where it has one.
+type Likeness = (&'static str, Vec<Option<f64>>);
+
 impl Membership {
     fn checked(membership: Membership) -> Result<Method, String> {
         if !(membership.share > 0.0 && membership.share <= 1.0) {
@@ -60,7 +63,7 @@ impl Membership {
     }
 
     /// A score for each text, by each way to score it: the higher, the likelier a member.
-    fn scores(&self, audited: &Audited) -> Result<Vec<(&'static str, Vec<Option<f64>>)>, Error> {
+    fn scores(&self, audited: &Audited) -> Result<Vec<Likeness>, Error> {
         let whole = |text: &Text| Continuation::Whole { text: text.text.clone() };
         let wanted: Vec<Continuation> = audited.texts.iter().map(whole).collect();
         let found = scored(audited.target.asked, &wanted, audited.control)?;

@@ -148,6 +148,9 @@ fn best_of(bench: &Bench<'_>, noise: Noise, counts: &[usize], curves: &[Curve]) 
     (measurements, Series { name: noise.name().to_owned(), points })
 }
 
+/// A number of a fit.
+type Part = fn(&Fitted) -> f64;
+
 /// The fitted coefficients over repetitions, and what they are where the curve is known.
 fn coefficients(
     bench: &Bench<'_>,
@@ -155,7 +158,7 @@ fn coefficients(
     (fits, exact): (&[Fitted], Option<Fitted>),
     factors: &BTreeMap<String, String>,
 ) -> Vec<Measurement> {
-    let parts: [(&str, fn(&Fitted) -> f64); 3] =
+    let parts: [(&str, Part); 3] =
         [("alpha", |fit| fit.alpha), ("beta", |fit| fit.beta), ("explained", |fit| fit.explained)];
     let found = parts.iter().filter_map(|(metric, part)| {
         let number = bench.mean(subject, metric, &fits.iter().map(part).collect::<Vec<_>>())?;

@@ -94,6 +94,9 @@ struct Settings {
 /// Whether each held-out case was labelled rightly.
 type Right = Vec<bool>;
 
+/// Whose answers of a repetition.
+type Answers = dyn Fn(&Repetition) -> &Right;
+
 /// One repetition.
 struct Repetition {
     weak: Right,
@@ -125,7 +128,7 @@ fn carry_out(table: &Table<'_>) -> Result<Outcome, Error> {
     for (view, name, planted) in STUDENTS {
         outcome.results.measurements.extend(gaps(table, (view, name, planted), &repetitions));
     }
-    let accuracies: [(&str, Group, Option<f64>, &dyn Fn(&Repetition) -> &Right); 4] = [
+    let accuracies: [(&str, Group, Option<f64>, &Answers); 4] = [
         ("supervisor", Group::Other, None, &|found| &found.weak),
         ("ceiling", Group::Other, None, &|found| &found.gaps[&View::Strong].1),
         ("student, shuffled labels", Group::Control, Some(0.5), &|found| &found.shuffled),

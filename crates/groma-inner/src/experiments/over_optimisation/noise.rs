@@ -24,7 +24,7 @@ impl Noise {
         match self {
             Noise::None => "none",
             Noise::Normal => "normal",
-            Noise::Student(degrees) if degrees == 2.0 => "t, 2 degrees",
+            Noise::Student(2.0) => "t, 2 degrees",
             Noise::Student(_) => "t, 1.5 degrees",
         }
     }
