@@ -117,6 +117,6 @@ fn text_of(row: &Row, column: &str) -> Option<String> {
 
 fn last_word(content: &Content) -> String {
     let text = content.plain();
-    let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.last().map(str::to_lowercase).unwrap_or_default()
+    let mut words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.next_back().map(str::to_lowercase).unwrap_or_default()
 }

@@ -64,6 +64,9 @@ fn held_out<'a>(stage: &'a Train, settings: &Settings) -> Option<&'a str> {
     own.or_else(|| (settings.training.sample_steps.is_some() && beside()).then_some("preferences:held_out"))
 }
 
+/// Who judges in words, and what tells him apart.
+type Judge = (Asked, Digest);
+
 /// A training stage with what it reads, of which nothing is opened yet.
 struct Planned<'a> {
     stage: &'a Train,
@@ -164,7 +167,7 @@ impl<'a> Planned<'a> {
     }
 
     /// The models in seats: weights, and who is asked in words.
-    fn beside(&self, runner: &Runner) -> Result<(Vec<LocalModel>, Option<(Asked, Digest)>), Error> {
+    fn beside(&self, runner: &Runner) -> Result<(Vec<LocalModel>, Option<Judge>), Error> {
         let (mut weights, mut judge) = (Vec::new(), None);
         for (role, _, seat) in &self.seats {
             match role.speaks() {
