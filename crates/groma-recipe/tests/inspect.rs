@@ -158,11 +158,25 @@ fn what_cannot_be_looked_at_is_told_before_or_by_name() {
     for (index, (what, told)) in [
         ("instrument = 'probee'".to_owned(), "`probe`?"),
         ("instrument = 'probe'".to_owned(), "needs rows of a second class"),
-        (format!("instrument = 'probe'\n{against}\nsettings = {{ points = ['blocks.2.hook_resid_pots'] }}"), "did you mean `blocks.2.hook_resid_post`"),
-        (format!("instrument = 'probe'\n{against}\nsettings = {{ layer = 9 }}"), "`layer` 9 is beyond the last of the model, 3"),
+        (
+            format!("instrument = 'probe'\n{against}\nsettings = {{ points = ['blocks.2.hook_resid_pots'] }}"),
+            "did you mean `blocks.2.hook_resid_post`",
+        ),
+        (
+            format!("instrument = 'probe'\n{against}\nsettings = {{ layer = 9 }}"),
+            "`layer` 9 is beyond the last of the model, 3",
+        ),
         (format!("instrument = 'direction'\n{against}\nsettings = {{ behaviour = 'sings' }}"), "nothing of `sings`"),
-        ("instrument = 'sae'\ntexts = 'village:held_out/texts'\nsettings = { point = 'blocks.9.hook_mlp_out' }".to_owned(), "did you mean `blocks."),
-        (format!("instrument = 'patch'\nagainst = {{ rows = 'village:held_out/look_alike', only = {{ register = 'sung' }} }}"), "has no row with register = sung"),
+        (
+            "instrument = 'sae'\ntexts = 'village:held_out/texts'\nsettings = { point = 'blocks.9.hook_mlp_out' }"
+                .to_owned(),
+            "did you mean `blocks.",
+        ),
+        (
+            "instrument = 'patch'\nagainst = { rows = 'village:held_out/look_alike', only = { register = 'sung' } }"
+                .to_owned(),
+            "has no row with register = sung",
+        ),
     ]
     .into_iter()
     .enumerate()

@@ -307,9 +307,9 @@ fn gates_are_checked_and_end_the_command_where_asked_for() {
     let condition = |bound: &str| format!("[[stage.conditions]]\nof = \"before\"\ntask = \"perplexity\"\n{bound}\n");
     let quick = ["--set", "stage.sft.settings.max_steps=2", "--set", "stage.dpo.settings.max_steps=2"];
     let run = |more: &[&str]| place.groma(&[&["run", "recipe.toml"], &quick[..], more].concat()).output().unwrap();
-    place.write("recipe.toml", &gate(&condition("at_most = 1e9")));
+    place.write("recipe.toml", gate(&condition("at_most = 1e9")));
     assert_eq!(run(&["--gate"]).status.code(), Some(0));
-    place.write("recipe.toml", &gate(&[condition("at_most = 1e9"), condition("at_most = 0.5")].concat()));
+    place.write("recipe.toml", gate(&[condition("at_most = 1e9"), condition("at_most = 0.5")].concat()));
     let failed = run(&["--gate", "--json"]);
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
     let found: Value = serde_json::from_slice(&failed.stdout).unwrap();
@@ -321,11 +321,11 @@ fn gates_are_checked_and_end_the_command_where_asked_for() {
     assert_eq!(again.status.code(), Some(0));
     assert!(text(&again.stderr).contains("gate: before: perplexity"), "{}", text(&again.stderr));
     // What was not measured passes nothing, and a condition without a bound is none.
-    place.write("recipe.toml", &gate(&condition("metric = \"acc\"\nat_most = 2.0")));
+    place.write("recipe.toml", gate(&condition("metric = \"acc\"\nat_most = 2.0")));
     assert_eq!(run(&["--gate"]).status.code(), Some(1));
-    place.write("recipe.toml", &gate(&condition("")));
+    place.write("recipe.toml", gate(&condition("")));
     assert!(failure(&place, &["check", "recipe.toml"]).contains("needs `at_least` or `at_most`"));
-    place.write("recipe.toml", &gate(&condition("at_most = 1.0").replace("before", "never")));
+    place.write("recipe.toml", gate(&condition("at_most = 1.0").replace("before", "never")));
     assert!(failure(&place, &["check", "recipe.toml"]).contains("refers to the measurement `never`"));
 }
 

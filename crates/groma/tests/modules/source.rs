@@ -117,7 +117,7 @@ impl Crate {
         let child = [&at[..], std::slice::from_ref(first)].concat();
         let is_child = self.modules.contains_key(&child);
         // A function may be called as a module is; what goes on leads through the module.
-        if module.items.contains(first) && !(is_child && !rest.is_empty()) {
+        if module.items.contains(first) && (!is_child || rest.is_empty()) {
             return Some(at);
         }
         if is_child {
