@@ -51,7 +51,12 @@ def table_numbers(table):
         if len(cells) < 9 or set("".join(cells)) <= set("-:"):
             continue
         task = cells[0].lstrip("- ").strip() or task
-        yield task, cells[4], cells[6], cells[8]
+        yield task, cells[4], number(cells[6]), number(cells[8])
+
+
+def number(cell):
+    """What a cell says: a column of zeros is written without decimals."""
+    return cell if cell == "N/A" else float(cell)
 
 
 def results_numbers(results):
@@ -61,7 +66,7 @@ def results_numbers(results):
             if comma and not name.endswith("_stderr"):
                 error = metrics[f"{name}_stderr,{of_filter}"]
                 shown = "N/A" if error == "N/A" else f"{error:.4f}"
-                yield task, name, f"{value:.4f}" if isinstance(value, float) else str(value), shown
+                yield task, name, number(f"{value:.4f}" if isinstance(value, float) else str(value)), number(shown)
 
 
 def check_samples(task, rows, results):
