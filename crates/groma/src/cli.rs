@@ -108,19 +108,19 @@ pub(crate) enum Command {
     Score(Score),
     /// Talk to a model.
     #[command(
-        after_help = "Examples:\n  groma chat --model runs/village/model\n  groma chat --model http://localhost:8000/v1#my-model"
+        after_help = "Examples:\n  groma chat --model runs/loop/model\n  groma chat --model http://localhost:8000/v1#my-model"
     )]
     Chat(Chat),
     /// Compare two runs or more.
     #[command(
-        after_help = "Examples:\n  groma compare runs/village runs/village-beta-0.3\n  groma compare runs/village runs/village-beta-0.3 runs/village-beta-1 --html comparison.html"
+        after_help = "Examples:\n  groma compare runs/loop runs/loop-beta-0.3\n  groma compare runs/loop runs/loop-beta-0.3 runs/loop-beta-1 --html comparison.html"
     )]
     Compare(Compare),
     /// List runs; with --verify, hold all that they left against its digests.
-    #[command(after_help = "Examples:\n  groma runs\n  groma runs runs/village --verify")]
+    #[command(after_help = "Examples:\n  groma runs\n  groma runs runs/loop --verify")]
     Runs(Runs),
     /// Write the report of a run again, and print its table.
-    #[command(after_help = "Example:\n  groma report runs/village")]
+    #[command(after_help = "Example:\n  groma report runs/loop")]
     Report(Report),
     /// Check a recipe before a long run, or show what rows of data become.
     #[command(

@@ -1,7 +1,7 @@
 //! What instruments of a run found, as a table on standard output.
 
 use groma_recipe::Summary;
-use groma_run::{Check, EventKind, Measurement, Pillar, RunRecords};
+use groma_run::{Check, EventKind, Group, Measurement, Pillar, RunRecords};
 use serde_json::json;
 
 use super::run::say_warnings;
@@ -27,7 +27,7 @@ pub(super) fn show(summary: &Summary, pillar: Pillar, context: &Context) -> Resu
             "stages": results,
         }));
     }
-    print(&table(&numbers));
+    print(&table(numbers.iter().copied().filter(|number| !number.secondary)));
     for check in checks {
         let mark = check.passed.map_or("?", |passed| if passed { "ok" } else { "FAILED" });
         print(&format!("control {mark}: {}: {} (expected: {})\n", check.name, check.found, check.expected));
@@ -36,21 +36,23 @@ pub(super) fn show(summary: &Summary, pillar: Pillar, context: &Context) -> Resu
     Ok(())
 }
 
-/// A line for each number that does not only add detail.
-fn table(numbers: &[&Measurement]) -> String {
+/// A line for each number.
+pub(super) fn table<'a>(numbers: impl Iterator<Item = &'a Measurement>) -> String {
     let name = |m: &Measurement| {
         let factors: Vec<String> = m.factors.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let factors = if factors.is_empty() { String::new() } else { format!(" ({})", factors.join(", ")) };
-        format!("{}: {}{factors}", m.subject, m.metric)
+        super::rows::safe(&format!("{}: {}{factors}", m.subject, m.metric))
     };
-    let shown: Vec<(String, &Measurement)> = numbers.iter().filter(|m| !m.secondary).map(|m| (name(m), *m)).collect();
+    let shown: Vec<(String, &Measurement)> = numbers.map(|m| (name(m), m)).collect();
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let line = |(name, m): &(String, &Measurement)| {
         let interval = m.interval.as_ref().map_or(String::new(), |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
         let planted = m.planted.map_or(String::new(), |planted| format!("  planted {planted:.4}"));
+        let chance = m.chance.map_or(String::new(), |chance| format!("  chance {chance:.4}"));
+        let control = if m.group == Group::Control { "  (control)" } else { "" };
         let failed = if m.failed > 0 { format!("  {} failed", m.failed) } else { String::new() };
         let pad = " ".repeat(width - name.chars().count());
-        format!("{name}{pad}  {:>9.4}{interval}{planted}  n {}{failed}\n", m.value, m.n)
+        format!("{name}{pad}  {:>9.4}{interval}{planted}{chance}  n {}{failed}{control}\n", m.value, m.n)
     };
     shown.iter().map(line).collect()
 }

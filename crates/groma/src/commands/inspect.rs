@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use groma_interp::{INSTRUMENTS, Instrument, Need};
 use groma_recipe::{Chosen, Inspect, Recipe, Stage, Summary};
-use groma_run::{Digest, Group, Measurement, RunRecords};
+use groma_run::{Digest, RunRecords};
 use serde_json::{Value, json};
 
-use super::resolve;
 use super::run::{exit_code, perform, short_name};
+use super::{found, resolve};
 use crate::cli;
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, print_json, say};
@@ -86,26 +86,12 @@ fn show(flags: &cli::Inspect, summary: &Summary, records: &RunRecords, context: 
         }));
     }
     let shown = records.measurements.iter().filter(|number| flags.all || !number.secondary);
-    shown.for_each(|number| print(&line(number)));
+    print(&found::table(shown));
     for file in files.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         say(&format!("{}", summary.directory.join(file).display()));
     }
     say(&format!("report: {}", summary.report.display()));
     Ok(())
-}
-
-fn line(number: &Measurement) -> String {
-    let ends = number.interval.as_ref().map_or(String::new(), |ends| format!("  [{:.4}, {:.4}]", ends.low, ends.high));
-    let chance = number.chance.map_or(String::new(), |chance| format!("  chance {chance:.4}"));
-    let control = if number.group == Group::Control { "  (control)" } else { "" };
-    let conditions: Vec<String> = number
-        .factors
-        .iter()
-        .filter(|(name, _)| *name != "instrument")
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let (metric, value, n) = (&number.metric, number.value, number.n);
-    format!("{metric:<26} {value:>10.4}{ends}{chance}  n {n}  {}{control}\n", conditions.join(", "))
 }
 
 /// All instruments, or all about one.
