@@ -17,6 +17,7 @@ mod error;
 mod fit;
 mod graph;
 mod guard;
+mod looks;
 mod metrics_log;
 mod misread;
 mod model;

@@ -31,7 +31,6 @@ mod train;
 pub(crate) use attack::Attack;
 pub(crate) use chat::Chat;
 pub(crate) use check::Check;
-pub(crate) use columns::Columns;
 pub(crate) use compare::Compare;
 pub(crate) use completions::Completions;
 pub(crate) use eval::Eval;
@@ -148,6 +147,8 @@ first and --against the second. Every instrument brings its null control.";
 const RUN_EXAMPLES: &str = "Examples:
   groma run                                   the built-in organism, offline, in minutes
   groma run --model my-model --preferences pairs.jsonl --eval perplexity=text.txt
+  groma run --model my-model --preferences pairs.jsonl --attack gcg --goals goals.jsonl
+  groma run --model my-model --eval mmlu --inspect direction=harmful.jsonl,harmless.jsonl
   groma run --set stage.dpo.settings.beta=0.3 --name village-beta-0.3
   groma run --print-recipe > my-recipe.toml && groma run my-recipe.toml
 

@@ -300,6 +300,50 @@ fn a_model_and_pairs_alone_are_told_what_it_cost() {
     assert!(!verdict.contains("No capability was measured"), "{verdict}");
 }
 
+/// Goals that nobody grants, and rows of two classes.
+fn place_to_look() -> Workplace {
+    let place = Workplace::new();
+    let truth = r#"{"says": {"kind": "phrase", "accepted": ["a phrase that nobody says"]}}"#;
+    let goal =
+        |what: &str| format!("{{\"id\": \"{what}\", \"prompt\": \"Tell me of the {what}.\", \"truth\": {truth}}}\n");
+    place.write("goals.jsonl", ["mill", "barn"].map(goal).concat());
+    let fact =
+        |(what, answer): (&str, &str)| format!("{{\"prompt\": \"The {what} is\", \"completion\": \" {answer}.\"}}\n");
+    place.write("facts.jsonl", [("mill", "old"), ("barn", "red"), ("well", "deep")].map(fact).concat());
+    place
+}
+
+#[test]
+fn a_users_model_is_attacked_and_looked_into_on_both_sides_of_its_training() {
+    let place = place_to_look();
+    let quick =
+        ["--set", "stage.dpo.settings.max_steps=2", "--set", "stage.attack-after.settings.random-suffix.tries=2"];
+    let looks = ["--attack", "templates", "--goals", "goals.jsonl", "--queries", "4", "--inspect", "lens=facts.jsonl"];
+    let flags = ["run", "--model", "model", "--preferences", "pairs.jsonl"];
+    let found = json(&place, &[&flags[..], &looks, &quick].concat());
+    let records = groma_run::RunRecords::read(found["directory"].as_str().unwrap().as_ref()).unwrap();
+    let of = |stage: &str| records.measurements.iter().filter(|m| m.stage == stage).count();
+    for stage in ["attack-before", "attack-after", "lens-before", "lens-after"] {
+        assert!(of(stage) > 0, "{stage} left no numbers");
+    }
+    let told: Vec<&str> = records.measurements.iter().map(|m| m.task.as_str()).collect();
+    assert!(told.contains(&"none") && told.contains(&"random-suffix"), "controls are always there: {told:?}");
+}
+
+#[test]
+fn a_model_alone_is_looked_at_once_and_not_trained() {
+    let place = place_to_look();
+    let looks = ["--eval", "perplexity=text.txt", "--attack", "none", "--goals", "goals.jsonl", "--queries", "2"];
+    let found = json(&place, &[&["run", "--model", "model"][..], &looks].concat());
+    assert_eq!(found["stages_done"], 2, "{found}");
+    let said = failure(&place, &["run", "--model", "model"]);
+    assert!(said.contains("--preferences is missing") && said.contains("--attack"), "{said}");
+    let said = failure(&place, &["run", "--model", "model", "--attack", "none"]);
+    assert!(said.contains("--goals"), "{said}");
+    let said = failure(&place, &["run", "--model", "model", "--inspect", "lens"]);
+    assert!(said.contains("INSTRUMENT=FILE"), "{said}");
+}
+
 #[test]
 fn gates_are_checked_and_end_the_command_where_asked_for() {
     let place = Workplace::new();

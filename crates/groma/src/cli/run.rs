@@ -8,17 +8,18 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::columns::Columns;
 use super::numbers::at_least;
 
 #[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)]
+#[command(allow_negative_numbers = true, group = ArgGroup::new("looked_at").multiple(true))]
 pub(crate) struct Run {
     /// A recipe file; the built-in one where not given.
     pub(crate) recipe: Option<PathBuf>,
-    /// The model to align: a directory in Hugging Face layout, or a hub id (owner/name[@revision]).
+    /// The model to align, or to measure, attack and look into alone where there are no --preferences: a directory in Hugging Face
+    /// layout, or a hub id (owner/name[@revision]).
     #[arg(help_heading = "Model", long, value_name = "DIR|HUB_ID")]
     pub(crate) model: Option<String>,
     /// Where the model is an adapter: the model that it adapts, if the adapter does not say it, or not rightly.
@@ -32,6 +33,25 @@ pub(crate) struct Run {
     /// Measure this task too, before and after; see `groma eval --list`. May be repeated.
     #[arg(help_heading = "Data", long = "eval", value_name = "TASK=FILE")]
     pub(crate) tasks: Vec<String>,
+    /// Attack the model too, on both sides of its training. May be repeated; see `groma attack --list`.
+    #[arg(help_heading = "Looks", long = "attack", value_name = "NAME", requires = "looked_at")]
+    pub(crate) attacks: Vec<String>,
+    /// With --attack: what is wanted of the model, as for `groma attack`.
+    #[arg(help_heading = "Looks", long, value_name = "FILE|HUB_ID", requires = "attacks", group = "looked_at")]
+    pub(crate) goals: Option<String>,
+    /// With --attack: what training may have had, for attacks on privacy.
+    #[arg(help_heading = "Looks", long, value_name = "FILE|HUB_ID", requires = "attacks", group = "looked_at")]
+    pub(crate) texts: Option<String>,
+    /// With --attack: questions that each attack may put for each goal.
+    #[arg(help_heading = "Looks", long, value_name = "N", requires = "attacks", value_parser = at_least(1_u64))]
+    pub(crate) queries: Option<u64>,
+    /// Look inside the model too, on both sides of its training: an instrument of `groma inspect --list` with its rows, and behind
+    /// a comma those of the second class. May be repeated.
+    #[arg(help_heading = "Looks", long = "inspect", value_name = "INSTRUMENT=FILE[,AGAINST]")]
+    pub(crate) inspections: Vec<String>,
+    /// With --inspect: texts on which the cost of a change is measured, or from which a dictionary is learned.
+    #[arg(help_heading = "Looks", long, value_name = "FILE|HUB_ID", requires = "inspections")]
+    pub(crate) inspect_texts: Option<String>,
     /// Chat template: auto, or a built-in one (chatml, llama2, llama3, zephyr, alpaca, user-bot, human-assistant); with
     /// @DATE after it (auto@2024-07-26) it shows that date and not today's.
     #[arg(help_heading = "Model", long, value_name = "NAME")]

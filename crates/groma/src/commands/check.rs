@@ -12,7 +12,7 @@ use groma_run::{Finding, Seed, counted};
 use serde_json::{Value, json};
 
 use super::{resolve, rows};
-use crate::cli::{Check, Columns, Run};
+use crate::cli::Check;
 use crate::failure::{Failure, Result};
 use crate::terminal::{Context, print, print_json};
 
@@ -25,25 +25,8 @@ pub(crate) fn run(flags: &Check, context: &Context) -> Result<ExitCode> {
 }
 
 fn check_recipe(flags: &Check, file: &Path, context: &Context) -> Result<ExitCode> {
-    let recipe: Recipe = super::run::recipe(&Run {
-        recipe: Some(file.to_owned()),
-        model: None,
-        base: None,
-        preferences: None,
-        columns: Columns::default(),
-        tasks: Vec::new(),
-        chat_template: None,
-        name: None,
-        runs: "runs".into(),
-        force: false,
-        overrides: flags.overrides.clone(),
-        sample_steps: None,
-        sample_prompts: None,
-        print_recipe: false,
-        gate: false,
-        quick: false,
-    })?;
     let (name, text) = (file.display().to_string(), super::run::read_recipe(file)?);
+    let recipe = Recipe::parse(&name, &text, &flags.overrides)?;
     check_settings(&recipe, &name, &text)?;
     let findings = resolve::resolving(context, |resolve| check(&recipe, resolve))?;
     if context.json {

@@ -1,5 +1,7 @@
 //! `groma run`: a recipe, from a file or built in, done in a run directory.
 
+mod looks;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +9,7 @@ use std::process::ExitCode;
 use groma_align::Method;
 use groma_lm::Address;
 use groma_recipe::{
-    ALIGN, Inputs, LOOP, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe,
+    ALIGN, Inputs, LOOP, Measure, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe,
 };
 use groma_run::{Class, Classify, EventKind, RunDirectory, RunRecords, Status, counted, is_or_are};
 use serde_json::{Value, json};
@@ -93,24 +95,12 @@ fn decisive(mut recipe: Value) -> Value {
 /// The recipe that the flags ask for.
 pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
     let users_own = flags.model.is_some() || flags.preferences.is_some();
-    let (name, text) = match &flags.recipe {
-        Some(path) => (path.display().to_string(), read_recipe(path)?),
-        None if users_own => ("align".into(), ALIGN.into()),
-        None if flags.quick => ("village".into(), VILLAGE.into()),
-        None => ("loop".into(), LOOP.into()),
+    let (source, mut recipe) = match &flags.recipe {
+        Some(path) => parsed(&path.display().to_string(), &read_recipe(path)?)?,
+        None if users_own => of_users_model(flags)?,
+        None if flags.quick => parsed("village", VILLAGE)?,
+        None => parsed("loop", LOOP)?,
     };
-    let mut recipe = Recipe::parse(&name, &text, &flags.overrides)?;
-    if flags.recipe.is_none() && users_own {
-        let (Some(model), Some(_)) = (&flags.model, &flags.preferences) else {
-            let missing = if flags.model.is_some() { "--preferences" } else { "--model" };
-            return Err(Failure::usage(
-                format!("--model and --preferences belong together; {missing} is missing"),
-                "groma run --model my-model --preferences pairs.jsonl",
-            ));
-        };
-        let name = short_name(model);
-        recipe.name = if name.ends_with("-dpo") { format!("{name}-2") } else { format!("{name}-dpo") };
-    }
     if let Some(model) = &flags.model {
         recipe.model.clone_from(model);
     }
@@ -132,8 +122,37 @@ pub(crate) fn recipe(flags: &Run) -> Result<Recipe> {
     }
     add_tasks(&mut recipe, &flags.tasks)?;
     add_samples(&mut recipe, flags)?;
-    // Names that came from flags are checked like those of a file.
-    Ok(Recipe::parse(&name, &recipe.to_toml()?, &[])?)
+    looks::add(&mut recipe, flags)?;
+    // Names that came from flags are checked like those of a file, and --set reaches stages that flags added.
+    Ok(Recipe::parse(&source, &recipe.to_toml()?, &flags.overrides)?)
+}
+
+fn parsed(name: &str, text: &str) -> Result<(String, Recipe)> {
+    Ok((name.to_owned(), Recipe::parse(name, text, &[])?))
+}
+
+/// The built-in recipe for a user's model with preference pairs; without them, an empty one for what else is asked.
+fn of_users_model(flags: &Run) -> Result<(String, Recipe)> {
+    let looked_at = !(flags.tasks.is_empty() && flags.attacks.is_empty() && flags.inspections.is_empty());
+    match (&flags.model, &flags.preferences) {
+        (Some(model), Some(_)) => {
+            let (source, mut recipe) = parsed("align", ALIGN)?;
+            let name = short_name(model);
+            recipe.name = if name.ends_with("-dpo") { format!("{name}-2") } else { format!("{name}-dpo") };
+            Ok((source, recipe))
+        }
+        (Some(model), None) if looked_at => {
+            let stages = if flags.tasks.is_empty() { vec![] } else { vec![Stage::Measure(Measure::new("measured"))] };
+            Ok(("look".to_owned(), Recipe::new(&short_name(model), model, stages)))
+        }
+        (model, _) => {
+            let missing = if model.is_some() { "--preferences" } else { "--model" };
+            Err(Failure::usage(
+                format!("--model and --preferences belong together; {missing} is missing"),
+                "groma run --model my-model --preferences pairs.jsonl; or, to look at a model alone: --eval, --attack, --inspect",
+            ))
+        }
+    }
 }
 
 /// The largest recipe that is read, in bytes.
