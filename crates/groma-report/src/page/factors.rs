@@ -97,6 +97,10 @@ fn subjects(measures: &[Measure<'_>]) -> Markup {
 }
 
 fn subjects_table(measures: &[&Measure<'_>], names: &[&str]) -> Markup {
+    // Two measures of one name are told apart by how they were taken.
+    let is_alone = |measure: &Measure<'_>| {
+        measures.iter().filter(|other| (other.task, other.metric) == (measure.task, measure.metric)).count() == 1
+    };
     let number = |measure: &Measure<'_>, name: &str| {
         let found = measure.rows.iter().find(|row| row.factors[SUBJECT] == name);
         html! { td.number data-label=(for_page(name)) { (number_cell(found.as_ref())) } }
@@ -110,6 +114,7 @@ fn subjects_table(measures: &[&Measure<'_>], names: &[&str]) -> Markup {
                         (for_page(measure.task))
                         @if let Some(metric) = shown_metric(measure.task, measure.metric) { " " span.metric { (for_page(metric)) } }
                         " " span.metric { (crate::table::direction(measure.rows[0].measurement.higher_is_better)) }
+                        @if !is_alone(measure) { span.mode { (for_page(measure.mode)) } }
                     }
                     @for name in names { (number(measure, name)) }
                 }
@@ -374,6 +379,15 @@ mod tests {
         let subjects = |names: &[&str]| names.iter().map(|name| measured(name, &[], 0.5)).collect::<Vec<_>>();
         assert!(factors(&subjects(&["before", "after"])).is_none());
         assert!(factors(&subjects(&["base", "sft", "dpo"])).unwrap().into_string().contains("dpo"));
+    }
+
+    #[test]
+    fn measures_of_one_name_are_told_apart() {
+        let at = |mode: &str| Measurement { mode: mode.into(), ..measured("model", &[], 0.5) };
+        let several = [at("layer 1"), at("layer 2")];
+        let page = all(&several.iter().collect::<Vec<_>>()).into_string();
+        assert!(page.contains("layer 1") && page.contains("layer 2"), "{page}");
+        assert!(!all(&[&several[0]]).into_string().contains("layer 1"));
     }
 
     #[test]
