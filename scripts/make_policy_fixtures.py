@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes crates/groma-align/fixtures/policy_losses.json: losses and slopes of TRL's own GRPO, RLOO and KTO code.
+"""Makes crates/groma-align/fixtures/policy_losses.json: losses and slopes of TRL's own GRPO, GMPO and RLOO code.
 
     python scripts/make_policy_fixtures.py > crates/groma-align/fixtures/policy_losses.json
 
@@ -17,6 +17,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from trl import GRPOTrainer, RLOOTrainer
+from trl.experimental.gmpo import GMPOTrainer
 
 torch.set_default_dtype(torch.float64)
 
@@ -31,28 +32,42 @@ def batch(seed, lengths):
     return {
         "now": now, "mask": mask, "sampled": now + 0.8 * (draw(len(lengths), width) - 0.5),
         "reference": now + draw(len(lengths), width) - 0.5, "advantages": 2.0 * draw(len(lengths)) - 1.0,
+        "entropies": 2.0 * draw(len(lengths), width),
     }
 
 
-def trainer(now, settings, longest):
+def trainer(now, entropies, settings, longest):
     """As much of a trainer as its loss reads."""
-    accelerator = types.SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x, sync_gradients=False)
-    args = types.SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1)
-    return types.SimpleNamespace(
-        _get_per_token_logps_and_entropies=lambda *a, **k: (now, torch.zeros_like(now), None), aux_loss_enabled=False,
-        top_entropy_quantile=1.0, off_policy_mask_threshold=None, use_vllm=False, _entropy_bonus_enabled=False,
-        accelerator=accelerator, args=args, model=types.SimpleNamespace(training=True),
+    same = lambda x, *rest, **more: x
+    accelerator = types.SimpleNamespace(
+        num_processes=1, gather=same, reduce=same, pad_across_processes=same, sync_gradients=False
+    )
+    args = types.SimpleNamespace(
+        use_bias_correction_kl=settings.get("use_bias_correction_kl", True), delta=settings.get("delta"),
+        steps_per_generation=1, sapo_temperature_pos=1.0, sapo_temperature_neg=settings.get("sapo_temperature_neg", 1.05),
+        vespo_k_pos=settings.get("vespo_k_pos", 2.0), vespo_lambda_pos=3.0, vespo_k_neg=3.0, vespo_lambda_neg=2.0,
+    )
+    stub = types.SimpleNamespace(
+        _get_per_token_logps_and_entropies=lambda *a, **k: (now, entropies, None), aux_loss_enabled=False,
+        top_entropy_quantile=settings.get("top_entropy_quantile", 1.0),
+        off_policy_mask_threshold=settings.get("off_policy_mask_threshold"), use_vllm=False,
+        _entropy_bonus_enabled="entropy_coef" in settings, entropy_coef=settings.get("entropy_coef", 0.0),
+        use_adaptive_entropy=False, get_off_policy_mask=GRPOTrainer.get_off_policy_mask,
+        get_gamma_weights=GRPOTrainer.get_gamma_weights, accelerator=accelerator, args=args, model=types.SimpleNamespace(training=True),
         current_gradient_accumulation_steps=1, max_completion_length=longest,
         _metrics={"train": collections.defaultdict(list)}, beta=settings.get("beta", 0.0),
         importance_sampling_level=settings.get("importance_sampling_level", "token"),
         epsilon_low=settings.get("epsilon", 0.2), epsilon_high=settings.get("epsilon_high", settings.get("epsilon", 0.2)),
         loss_type=settings.get("loss_type", "dapo"),
     )
+    stub.get_high_entropy_mask = types.MethodType(GRPOTrainer.get_high_entropy_mask, stub)
+    return stub
 
 
 def case(method, settings, seed, lengths):
     data = batch(seed, lengths)
     now = data["now"].clone().requires_grad_()
+    entropies = data["entropies"].clone().requires_grad_()
     empty = torch.zeros(len(lengths), 0, dtype=torch.long)
     inputs = {
         "prompt_ids": empty, "prompt_mask": empty, "completion_ids": torch.zeros(data["mask"].shape, dtype=torch.long),
@@ -61,26 +76,37 @@ def case(method, settings, seed, lengths):
         "num_items_in_batch": data["mask"].sum(),
     }
     longest = max(lengths) + 2
-    kind = {"grpo": GRPOTrainer, "rloo": RLOOTrainer}[method]
+    kind = {"grpo": GRPOTrainer, "gmpo": GMPOTrainer, "rloo": RLOOTrainer}[method]
     with contextlib.redirect_stdout(None):
-        loss = kind._compute_loss(trainer(now, settings, longest), None, inputs)
+        loss = kind._compute_loss(trainer(now, entropies, settings, longest), None, inputs)
     loss.backward()
     rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
     return {
         "method": method, "settings": dict(settings, max_completion_length=longest), "advantages": data["advantages"].tolist(),
         "now": rows(data["now"]), "sampled": rows(data["sampled"]), "reference": rows(data["reference"]),
-        "loss": loss.item(), "slopes": rows(now.grad),
+        "entropies": rows(data["entropies"]), "loss": loss.item(), "slopes": rows(now.grad),
+        "entropy_slopes": rows(torch.zeros_like(now) if entropies.grad is None else entropies.grad),
     }
 
 
 def main():
     cases = []
     for seed, settings in enumerate([
-        {}, {"loss_type": "grpo", "beta": 0.04}, {"loss_type": "bnpo", "epsilon_high": 0.28}, {"loss_type": "dr_grpo"},
+        {}, {"loss_type": "grpo", "beta": 0.04, "use_bias_correction_kl": False}, {"loss_type": "bnpo", "epsilon_high": 0.28}, {"loss_type": "dr_grpo"},
         {"loss_type": "cispo", "epsilon_high": 1.1}, {"loss_type": "grpo", "importance_sampling_level": "sequence"},
-        {"loss_type": "dapo", "importance_sampling_level": "sequence", "beta": 0.1, "epsilon": 0.05},
+        {"loss_type": "dapo", "importance_sampling_level": "sequence", "beta": 0.1, "epsilon": 0.05, "use_bias_correction_kl": False},
+        {"loss_type": "grpo", "beta": 0.3}, {"importance_sampling_level": "sequence", "beta": 0.3, "epsilon": 0.05},
+        {"delta": 1.3}, {"loss_type": "sapo"}, {"loss_type": "sapo", "sapo_temperature_neg": 2.0, "beta": 0.1},
+        {"loss_type": "luspo", "importance_sampling_level": "sequence"}, {"loss_type": "vespo"},
+        {"loss_type": "vespo", "vespo_k_pos": 1.5}, {"off_policy_mask_threshold": 0.05},
+        {"top_entropy_quantile": 0.3}, {"loss_type": "sapo", "top_entropy_quantile": 0.5, "beta": 0.1},
+        {"entropy_coef": 0.02}, {"loss_type": "grpo", "entropy_coef": 0.05, "top_entropy_quantile": 0.4},
     ]):
         cases.append(case("grpo", settings, seed, [4, 2, 7, 1]))
+    for seed, settings in enumerate([
+        {"epsilon": 0.4}, {"epsilon": 0.1, "epsilon_high": 0.2, "beta": 0.1}, {"epsilon": 0.1, "top_entropy_quantile": 0.6},
+    ]):
+        cases.append(case("gmpo", settings, 50 + seed, [4, 2, 7, 1]))
     for seed, settings in enumerate([{"beta": 0.0}, {"beta": 0.0, "epsilon": 0.1, "epsilon_high": 0.3}]):
         cases.append(case("rloo", settings, 100 + seed, [3, 5, 2, 6]))
     print(json.dumps({"made_by": "scripts/make_policy_fixtures.py, TRL 1.16", "cases": cases}))

@@ -8,7 +8,10 @@ use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
 use crate::{Error, Metrics};
 use groma_data::below;
-use groma_model::generate::{Finish, Generation, GenerationContext, GenerationPrompt, generate};
+use groma_model::generate::{
+    Beside, Finish, Generation, GenerationContext, GenerationPrompt, generate, generate_mixed,
+};
+use groma_model::sampling::SamplingParameters;
 use groma_model::{Transformer, View};
 use groma_run::{Cancel, Seed};
 use std::borrow::Cow;
@@ -29,12 +32,14 @@ pub(crate) struct Collector<'a> {
     /// Of this collection alone.
     pub(crate) seed: Seed,
     pub(crate) metrics: &'a mut Metrics,
+    /// Rows that may be sampled beside those that are collected; none of held-out ones.
+    pub(crate) rows: &'a [Group],
     pub(crate) cancel: &'a Cancel,
     /// Tokens that were sampled.
     pub(crate) sampled: u64,
 }
 
-impl Collector<'_> {
+impl<'a> Collector<'a> {
     /// Groups with what the reference says of their members.
     pub(crate) fn referenced<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
         match self.reference {
@@ -43,73 +48,144 @@ impl Collector<'_> {
         }
     }
 
-    /// Completions of prompts by the policy as it is now, with their log-probabilities and rewards.
+    /// Completions of prompts by whoever it is, with their log-probabilities and rewards.
     ///
     /// # Errors
     /// Those of sampling and of rewards.
-    pub(crate) fn rollouts(&mut self, prompts: &[Cow<'_, Group>], rollouts: &Rollouts) -> Result<Vec<Group>, Error> {
-        let (mut groups, texts) = self.samples(prompts, &rollouts.sampling, rollouts.num_generations)?;
+    pub(crate) fn rollouts(
+        &mut self,
+        who: Speaker,
+        prompts: &[Cow<'_, Group>],
+        rollouts: &Rollouts,
+    ) -> Result<Vec<Group>, Error> {
+        let (mut groups, texts) = self.samples(who, prompts, (&rollouts.sampling, rollouts.num_generations))?;
         self.reward(&mut groups, &texts, rollouts)?;
         Ok(groups)
     }
 
-    /// So many completions of each prompt by the policy as it is now, with their log-probabilities, and as texts. The n-th of the
-    /// m-th prompt is a function of the weights, the prompt and the collection's seed.
+    /// Completions of so many prompts more, which are drawn from all rows; the `round`-th such draw of the collection.
+    ///
+    /// # Errors
+    /// Those of sampling and of rewards.
+    pub(crate) fn further(
+        &mut self,
+        who: Speaker,
+        (round, count): (u64, usize),
+        rollouts: &Rollouts,
+    ) -> Result<Vec<Group>, Error> {
+        let seed = self.seed.named("further prompts").index(round);
+        let mut rng = seed.named("rows").rng();
+        if self.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let drawn = (0..count).map(|_| below(&mut rng, self.rows.len() as u64) as usize);
+        let prompts: Vec<Cow<'_, Group>> = drawn.map(|row| Cow::Borrowed(&self.rows[row])).collect();
+        let own = std::mem::replace(&mut self.seed, seed);
+        let groups = self.rollouts(who, &prompts, rollouts);
+        self.seed = own;
+        groups
+    }
+
+    /// So many completions of each prompt by whoever it is, with their log-probabilities, and as texts. The n-th of the m-th prompt
+    /// is a function of the weights, the prompt and the collection's seed.
     ///
     /// # Errors
     /// [`Error::Role`] where there is nobody to decode, those of the model, and a request to stop.
     pub(crate) fn samples(
         &mut self,
+        who: Speaker,
         prompts: &[Cow<'_, Group>],
-        sampling: &Sampling,
-        samples: usize,
+        (sampling, samples): (&Sampling, usize),
     ) -> Result<(Vec<Group>, Vec<Vec<String>>), Error> {
-        let Some(voice) = self.voice else {
-            return Err(Error::Role { role: "decoder", problem: "sampling needs the model's tokenizer".into() });
+        let voice = self.voice()?;
+        let (groups, texts) = self.answers(who, prompts, (voice, &sampling.parameters(voice, samples)), self.seed)?;
+        self.measure(&groups);
+        Ok((groups, texts))
+    }
+
+    /// Completions of prompts by whoever it is, with what they are worth, beside those that metrics tell of; the likeliest one of
+    /// each prompt where `sampling` is `None`.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where there is nobody who could; those of sampling and of rewards.
+    pub(crate) fn beside<'g>(
+        &self,
+        prompts: impl IntoIterator<Item = &'g Group>,
+        who: Speaker,
+        (sampling, drawn): (&Sampling, Option<usize>),
+    ) -> Result<Vec<Group>, Error> {
+        let voice = self.voice()?;
+        let prompts: Vec<Cow<'_, Group>> = prompts.into_iter().map(Cow::Borrowed).collect();
+        let parameters = match drawn {
+            Some(samples) => sampling.parameters(voice, samples),
+            None => sampling.greedy(voice),
         };
-        let parameters = sampling.parameters(voice, samples);
-        let asked = prompts.iter().enumerate().map(|(index, group)| GenerationPrompt {
-            ids: prompt(group).to_vec(),
-            seed: self.seed.index(index as u64),
-        });
-        let context = GenerationContext { parameters: &parameters, decode: voice.decode, view: View::plain() };
+        let (mut groups, texts) = self.answers(who, &prompts, (voice, &parameters), self.seed.named("beside"))?;
+        let (rewards, costs) = {
+            let rollouts = rollouts_of(&groups, &texts);
+            (total(&self.said(self.rewards, &rollouts)?), total(&self.said(self.costs, &rollouts)?))
+        };
+        set_worth(&mut groups, rewards, costs);
+        Ok(groups)
+    }
+
+    fn voice(&self) -> Result<&'a Voice<'a>, Error> {
+        let missing = || Error::Role { role: "decoder", problem: "sampling needs the model's tokenizer".into() };
+        self.voice.ok_or_else(missing)
+    }
+
+    /// Completions of prompts, with their log-probabilities, and as texts.
+    fn answers(
+        &self,
+        who: Speaker,
+        prompts: &[Cow<'_, Group>],
+        (voice, parameters): (&Voice<'_>, &SamplingParameters),
+        seed: Seed,
+    ) -> Result<(Vec<Group>, Vec<Vec<String>>), Error> {
+        let asked = prompts.iter().enumerate();
+        let asked = asked
+            .map(|(index, group)| GenerationPrompt { ids: prompt(group).to_vec(), seed: seed.index(index as u64) });
+        let context = GenerationContext { parameters, decode: voice.decode, view: View::plain() };
         let mut go_on = |_| !self.cancel.is_requested();
         let asked: Vec<GenerationPrompt> = asked.collect();
-        let answers = match generate(self.model, &asked, &context, &mut go_on) {
+        let reference = || {
+            let missing = || Error::Role { role: "reference", problem: "nobody is there who could be sampled".into() };
+            self.reference.ok_or_else(missing)?.speaker(self.model)
+        };
+        let made = match who {
+            Speaker::Policy => generate(self.model, &asked, &context, &mut go_on),
+            Speaker::Reference => {
+                let (model, adapter) = reference()?;
+                let context = GenerationContext { view: View::with_adapter(adapter), ..context };
+                generate(model, &asked, &context, &mut go_on)
+            }
+            Speaker::Mixture(share) => {
+                let (transformer, adapter) = reference()?;
+                generate_mixed(self.model, Beside { transformer, adapter, share }, &asked, &context, &mut go_on)
+            }
+        };
+        let answers = match made {
             Err(groma_model::Error::Cancelled) => return Err(groma_run::Error::Interrupted.into()),
             answers => answers?,
         };
         let texts: Vec<Vec<String>> =
             answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
         let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
-        let groups: Vec<Group> = prompts.iter().zip(answers).map(with).collect();
-        self.measure(&groups);
-        Ok((groups, texts))
+        Ok((prompts.iter().zip(answers).map(with).collect(), texts))
     }
 
     /// Sets what completions are worth, and what they cost.
     fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
-        let rollouts: Vec<Rollout<'_>> = groups
-            .iter()
-            .zip(texts)
-            .flat_map(|(group, texts)| group.members.iter().zip(texts).map(move |(member, text)| (group, member, text)))
-            .map(|(group, member, text)| Rollout {
-                columns: &group.columns,
-                completion: text,
-                tokens: member.sampled.len(),
-            })
-            .collect();
-        let mut totals = self.said("rewards", self.rewards, &rollouts)?;
-        let mut costs = self.said("costs", self.costs, &rollouts)?.into_iter();
+        let rollouts = rollouts_of(groups, texts);
+        let (rewards, costs) = (self.said(self.rewards, &rollouts)?, self.said(self.costs, &rollouts)?);
+        self.measure_said("rewards", &rewards);
+        self.measure_said("costs", &costs);
+        let mut rewards = total(&rewards);
         if settings.shuffle_rewards {
-            shuffle(&mut totals, self.seed.named("shuffled rewards"));
+            shuffle(&mut rewards, self.seed.named("shuffled rewards"));
         }
-        let mut totals = totals.into_iter();
-        for group in groups.iter_mut() {
-            for (member, total) in group.members.iter_mut().zip(&mut totals) {
-                member.reward = total.filter(|reward| reward.is_finite());
-                member.cost = costs.next().flatten().filter(|cost| cost.is_finite());
-            }
+        set_worth(groups, rewards, total(&costs));
+        for group in groups.iter() {
             let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add("reward", mean * known.len() as f64, known.len() as f64);
@@ -121,21 +197,20 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// The weighted sum of what some say of completions, of those that say something.
-    fn said(&mut self, what: &str, who: &[NamedReward<'_>], of: &[Rollout<'_>]) -> Result<Vec<Option<f64>>, Error> {
-        let mut totals: Vec<Option<f64>> = vec![None; of.len()];
-        for NamedReward { name, weight, reward } in who {
-            let said = reward.score(of, self.cancel)?;
-            for (total, value) in totals.iter_mut().zip(&said) {
-                *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
-            }
-            let known: Vec<f64> = said.into_iter().flatten().collect();
+    /// What each of some says of completions.
+    fn said<'w>(&self, who: &'w [NamedReward<'w>], of: &[Rollout<'_>]) -> Result<Vec<Opinion<'w>>, Error> {
+        let one = |named: &'w NamedReward<'w>| Ok((named, named.reward.score(of, self.cancel)?));
+        who.iter().map(one).collect()
+    }
+
+    fn measure_said(&mut self, what: &str, opinions: &[Opinion<'_>]) {
+        for (NamedReward { name, .. }, said) in opinions {
+            let known: Vec<f64> = said.iter().flatten().copied().collect();
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add(&format!("{what}/{name}/mean"), mean * known.len() as f64, known.len() as f64);
             self.metrics.add(&format!("{what}/{name}/std"), deviation, 1.0);
-            self.metrics.add(&format!("{what}/{name}/unscored"), (of.len() - known.len()) as f64, 1.0);
+            self.metrics.add(&format!("{what}/{name}/unscored"), (said.len() - known.len()) as f64, 1.0);
         }
-        Ok(totals)
     }
 
     /// Notes what is to be expected before each scored token, by the critic or the policy's own head of values.
@@ -165,6 +240,53 @@ impl Collector<'_> {
                 self.metrics.add("completions/mean_terminated_length", length, 1.0);
             }
         }
+    }
+}
+
+/// Who completes prompts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speaker {
+    /// The policy as it is now.
+    Policy,
+    /// The reference.
+    Reference,
+    /// Both, token by token: the geometric mixture in which the reference has this share.
+    Mixture(f32),
+}
+
+/// Somebody, and what they say of each completion.
+type Opinion<'w> = (&'w NamedReward<'w>, Vec<Option<f64>>);
+
+/// The weighted sum of what is said of each completion, by those that say something; nothing where nobody is asked.
+fn total(opinions: &[Opinion<'_>]) -> Vec<Option<f64>> {
+    let mut totals = vec![None; opinions.first().map_or(0, |(_, said)| said.len())];
+    for (NamedReward { weight, .. }, said) in opinions {
+        for (total, value) in totals.iter_mut().zip(said) {
+            *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
+        }
+    }
+    totals
+}
+
+/// Completions as rewards see them.
+fn rollouts_of<'r>(groups: &'r [Group], texts: &'r [Vec<String>]) -> Vec<Rollout<'r>> {
+    let members = |(group, texts): (&'r Group, &'r Vec<String>)| {
+        let of = |(member, text): (&'r Member, &'r String)| Rollout {
+            columns: &group.columns,
+            completion: text,
+            tokens: member.sampled.len(),
+        };
+        group.members.iter().zip(texts).map(of).collect::<Vec<_>>()
+    };
+    groups.iter().zip(texts).flat_map(members).collect()
+}
+
+/// Notes of each completion, in their order, what it is worth and what it costs, where that is a number.
+fn set_worth(groups: &mut [Group], rewards: Vec<Option<f64>>, costs: Vec<Option<f64>>) {
+    let (mut rewards, mut costs) = (rewards.into_iter(), costs.into_iter());
+    for member in groups.iter_mut().flat_map(|group| &mut group.members) {
+        member.reward = rewards.next().flatten().filter(|reward| reward.is_finite());
+        member.cost = costs.next().flatten().filter(|cost| cost.is_finite());
     }
 }
 

@@ -6,7 +6,7 @@
 //! and cost, and combines their advantages; an advantage is linear in what is rewarded, so that one critic of the combination
 //! has the same to say. It moves `log λ` where λ moves here, so that a limit that is kept comes to cost nothing.
 
-use crate::group::Group;
+use crate::group::{Group, Member};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
@@ -102,19 +102,18 @@ impl Constraint {
         Panel::new(Role::Cost, &self.raw.cost_funcs, &self.raw.cost_model, &self.raw.cost_weights)
     }
 
-    /// Makes of each rollout's worth and cost what is learned from, and moves the multiplier. Of a rollout of which either is not
-    /// known nothing is.
-    pub(crate) fn weigh(&mut self, groups: &mut [Group], metrics: &mut Metrics) {
-        let (mut sum, mut count, weight) = (0.0, 0.0, self.multiplier);
-        for member in groups.iter_mut().flat_map(|group| &mut group.members) {
-            if let Some(cost) = member.cost {
-                (sum, count) = (sum + cost, count + 1.0);
-            }
-            let both = member.reward.zip(member.cost);
-            member.reward = both.map(|(reward, cost)| (reward - weight * cost) / (1.0 + weight));
-        }
+    /// What is learned from, of a rollout's worth and cost; nothing where either is not known.
+    pub(crate) fn weighed(&self, member: &Member) -> Option<f64> {
+        let both = member.reward.zip(member.cost);
+        both.map(|(reward, cost)| (reward - self.multiplier * cost) / (1.0 + self.multiplier))
+    }
+
+    /// Moves the multiplier by what rollouts cost.
+    pub(crate) fn follow(&mut self, groups: &[Group], metrics: &mut Metrics) {
+        let costs = groups.iter().flat_map(|group| &group.members).filter_map(|member| member.cost);
+        let (sum, count) = costs.fold((0.0, 0.0), |(sum, count), cost| (sum + cost, count + 1.0));
         metrics.add("cost", sum, count);
-        metrics.add("lambda", weight, 1.0);
+        metrics.add("lambda", self.multiplier, 1.0);
         if count > 0.0 {
             self.multiplier = self.moved(sum / count);
         }
@@ -132,7 +131,6 @@ mod tests {
     use super::*;
     use crate::Method;
     use crate::Settings;
-    use crate::group::Member;
     use serde_json::{Value, json};
 
     fn constraint(more: Value) -> Result<Option<Constraint>, Error> {
@@ -172,19 +170,17 @@ mod tests {
         };
         let mut metrics = Metrics::default();
         for expected in [1.5, 1.75, 1.75] {
-            constraint.weigh(&mut rollouts(), &mut metrics);
+            constraint.follow(&rollouts(), &mut metrics);
             assert_eq!(constraint.multiplier, expected);
         }
         constraint.multiplier = 3.0;
-        let mut groups = rollouts();
-        constraint.weigh(&mut groups, &mut metrics);
-        let rewards: Vec<_> = groups[0].members.iter().map(|member| member.reward).collect();
+        let rewards: Vec<_> = rollouts()[0].members.iter().map(|member| constraint.weighed(member)).collect();
         assert_eq!(rewards, [Some((2.0 - 12.0) / 4.0), None, None]);
         for _ in 0..9 {
             let members = vec![member(Some(2.0), Some(0.0))];
-            constraint.weigh(&mut [Group { members, ..Group::default() }], &mut metrics);
+            constraint.follow(&[Group { members, ..Group::default() }], &mut metrics);
         }
-        assert_eq!((constraint.multiplier, metrics.values("")["cost"]), (0.0, 16.0 / 17.0));
+        assert_eq!((constraint.multiplier, metrics.values("")["cost"]), (0.0, 12.0 / 15.0));
     }
 
     #[test]

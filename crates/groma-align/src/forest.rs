@@ -206,11 +206,13 @@ impl Scored<'_> {
         Some(self.tape.backend().download(self.values.as_ref()?.buffer()))
     }
 
-    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`, and where values were asked for `+ d_value[slot] * value[slot]`.
-    pub(crate) fn backward(self, d_logp: &[f32], d_value: &[f32], gradients: &mut Gradients) {
+    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`, of the same with entropies where there are slopes for them, and with
+    /// values where they were asked for.
+    pub(crate) fn backward(self, d_logp: &[f32], d_entropy: &[f32], d_value: &[f32], gradients: &mut Gradients) {
         let backend = self.tape.backend().clone();
-        let mut cotangents = vec![Cotangent::Head { head: &self.head, d_logp, d_entropy: &[] }];
-        cotangents.extend(self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(d_value))));
+        let head = Cotangent::Head { head: &self.head, d_logp, d_entropy };
+        let values = self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(d_value)));
+        let cotangents = std::iter::once(head).chain(values).collect();
         self.tape.backward(cotangents, gradients);
     }
 }

@@ -100,11 +100,12 @@ impl Learner<'_> {
         let half = scored.half_temperature();
         let said = Said { half, values: &values, ..Said::of_tokens(forest, scored.output()) };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
-            objective.survey(step, &all_logps(&said, step.groups));
+            objective.survey(step, &of_all(&said, step.groups, &scored.output().logp));
+            objective.survey_entropies(&of_all(&said, step.groups, &scored.output().entropy));
         }
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            scored.backward(&slopes.logps, &slopes.values, &mut gradients.policy);
+            scored.backward(&slopes.logps, &slopes.entropies, &slopes.values, &mut gradients.policy);
             if let Some(critic) = critic {
                 critic.backward(&slopes.values, &mut gradients.critic);
             }
@@ -167,7 +168,7 @@ impl Learner<'_> {
     /// Shows the objective the log-probabilities of the whole step.
     fn survey(&mut self, objective: &mut dyn Objective, step: Step<'_>, micros: &[Range<usize>]) -> Result<(), Error> {
         let Reads::Tokens { temperature, .. } = objective.reads() else { return Ok(()) };
-        let mut logps = Vec::new();
+        let (mut logps, mut entropies) = (Vec::new(), Vec::new());
         for (number, micro) in micros.iter().enumerate() {
             let groups = &step.groups[micro.clone()];
             let forest = forest(groups);
@@ -175,9 +176,11 @@ impl Learner<'_> {
             let scored =
                 forest.forward(self.models.policy, Tape::inference(self.models.policy.backend().clone()), run)?;
             let said = Said::of_tokens(&forest, scored.output());
-            logps.extend(all_logps(&said, groups));
+            logps.extend(of_all(&said, groups, &scored.output().logp));
+            entropies.extend(of_all(&said, groups, &scored.output().entropy));
         }
         objective.survey(step, &logps);
+        objective.survey_entropies(&entropies);
         Ok(())
     }
 
@@ -218,7 +221,8 @@ pub(crate) fn forest(groups: &[Cow<'_, Group>]) -> Forest {
     Forest::new(&groups.iter().flat_map(|group| group.sequences()).collect::<Vec<_>>())
 }
 
-fn all_logps(said: &Said<'_>, groups: &[Cow<'_, Group>]) -> Vec<Vec<f32>> {
+/// Of a value by slot, those of all members of some groups.
+fn of_all(said: &Said<'_>, groups: &[Cow<'_, Group>], by_slot: &[f32]) -> Vec<Vec<f32>> {
     let members = groups.iter().map(|group| group.members.len()).sum();
-    (0..members).map(|member| said.logps(member)).collect()
+    (0..members).map(|member| said.of(member, by_slot)).collect()
 }

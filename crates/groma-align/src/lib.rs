@@ -38,6 +38,7 @@ mod parameter;
 mod polarity;
 mod prepare;
 mod reference;
+mod rewarded;
 mod rewards;
 mod role;
 mod roles;

@@ -88,6 +88,9 @@ pub const REFERENCE_FREE: &[ReferenceFree] = &[
 pub(crate) const CPO_VARIANTS: &[Variant] =
     &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant(), simpo::KIND.variant()];
 
+/// Those of pairs that were just sampled, as choices of `loss_type`.
+pub(crate) const ONLINE_VARIANTS: &[Variant] = &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant()];
+
 /// Hyperparameters of SimPO's own.
 pub(crate) const SIMPO_PARAMETERS: &[Parameter] = simpo::KIND.parameters;
 

@@ -1,21 +1,33 @@
 //! The registry of methods: one file and one line each.
 
+mod a_lol;
+mod advantages;
 mod cpo;
 mod distillation;
 mod dpo;
+mod f_dpg;
+mod gmpo;
 mod grpo;
 mod kto;
+mod nash_md;
+mod online_dpo;
 mod orpo;
 mod policy;
 mod ppo;
 mod pro;
+mod raft;
 mod ranking;
+mod reinforce;
+mod reinforce_plus_plus;
+mod remax;
 mod reward;
 mod rloo;
 mod rrhf;
 mod sft;
 mod simpo;
 mod unlikelihood;
+mod whole;
+mod xpo;
 
 pub use reward::pair_loss as reward_pair_loss;
 
@@ -34,10 +46,20 @@ pub static METHODS: &[&Method] = &[
     &orpo::METHOD,
     &rrhf::METHOD,
     &pro::METHOD,
+    &a_lol::METHOD,
     &unlikelihood::METHOD,
+    &reinforce::METHOD,
+    &reinforce_plus_plus::METHOD,
+    &remax::METHOD,
     &rloo::METHOD,
     &grpo::METHOD,
+    &gmpo::METHOD,
     &ppo::METHOD,
+    &online_dpo::METHOD,
+    &xpo::METHOD,
+    &nash_md::METHOD,
+    &raft::METHOD,
+    &f_dpg::METHOD,
 ];
 
 impl Method {

@@ -62,6 +62,8 @@ pub(crate) trait Objective {
     }
     /// Takes note of the log-probabilities of all members of a step: by member and scored token.
     fn survey(&mut self, _step: Step<'_>, _logps: &[Vec<f32>]) {}
+    /// Takes note of the entropies of the same tokens, right after [`Objective::survey`].
+    fn survey_entropies(&mut self, _entropies: &[Vec<f32>]) {}
     /// The loss that mathematics prescribes for rows before the first step, where it does.
     fn loss_at_start(&self, _groups: &[Cow<'_, Group>]) -> Option<f64> {
         None
@@ -175,4 +177,6 @@ pub(crate) struct Slopes {
     pub(crate) scores: Vec<f32>,
     /// By slot, for what the critic expects there; empty unless there is one.
     pub(crate) values: Vec<f32>,
+    /// By slot, for the entropy there; empty where nothing goes through it.
+    pub(crate) entropies: Vec<f32>,
 }

@@ -64,10 +64,16 @@ pub(crate) fn precompute(settings: &Hyperparameters) -> Result<Option<bool>, Err
 /// # Errors
 /// Where a reference is named and nobody would ask it, as its weight is 0.
 pub(crate) fn unasked(settings: &Hyperparameters, weight: &str) -> Result<(), Error> {
+    unasked_unless(settings, &format!("{weight} is above 0"))
+}
+
+/// # Errors
+/// Where a reference is named and nobody would ask it, as that is not so.
+pub(crate) fn unasked_unless(settings: &Hyperparameters, condition: &str) -> Result<(), Error> {
     match settings.values.get(REF_MODEL.name) {
         None | Some(serde_json::Value::Null) => Ok(()),
         Some(_) => {
-            let problem = format!("is asked where {weight} is above 0 alone: leave it out, or give {weight}");
+            let problem = format!("is asked where {condition} alone: leave it out, or see to that");
             Err(settings.invalid(REF_MODEL.name, problem))
         }
     }
@@ -90,6 +96,21 @@ pub(crate) enum Reference<'a> {
 }
 
 impl Reference<'_> {
+    /// The model that speaks for it, and whether its adapter takes part, beside the policy as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where there is a table alone, which says nothing of what is not in it.
+    pub(crate) fn speaker<'m>(&'m self, policy: &'m Transformer) -> Result<(&'m Transformer, bool), Error> {
+        match self {
+            Reference::Known(_) => {
+                Err(Error::Role { role: "reference", problem: "a table of it cannot be sampled".into() })
+            }
+            Reference::WithoutAdapter => Ok((policy, false)),
+            Reference::Copy(model) => Ok((model, true)),
+            Reference::Model(model) => Ok((model, true)),
+        }
+    }
+
     /// Groups with what the reference says of their members at a temperature (1 for a table, whose methods have no other); at
     /// most `pass_rows` token rows (or one group) at once.
     pub(crate) fn attach<'a>(
@@ -99,12 +120,10 @@ impl Reference<'_> {
         temperature: f32,
         pass_rows: usize,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
-        let (model, adapter) = match self {
-            Reference::Known(table) => return Ok(looked_up(table, groups)),
-            Reference::WithoutAdapter => (policy, false),
-            Reference::Copy(model) => (&**model, true),
-            Reference::Model(model) => (*model, true),
-        };
+        if let Reference::Known(table) = self {
+            return Ok(looked_up(table, groups));
+        }
+        let (model, adapter) = self.speaker(policy)?;
         let sequences: Vec<Vec<&Sequence>> = groups.iter().map(|group| group.sequences().collect()).collect();
         let run = Run { temperature, ..Run::plain(adapter) };
         let mut said = passes(model, run, &sequences, pass_rows, &mut || Ok(()))?.into_iter();

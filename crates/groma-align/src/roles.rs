@@ -194,6 +194,7 @@ impl<'a> Around<'_, 'a> {
             critic: models.critic,
             seed,
             metrics,
+            rows: &self.session.train.groups,
             cancel: self.cancel,
             sampled: 0,
         }

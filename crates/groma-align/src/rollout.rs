@@ -54,6 +54,16 @@ pub(crate) const GROUPS: &[Parameter] = &[
         Some(Range::at_least(2.0)),
         "Completions sampled for each prompt.",
     ),
+    PASSES[0],
+    PASSES[1],
+];
+
+/// Completions of a prompt, where they need not be compared with each other; beside [`PASSES`].
+pub(crate) const COMPLETIONS: Parameter =
+    parameter("num_generations", Kind::Integer, "1", COUNT, "Completions sampled for each prompt.");
+
+/// How much is sampled at once, and how often is learned from it.
+pub(crate) const PASSES: &[Parameter] = &[
     parameter("num_iterations", Kind::Integer, "1", COUNT, "Passes of learning over what was sampled at once."),
     parameter(
         "steps_per_generation",
@@ -186,6 +196,11 @@ impl Rollouts {
 }
 
 impl Sampling {
+    /// How the sampler is asked for the likeliest completion.
+    pub(crate) fn greedy(&self, voice: &Voice<'_>) -> SamplingParameters {
+        SamplingParameters { temperature: 0.0, ..self.parameters(voice, 1) }
+    }
+
     /// How the sampler is asked for so many completions of each prompt.
     pub(crate) fn parameters(&self, voice: &Voice<'_>, samples: usize) -> SamplingParameters {
         SamplingParameters {

@@ -490,6 +490,7 @@ fn held_out_metrics(
     for (number, rows) in all.chunks(batch_rows).enumerate() {
         let rows = feed.batch(rows, rows.len());
         let mut collector = around.collector(models, &mut metrics, seed.index(number as u64));
+        collector.rows = &[];
         let groups = together(|| objective.collect(&mut collector, rows.groups))?;
         let batch = match objective.rollouts() {
             None => Batch { groups, micros: rows.micros },

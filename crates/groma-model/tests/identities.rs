@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use groma_kernels::{Backend, Cotangent, Cpu, Gradients, HeadWants, Naive, Tape, Var};
-use groma_model::generate::{GenerationContext, GenerationPrompt, generate, generate_from};
+use groma_model::generate::{Beside, GenerationContext, GenerationPrompt, generate, generate_from, generate_mixed};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
@@ -505,4 +505,34 @@ fn a_divergence_is_that_of_the_logits() {
     }
     let stopped = divergence(&first, &second, &requests, kind, &mut |_| false);
     assert!(matches!(stopped, Err(groma_model::Error::Cancelled)));
+}
+
+/// All of one model is that model, a model beside itself is itself, and halves of two follow neither.
+#[test]
+fn a_mixture_of_models_lies_between_them() {
+    let (first, second) = (model(0), model(1));
+    let prompts: Vec<GenerationPrompt> = [4, 7, 1]
+        .map(|length| GenerationPrompt { ids: tokens(length, length as usize), seed: Seed::new(length) })
+        .into();
+    let parameters = SamplingParameters { max_new_tokens: 6, samples: 3, ..SamplingParameters::default() };
+    let decode = |_: &[u32]| String::new();
+    let context = GenerationContext { parameters: &parameters, decode: &decode, view: View::plain() };
+    let mixed = |transformer, share| {
+        let beside = Beside { transformer, adapter: true, share };
+        generate_mixed(&first, beside, &prompts, &context, &mut |_| true).unwrap()
+    };
+    let ids = |made: &[Vec<groma_model::generate::Generation>]| -> Vec<Vec<u32>> {
+        made.iter().flatten().map(|sample| sample.ids.clone()).collect()
+    };
+    let alone = generate(&first, &prompts, &context, &mut |_| true).unwrap();
+    let other = generate(&second, &prompts, &context, &mut |_| true).unwrap();
+    assert_eq!(mixed(&second, 0.0), alone);
+    assert_eq!(ids(&mixed(&first, 0.5)), ids(&alone));
+    assert_eq!(ids(&mixed(&second, 1.0)), ids(&other), "the other's tokens, of which the first says what it thinks");
+    let halves = ids(&mixed(&second, 0.5));
+    assert!(halves != ids(&alone) && halves != ids(&other));
+    let small = groma_model::Spec { vocab_size: 5, ..spec(0) };
+    let small = Transformer::new(small.clone(), &weights(&small), Arc::new(Cpu::new())).unwrap();
+    let beside = Beside { transformer: &small, adapter: true, share: 0.5 };
+    assert!(generate_mixed(&first, beside, &prompts, &context, &mut |_| true).is_err());
 }

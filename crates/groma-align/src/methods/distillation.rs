@@ -10,7 +10,7 @@
 //! batch. `temperature` is that of sampling and of both distributions, as in TRL's distillation trainer; GKD's divergence has
 //! temperature 1 whatever is sampled at.
 
-use crate::collect::Collector;
+use crate::collect::{Collector, Speaker};
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
@@ -131,7 +131,7 @@ impl Objective for Distillation {
         }
         if !own.is_empty() {
             let prompts: Vec<Cow<'_, Group>> = own.iter().map(|&index| rows[index].clone()).collect();
-            let (found, _) = collector.samples(&prompts, &self.sampling, 1)?;
+            let (found, _) = collector.samples(Speaker::Policy, &prompts, (&self.sampling, 1))?;
             own.into_iter().zip(found).for_each(|(index, group)| rows[index] = Cow::Owned(group));
         }
         Ok(rows)

@@ -1,24 +1,41 @@
 //! Group relative policy optimisation: rewards against the mean of their prompt's group, without a value model.
 //!
-//! Shao et al. 2024, arXiv 2402.03300, equations 3 and 4, with the options that TRL has. Kinds of loss differ in what token
-//! losses are divided by: `grpo` by the length of their completion, then by the number of completions; `dapo` (and `bnpo`,
-//! which in TRL is the same by micro-batch) by the tokens of the step; `dr_grpo` by completions times `max_completion_length`.
-//! `cispo` weighs log-probabilities by their capped ratio. On the policy that sampled, the loss is near 0 by construction, and
-//! its gradient is not.
+//! Shao et al. 2024, arXiv 2402.03300, equations 3 and 4, with the options that TRL has. Kinds of loss differ in how ratios count
+//! and in what token losses are divided by. On the policy that sampled, the loss is near 0 by construction, and its gradient is
+//! not.
+//!
+//! `use_bias_correction_kl` weighs the distance to the reference (k3) with the ratio, which makes its gradient that of the
+//! divergence itself (DeepSeek-V3.2, arXiv 2512.02556, equation 7); `off_policy_mask_threshold` is its equation 9. Corrections for
+//! a sampler that is not the learner (TIS, MIS) have no place here: both are one forward pass, and their ratio is 1 to the bit.
 
-use super::policy::{self, Clip, clipped, k3, log_ratios, measure, measure_clipped};
+mod completion;
+mod entropy;
+mod losses;
+mod surrogates;
+
+use super::policy::{self, k3, log_ratios, measure, measure_clipped};
 use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
-use crate::parameter::{Kind, Parameter, Range, Variant};
+use crate::parameter::{Kind, Parameter, Range, parameter};
+use crate::rewarded::{self, Rewarded};
+use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use completion::{Completion, Found, Limits};
+use entropy::Entropies;
 use groma_data::Shape;
 use groma_model::Head;
+use losses::{GEOMETRIC_MEAN, GrpoLoss, KINDS, VARIANTS};
+use policy::Clip;
 use serde::Deserialize;
+use serde_json::Value;
 use std::borrow::Cow;
+
+const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));
+const ABOVE: Option<Range> = Some(Range::above(0.0));
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -28,57 +45,67 @@ pub(crate) const METHOD: Method = Method {
     paper: "arXiv:2402.03300",
     doc: "Samples a group of completions of each prompt and makes those likelier that are rewarded above the group's mean.",
     data: &[Shape::PromptOnly],
-    roles: &[Role::Reference, Role::Reward],
+    roles: &[Role::Reference, Role::Reward, Role::Cost],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         rollout::SAMPLING,
         rollout::GROUPS,
         rollout::REWARDS,
-        &[reference::REF_MODEL],
         &[
-            Parameter {
-                name: "loss_type",
-                kind: Kind::Variant(VARIANTS),
-                default: "\"dapo\"",
-                range: None,
-                doc: "What the losses of tokens are divided by, and whether ratios are clipped or weigh.",
-            },
-            Parameter {
-                name: "beta",
-                kind: Kind::Float,
-                default: "0.0",
-                range: Some(Range::at_least(0.0)),
-                doc: "Weight of the distance to the reference (k3) in the loss; 0 needs no reference.",
-            },
-            Parameter {
-                name: "epsilon",
-                kind: Kind::Float,
-                default: "0.2",
-                range: Some(Range::above(0.0)),
-                doc: "How far the ratio to the sampler may fall below 1 or, without epsilon_high, rise above it.",
-            },
-            Parameter {
-                name: "epsilon_high",
-                kind: Kind::Float,
-                default: "null",
-                range: Some(Range::above(0.0)),
-                doc: "How far the ratio may rise above 1 (clip-higher), epsilon where null; the cap of cispo's ratio itself.",
-            },
-            Parameter {
-                name: "importance_sampling_level",
-                kind: Kind::Choice(&["token", "sequence"]),
-                default: "\"token\"",
-                range: None,
-                doc: "Ratios of tokens, or of whole completions, to the power of one over their length (GSPO).",
-            },
-            Parameter {
-                name: "scale_rewards",
-                kind: Kind::Choice(&["group", "batch", "none"]),
-                default: "\"group\"",
-                range: None,
-                doc: "Divide advantages by the deviation of rewards in their group, in all that was sampled at once, or not.",
-            },
+            reference::REF_MODEL,
+            parameter(
+                "loss_type",
+                Kind::Variant(VARIANTS),
+                "\"dapo\"",
+                None,
+                "What the losses of tokens are divided by, and how ratios count.",
+            ),
+            parameter(
+                "epsilon",
+                Kind::Float,
+                "0.2",
+                ABOVE,
+                "How far the ratio to the sampler may fall below 1 or, without epsilon_high, rise above it.",
+            ),
+            parameter(
+                "epsilon_high",
+                Kind::Float,
+                "null",
+                ABOVE,
+                "How far the ratio may rise above 1 (clip-higher), epsilon where null; the cap of cispo's ratio itself.",
+            ),
+            parameter(
+                "delta",
+                Kind::Float,
+                "null",
+                ABOVE,
+                "What a ratio that is clipped on one side alone may count at most (two-sided clipping), such as 4; no limit where null.",
+            ),
+            parameter(
+                "importance_sampling_level",
+                Kind::Choice(&["token", "sequence"]),
+                "\"token\"",
+                None,
+                "Ratios of tokens, or of whole completions, to the power of one over their length (GSPO).",
+            ),
+            parameter(
+                "use_bias_correction_kl",
+                Kind::Boolean,
+                "true",
+                None,
+                "Weigh the distance to the reference with the ratio, so that its gradient is that of the divergence.",
+            ),
+            parameter(
+                "off_policy_mask_threshold",
+                Kind::Float,
+                "null",
+                ABOVE,
+                "Learn nothing from completions of a negative advantage that the policy has moved away from by more nats a token, such as 0.5; from all where null.",
+            ),
         ],
+        SHARED,
+        rewarded::DYNAMIC_SAMPLING,
+        constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],
     metrics: &policy::METRICS,
@@ -87,139 +114,186 @@ pub(crate) const METHOD: Method = Method {
     build: |settings| Ok(Box::new(Grpo::new(settings)?)),
 };
 
-/// By what the losses of a completion's tokens are divided, and how the sum is then.
-struct Division {
-    variant: Variant,
-    token: fn(usize) -> f64,
-    /// From completions, their tokens, and the longest that they may have.
-    total: fn(usize, usize, usize) -> f64,
-}
-
-const DIVISIONS: &[Division] = &[
-    Division {
-        variant: variant("dapo", "Token-level loss", "arXiv:2503.14476", "Σ_i Σ_t l_it / Σ_i len_i"),
-        token: |_| 1.0,
-        total: |_, tokens, _| tokens as f64,
-    },
-    Division {
-        variant: variant("grpo", "Mean of completions' means", "arXiv:2402.03300", "1/G Σ_i 1/len_i Σ_t l_it"),
-        token: |length| 1.0 / length.max(1) as f64,
-        total: |completions, _, _| completions as f64,
-    },
-    Division {
-        variant: variant(
-            "bnpo",
-            "Token-level loss",
-            "arXiv:2503.14476",
-            "as dapo: steps are not torn into micro-batches here",
-        ),
-        token: |_| 1.0,
-        total: |_, tokens, _| tokens as f64,
-    },
-    Division {
-        variant: variant("dr_grpo", "Constant divisor", "arXiv:2503.20783", "Σ_i Σ_t l_it / (G max_completion_length)"),
-        token: |_| 1.0,
-        total: |completions, _, longest| (completions * longest) as f64,
-    },
-    Division {
-        variant: variant(
-            CISPO,
-            "Capped weights",
-            "arXiv:2506.13585",
-            "-Σ_i Σ_t [min(r_it, epsilon_high)] A_i log π_it / Σ_i len_i, no gradient through [.]",
-        ),
-        token: |_| 1.0,
-        total: |_, tokens, _| tokens as f64,
-    },
+/// Hyperparameters of every method of this kind.
+pub(super) const SHARED: &[Parameter] = &[
+    parameter(
+        "beta",
+        Kind::Float,
+        "0.0",
+        NOT_NEGATIVE,
+        "Weight of the distance to the reference (k3) in the loss; 0 needs no reference.",
+    ),
+    parameter(
+        "scale_rewards",
+        Kind::Choice(&["group", "batch", "none"]),
+        "\"group\"",
+        None,
+        "Divide advantages by the deviation of rewards in their group, in all that was sampled at once, or not.",
+    ),
+    parameter(
+        "top_entropy_quantile",
+        Kind::Float,
+        "1.0",
+        Some(Range { min: 0.0, min_excluded: true, max: 1.0, max_excluded: false }),
+        "Share of tokens that are learned from, those where the policy is least decided; 1 for all.",
+    ),
+    parameter(
+        "entropy_coef",
+        Kind::Float,
+        "0.0",
+        NOT_NEGATIVE,
+        "What the mean entropy of the tokens that are learned from counts in the loss, so that it stays high.",
+    ),
 ];
 
-const CISPO: &str = "cispo";
-
-const VARIANTS: &[Variant] =
-    &[DIVISIONS[0].variant, DIVISIONS[1].variant, DIVISIONS[2].variant, DIVISIONS[3].variant, DIVISIONS[4].variant];
-
-const fn variant(id: &'static str, title: &'static str, paper: &'static str, doc: &'static str) -> Variant {
-    Variant { id, title, paper, doc, parameters: &[] }
-}
-
-/// Values of the parameters above.
+/// Values of the parameters above; a method of this kind may lack some.
 #[derive(Clone, Debug, Deserialize)]
 struct Raw {
-    loss_type: String,
+    #[serde(default)]
+    loss_type: Option<String>,
     beta: f64,
     epsilon: f64,
     epsilon_high: Option<f64>,
-    importance_sampling_level: String,
-    scale_rewards: String,
+    #[serde(default)]
+    delta: Option<f64>,
+    #[serde(default)]
+    importance_sampling_level: Level,
+    scale_rewards: Scale,
+    top_entropy_quantile: f64,
+    entropy_coef: f64,
+    #[serde(default)]
+    use_bias_correction_kl: bool,
+    #[serde(default)]
+    off_policy_mask_threshold: Option<f64>,
+    sapo_temperature_pos: Option<f64>,
+    sapo_temperature_neg: Option<f64>,
+    vespo_k_pos: Option<f64>,
+    vespo_lambda_pos: Option<f64>,
+    vespo_k_neg: Option<f64>,
+    vespo_lambda_neg: Option<f64>,
 }
 
-struct Grpo {
-    rollouts: Rollouts,
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    #[default]
+    Token,
+    Sequence,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Scale {
+    Group,
+    Batch,
+    None,
+}
+
+impl Raw {
+    fn limits(&self) -> Limits {
+        let or = |value: Option<f64>| value.unwrap_or(1.0);
+        Limits {
+            clip: Clip { low: self.epsilon, high: self.epsilon_high.unwrap_or(self.epsilon) },
+            delta: self.delta,
+            temperatures: [or(self.sapo_temperature_pos), or(self.sapo_temperature_neg)],
+            gamma: [
+                [or(self.vespo_k_pos), or(self.vespo_lambda_pos)],
+                [or(self.vespo_k_neg), or(self.vespo_lambda_neg)],
+            ],
+        }
+    }
+}
+
+/// Added to deviations that advantages are divided by, as in TRL.
+const EPSILON: f64 = 1e-4;
+
+/// Such a method at work.
+pub(super) struct Grpo {
+    rewarded: Rewarded,
     raw: Raw,
-    division: &'static Division,
+    kind: &'static GrpoLoss,
+    limits: Limits,
+    /// Of the step at hand, where entropies decide something.
+    entropies: Entropies,
 }
 
 impl Grpo {
     fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
-        let division = DIVISIONS.iter().find(|division| division.variant.id == raw.loss_type);
-        let unknown = || settings.invalid("loss_type", "is not known");
+        let kind = KINDS.iter().find(|kind| Some(kind.variant.id) == raw.loss_type.as_deref());
+        let kind = kind.ok_or_else(|| settings.invalid("loss_type", "is not known"))?;
+        if kind.needs_cap && raw.epsilon_high.is_none() {
+            let problem = format!("must be given for loss_type {}: the cap of the ratio, such as 5", kind.variant.id);
+            return Err(settings.invalid("epsilon_high", problem));
+        }
+        Grpo::of_kind(settings, raw, kind)
+    }
+
+    /// With the geometric mean of ratios.
+    pub(super) fn geometric_mean(settings: &Hyperparameters) -> Result<Self, Error> {
+        Grpo::of_kind(settings, settings.typed()?, &GEOMETRIC_MEAN)
+    }
+
+    fn of_kind(settings: &Hyperparameters, raw: Raw, kind: &'static GrpoLoss) -> Result<Self, Error> {
         if raw.beta == 0.0 {
             reference::unasked(settings, "beta")?;
         }
-        if raw.loss_type == CISPO && raw.epsilon_high.is_none() {
-            return Err(
-                settings.invalid("epsilon_high", "must be given for loss_type cispo: the cap of the ratio, such as 5")
-            );
-        }
-        Ok(Grpo { rollouts: Rollouts::new(settings)?, raw, division: division.ok_or_else(unknown)? })
+        let limits = raw.limits();
+        Ok(Grpo { rewarded: Rewarded::new(settings)?, raw, kind, limits, entropies: Entropies::default() })
     }
 
-    /// Value and slopes of a completion's tokens, and how many were clipped below and above.
-    fn tokens(&self, logps: &[f32], member: &Member, ratios: &[f64]) -> (f64, Vec<f64>, [f64; 2]) {
-        let advantage = member.advantage.unwrap_or(0.0);
-        let clip = Clip { low: self.raw.epsilon, high: self.raw.epsilon_high.unwrap_or(self.raw.epsilon) };
-        let mean = ratios.iter().sum::<f64>() / ratios.len().max(1) as f64;
-        let by_sequence = self.raw.importance_sampling_level == "sequence";
-        let (mut sum, mut slopes, mut cut) = (0.0, vec![0.0; ratios.len()], [0.0; 2]);
-        for (t, &ratio) in ratios.iter().enumerate() {
-            let ratio = if by_sequence { mean } else { ratio };
-            let (value, slope, [below, above]) = match self.raw.loss_type == CISPO {
-                true => {
-                    let weight = ratio.exp().min(clip.high);
-                    let capped = ratio.exp() > clip.high;
-                    (-weight * advantage * f64::from(logps[t]), -weight * advantage, [false, capped])
-                }
-                false => clipped(ratio, advantage, clip),
-            };
-            sum += value;
-            // Each token has its part in the completion's ratio.
-            match by_sequence && self.raw.loss_type != CISPO {
-                true => slopes.iter_mut().for_each(|s| *s += slope / ratios.len() as f64),
-                false => slopes[t] += slope,
+    /// Whether entropies of the whole step decide what is learned from.
+    fn selects(&self) -> bool {
+        self.raw.top_entropy_quantile < 1.0
+    }
+
+    /// What makes a completion likelier or less likely.
+    fn policy(&self, completion: &Completion<'_>) -> Found {
+        let ratios = completion.ratios;
+        let away = -ratios.iter().sum::<f64>() / ratios.len().max(1) as f64;
+        match self.raw.off_policy_mask_threshold {
+            Some(threshold) if completion.advantage < 0.0 && away > threshold => {
+                Found { slopes: vec![0.0; ratios.len()], ..Found::default() }
             }
-            if let (true, Some(&reference)) = (self.raw.beta > 0.0, member.reference.get(t)) {
-                let (distance, slope) = k3(f64::from(logps[t]), f64::from(reference));
-                sum += self.raw.beta * distance;
-                slopes[t] += self.raw.beta * slope;
-            }
-            cut = [cut[0] + f64::from(u8::from(below)), cut[1] + f64::from(u8::from(above))];
+            _ => (self.kind.learn)(completion, &self.limits),
         }
-        (sum, slopes, cut)
+    }
+
+    /// The distance to the reference, its slopes by token, and what it is where nothing is weighed.
+    fn distance(&self, completion: &Completion<'_>, member: &Member) -> (f64, Vec<f64>, f64) {
+        let (ratios, length) = (completion.ratios, completion.ratios.len().max(1) as f64);
+        let (corrected, mean) = (self.raw.use_bias_correction_kl, ratios.iter().sum::<f64>() / length);
+        let (mut sum, mut plain, mut shared, mut slopes) = (0.0, 0.0, 0.0, Vec::with_capacity(ratios.len()));
+        for ((&ratio, &logp), &reference) in ratios.iter().zip(completion.logps).zip(&member.reference) {
+            let (distance, slope) = k3(f64::from(logp), f64::from(reference));
+            let ratio = if completion.by_sequence { mean } else { ratio };
+            let weight = if corrected { ratio.exp() } else { 1.0 };
+            // What the weight's own slope adds.
+            let own = if corrected { weight * distance } else { 0.0 };
+            (sum, plain) = (sum + weight * distance, plain + distance);
+            shared += if completion.by_sequence { own / length } else { 0.0 };
+            slopes.push(weight * slope + if completion.by_sequence { 0.0 } else { own });
+        }
+        slopes.iter_mut().for_each(|slope| *slope += shared);
+        (sum, slopes, plain)
     }
 }
 
 impl Objective for Grpo {
     fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rollouts.sampling.temperature, half_temperature: false }
+        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
     }
 
     fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rollouts)
+        Some(&self.rewarded.rollouts)
     }
 
     fn needs_reference(&self) -> bool {
         self.raw.beta > 0.0
+    }
+
+    fn costs(&self) -> Option<Panel<'_>> {
+        self.rewarded.costs()
     }
 
     fn collect<'a>(
@@ -227,20 +301,20 @@ impl Objective for Grpo {
         collector: &mut Collector<'_>,
         prompts: Vec<Cow<'a, Group>>,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
-        let mut groups = collector.rollouts(&prompts, &self.rollouts)?;
+        let mut groups = self.rewarded.sample(collector, &prompts)?;
         let all: Vec<f64> = groups.iter().flat_map(|group| &group.members).filter_map(|m| m.reward).collect();
         for group in &mut groups {
             let own: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
             let (mean, deviation) = mean_and_deviation(&own);
-            let scale = match self.raw.scale_rewards.as_str() {
-                "group" => deviation + 1e-4,
-                "batch" => mean_and_deviation(&all).1 + 1e-4,
-                _ => 1.0,
+            let scale = match self.raw.scale_rewards {
+                Scale::Group => deviation + EPSILON,
+                Scale::Batch => mean_and_deviation(&all).1 + EPSILON,
+                Scale::None => 1.0,
             };
             for member in &mut group.members {
                 member.advantage = member.reward.map(|reward| (reward - mean) / scale);
             }
-            policy::mask_truncated(&mut group.members, &self.rollouts);
+            policy::mask_truncated(&mut group.members, &self.rewarded.rollouts);
         }
         let groups = groups.into_iter().map(Cow::Owned).collect();
         if self.needs_reference() { collector.referenced(groups) } else { Ok(groups) }
@@ -249,7 +323,15 @@ impl Objective for Grpo {
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
         let lengths = || groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len());
         let completions = lengths().filter(|&length| length > 0).count();
-        (self.division.total)(completions, lengths().sum(), self.rollouts.sampling.max_completion_length)
+        (self.kind.total)(completions, lengths().sum(), self.rewarded.rollouts.sampling.max_completion_length)
+    }
+
+    fn needs_whole_step(&self) -> bool {
+        self.selects()
+    }
+
+    fn survey_entropies(&mut self, entropies: &[Vec<f32>]) {
+        self.entropies = Entropies::of(entropies, self.raw.top_entropy_quantile);
     }
 
     fn loss(
@@ -259,21 +341,107 @@ impl Objective for Grpo {
         said: &Said<'_>,
         metrics: &mut Metrics,
     ) -> Slopes {
-        let (mut sum, mut all) = (0.0, Vec::new());
+        let tokens = || step.groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len());
+        let learned = if self.selects() { self.entropies.kept } else { tokens().sum::<usize>() as f64 };
+        let bonus = self.raw.entropy_coef * step.total / learned.max(1.0);
+        let (mut sum, mut by_logp, mut by_entropy) = (0.0, Vec::new(), Vec::new());
         for (index, member) in step.groups[micro].iter().flat_map(|group| &group.members).enumerate() {
-            let logps = said.logps(index);
+            let (logps, entropies) = (said.logps(index), said.of(index, &said.output.entropy));
             let ratios = log_ratios(&logps, member);
-            let (value, slopes, cut) = self.tokens(&logps, member, &ratios);
-            let weight = (self.division.token)(ratios.len());
-            sum += weight * value;
-            all.push(slopes.into_iter().map(|slope| weight * slope).collect());
+            let keeps = |&entropy: &f32| f64::from(entropy) >= self.entropies.threshold;
+            let kept: Vec<bool> = if self.selects() { entropies.iter().map(keeps).collect() } else { Vec::new() };
+            let completion = Completion {
+                ratios: &ratios,
+                logps: &logps,
+                advantage: member.advantage.unwrap_or(0.0),
+                by_sequence: self.raw.importance_sampling_level == Level::Sequence,
+                kept: &kept,
+            };
+            let mut found = self.policy(&completion);
+            if self.needs_reference() {
+                let (distance, slopes, plain) = self.distance(&completion, member);
+                found.sum += self.raw.beta * distance;
+                found.slopes.iter_mut().zip(slopes).for_each(|(all, slope)| *all += self.raw.beta * slope);
+                metrics.add("kl", plain, ratios.len() as f64);
+            }
+            let weight = (self.kind.token)(ratios.len());
+            let undecided = |t: usize| if completion.keeps(t) { bonus } else { 0.0 };
+            let bonuses: Vec<f64> = (0..ratios.len()).map(|t| -undecided(t)).collect();
+            sum += weight * found.sum;
+            sum += bonuses.iter().zip(&entropies).map(|(bonus, &entropy)| bonus * f64::from(entropy)).sum::<f64>();
             measure(metrics, said, index, &ratios);
-            measure_clipped(metrics, cut, ratios.len() as f64);
-            if self.raw.beta > 0.0 {
-                let distance = logps.iter().zip(&member.reference).map(|(&p, &r)| k3(f64::from(p), f64::from(r)).0);
-                metrics.add("kl", distance.sum(), ratios.len() as f64);
+            measure_clipped(metrics, found.cut, ratios.len() as f64);
+            by_logp.push(found.slopes.into_iter().map(|slope| weight * slope).collect());
+            by_entropy.push(bonuses);
+        }
+        let factor = 1.0 / step.total.max(1.0);
+        let entropies = if bonus > 0.0 { said.spread(&by_entropy, factor) } else { Vec::new() };
+        Slopes { sum, logps: said.spread(&by_logp, factor), entropies, ..Slopes::default() }
+    }
+
+    fn state(&self) -> Value {
+        self.rewarded.state()
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<(), String> {
+        self.rewarded.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::sequence::Sequence;
+    use serde_json::json;
+
+    fn grpo(more: Value) -> Grpo {
+        let mut given = json!({"reward_funcs": "length"}).as_object().unwrap().clone();
+        given.extend(more.as_object().unwrap().clone());
+        Grpo::new(&Settings::resolve(&METHOD, &given).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn slopes_of_the_distance_are_central_differences() {
+        let sampled = vec![-1.0f32, -0.5, -2.0];
+        let member = Member {
+            reference: vec![-1.3, -0.2, -2.5],
+            sampled: sampled.clone(),
+            ..Member::new(Sequence::completion(&[0], &[1, 2, 3]))
+        };
+        for given in
+            [json!({}), json!({"importance_sampling_level": "sequence"}), json!({"use_bias_correction_kl": false})]
+        {
+            let mut all = json!({"beta": 0.1});
+            all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let grpo = grpo(all);
+            let by_sequence = grpo.raw.importance_sampling_level == Level::Sequence;
+            let of = |logps: &[f32]| {
+                let ratios = log_ratios(logps, &member);
+                let completion = Completion { ratios: &ratios, logps, advantage: 0.0, by_sequence, kept: &[] };
+                grpo.distance(&completion, &member)
+            };
+            let now = [-1.125f32, -0.625, -1.75];
+            for t in 0..now.len() {
+                let moved = |by: f32| {
+                    let mut moved = now;
+                    moved[t] += by;
+                    of(&moved).0
+                };
+                let (h, slope) = (1.0 / 1024.0, of(&now).1[t]);
+                let numeric = (moved(h) - moved(-h)) / (2.0 * f64::from(h));
+                assert!((slope - numeric).abs() < 1e-6, "{given} {t}: {slope} {numeric}");
             }
         }
-        Slopes { sum, logps: said.spread(&all, 1.0 / step.total.max(1.0)), ..Slopes::default() }
+    }
+
+    #[test]
+    fn completions_that_the_policy_left_are_not_pushed_further() {
+        let grpo = grpo(json!({"off_policy_mask_threshold": 0.5}));
+        let of = |advantage: f64, ratio: f64| {
+            let completion = Completion { ratios: &[ratio], logps: &[-1.0], advantage, by_sequence: false, kept: &[] };
+            grpo.policy(&completion).sum
+        };
+        assert_eq!((of(-1.0, -0.6), of(-1.0, -0.1) > 0.0, of(1.0, -0.6) < 0.0), (0.0, true, true));
     }
 }

@@ -33,6 +33,15 @@ pub(super) fn k3(logp: f64, reference: f64) -> (f64, f64) {
     (d.exp_m1() - d, 1.0 - d.exp())
 }
 
+/// The k2 estimator at a token that the policy chose, `d^2 / 2` with `d = log policy - log reference`, and its derivative with
+/// respect to the policy's log-probability: `d`, so that as a loss it has the slope of the divergence itself.
+///
+/// Schulman 2020, as above.
+pub(super) fn k2(logp: f64, reference: f64) -> (f64, f64) {
+    let d = logp - reference;
+    (0.5 * d * d, d)
+}
+
 /// By how much the policy's log-probabilities of a completion's tokens differ from those at sampling.
 pub(super) fn log_ratios(logps: &[f32], member: &Member) -> Vec<f64> {
     logps.iter().zip(&member.sampled).map(|(&now, &then)| f64::from(now) - f64::from(then)).collect()
@@ -81,6 +90,17 @@ pub(super) const METRICS: [&str; 18] = [
     "rewards/{name}/unscored",
 ];
 
+/// [`METRICS`], and a method's own: `N` in all.
+pub(super) const fn metrics_with<const N: usize>(own: &[&'static str]) -> [&'static str; N] {
+    assert!(N == METRICS.len() + own.len());
+    let (mut all, mut i) = ([""; N], 0);
+    while i < N {
+        all[i] = if i < METRICS.len() { METRICS[i] } else { own[i - METRICS.len()] };
+        i += 1;
+    }
+    all
+}
+
 /// Learns nothing from completions that were cut off, where the settings say so.
 pub(super) fn mask_truncated(members: &mut [Member], rollouts: &rollout::Rollouts) {
     members.iter_mut().filter(|m| rollouts.mask_truncated_completions && m.ended != Some(true)).for_each(mask);
@@ -91,7 +111,8 @@ pub(super) fn mask_unrewarded(members: &mut [Member]) {
     members.iter_mut().filter(|member| member.reward.is_none()).for_each(mask);
 }
 
-fn mask(member: &mut Member) {
+/// Learns nothing from a completion.
+pub(super) fn mask(member: &mut Member) {
     member.sequence.supervised.fill(false);
     member.sampled.clear();
 }
@@ -122,6 +143,8 @@ mod tests {
         for (logp, reference) in [(-1.0, -1.0), (-2.0, -0.5), (-0.1, -3.0)] {
             let numeric = (k3(logp + h, reference).0 - k3(logp - h, reference).0) / (2.0 * h);
             assert!((k3(logp, reference).1 - numeric).abs() < 1e-8 && k3(logp, reference).0 >= 0.0);
+            let numeric = (k2(logp + h, reference).0 - k2(logp - h, reference).0) / (2.0 * h);
+            assert!((k2(logp, reference).1 - numeric).abs() < 1e-8);
         }
     }
 
@@ -139,19 +162,78 @@ mod tests {
             let rows = |name: &str| serde_json::from_value::<Vec<Vec<f64>>>(case[name].clone()).unwrap();
             let mut output = HeadOutput { entropy: vec![0.0; forest.slot_count()], ..HeadOutput::default() };
             output.logp = output.entropy.clone();
-            for (member, row) in rows("now").iter().enumerate() {
-                forest.slots(member).iter().zip(row).for_each(|(&slot, &now)| output.logp[slot as usize] = now as f32);
+            for (member, (row, own)) in rows("now").iter().zip(rows("entropies")).enumerate() {
+                for ((&slot, &now), entropy) in forest.slots(member).iter().zip(row).zip(own) {
+                    output.logp[slot as usize] = now as f32;
+                    output.entropy[slot as usize] = entropy as f32;
+                }
             }
             let said = Said::of_tokens(&forest, &output);
             let mut objective = (method.build)(&settings).unwrap();
             let groups = [Cow::Owned(group)];
             let step = Step { groups: &groups, total: objective.total(&groups) };
+            let entropies: Vec<Vec<f32>> = (0..4).map(|member| said.of(member, &output.entropy)).collect();
+            objective.survey_entropies(&entropies);
             let found = objective.loss(step, 0..1, &said, &mut Metrics::default());
             let expected = case["loss"].as_f64().unwrap();
             assert!((found.sum / step.total - expected).abs() < 1e-6, "{}: {} {expected}", case["settings"], found.sum);
             for (member, row) in rows("slopes").iter().enumerate() {
                 for (slope, expected) in said.of(member, &found.logps).iter().zip(row) {
                     assert!((f64::from(*slope) - expected).abs() < 1e-6, "{} {slope} {expected}", case["settings"]);
+                }
+            }
+            for (member, row) in rows("entropy_slopes").iter().enumerate().filter(|_| !found.entropies.is_empty()) {
+                for (slope, expected) in said.of(member, &found.entropies).iter().zip(row) {
+                    assert!((f64::from(*slope) - expected).abs() < 1e-7, "{} {slope} {expected}", case["settings"]);
+                }
+            }
+        }
+    }
+
+    /// The same of the policy's completions and an opponent's, see `scripts/make_online_fixtures.py`.
+    #[test]
+    fn losses_of_pairs_are_those_of_trl() {
+        let fixture: Value = serde_json::from_str(include_str!("../../fixtures/online_losses.json")).unwrap();
+        for case in fixture["cases"].as_array().unwrap() {
+            let method = Method::find(case["method"].as_str().unwrap()).unwrap();
+            let mut given = case["settings"].as_object().unwrap().clone();
+            given.extend(json!({"reward_funcs": "length"}).as_object().unwrap().clone());
+            let settings = Settings::resolve(method, &given).unwrap();
+            let sides = |name: &str| serde_json::from_value::<Vec<Vec<Vec<f32>>>>(case[name].clone()).unwrap();
+            let rewards: Vec<[f64; 2]> = serde_json::from_value(case["rewards"].clone()).unwrap();
+            let (now, reference) = (sides("now"), sides("reference"));
+            let group = |(pair, rewards): (usize, &[f64; 2])| {
+                let member = |side: usize| {
+                    let first = 100 * (2 * pair + side) as u32 + 1;
+                    let ids: Vec<u32> = (first..first + now[side][pair].len() as u32).collect();
+                    Member {
+                        sampled: now[side][pair].clone(),
+                        reference: reference[side][pair].clone(),
+                        reward: Some(rewards[side]),
+                        advantage: Some(crate::losses::sigmoid(rewards[0] - rewards[1]) - 0.5),
+                        ..Member::new(Sequence::completion(&[0], &ids))
+                    }
+                };
+                Cow::Owned(Group { members: (0..now.len()).map(member).collect(), ..Group::default() })
+            };
+            let groups: Vec<Cow<'_, Group>> = rewards.iter().enumerate().map(group).collect();
+            let forest = Forest::new(&groups.iter().flat_map(|group| group.sequences()).collect::<Vec<_>>());
+            let mut output = HeadOutput { entropy: vec![0.0; forest.slot_count()], ..HeadOutput::default() };
+            output.logp = output.entropy.clone();
+            for (member, logps) in groups.iter().flat_map(|group| &group.members).map(|m| &m.sampled).enumerate() {
+                forest.slots(member).iter().zip(logps).for_each(|(&slot, &now)| output.logp[slot as usize] = now);
+            }
+            let said = Said::of_tokens(&forest, &output);
+            let mut objective = (method.build)(&settings).unwrap();
+            let step = Step { groups: &groups, total: objective.total(&groups) };
+            let found = objective.loss(step, 0..groups.len(), &said, &mut Metrics::default());
+            let expected = case["loss"].as_f64().unwrap();
+            assert!((found.sum / step.total - expected).abs() < 1e-6, "{}: {} {expected}", case["settings"], found.sum);
+            for (side, slopes) in sides("slopes").iter().enumerate() {
+                for (pair, row) in slopes.iter().enumerate() {
+                    for (slope, expected) in said.of(now.len() * pair + side, &found.logps).iter().zip(row) {
+                        assert!((slope - expected).abs() < 1e-6, "{} {slope} {expected}", case["settings"]);
+                    }
                 }
             }
         }

@@ -9,21 +9,21 @@
 //! micro-batch; the mini-batches of a pass are those of the pass before; a schedule counts steps, not collections; without
 //! `value_model` the critic is a head on the policy's trunk.
 
-mod advantages;
 mod kl_controller;
 
+use super::advantages::{generalised, whiten};
 use super::policy::{self, Clip, clipped, log_ratios, measure};
 use crate::collect::Collector;
-use crate::constraint::{self, Constraint};
+use crate::constraint;
 use crate::group::{Estimate, Group, Member};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Range, parameter};
+use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
 use crate::{Error, Hyperparameters, Metrics, reference};
-use advantages::{generalised, whiten};
 use groma_data::Shape;
 use groma_model::Head;
 use kl_controller::KlController;
@@ -120,13 +120,7 @@ pub(crate) const METHOD: Method = Method {
                 "Bring the rewards of tokens to a deviation of 1, their mean kept.",
             ),
             parameter("whiten_advantages", Kind::Boolean, "true", None, "Bring advantages to mean 0 and deviation 1."),
-            parameter(
-                "missing_eos_penalty",
-                Kind::Float,
-                "null",
-                POSITIVE,
-                "Taken off the score of completions that were cut off; nothing where null.",
-            ),
+            MISSING_EOS_PENALTY,
         ],
         constraint::PARAMETERS,
     ],
@@ -176,14 +170,12 @@ struct Raw {
     lam: f64,
     whiten_rewards: bool,
     whiten_advantages: bool,
-    missing_eos_penalty: Option<f64>,
 }
 
 struct Ppo {
-    rollouts: Rollouts,
+    rewarded: Rewarded,
     raw: Raw,
     kl: KlController,
-    constraint: Option<Constraint>,
 }
 
 impl Ppo {
@@ -192,22 +184,7 @@ impl Ppo {
         if kl.weight == 0.0 {
             reference::unasked(settings, "kl_coef")?;
         }
-        let (rollouts, constraint) = (Rollouts::new(settings)?, Constraint::new(settings)?);
-        Ok(Ppo { rollouts, raw: settings.typed()?, kl, constraint })
-    }
-
-    /// What completions are worth: what the rewards said, less a penalty for those without an end, less what they cost.
-    fn score(&mut self, groups: &mut [Group], metrics: &mut Metrics) {
-        let ended = members(groups).filter(|member| member.ended == Some(true)).count();
-        metrics.add("val/num_eos_tokens", ended as f64, 1.0);
-        if let Some(penalty) = self.raw.missing_eos_penalty {
-            for member in members(groups).filter(|member| member.ended != Some(true)) {
-                member.reward = member.reward.map(|reward| reward - penalty);
-            }
-        }
-        if let Some(constraint) = &mut self.constraint {
-            constraint.weigh(groups, metrics);
-        }
+        Ok(Ppo { rewarded: Rewarded::new(settings)?, raw: settings.typed()?, kl })
     }
 
     /// How far each token of a completion takes the policy from the reference.
@@ -284,11 +261,11 @@ fn value_loss(value: f64, estimate: &Estimate, range: f64) -> (f64, f64, bool) {
 
 impl Objective for Ppo {
     fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rollouts.sampling.temperature, half_temperature: false }
+        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
     }
 
     fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rollouts)
+        Some(&self.rewarded.rollouts)
     }
 
     fn needs_reference(&self) -> bool {
@@ -300,7 +277,7 @@ impl Objective for Ppo {
     }
 
     fn costs(&self) -> Option<Panel<'_>> {
-        self.constraint.as_ref().map(Constraint::panel)
+        self.rewarded.costs()
     }
 
     fn collect<'a>(
@@ -308,10 +285,11 @@ impl Objective for Ppo {
         collector: &mut Collector<'_>,
         prompts: Vec<Cow<'a, Group>>,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
-        let mut groups = collector.rollouts(&prompts, &self.rollouts)?;
-        self.score(&mut groups, collector.metrics);
+        let mut groups = self.rewarded.sample(collector, &prompts)?;
+        let ended = members(&mut groups).filter(|member| member.ended == Some(true)).count();
+        collector.metrics.add("val/num_eos_tokens", ended as f64, 1.0);
         for group in &mut groups {
-            policy::mask_truncated(&mut group.members, &self.rollouts);
+            policy::mask_truncated(&mut group.members, &self.rewarded.rollouts);
             policy::mask_unrewarded(&mut group.members);
         }
         let groups = groups.into_iter().map(Cow::Owned).collect();
@@ -361,19 +339,12 @@ impl Objective for Ppo {
     }
 
     fn state(&self) -> Value {
-        json!({"kl_coef": self.kl.weight, "lambda": self.constraint.as_ref().map(|constraint| constraint.multiplier)})
+        json!({"kl_coef": self.kl.weight, "rewarded": self.rewarded.state()})
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), String> {
-        let number = |name: &str| {
-            let found = state.get(name).and_then(Value::as_f64);
-            found.ok_or_else(|| format!("it has no number `{name}` of ppo"))
-        };
-        self.kl.weight = number("kl_coef")?;
-        if let Some(constraint) = &mut self.constraint {
-            constraint.multiplier = number("lambda")?;
-        }
-        Ok(())
+        self.kl.weight = number(state, "kl_coef")?;
+        self.rewarded.restore(&state["rewarded"])
     }
 }
 
@@ -539,30 +510,23 @@ mod tests {
     }
 
     #[test]
-    fn completions_without_an_end_or_a_reward() {
-        let mut ppo = ppo(&json!({"missing_eos_penalty": 1.5})).unwrap();
-        let mut groups = rollouts(&json!({"sampled": [[-1.0], [-1.0], [-1.0]], "reference": [[-1.0], [-1.0], [-1.0]],
-            "values": [[0.0], [0.0], [0.0]], "scores": [2.0, 2.0, null]}));
-        groups[1].members[0].ended = Some(false);
-        let mut metrics = Metrics::default();
-        ppo.score(&mut groups, &mut metrics);
-        groups.iter_mut().for_each(|group| policy::mask_unrewarded(&mut group.members));
-        let rewards: Vec<_> = groups.iter().map(|group| group.members[0].reward).collect();
-        assert_eq!(rewards, [Some(2.0), Some(0.5), None]);
-        assert_eq!(metrics.values("")["val/num_eos_tokens"], 2.0);
-        let member = &groups[2].members[0];
-        assert!(member.sampled.is_empty() && member.sequence.scored_count() == 0, "nothing is learned of it");
+    fn nothing_is_learned_of_a_completion_without_a_reward() {
+        let mut groups =
+            rollouts(&json!({"sampled": [[-1.0]], "reference": [[-1.0]], "values": [[0.0]], "scores": [null]}));
+        policy::mask_unrewarded(&mut groups[0].members);
+        let member = &groups[0].members[0];
+        assert!(member.sampled.is_empty() && member.sequence.scored_count() == 0);
     }
 
     #[test]
     fn its_state_survives() {
-        let settings = json!({"kl_controller": "adaptive", "target": 0.1, "cost_funcs": "length", "cost_limit": -2.0});
+        let settings = json!({"kl_controller": "adaptive", "target": 0.1});
         let mut moved = ppo(&settings).unwrap();
-        (moved.kl.weight, moved.constraint.as_mut().unwrap().multiplier) = (0.1 + 0.2, 1.0 / 3.0);
+        moved.kl.weight = 0.1 + 0.2;
         let state: Value = serde_json::from_str(&moved.state().to_string()).unwrap();
         let mut fresh = ppo(&settings).unwrap();
         fresh.restore(&state).unwrap();
-        assert_eq!((fresh.kl.weight, fresh.constraint.as_ref().unwrap().multiplier), (0.1 + 0.2, 1.0 / 3.0));
+        assert_eq!(fresh.kl.weight, 0.1 + 0.2);
         assert!(fresh.restore(&Value::Null).unwrap_err().contains("kl_coef"));
     }
 }

@@ -64,7 +64,15 @@ fn rewards(method: &str, given: Value) -> (f64, f64) {
 #[test]
 fn rewards_rise_and_shuffled_ones_do_not() {
     let ppo = json!({"max_steps": 160, "logging_steps": 4, "per_device_train_batch_size": 11});
-    for (method, more) in [("rloo", json!({})), ("grpo", json!({})), ("ppo", ppo)] {
+    let many = json!({"max_steps": 80, "logging_steps": 2});
+    for (method, more) in [
+        ("rloo", json!({})),
+        ("reinforce", many.clone()),
+        ("remax", many.clone()),
+        ("reinforce_plus_plus", many),
+        ("grpo", json!({})),
+        ("ppo", ppo),
+    ] {
         let (before, after) = rewards(method, more.clone());
         let null: Vec<f64> = (1..=4)
             .map(|seed| {

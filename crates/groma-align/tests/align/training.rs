@@ -59,10 +59,24 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("dpo", json!({"loss_type": "aot_unpaired", "ld_alpha": 0.5})),
         ("kto", json!({})),
         ("rloo", json!({})),
+        ("reinforce", json!({"baseline": "batch_mean"})),
+        ("remax", json!({})),
+        ("reinforce_plus_plus", json!({})),
+        ("reinforce_plus_plus", json!({"baseline": "group", "num_generations": 2})),
         ("grpo", json!({})),
         ("grpo", json!({"loss_type": "grpo", "beta": 0.1, "importance_sampling_level": "sequence"})),
+        ("grpo", json!({"loss_type": "sapo", "top_entropy_quantile": 0.3, "entropy_coef": 0.01, "beta": 0.1})),
+        ("grpo", json!({"dynamic_sampling": true, "num_generations": 2})),
+        ("gmpo", json!({"beta": 0.1})),
         ("ppo", json!({"num_ppo_epochs": 2})),
         ("ppo", json!({"num_ppo_epochs": 2, "value_model": "critic", "kl_estimator": "k3", "whiten_rewards": true})),
+        ("online_dpo", json!({"loss_type": "ipo", "num_generations": 2})),
+        ("xpo", json!({"alpha": 0.1, "preference": "bradley_terry"})),
+        ("nash_md", json!({})),
+        ("raft", json!({"num_generations": 2, "reward_thresholds": [-2.0, -1.0]})),
+        ("f_dpg", json!({"num_generations": 2})),
+        ("a_lol", json!({})),
+        ("a_lol", json!({"a_lol_variant": "kl"})),
         ("distillation", json!({})),
         ("cpo", json!({})),
         ("cpo", json!({"loss_type": "simpo", "cpo_alpha": 0.5})),
@@ -72,7 +86,9 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("pro", json!({"loss_type": "plackett_luce", "sft_weight": 0.1})),
         ("unlikelihood", json!({"unlikelihood_alpha": 0.5})),
     ] {
-        let runs: Vec<_> = [(8, 1), (4, 2), (1, 8)]
+        // A pair of completions is not torn apart.
+        let pairs = matches!(method, "online_dpo" | "xpo" | "nash_md");
+        let runs: Vec<_> = [(8, 1), (4, 2), if pairs { (2, 4) } else { (1, 8) }]
             .into_iter()
             .map(|(batch, accumulation)| {
                 let mut given = extra.as_object().unwrap().clone();
@@ -98,9 +114,12 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
 #[test]
 fn every_method_learns_and_logs_its_metrics() {
     for method in METHODS {
+        // Who samples one completion of each prompt learns from fewer.
+        let alone = method.samples() && method.all_parameters().all(|parameter| parameter.name != "num_generations");
+        let epochs = if alone { 48 } else { 12 };
         let settings = settings(
             method.id,
-            json!({"num_train_epochs": 12, "learning_rate": 5e-3, "logging_steps": 4, "per_device_train_batch_size": 4}),
+            json!({"num_train_epochs": epochs, "learning_rate": 5e-3, "logging_steps": 4, "per_device_train_batch_size": 4}),
         );
         let (history, _) = run(&settings, &prepared(&settings), model(2));
         let (first, last) = (&history.logged[0].1, &history.logged.last().unwrap().1);
@@ -111,7 +130,7 @@ fn every_method_learns_and_logs_its_metrics() {
         let expected: BTreeSet<String> = groma_align::SHARED_METRICS.iter().chain(method.metrics).map(named).collect();
         let found: BTreeSet<String> = last.keys().cloned().collect();
         assert_eq!(found, expected, "{}", method.id);
-        assert_eq!(history.steps.last().unwrap().epoch, 12.0);
+        assert_eq!(history.steps.last().unwrap().epoch, f64::from(epochs));
     }
 }
 

@@ -67,6 +67,17 @@ pub struct GenerationContext<'a> {
     pub view: &'a View,
 }
 
+/// A second model, whose distribution over the next token is mixed with that of the first.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// The model, of the same vocabulary.
+    pub transformer: &'a Transformer,
+    /// Whether its adapter takes part.
+    pub adapter: bool,
+    /// Its share in the logits, between 0 and 1; the first model has the rest.
+    pub share: f32,
+}
+
 struct Sample {
     prompt: usize,
     /// Cache rows of its own.
@@ -92,6 +103,37 @@ pub fn generate(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
     generate_with(transformer, prompts, context, &mut None, &mut |_, made| progress(made))
+}
+
+/// [`generate`] from the geometric mixture of two models, `p(next) ∝ p_1(next)^(1 - share) p_2(next)^share`; log-probabilities are
+/// those of the first.
+///
+/// # Errors
+/// Those of [`generate`], and [`Error::Sampling`] where the models have other vocabularies.
+pub fn generate_mixed(
+    transformer: &Transformer,
+    beside: Beside<'_>,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<Generation>>> {
+    let sizes = (transformer.spec().vocab_size, beside.transformer.spec().vocab_size);
+    if sizes.0 != sizes.1 || !(0.0..=1.0).contains(&beside.share) {
+        let problem =
+            format!("a mixture takes a share from 0 to 1, and one vocabulary; found {}, {sizes:?}", beside.share);
+        return Err(Error::Sampling { problem });
+    }
+    let second = GenerationContext { view: View::with_adapter(beside.adapter), ..*context };
+    let second = Second { transformer: beside.transformer, context: &second, share: beside.share };
+    mixed_with(transformer, prompts, context, (Some(second), &mut None), &mut |_, made| progress(made))
+}
+
+/// The second model of a mixture, and what it is asked with.
+#[derive(Clone, Copy)]
+struct Second<'a> {
+    transformer: &'a Transformer,
+    context: &'a GenerationContext<'a>,
+    share: f32,
 }
 
 /// [`generate`] of one sample of one prompt, to the bit; `told` is given each token as it is drawn, and stops the work with
@@ -140,6 +182,16 @@ fn generate_with(
     cache: &mut Option<&mut PrefixCache>,
     step: &mut Step<'_>,
 ) -> Result<Vec<Vec<Generation>>> {
+    mixed_with(transformer, prompts, context, (None, cache), step)
+}
+
+fn mixed_with(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    (second, cache): (Option<Second<'_>>, &mut Option<&mut PrefixCache>),
+    step: &mut Step<'_>,
+) -> Result<Vec<Vec<Generation>>> {
     if let Some(problem) = context.parameters.problem() {
         return Err(Error::Sampling { problem });
     }
@@ -162,7 +214,14 @@ fn generate_with(
             let numbers = &alike[range];
             let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
             let cache = cache.as_deref_mut();
-            let made = together(|| Batch::prefill(transformer, &batch, numbers, context, cache)?.run(step))?;
+            let made = together(|| {
+                let mut first = Batch::prefill(transformer, &batch, numbers, context, cache)?;
+                if let Some(second) = second {
+                    let other = Batch::prefill(second.transformer, &batch, numbers, second.context, None)?;
+                    first.beside = Some((Box::new(other), second.share));
+                }
+                first.run(step)
+            })?;
             numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
         }
     }
@@ -194,6 +253,8 @@ struct Batch<'a> {
     prefixes: Option<&'a mut PrefixCache>,
     /// Hidden state before each sample's next token.
     hidden: Var,
+    /// The same samples in a second model, and its share in their distributions.
+    beside: Option<(Box<Batch<'a>>, f32)>,
 }
 
 impl<'a> Batch<'a> {
@@ -258,7 +319,8 @@ impl<'a> Batch<'a> {
         let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
         let places: Arc<[u32]> = if all { last.into() } else { places };
         let hidden = tape.gather_rows(&hidden, &places);
-        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden })
+        let beside = None;
+        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden, beside })
     }
 
     fn run(mut self, step: &mut Step<'_>) -> Result<Vec<Vec<Generation>>> {
@@ -284,11 +346,31 @@ impl<'a> Batch<'a> {
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
         let (logits, work) = (self.transformer.backend().read(&logits), 8 * vocab * chosen.len());
+        let mixed = self.beside.as_ref().map(|(other, share)| other.mixed(&logits, *share)).transpose()?;
         for_each_mut(&mut chosen, work, |row, sample| {
-            let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
-            sample.choose(&prompts[sample.prompt].ids, distribution, context, limit);
+            let own = &logits[row * vocab..][..vocab];
+            let drawn = mixed.as_deref().map_or(own, |mixed| &mixed[row * vocab..][..vocab]);
+            sample.choose(&prompts[sample.prompt].ids, (drawn, own, log_sum_exps[row]), context, limit);
         });
+        if let Some((other, _)) = &mut self.beside {
+            other.follow(&self.samples);
+        }
         Ok(())
+    }
+
+    /// Logits before the next tokens of the samples that go on, mixed with another model's.
+    fn mixed(&self, others: &[f32], share: f32) -> Result<Vec<f32>> {
+        let (logits, _) = self.transformer.distributions(&self.hidden, 1.0)?;
+        let logits = self.transformer.backend().read(&logits);
+        Ok(others.iter().zip(logits.iter()).map(|(other, own)| (1.0 - share) * other + share * own).collect())
+    }
+
+    /// Has its samples be those of another model.
+    fn follow(&mut self, samples: &[Sample]) {
+        for (own, other) in self.samples.iter_mut().zip(samples) {
+            own.ids.clone_from(&other.ids);
+            own.finish = other.finish;
+        }
     }
 
     /// Computes the hidden states behind the tokens just chosen, for samples that go on.
@@ -320,6 +402,9 @@ impl<'a> Batch<'a> {
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;
+        if let Some((other, _)) = &mut self.beside {
+            other.advance()?;
+        }
         Ok(())
     }
 
@@ -388,7 +473,7 @@ impl Sample {
     fn choose(
         &mut self,
         prompt: &[u32],
-        (logits, log_sum_exp): (&[f32], f64),
+        (drawn, logits, log_sum_exp): (&[f32], &[f32], f64),
         context: &GenerationContext,
         limit: usize,
     ) {
@@ -398,7 +483,7 @@ impl Sample {
             _ => [prompt, &self.ids].concat(),
         };
         let mut rng = self.seed.index(self.ids.len() as u64).rng();
-        let token = parameters.choose(logits, &history, &mut rng);
+        let token = parameters.choose(drawn, &history, &mut rng);
         self.ids.push(token);
         let logit = logits[token as usize] * (1.0 / parameters.logp_temperature);
         self.logps.push((f64::from(logit) - log_sum_exp) as f32);
