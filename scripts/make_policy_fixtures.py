@@ -89,6 +89,30 @@ def case(method, settings, seed, lengths):
     }
 
 
+def plus_plus(settings, seed, lengths):
+    """REINFORCE++ by the paper's equations: TRL has no trainer of it. The completions are of one prompt."""
+    data = batch(seed, lengths)
+    mask, now = data["mask"].bool(), data["now"].clone().requires_grad_()
+    rewards = 3.0 * data["advantages"]
+    grouped, beta = settings["baseline"] == "group", settings["beta"]
+    token_rewards = torch.zeros_like(now) if grouped else -beta * (data["sampled"] - data["reference"]) * data["mask"]
+    last = torch.tensor(lengths) - 1
+    token_rewards[torch.arange(len(lengths)), last] += rewards - rewards.mean() if grouped else rewards
+    returns = token_rewards.flip(1).cumsum(1).flip(1)
+    advantages = (returns - returns[mask].mean()) / (returns[mask].var() + 1e-8).sqrt()
+    ratio = torch.exp(now - data["sampled"])
+    losses = -torch.min(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
+    if grouped:
+        losses = losses + beta * 0.5 * (now - data["reference"]) ** 2
+    loss = losses[mask].mean()
+    loss.backward()
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "settings": settings, "rewards": rewards.tolist(), "now": rows(data["now"]), "sampled": rows(data["sampled"]),
+        "reference": rows(data["reference"]), "advantages": rows(advantages), "loss": loss.item(), "slopes": rows(now.grad),
+    }
+
+
 def main():
     cases = []
     for seed, settings in enumerate([
@@ -109,7 +133,12 @@ def main():
         cases.append(case("gmpo", settings, 50 + seed, [4, 2, 7, 1]))
     for seed, settings in enumerate([{"beta": 0.0}, {"beta": 0.0, "epsilon": 0.1, "epsilon_high": 0.3}]):
         cases.append(case("rloo", settings, 100 + seed, [3, 5, 2, 6]))
-    print(json.dumps({"made_by": "scripts/make_policy_fixtures.py, TRL 1.16", "cases": cases}))
+    plus = [
+        plus_plus({"baseline": kind, "beta": beta}, 200 + seed, [4, 2, 7, 1])
+        for seed, (kind, beta) in enumerate([("none", 0.2), ("none", 0.0), ("group", 0.2)])
+    ]
+    made_by = "scripts/make_policy_fixtures.py, TRL 1.16"
+    print(json.dumps({"made_by": made_by, "cases": cases, "reinforce_plus_plus": plus}))
 
 
 if __name__ == "__main__":

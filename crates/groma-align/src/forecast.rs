@@ -87,7 +87,8 @@ impl<'a> Sizes<'a> {
         };
         let sampled = sampling.map(|sampling| (members, prompts, sampling.max_completion_length));
         let packs = objective.as_ref().and_then(|objective| objective.packs());
-        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are: rollouts.is_none() }
+        let as_they_are = objective.as_ref().is_none_or(|objective| objective.learns_rows());
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are }
     }
 
     fn micro(&self) -> usize {

@@ -43,6 +43,7 @@ mod rewards;
 mod role;
 mod roles;
 mod rollout;
+mod scaling;
 mod schedule;
 mod sequence;
 mod session;

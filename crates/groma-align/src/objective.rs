@@ -34,6 +34,10 @@ pub(crate) trait Objective {
     fn rollouts(&self) -> Option<&Rollouts> {
         None
     }
+    /// Whether it learns from rows as they are beside what it samples.
+    fn learns_rows(&self) -> bool {
+        self.rollouts().is_none()
+    }
     /// Whether it compares with a reference.
     fn needs_reference(&self) -> bool {
         false

@@ -120,6 +120,13 @@ fn finish(settings: &Settings, findings: Vec<Finding>, groups: Vec<Group>, total
     Ok(Prepared { groups, findings, lengths, digest })
 }
 
+/// What a reward reads of a row.
+fn columns(row: &Row) -> Map<String, Value> {
+    let mut columns = row.other.clone();
+    columns.insert("prompt".to_owned(), row.question().to_value());
+    columns
+}
+
 struct Preparation<'a> {
     settings: &'a Settings,
     encoder: &'a dyn Encode,
@@ -187,7 +194,8 @@ impl<'a> Preparation<'a> {
         if let Some(first) = members.first_mut() {
             first.margin = row.margin;
         }
-        Some(Group { place: place.to_owned(), members, columns: Map::new() })
+        let columns = if self.settings.method.samples() { columns(row) } else { Map::new() };
+        Some(Group { place: place.to_owned(), members, columns })
     }
 
     fn text(&mut self, row: &Row, place: &str) -> groma_model::Result<Sequence> {
@@ -267,9 +275,7 @@ impl<'a> Preparation<'a> {
             return Ok(None);
         }
         self.check_bos(&sequence, place);
-        let mut columns = row.other.clone();
-        columns.insert("prompt".to_owned(), row.question().to_value());
-        Ok(Some(Group { columns, ..Group::of(place.to_owned(), sequence) }))
+        Ok(Some(Group { columns: columns(row), ..Group::of(place.to_owned(), sequence) }))
     }
 
     /// Applies `truncation_mode`; `false`: the row is left out.

@@ -6,6 +6,7 @@ use crate::group::Group;
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::Panel;
 use crate::rollout::Rollouts;
+use crate::scaling::{Moments, Scaling};
 use crate::{Error, Hyperparameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ const MOST_ROUNDS: &str = "max_num_gen_batches";
 pub(crate) struct Rewarded {
     pub(crate) rollouts: Rollouts,
     constraint: Option<Constraint>,
+    scaling: Scaling,
     /// See [`MISSING_EOS_PENALTY`].
     missing_eos_penalty: f64,
     /// How often further prompts are sampled at most.
@@ -69,6 +71,7 @@ impl Rewarded {
         Ok(Rewarded {
             rollouts: Rollouts::new(settings)?,
             constraint: Constraint::new(settings)?,
+            scaling: Scaling::new(settings)?,
             missing_eos_penalty: raw.missing_eos_penalty.unwrap_or(0.0),
             rounds: raw.max_num_gen_batches.filter(|_| raw.dynamic_sampling).unwrap_or(0),
         })
@@ -100,6 +103,7 @@ impl Rewarded {
         if self.rounds > 0 {
             self.replace_equal(who, collector, &mut groups)?;
         }
+        self.scaling.follow(&groups);
         self.weigh(&mut groups);
         if let Some(constraint) = &mut self.constraint {
             constraint.follow(&groups, collector.metrics);
@@ -131,7 +135,7 @@ impl Rewarded {
     pub(crate) fn weigh(&self, groups: &mut [Group]) {
         for member in groups.iter_mut().flat_map(|group| &mut group.members) {
             let penalty = if member.ended == Some(true) { 0.0 } else { self.missing_eos_penalty };
-            member.reward = member.reward.map(|reward| reward - penalty);
+            member.reward = member.reward.map(|reward| self.scaling.scaled(reward) - penalty);
             if let Some(constraint) = &self.constraint {
                 member.reward = constraint.weighed(member);
             }
@@ -145,7 +149,8 @@ impl Rewarded {
 
     /// What is carried from step to step.
     pub(crate) fn state(&self) -> Value {
-        json!({"lambda": self.constraint.as_ref().map(|constraint| constraint.multiplier)})
+        let multiplier = self.constraint.as_ref().map(|constraint| constraint.multiplier);
+        json!({"lambda": multiplier, "rewards": self.scaling.seen()})
     }
 
     /// # Errors
@@ -154,6 +159,8 @@ impl Rewarded {
         if let Some(constraint) = &mut self.constraint {
             constraint.multiplier = number(state, "lambda")?;
         }
+        let seen = Moments::deserialize(&state["rewards"]);
+        self.scaling.restore(seen.map_err(|_| "it has nothing of `rewards` of the method")?);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, reference, scaling};
 use groma_data::Shape;
 use groma_model::Head;
 use kl_controller::KlController;
@@ -31,6 +31,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
+const PTX: &str = "ptx_coef";
 const COUNT: Option<Range> = Some(Range::at_least(1.0));
 const NOT_NEGATIVE: Option<Range> = Some(Range::at_least(0.0));
 const POSITIVE: Option<Range> = Some(Range::above(0.0));
@@ -43,7 +44,7 @@ pub(crate) const METHOD: Method = Method {
     title: "Proximal policy optimisation",
     paper: "arXiv:1707.06347",
     doc: "Samples completions and makes those tokens likelier after which more reward came than a critic, which learns with it, had expected; on request within a limit on what completions cost (Safe RLHF's PPO-Lag).",
-    data: &[Shape::PromptOnly],
+    data: &[Shape::PromptOnly, Shape::PromptCompletion],
     roles: &[Role::Reference, Role::Reward, Role::Critic, Role::Cost],
     heads: &[Head::UNEMBEDDING, Head::VALUE],
     parameters: &[
@@ -121,7 +122,15 @@ pub(crate) const METHOD: Method = Method {
             ),
             parameter("whiten_advantages", Kind::Boolean, "true", None, "Bring advantages to mean 0 and deviation 1."),
             MISSING_EOS_PENALTY,
+            parameter(
+                PTX,
+                Kind::Float,
+                "0.0",
+                NOT_NEGATIVE,
+                "What the mean negative log-probability of a token of the rows' own completions counts beside (PPO-ptx), which takes rows that have some.",
+            ),
         ],
+        scaling::PARAMETERS,
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "3e-6"), ("max_completion_length", "53"), ("temperature", "0.7")],
@@ -170,6 +179,7 @@ struct Raw {
     lam: f64,
     whiten_rewards: bool,
     whiten_advantages: bool,
+    ptx_coef: f64,
 }
 
 struct Ppo {
@@ -243,6 +253,30 @@ impl Ppo {
     }
 }
 
+/// Puts beside what was sampled of prompts the completions that their rows have.
+///
+/// # Errors
+/// Where none has one.
+fn add_demonstrations(groups: &mut [Group], rows: &[Cow<'_, Group>]) -> Result<(), Error> {
+    let mut found = 0;
+    for (group, row) in groups.iter_mut().zip(rows) {
+        let given = row.sequences().filter(|sequence| sequence.scored_count() > 0);
+        let before = group.members.len();
+        group.members.extend(given.map(|sequence| Member::new(sequence.clone())));
+        found += group.members.len() - before;
+    }
+    if found == 0 {
+        let (name, problem) = (PTX.into(), "asks for completions, and the rows have none: give rows with some".into());
+        return Err(Error::Setting { method: METHOD.id, name, value: "above 0".into(), problem });
+    }
+    Ok(())
+}
+
+/// Tokens of a completion that the row has, and that nobody sampled.
+fn demonstrated(member: &Member) -> usize {
+    if member.sampled.is_empty() { member.sequence.scored_count() } else { 0 }
+}
+
 fn members(groups: &mut [Group]) -> impl Iterator<Item = &mut Member> {
     groups.iter_mut().flat_map(|group| &mut group.members)
 }
@@ -272,6 +306,10 @@ impl Objective for Ppo {
         self.kl.weight > 0.0
     }
 
+    fn learns_rows(&self) -> bool {
+        self.raw.ptx_coef > 0.0
+    }
+
     fn has_critic(&self) -> bool {
         true
     }
@@ -297,6 +335,9 @@ impl Objective for Ppo {
         let mut groups: Vec<Group> = groups.into_iter().map(Cow::into_owned).collect();
         collector.estimate(&mut groups)?;
         self.judge(&mut groups, collector.metrics);
+        if self.raw.ptx_coef > 0.0 {
+            add_demonstrations(&mut groups, &prompts)?;
+        }
         Ok(groups.into_iter().map(Cow::Owned).collect())
     }
 
@@ -314,7 +355,19 @@ impl Objective for Ppo {
     ) -> Slopes {
         let clip = Clip { low: self.raw.cliprange, high: self.raw.cliprange };
         let (mut sum, mut by_logp, mut by_value) = (0.0, Vec::new(), Vec::new());
+        let all = || step.groups.iter().flat_map(|group| &group.members);
+        let given: usize = if self.raw.ptx_coef > 0.0 { all().map(demonstrated).sum() } else { 0 };
+        let ptx = self.raw.ptx_coef * step.total / given.max(1) as f64;
         for (index, member) in step.groups[micro].iter().flat_map(|group| &group.members).enumerate() {
+            if demonstrated(member) > 0 {
+                let logps = said.logps(index);
+                let nll = -logps.iter().map(|&logp| f64::from(logp)).sum::<f64>();
+                metrics.add("loss/ptx_avg", nll, logps.len() as f64);
+                sum += ptx * nll;
+                by_logp.push(vec![-ptx; logps.len()]);
+                by_value.push(vec![0.0; logps.len()]);
+                continue;
+            }
             let (ratios, values) = (log_ratios(&said.logps(index), member), said.of(index, said.values));
             let mut seen = Seen::default();
             let (mut logps, mut slopes) = (Vec::new(), Vec::new());
@@ -516,6 +569,39 @@ mod tests {
         policy::mask_unrewarded(&mut groups[0].members);
         let member = &groups[0].members[0];
         assert!(member.sampled.is_empty() && member.sequence.scored_count() == 0);
+    }
+
+    /// With nothing to be gained or lost otherwise, the slope is that of the cross-entropy of what the row has.
+    #[test]
+    fn what_rows_have_is_learned_beside() {
+        let mut ppo = ppo(&json!({"ptx_coef": 2.0, "kl_coef": 0.0, "vf_coef": 0.0})).unwrap();
+        let mut groups = rollouts(&json!({"sampled": [[-1.0, -0.5]], "reference": [[-1.0, -0.5]],
+            "values": [[0.0, 0.0]], "scores": [0.0]}));
+        let row = Group::of("rows:1".into(), Sequence::completion(&[0], &[7, 8, 9]));
+        add_demonstrations(&mut groups, &[Cow::Borrowed(&row)]).unwrap();
+        let said = [vec![-1.0, -0.5], vec![-0.25, -1.5, -2.0]];
+        let groups: Vec<Group> = groups
+            .remove(0)
+            .members
+            .into_iter()
+            .map(|member| Group { members: vec![member], ..Group::default() })
+            .collect();
+        let (loss, slopes, values) = losses(&mut ppo, &groups, &said, &[vec![0.0; 2], vec![0.0; 3]]);
+        assert!((loss - 2.0 * 3.75 / 3.0).abs() < 1e-6, "{loss}");
+        assert!(
+            slopes[0] == [0.0, 0.0] && slopes[1].iter().all(|slope| (slope + 2.0 / 3.0).abs() < 1e-6),
+            "{slopes:?}"
+        );
+        assert!(values.concat().iter().all(|slope| *slope == 0.0));
+        let prompt = Group::of("rows:2".into(), Sequence { ids: vec![0], supervised: vec![false] });
+        assert!(
+            add_demonstrations(
+                &mut rollouts(&json!({"sampled": [[-1.0]], "reference": [[-1.0]], "values": [[0.0]],
+            "scores": [0.0]})),
+                &[Cow::Borrowed(&prompt)]
+            )
+            .is_err()
+        );
     }
 
     #[test]

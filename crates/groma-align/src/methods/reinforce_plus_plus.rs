@@ -142,7 +142,7 @@ impl ReinforcePlusPlus {
         let in_reward = if self.raw.baseline == Kinds::None { self.raw.beta } else { 0.0 };
         let mut rewards = vec![0.0; member.sampled.len()];
         for (reward, (logp, reference)) in rewards.iter_mut().zip(member.sampled.iter().zip(&member.reference)) {
-            *reward = -in_reward * f64::from(logp - reference);
+            *reward = -in_reward * (f64::from(*logp) - f64::from(*reference));
         }
         if let Some(last) = rewards.last_mut() {
             *last += member.reward.unwrap_or(0.0);
@@ -239,5 +239,57 @@ impl Objective for ReinforcePlusPlus {
 
     fn restore(&mut self, state: &Value) -> Result<(), String> {
         self.rewarded.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::forest::Forest;
+    use crate::sequence::Sequence;
+    use groma_kernels::HeadOutput;
+    use serde_json::json;
+
+    /// Advantages, loss and slopes of the paper's equations, see `scripts/make_policy_fixtures.py`.
+    #[test]
+    fn advantages_losses_and_slopes_are_those_of_the_paper() {
+        let fixture: Value = serde_json::from_str(include_str!("../../fixtures/policy_losses.json")).unwrap();
+        for case in fixture["reinforce_plus_plus"].as_array().unwrap() {
+            let rows = |name: &str| serde_json::from_value::<Vec<Vec<f32>>>(case[name].clone()).unwrap();
+            let mut given = json!({"reward_funcs": "length", "num_generations": 4}).as_object().unwrap().clone();
+            given.extend(case["settings"].as_object().unwrap().clone());
+            let mut method = ReinforcePlusPlus::new(&Settings::resolve(&METHOD, &given).unwrap()).unwrap();
+            let member = |(index, (sampled, reference)): (usize, (Vec<f32>, Vec<f32>))| {
+                let ids: Vec<u32> = (0..sampled.len() as u32).map(|t| 100 * index as u32 + t + 1).collect();
+                let reward = case["rewards"][index].as_f64();
+                Member { sampled, reference, reward, ..Member::new(Sequence::completion(&[0], &ids)) }
+            };
+            let members = rows("sampled").into_iter().zip(rows("reference")).enumerate().map(member).collect();
+            let mut groups = [Group { members, ..Group::default() }];
+            method.judge(&mut groups);
+            for (member, row) in groups[0].members.iter().zip(rows("advantages")) {
+                let found: Vec<f64> = member.estimates.iter().map(|estimate| estimate.advantage).collect();
+                let near = found.iter().zip(&row).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-5);
+                assert!(near && found.len() == row.len(), "{} {found:?} {row:?}", case["settings"]);
+            }
+            let forest = Forest::new(&groups[0].sequences().collect::<Vec<_>>());
+            let mut output = HeadOutput { entropy: vec![0.0; forest.slot_count()], ..HeadOutput::default() };
+            output.logp = output.entropy.clone();
+            for (member, row) in rows("now").iter().enumerate() {
+                forest.slots(member).iter().zip(row).for_each(|(&slot, &now)| output.logp[slot as usize] = now);
+            }
+            let said = Said::of_tokens(&forest, &output);
+            let groups = groups.map(Cow::Owned);
+            let step = Step { groups: &groups, total: method.total(&groups) };
+            let found = method.loss(step, 0..1, &said, &mut Metrics::default());
+            let expected = case["loss"].as_f64().unwrap();
+            assert!((found.sum / step.total - expected).abs() < 1e-6, "{}: {} {expected}", case["settings"], found.sum);
+            for (member, row) in rows("slopes").iter().enumerate() {
+                for (slope, expected) in said.of(member, &found.logps).iter().zip(row) {
+                    assert!((slope - expected).abs() < 1e-6, "{} {slope} {expected}", case["settings"]);
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! PPO as a whole: its critic, in the policy and beside it, its controller, and the limit on costs.
 
-use crate::support::{Letters, fingerprint, model, prepared, settings, spec, voice, weights};
+use crate::support::{Letters, fingerprint, limits, model, prepared, rows, settings, spec, voice, weights};
 use crate::training::run;
-use groma_align::{Filler, History, Observer, Role, Seat, Session, Settings, setup, train};
+use groma_align::{Filler, History, Observer, Role, Seat, Session, Settings, evaluate, prepare, setup, train};
+use groma_data::Shape;
 use groma_kernels::Cpu;
 use groma_model::{Head, Spec, Transformer};
 use groma_run::Digest;
@@ -138,6 +139,28 @@ fn a_cost_model_has_a_seat() {
     for (_, metrics) in &history.logged {
         assert!((metrics["cost"] - 0.5 * metrics["costs/harm/mean"]).abs() < 1e-9, "{metrics:?}");
     }
+}
+
+/// What rows have as completions stays likelier where it is learned beside (PPO-ptx).
+#[test]
+fn demonstrations_are_kept_where_they_count() {
+    let of = |more: Value| {
+        let mut given =
+            json!({"max_steps": 60, "learning_rate": 3e-3, "per_device_train_batch_size": 4, "kl_coef": 0.0});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let settings = settings("ppo", given);
+        let rows = prepare(&settings, &rows(Shape::PromptCompletion), &Letters::default(), limits()).unwrap();
+        let (history, policy) = run(&settings, &rows, model(2));
+        let sft = crate::support::settings("sft", json!({"max_steps": 1}));
+        let given =
+            prepare(&sft, &crate::support::rows(Shape::PromptCompletion), &Letters::default(), limits()).unwrap();
+        (evaluate(&policy, &sft, &given).unwrap()["eval_loss"], history)
+    };
+    let ((without, plain), (with, beside)) = (of(json!({})), of(json!({"ptx_coef": 1.0})));
+    println!("nats a token: {without:.3} without, {with:.3} with");
+    assert!(with < without - 0.2, "{without} {with}");
+    let last = |history: &History| history.logged.last().unwrap().1.clone();
+    assert!(last(&beside).contains_key("loss/ptx_avg") && !last(&plain).contains_key("loss/ptx_avg"));
 }
 
 /// The weight of the distance rises while the policy is further away than it should be.

@@ -77,6 +77,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("f_dpg", json!({"num_generations": 2})),
         ("a_lol", json!({})),
         ("a_lol", json!({"a_lol_variant": "kl"})),
+        ("ppo", json!({"normalize_rewards": true, "reward_clip": 1.5})),
         ("distillation", json!({})),
         ("cpo", json!({})),
         ("cpo", json!({"loss_type": "simpo", "cpo_alpha": 0.5})),
