@@ -133,7 +133,7 @@ fn the_best_of_n_is_reached() {
     let (start, left) = (from(&best, &before), from(&best, &after));
     let bound = (N as f64).ln() - (N as f64 - 1.0) / N as f64;
     println!("best of {N}: {left:.4} nats from it, which is {start:.4} from the reference, at most {bound:.4}");
-    assert!(left < 0.02 && left < 0.1 * start && start <= bound, "{start} {left} {bound}");
+    assert!(left < 0.03 && left < 0.1 * start && start <= bound, "{start} {left} {bound}");
 }
 
 /// Nash-MD comes to rest where no completion would gain by being likelier: `p(y) ∝ p_ref(y) exp(P(y beats the mixture) / beta)`,
