@@ -1,6 +1,6 @@
 //! The forward pass.
 use super::block::{Block, PanelKeys, Values};
-use super::plan::{Task, tasks};
+use super::plan::{Joint, joint, tasks};
 use super::scores::{Softmax, shrink, soften};
 use super::{BLOCK, Call, Product, Row, check, small_product};
 use crate::cpu::operand::Operand;
@@ -14,7 +14,8 @@ use std::ops::Range;
 /// See [`crate::Backend::attention`].
 pub(crate) fn forward(call: &Call<'_>, out: &mut [f32], lse: &mut [f32]) {
     check(call, out.len(), lse.len());
-    let tasks = tasks(&call.layout.segments, 0..call.layout.segments.len(), call.group());
+    let segments = &call.layout.segments;
+    let tasks = joint(segments, tasks(segments, 0..segments.len(), call.group()), call.group());
     let kv_heads = call.shape.kv_heads;
     let (out, lse) = (SharedMut::new(out), SharedMut::new(lse));
     for_each(tasks.len() * kv_heads, call.work(), |index| {
@@ -57,7 +58,9 @@ struct Rows<'a> {
     rows: Vec<Row>,
     /// Rows of each piece of the task.
     pieces: Vec<Range<usize>>,
+    /// Of several small pieces first those across them, for what all see; then those of each piece.
     tiles: Vec<Range<usize>>,
+    across: usize,
     memory: Memory,
 }
 
@@ -95,16 +98,20 @@ impl Memory {
 }
 
 impl<'a> Rows<'a> {
-    fn new(call: &'a Call<'a>, task: &Task, kv_head: usize) -> Self {
+    fn new(call: &'a Call<'a>, task: &Joint, kv_head: usize) -> Self {
         let (level, dim) = (call.cpu.level, call.shape.head_dim);
         let mut rows = Vec::new();
-        let mut pieces = Vec::with_capacity(task.len());
-        for piece in task {
+        let mut pieces: Vec<Range<usize>> = Vec::with_capacity(task.pieces.len());
+        for piece in &task.pieces {
             let start = rows.len();
             rows.extend(call.rows(piece, kv_head));
             pieces.push(start..rows.len());
         }
-        let tiles: Vec<_> = pieces.iter().flat_map(|piece| tiles(piece.clone(), level.tile_rows())).collect();
+        let most = level.tile_rows();
+        let are_small = pieces.len() > 1 && 2 * rows.len() <= pieces.len() * most && task.blocks > 0;
+        let across: Vec<_> = if are_small { tiles(0..rows.len(), most).collect() } else { Vec::new() };
+        let own = pieces.iter().flat_map(|piece| tiles(piece.clone(), most));
+        let (tiles, across): (Vec<_>, usize) = (across.iter().cloned().chain(own).collect(), across.len());
         let panel = dim * level.padded_rows();
         let (queries, sums) = (tiles.len() * panel, rows.len() * dim);
         let scratch = (level.tile_rows() * dim).max(call.block_scratch());
@@ -117,30 +124,31 @@ impl<'a> Rows<'a> {
         parts.sums.fill(0.0);
         parts.max.fill(f32::NEG_INFINITY);
         parts.sum.fill(0.0);
-        Self { call, rows, pieces, tiles, memory }
+        Self { call, rows, pieces, tiles, across, memory }
     }
 
-    /// Streams over the blocks: those of the ancestors once for all pieces, the others piece by piece.
-    fn run(&mut self, task: &Task, kv_head: usize) {
+    /// Streams over the blocks: those that all pieces see once for all, the others piece by piece.
+    fn run(&mut self, task: &Joint, kv_head: usize) {
         let earliest = self.rows.iter().map(|row| row.position).min().unwrap_or(0);
         let first = self.call.first_visible(earliest) / BLOCK;
-        let shared_end = self.call.layout.segments[task[0].segment].position / BLOCK;
+        let (segments, shared_end) = (&self.call.layout.segments, task.blocks);
+        let shared = if self.across > 0 { 0..self.across } else { 0..self.tiles.len() };
         for index in first..shared_end {
-            let block = Block::new(&self.call.layout.segments[task[0].segment], index, usize::MAX);
-            self.block(&block, kv_head, 0..self.rows.len());
+            let block = Block::new(&segments[task.pieces[0].segment], index, usize::MAX);
+            self.block(&block, kv_head, (0..self.rows.len(), shared.clone()));
         }
-        for (piece, rows) in task.iter().zip(self.pieces.clone()) {
+        for (piece, rows) in task.pieces.iter().zip(self.pieces.clone()) {
             let end = self.rows[rows.clone()].last().map_or(0, |row| row.position + 1);
             let first = self.call.first_visible(self.rows[rows.start].position) / BLOCK;
             for index in shared_end.max(first)..end.div_ceil(BLOCK) {
-                let block = Block::new(&self.call.layout.segments[piece.segment], index, end);
-                self.block(&block, kv_head, rows.clone());
+                let block = Block::new(&segments[piece.segment], index, end);
+                self.block(&block, kv_head, (rows.clone(), self.across..self.tiles.len()));
             }
         }
     }
 
-    /// Takes one block into account for the tiles inside `rows`.
-    fn block(&mut self, block: &Block, kv_head: usize, rows: Range<usize>) {
+    /// Takes one block into account for those of some tiles that lie inside `rows`.
+    fn block(&mut self, block: &Block, kv_head: usize, (rows, among): (Range<usize>, Range<usize>)) {
         let call = self.call;
         let (cpu, dim) = (call.cpu, call.shape.head_dim);
         let panel = dim * cpu.level.padded_rows();
@@ -148,7 +156,7 @@ impl<'a> Rows<'a> {
         let (keys, values) = call.operands(block, kv_head, scratch);
         let mut scores = [0.0; 16 * BLOCK];
         let mut shrinks = [1.0; 16];
-        for (index, tile) in self.tiles.iter().enumerate() {
+        for (index, tile) in self.tiles.iter().enumerate().take(among.end).skip(among.start) {
             if tile.start < rows.start || tile.end > rows.end {
                 continue;
             }
