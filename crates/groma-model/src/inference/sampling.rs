@@ -4,6 +4,9 @@ use rand_chacha::rand_core::Rng;
 
 use crate::uniform::uniform;
 
+/// Tokens whose weights are summed together.
+const BLOCK: usize = 64;
+
 /// How tokens are chosen. Names, order and meaning are those of transformers' `generate`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SamplingParameters {
@@ -94,44 +97,136 @@ impl SamplingParameters {
 
     fn draw(&self, logits: &[f32], rng: &mut impl Rng) -> usize {
         let u = f64::from(uniform(rng));
-        let max = f64::from(logits[argmax(logits)]);
-        let weight = |logit: f32| ((f64::from(logit) - max) / f64::from(self.temperature)).exp();
+        let weights = Weights::new(logits, self.temperature);
         let everything = self.top_k == 0 && self.top_p == 1.0 && self.min_p == 0.0;
-        if everything {
-            let weights: Vec<(usize, f64)> = logits.iter().map(|&logit| weight(logit)).enumerate().collect();
-            return pick(weights.into_iter(), u);
-        }
-        pick(self.kept(logits, weight).into_iter(), u)
+        if everything { weights.pick(u) } else { pick(&self.kept(&weights), u) }
     }
 
     /// Tokens that survive the filters with their weights, most likely first.
-    fn kept(&self, logits: &[f32], weight: impl Fn(f32) -> f64) -> Vec<(usize, f64)> {
-        let mut kept: Vec<(usize, f64)> = logits.iter().map(|&logit| weight(logit)).enumerate().collect();
-        kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    fn kept(&self, weights: &Weights<'_>) -> Vec<(usize, f64)> {
+        let mut kept = weights.all();
         if self.top_k > 0 {
+            likeliest(&mut kept, self.top_k);
             kept.truncate(self.top_k);
         }
         if self.top_p < 1.0 {
             let total: f64 = kept.iter().map(|k| k.1).sum();
-            let mut reached = 0.0;
-            let enough = kept.iter().position(|k| {
-                reached += k.1;
-                reached >= f64::from(self.top_p) * total
-            });
-            kept.truncate(enough.map_or(kept.len(), |last| last + 1));
+            let enough = nucleus(&mut kept, f64::from(self.top_p) * total);
+            kept.truncate(enough);
         }
         // The most likely token has weight 1, so a weight is its ratio to it.
         kept.retain(|k| k.1 >= f64::from(self.min_p));
+        likeliest(&mut kept, usize::MAX);
         kept
     }
 }
 
+/// How many of the most likely tokens reach so much together; these are put first.
+fn nucleus(weights: &mut [(usize, f64)], wanted: f64) -> usize {
+    // Most of a vocabulary is never needed: sorted is as much of it as reaches what is wanted.
+    let mut sorted = BLOCK;
+    loop {
+        likeliest(weights, sorted);
+        let mut reached = 0.0;
+        let enough = weights.iter().take(sorted).position(|k| {
+            reached += k.1;
+            reached >= wanted
+        });
+        match enough {
+            Some(last) => return last + 1,
+            None if sorted >= weights.len() => return weights.len(),
+            None => sorted *= 4,
+        }
+    }
+}
+
+/// Puts the `count` most likely tokens first, in order.
+fn likeliest(weights: &mut [(usize, f64)], count: usize) {
+    let order = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if count < weights.len() {
+        weights.select_nth_unstable_by(count, order);
+    }
+    let count = count.min(weights.len());
+    weights[..count].sort_unstable_by(order);
+}
+
+/// What tokens weigh beside the most likely one, which weighs 1; in f32, as the logits are.
+struct Weights<'a> {
+    logits: &'a [f32],
+    max: f32,
+    /// One over the temperature.
+    factor: f32,
+}
+
+impl<'a> Weights<'a> {
+    fn new(logits: &'a [f32], temperature: f32) -> Self {
+        Weights { logits, max: logits[argmax(logits)], factor: 1.0 / temperature.max(f32::MIN_POSITIVE) }
+    }
+
+    /// Of the tokens of a block, in order; 0 beyond the last.
+    fn block(&self, logits: &[f32]) -> [f32; BLOCK] {
+        let mut weights = [f32::NEG_INFINITY; BLOCK];
+        weights.iter_mut().zip(logits).for_each(|(to, &logit)| *to = (logit - self.max) * self.factor);
+        weights.iter_mut().for_each(|weight| *weight = exp(*weight));
+        weights
+    }
+
+    fn all(&self) -> Vec<(usize, f64)> {
+        let blocks = self.logits.chunks(BLOCK).flat_map(|logits| self.block(logits));
+        blocks.map(f64::from).take(self.logits.len()).enumerate().collect()
+    }
+
+    /// [`pick`] among all: first the block, by the blocks' sums, then the token.
+    fn pick(&self, u: f64) -> usize {
+        let blocks = self.logits.chunks(BLOCK).map(|logits| sum(&self.block(logits)));
+        let sums: Vec<(usize, f64)> = blocks.enumerate().collect();
+        let block = pick(&sums, u);
+        let of = |sums: &[(usize, f64)]| sums.iter().map(|sum| sum.1).sum::<f64>();
+        let within = (u * of(&sums) - of(&sums[..block])) / sums[block].1;
+        let first = block * BLOCK;
+        let weights = self.block(&self.logits[first..self.logits.len().min(first + BLOCK)]);
+        let tokens: Vec<(usize, f64)> = (first..).zip(weights.map(f64::from)).collect();
+        pick(&tokens, within.clamp(0.0, 1.0))
+    }
+}
+
+/// In lanes of their own, so that the compiler can use vectors.
+fn sum(values: &[f32; BLOCK]) -> f64 {
+    let mut lanes = [0.0f32; 16];
+    for chunk in values.chunks_exact(16) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+    }
+    lanes.into_iter().map(f64::from).sum()
+}
+
+/// `e^x` for `x` up to 0 within 3e-7 of it, 0 below -87: the same on every machine, and in vectors, where that of the system's
+/// library is neither.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const LOW: f32 = -87.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Added to a number, it leaves the nearest whole one in the last bits.
+    const WHOLE: f32 = 12_582_912.0;
+    let clamped = if x < LOW { LOW } else { x };
+    let shifted = clamped * std::f32::consts::LOG2_E + WHOLE;
+    let n = shifted - WHOLE;
+    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
+    // Taylor's, for |r| <= ln 2 / 2.
+    let mut sum = 1.0 / 5_040.0;
+    for divisor in [720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
+        sum = sum * r + 1.0 / divisor;
+    }
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    if x < LOW { 0.0 } else { sum * power }
+}
+
 /// The entry at which the running sum of weights passes `u` times their total.
-fn pick(weights: impl Iterator<Item = (usize, f64)> + Clone, u: f64) -> usize {
-    let total: f64 = weights.clone().map(|w| w.1).sum();
+fn pick(weights: &[(usize, f64)], u: f64) -> usize {
+    let total: f64 = weights.iter().map(|w| w.1).sum();
     let mut reached = 0.0;
     let mut last = 0;
-    for (token, weight) in weights {
+    for &(token, weight) in weights {
         reached += weight;
         if weight > 0.0 {
             last = token;
@@ -182,6 +277,61 @@ mod tests {
     }
 
     #[test]
+    fn powers_of_e_are_near_those_of_the_library() {
+        for i in 0..=8700 {
+            let x = -(i as f32) / 100.0;
+            assert!((f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs() < 3e-7, "{x}");
+        }
+        assert_eq!([exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)], [1.0, 0.0, 0.0]);
+    }
+
+    /// The draw as it is defined: all weights, sorted, filtered, and summed one by one.
+    fn by_definition(parameters: &SamplingParameters, logits: &[f32], u: f64) -> usize {
+        let max = f64::from(logits[argmax(logits)]);
+        let weigh =
+            |(i, &logit): (usize, &f32)| (i, ((f64::from(logit) - max) / f64::from(parameters.temperature)).exp());
+        let mut all: Vec<(usize, f64)> = logits.iter().enumerate().map(weigh).collect();
+        if parameters.top_k == 0 && parameters.top_p == 1.0 && parameters.min_p == 0.0 {
+            return pick(&all, u);
+        }
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(if parameters.top_k > 0 { parameters.top_k } else { all.len() });
+        let total: f64 = all.iter().map(|k| k.1).sum();
+        let mut reached = 0.0;
+        let mut kept = Vec::new();
+        for entry in all {
+            let enough = parameters.top_p < 1.0 && reached >= f64::from(parameters.top_p) * total;
+            reached += entry.1;
+            if !enough && entry.1 >= f64::from(parameters.min_p) {
+                kept.push(entry);
+            }
+        }
+        pick(&kept, u)
+    }
+
+    #[test]
+    fn draws_are_those_of_the_definition() {
+        for (case, vocab) in [1, 5, 64, 65, 1000, 8192].into_iter().cycle().take(600).enumerate() {
+            let mut rng = Seed::new(case as u64).rng();
+            let sharpness = 4.0 * uniform(&mut rng) + 0.2;
+            let logits: Vec<f32> = (0..vocab).map(|_| sharpness * (uniform(&mut rng) * 10.0 - 5.0)).collect();
+            let parameters = SamplingParameters {
+                temperature: 0.3 + uniform(&mut rng),
+                top_k: [0, 0, 1, 50, 10_000][case % 5],
+                top_p: [1.0, 0.9, 0.999, 0.3][case % 4],
+                min_p: [0.0, 0.0, 0.05][case % 3],
+                ..SamplingParameters::default()
+            };
+            for draw in 0..5 {
+                let seed = Seed::new(99).index((5 * case + draw) as u64);
+                let u = f64::from(uniform(&mut seed.rng()));
+                let found = parameters.choose(&logits, &[], &mut seed.rng());
+                assert_eq!(found as usize, by_definition(&parameters, &logits, u), "case {case}: {parameters:?}");
+            }
+        }
+    }
+
+    #[test]
     fn filters_remove_what_they_should() {
         let logits = [3.0, 2.0, 1.0, 0.0];
         let base = SamplingParameters::default();
@@ -207,7 +357,9 @@ mod tests {
         let mut rng = Seed::new(1).rng();
         let greedy = SamplingParameters::greedy(1);
         assert_eq!(greedy.choose(&[0.0, 0.0], &[], &mut rng), 0);
-        let cold = SamplingParameters { temperature: 1e-6, ..Default::default() };
-        assert_eq!(cold.choose(&[-1e30, 1e30], &[], &mut rng), 1);
+        for temperature in [1e-6, 1e-40] {
+            let cold = SamplingParameters { temperature, ..Default::default() };
+            assert_eq!(cold.choose(&[-1e30, 1e30], &[], &mut rng), 1);
+        }
     }
 }
