@@ -6,6 +6,7 @@ use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
+use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics};
 use groma_data::below;
 use groma_model::generate::{
@@ -15,6 +16,7 @@ use groma_model::sampling::SamplingParameters;
 use groma_model::{Transformer, View};
 use groma_run::{Cancel, Seed};
 use std::borrow::Cow;
+use std::time::Instant;
 
 /// The policy as it is now, the roles, a decoder and rewards.
 pub(crate) struct Collector<'a> {
@@ -37,6 +39,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) cancel: &'a Cancel,
     /// Tokens that were sampled.
     pub(crate) sampled: u64,
+    /// How long sampling and asking for rewards took.
+    pub(crate) spent: TimeSpent,
 }
 
 impl<'a> Collector<'a> {
@@ -152,6 +156,7 @@ impl<'a> Collector<'a> {
             let missing = || Error::Role { role: "reference", problem: "nobody is there who could be sampled".into() };
             self.reference.ok_or_else(missing)?.speaker(self.model)
         };
+        let started = Instant::now();
         let made = match who {
             Speaker::Policy => generate(self.model, &asked, &context, &mut go_on),
             Speaker::Reference => {
@@ -168,6 +173,7 @@ impl<'a> Collector<'a> {
             Err(groma_model::Error::Cancelled) => return Err(groma_run::Error::Interrupted.into()),
             answers => answers?,
         };
+        self.spent.sampling += started.elapsed();
         let texts: Vec<Vec<String>> =
             answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
         let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
@@ -177,7 +183,9 @@ impl<'a> Collector<'a> {
     /// Sets what completions are worth, and what they cost.
     fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
         let rollouts = rollouts_of(groups, texts);
+        let started = Instant::now();
         let (rewards, costs) = (self.said(self.rewards, &rollouts)?, self.said(self.costs, &rollouts)?);
+        self.spent.rewards += started.elapsed();
         self.measure_said("rewards", &rewards);
         self.measure_said("costs", &costs);
         let mut rewards = total(&rewards);

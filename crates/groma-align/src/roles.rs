@@ -10,6 +10,7 @@ use crate::rewards::NamedReward;
 use crate::role::{Role, Seat};
 use crate::schedule::{Pace, Schedule};
 use crate::session::Session;
+use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
@@ -197,6 +198,7 @@ impl<'a> Around<'_, 'a> {
             rows: &self.session.train.groups,
             cancel: self.cancel,
             sampled: 0,
+            spent: TimeSpent::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::observer::Observer;
 use crate::role::{Role, Seat};
 use crate::rollout::Voice;
+use crate::time_spent::TimeSpent;
 use crate::{Prepared, Settings};
 use groma_run::{Cancel, Digest, Disk, Files};
 use std::collections::BTreeMap;
@@ -88,4 +89,6 @@ pub struct Outcome {
     pub checkpoint: Option<PathBuf>,
     /// What its steps were computed with, such as `cpu avx512`; several where it was resumed on another machine.
     pub kernels: Vec<String>,
+    /// What the steps of this process took.
+    pub spent: TimeSpent,
 }

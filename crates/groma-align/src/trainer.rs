@@ -16,6 +16,7 @@ use crate::rollout::Rollouts;
 use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
 use crate::state::{Checkpoints, Collection, Identity, State, Trained};
+use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics, Prepared, Settings};
 use groma_kernels::together;
 use groma_model::Transformer;
@@ -100,6 +101,7 @@ struct Run<'r, 'a> {
     checkpoints: Option<Checkpoints>,
     dropout: Option<Seed>,
     resumed_from: u64,
+    spent: TimeSpent,
     saved: Option<PathBuf>,
     logged: BTreeMap<String, f64>,
     evaluated: Option<BTreeMap<String, f64>>,
@@ -153,6 +155,7 @@ impl<'r, 'a> Run<'r, 'a> {
             order: Order::new(training, feed.rows(), pace),
             dropout: drops.then(|| Seed::new(training.seed).named("dropout")),
             resumed_from: state.step,
+            spent: TimeSpent::default(),
             logged: state.logged.clone(),
             evaluated: Some(state.evaluated.clone()).filter(|values| !values.is_empty()),
             collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
@@ -240,7 +243,10 @@ impl<'r, 'a> Run<'r, 'a> {
         // A short training would have one point to show.
         let few = (self.schedule.total_steps / FEWEST_LOGS).max(1);
         while self.state.step < self.schedule.total_steps {
+            let (started, before) = (Instant::now(), self.spent);
             let report = together(|| self.step()).or_else(|error| self.interrupted(error))?;
+            let collecting = self.spent.sampling + self.spent.rewards - before.sampling - before.rewards;
+            self.spent.learning += started.elapsed().saturating_sub(collecting);
             self.tell(&report)?;
             let step = self.state.step;
             let training = &self.around.session.settings.training;
@@ -343,6 +349,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut collector = self.around.collector(models, metrics, seed);
         let groups = self.objective.collect(&mut collector, rows.groups)?;
         let sampled = collector.sampled;
+        self.spent.sampling += collector.spent.sampling;
+        self.spent.rewards += collector.spent.rewards;
         self.collected = match self.objective.rollouts() {
             None => Batch { groups, micros: rows.micros },
             Some(_) => Batch::of_members(groups, micro),
@@ -433,6 +441,7 @@ impl<'r, 'a> Run<'r, 'a> {
             resumed_from: self.resumed_from,
             checkpoint: self.saved,
             kernels: self.state.all_kernels,
+            spent: self.spent,
         })
     }
 }

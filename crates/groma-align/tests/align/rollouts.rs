@@ -47,6 +47,22 @@ fn the_reference_is_asked_at_the_temperature_of_sampling() {
     }
 }
 
+/// Where the time went is told of what was sampled, and is no metric: clocks differ where bits do not.
+#[test]
+fn time_is_told_beside_the_metrics() {
+    for (method, samples) in [("grpo", true), ("dpo", false)] {
+        let settings = settings(method, json!({"max_steps": 2, "logging_steps": 1}));
+        let rows = prepared(&settings);
+        let mut model = setup(model(1), &settings).unwrap();
+        let mut history = History::default();
+        let session = Session { voice: Some(voice()), observers: vec![&mut history], ..Session::new(&settings, &rows) };
+        let spent = train(&mut model, session).unwrap().spent;
+        assert!(!spent.learning.is_zero());
+        assert_eq!([spent.sampling.is_zero(), spent.rewards.is_zero(), spent.words().is_none()], [!samples; 3]);
+        assert!(history.logged.iter().all(|(_, metrics)| metrics.keys().all(|name| !name.starts_with("time"))));
+    }
+}
+
 /// Mean rewards of the first and of the last steps.
 fn rewards(method: &str, given: Value) -> (f64, f64) {
     let mut all = json!({"max_steps": 40, "logging_steps": 1, "learning_rate": 3e-3, "per_device_train_batch_size": 40,

@@ -122,6 +122,10 @@ impl<'a> Planned<'a> {
         let card = self.card(runner.recipe)?;
         let (outcome, spent) = trainable.run(card, kept, &target, runner.work, Some(recorder))?;
         let mut result = json!({ "steps": outcome.steps, "train_loss": outcome.train_loss });
+        if let Some(words) = outcome.spent.words() {
+            result["time"] = outcome.spent.seconds();
+            said::note(&*runner.work.progress, recorder, &words);
+        }
         if spent != Spent::default() {
             result["spent"] = json!(spent);
         }

@@ -263,6 +263,7 @@ pub(super) fn what_was_run(records: &RunRecords) -> Markup {
         }
         (inputs(records))
         (stages(records))
+        (notes(&records.events))
     }
 }
 
@@ -305,6 +306,23 @@ fn stages(records: &RunRecords) -> Markup {
                     }
                 } }
             } }
+        }
+    }
+}
+
+/// What is good to know of a stage: how rows were read, where time went.
+fn notes(events: &[Event]) -> Markup {
+    let mut notes: Vec<(&str, &str)> = Vec::new();
+    for event in events.iter().filter(|event| event.kind == EventKind::Note) {
+        let note = (event.stage.as_str(), event.message.as_deref().unwrap_or_default());
+        if !notes.contains(&note) && notes.len() < MOST_ROWS {
+            notes.push(note);
+        }
+    }
+    html! {
+        @if !notes.is_empty() {
+            h3 { "Notes" }
+            ul { @for (stage, note) in notes { li { (for_page(stage)) ": " (for_page(note)) } } }
         }
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     }
     let (outcome, spent) = trained?;
     say_spent("", &json!({ "spent": spent }));
+    outcome.spent.words().iter().for_each(|words| say(words));
     // The model is whole and was read back; what led to it is no longer needed.
     atomic::remove_directory(&Disk::files(), &checkpoints)?;
     if context.json {
@@ -86,7 +87,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
             "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
             "train_loss": outcome.train_loss, "metrics": outcome.metrics, "evaluation": outcome.evaluation,
             "resumed_from": outcome.resumed_from, "kernels": outcome.kernels, "rows": groups, "layout": layout, "chat_template": template,
-            "findings": findings,
+            "findings": findings, "time": outcome.spent.seconds(),
         }))?;
     } else {
         say(&format!(
