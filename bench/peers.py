@@ -106,8 +106,8 @@ def parse():
 
 def missing(name, options):
     """A file that a workload needs and that is not there."""
-    needed = [options.small_model] if name.endswith("-small") or name in ("dpo", "mmlu", "first") else []
-    needed += [options.pairs_file] if name.startswith("dpo") else [options.mmlu] if name.startswith("mmlu") else []
+    needed = [options.small_model] if name.endswith("-small") or name in ("dpo", "grpo", "mmlu", "first") else []
+    needed += [options.pairs_file] if name.startswith(("dpo", "grpo")) else [options.mmlu] if name.startswith("mmlu") else []
     return next((path for path in needed if not path.exists()), None)
 
 

@@ -1,6 +1,7 @@
 """The rows of the table: what is computed, by whom, and what must agree."""
 
 import csv
+import gzip
 import itertools
 import json
 import random
@@ -25,6 +26,15 @@ SUBJECTS = (
 DPO = {
     "learning_rate": 1e-4, "lr_scheduler_type": "linear", "num_train_epochs": 1, "max_length": 512, "beta": 0.1,
     "per_device_train_batch_size": PAIRS_A_STEP, "train_sampling_strategy": "sequential", "boundary": "diverge",
+}
+GROUPS, GROUP, NEW_GROUP_TOKENS, GROUP_STEPS = 16, 8, 128, 2
+# Prompts of at most so many characters, some 150 tokens.
+PROMPT_CHARACTERS = 600
+GRPO = {
+    "learning_rate": 1e-5, "lr_scheduler_type": "constant", "num_train_epochs": 1, "beta": 0.0, "temperature": 1.0,
+    "num_generations": GROUP, "max_completion_length": NEW_GROUP_TOKENS, "per_device_train_batch_size": GROUP,
+    "gradient_accumulation_steps": GROUPS, "train_sampling_strategy": "sequential",
+    "reward_funcs": "regex", "regex_pattern": "[a-m]{4}",
 }
 
 
@@ -190,6 +200,37 @@ def dpo(bench, model):
     )
 
 
+def chosen_prompts(bench, count):
+    """The first prompts of the preference pairs that are short enough, each once."""
+    chosen = {}
+    with gzip.open(bench.options.pairs_file, "rt") as file:
+        for line in file:
+            start, marker, _ = json.loads(line)["chosen"].rpartition("\n\nAssistant:")
+            if len(start) + len(marker) <= PROMPT_CHARACTERS:
+                chosen[start + marker] = None
+            if len(chosen) == count:
+                break
+    return bench.file(f"prompts-{count}.jsonl", "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in chosen))
+
+
+def grpo(bench, model):
+    def trl(name, micro):
+        settings = {"per_device_train_batch_size": micro, "gradient_accumulation_steps": GROUPS * GROUP // micro}
+        return python_worker(bench, f"TRL, {name}", "trl_grpo_worker.py", model, json.dumps(settings))
+
+    # Samples cannot be compared; the likeliest tokens can, and all that is said of them.
+    greedy = {"top_k": 1, "num_generations": 2, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
+    check = {"prompts": chosen_prompts(bench, 4), "settings": GRPO | greedy}
+    return Workload(
+        label=f"GRPO f32, {name_of(bench, model)}, {GROUP_STEPS} steps of {GROUPS} x {GROUP} x {NEW_GROUP_TOKENS}",
+        check=check, checks=1, agree=agreement.numbers(1e-4), least_rounds=2,
+        command={"prompts": chosen_prompts(bench, GROUP_STEPS * GROUPS), "settings": GRPO, "whole": True},
+        amount=GROUP_STEPS * GROUPS * GROUP * NEW_GROUP_TOKENS, unit="new tokens/s",
+        ours=groma(bench, model, "bench_grpo", "groma-align"),
+        peers=[trl("micro-batches of 16", 16)], other_peers=[trl("micro-batches of 8", 8), trl("of 32", 32)],
+    )
+
+
 def mmlu_files(bench, items):
     """The first items of each subject, and its worked examples, in a directory of their own; and how many items these are."""
     directory, found = bench.scratch / f"mmlu-{items}", 0
@@ -261,6 +302,7 @@ KINDS = {
     "decode-16": partial(decode, prompts=16),
     "samples-8": samples,
     "dpo": dpo,
+    "grpo": grpo,
     "mmlu": mmlu,
     "first": first,
 }
