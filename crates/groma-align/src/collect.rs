@@ -16,6 +16,7 @@ use groma_model::sampling::SamplingParameters;
 use groma_model::{Transformer, View};
 use groma_run::{Cancel, Seed};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::time::Instant;
 
 /// The policy as it is now, the roles, a decoder and rewards.
@@ -40,7 +41,7 @@ pub(crate) struct Collector<'a> {
     /// Tokens that were sampled.
     pub(crate) sampled: u64,
     /// How long sampling and asking for rewards took.
-    pub(crate) spent: TimeSpent,
+    pub(crate) spent: Cell<TimeSpent>,
 }
 
 impl<'a> Collector<'a> {
@@ -173,7 +174,8 @@ impl<'a> Collector<'a> {
             Err(groma_model::Error::Cancelled) => return Err(groma_run::Error::Interrupted.into()),
             answers => answers?,
         };
-        self.spent.sampling += started.elapsed();
+        let spent = self.spent.get();
+        self.spent.set(TimeSpent { sampling: spent.sampling + started.elapsed(), ..spent });
         let texts: Vec<Vec<String>> =
             answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
         let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
@@ -183,9 +185,7 @@ impl<'a> Collector<'a> {
     /// Sets what completions are worth, and what they cost.
     fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
         let rollouts = rollouts_of(groups, texts);
-        let started = Instant::now();
         let (rewards, costs) = (self.said(self.rewards, &rollouts)?, self.said(self.costs, &rollouts)?);
-        self.spent.rewards += started.elapsed();
         self.measure_said("rewards", &rewards);
         self.measure_said("costs", &costs);
         let mut rewards = total(&rewards);
@@ -208,7 +208,11 @@ impl<'a> Collector<'a> {
     /// What each of some says of completions.
     fn said<'w>(&self, who: &'w [NamedReward<'w>], of: &[Rollout<'_>]) -> Result<Vec<Opinion<'w>>, Error> {
         let one = |named: &'w NamedReward<'w>| Ok((named, named.reward.score(of, self.cancel)?));
-        who.iter().map(one).collect()
+        let started = Instant::now();
+        let said = who.iter().map(one).collect();
+        let spent = self.spent.get();
+        self.spent.set(TimeSpent { rewards: spent.rewards + started.elapsed(), ..spent });
+        said
     }
 
     fn measure_said(&mut self, what: &str, opinions: &[Opinion<'_>]) {

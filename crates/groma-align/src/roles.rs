@@ -10,10 +10,10 @@ use crate::rewards::NamedReward;
 use crate::role::{Role, Seat};
 use crate::schedule::{Pace, Schedule};
 use crate::session::Session;
-use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// Checks that every model is there that the settings name, before anything is done.
@@ -198,7 +198,7 @@ impl<'a> Around<'_, 'a> {
             rows: &self.session.train.groups,
             cancel: self.cancel,
             sampled: 0,
-            spent: TimeSpent::default(),
+            spent: Cell::default(),
         }
     }
 }

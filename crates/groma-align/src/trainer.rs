@@ -349,8 +349,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut collector = self.around.collector(models, metrics, seed);
         let groups = self.objective.collect(&mut collector, rows.groups)?;
         let sampled = collector.sampled;
-        self.spent.sampling += collector.spent.sampling;
-        self.spent.rewards += collector.spent.rewards;
+        let spent = collector.spent.get();
+        self.spent.sampling += spent.sampling;
+        self.spent.rewards += spent.rewards;
         self.collected = match self.objective.rollouts() {
             None => Batch { groups, micros: rows.micros },
             Some(_) => Batch::of_members(groups, micro),
