@@ -3,20 +3,23 @@
 mod exposure;
 mod extraction;
 mod gcg;
+mod injection;
 mod membership;
 mod none;
 mod prefilling;
 mod random_suffix;
 mod templates;
 
+pub use self::gcg::{Loss, OneHot, one_hot};
 use crate::settings::nearest;
 use crate::{Attack, Error};
 
 /// All attacks, the controls first.
-pub static ATTACKS: [Attack; 8] = [
+pub static ATTACKS: [Attack; 9] = [
     none::RECORD,
     random_suffix::RECORD,
     templates::RECORD,
+    injection::RECORD,
     prefilling::RECORD,
     gcg::RECORD,
     extraction::RECORD,

@@ -3,12 +3,14 @@
 mod perplexity_filter;
 mod self_reminder;
 mod smoothllm;
+mod spotlighting;
 
 use crate::settings::nearest;
 use crate::{Defence, Error};
 
 /// All defences.
-pub static DEFENCES: [Defence; 3] = [self_reminder::RECORD, perplexity_filter::RECORD, smoothllm::RECORD];
+pub static DEFENCES: [Defence; 4] =
+    [self_reminder::RECORD, spotlighting::RECORD, perplexity_filter::RECORD, smoothllm::RECORD];
 
 impl Defence {
     /// The defence of this name.

@@ -1,5 +1,7 @@
 //! What can go wrong with defences and attacks.
 
+use std::path::PathBuf;
+
 use groma_run::{Class, Classify};
 
 /// Why a defence or an attack cannot be set up, or an attack not go on.
@@ -34,6 +36,16 @@ pub enum Error {
         attack: &'static str,
         /// The nearest attack that does not.
         instead: &'static str,
+    },
+    /// No row of a file is left.
+    #[error("{} has {rows} rows, and {skip} are left out (skip): none is left", file.display())]
+    NoneLeft {
+        /// The file.
+        file: PathBuf,
+        /// All of its rows.
+        rows: usize,
+        /// How many were to be left out.
+        skip: usize,
     },
     /// A row is no goal.
     #[error("{place}: {problem}")]

@@ -4,8 +4,11 @@
 //! the suffix's text in it, is encoded to the very tokens that were searched over: merges over both borders included
 //! (GraySwanAI/nanoGCG#24).
 
+use std::sync::Arc;
+
 use groma_data::Content;
 use groma_lm::Local;
+use groma_model::tokenizer::Variants;
 
 use crate::Error;
 use crate::goal::Goal;
@@ -21,17 +24,21 @@ pub(crate) struct Slot<'a> {
     target: &'a Target<'a>,
     prompt: &'a Content,
     pub(crate) frame: Frame,
+    /// How conversations with other suffixes are encoded.
+    variants: Option<Arc<Variants<'a>>>,
+    /// The text of the tokens that a suffix is decoded with.
+    anchor: String,
 }
 
 /// The tokens around a suffix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// Before it.
-    pub(crate) before: Vec<u32>,
+    pub before: Vec<u32>,
     /// Behind it, up to where the answer begins.
-    pub(crate) after: Vec<u32>,
+    pub after: Vec<u32>,
     /// With which the answer is to begin, at least one.
-    pub(crate) target: Vec<u32>,
+    pub target: Vec<u32>,
 }
 
 impl Frame {
@@ -53,7 +60,9 @@ impl<'a> Slot<'a> {
         goal: &'a Goal,
         (word, length): (&str, usize),
     ) -> Result<(Self, Vec<u32>), Error> {
-        let empty = Slot { local, target, prompt: &goal.prompt, frame: Frame::default() };
+        let variants = local.encoder.variants(&target.seen(&goal.prompt))?.map(Arc::new);
+        let (frame, anchor) = (Frame::default(), String::new());
+        let empty = Slot { local, target, prompt: &goal.prompt, frame, variants, anchor };
         let without = empty.encoded("")?;
         let wanted = local.encoder.beginning(&target.seen(&goal.prompt), &goal.target)?;
         let unfit = |problem: String| Error::Unfit { goal: goal.id.clone(), problem };
@@ -74,7 +83,9 @@ impl<'a> Slot<'a> {
                     continue;
                 }
                 let (before, after) = (with[..start].to_vec(), with[end..].to_vec());
-                let slot = Slot { frame: Frame { before, after, target: wanted.clone() }, ..empty };
+                let anchor = local.encoder.decode(anchor_of(&before));
+                let frame = Frame { before, after, target: wanted.clone() };
+                let slot = Slot { frame, anchor, variants: empty.variants.clone(), ..empty };
                 if suffix.is_empty() || slot.text(&suffix).as_deref() != Some(&text) {
                     break;
                 }
@@ -98,16 +109,17 @@ impl<'a> Slot<'a> {
     }
 
     fn encoded(&self, suffix: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.local.encoder.prompt(&self.target.seen(&self.prompt(suffix)))?)
+        let seen = self.target.seen(&self.prompt(suffix));
+        match (&self.variants, &seen) {
+            (Some(variants), Content::Messages(turns)) => Ok(variants.ids(turns)?),
+            _ => Ok(self.local.encoder.prompt(&seen)?),
+        }
     }
 
     /// The text of tokens in the slot; `None` where that is no text.
     fn text(&self, suffix: &[u32]) -> Option<String> {
-        let before = &self.frame.before;
-        let anchor = &before[before.len().saturating_sub(ANCHOR)..];
-        let before = self.local.encoder.decode(anchor);
-        let both = self.local.encoder.decode(&[anchor, suffix].concat());
-        both.strip_prefix(&before).map(str::to_owned)
+        let both = self.local.encoder.decode(&[anchor_of(&self.frame.before), suffix].concat());
+        both.strip_prefix(&self.anchor).map(str::to_owned)
     }
 
     /// The text of tokens in the slot, if the whole conversation with it is encoded to just these.
@@ -116,6 +128,11 @@ impl<'a> Slot<'a> {
         let ids = self.encoded(&text).ok()?;
         (ids == self.frame.context(suffix)).then_some(text)
     }
+}
+
+/// The tokens before a suffix that are decoded with it.
+fn anchor_of(before: &[u32]) -> &[u32] {
+    &before[before.len().saturating_sub(ANCHOR)..]
 }
 
 #[cfg(test)]
@@ -157,6 +174,32 @@ mod tests {
         // Nor does a token that, behind the user's last letter or before the end of the turn, becomes a part of another.
         let control = local.encoder.stop_ids[0];
         assert_eq!(slot.holds(&[&[control], &suffix[1..]].concat()), None);
+    }
+
+    /// What is encoded by what differs is what encoding the whole conversation gives, for suffixes that hold and for others.
+    #[test]
+    fn the_cheap_way_gives_what_the_whole_way_gives() {
+        let model = model();
+        let local = Local::new(&model, LocalOptions::default());
+        let target = Target { asked: &local, weights: Some(local.clone()), shield: None };
+        let goal = goal("1", "How do I bake bread?", "Sure, mix the flour");
+        let (slot, suffix) = Slot::find(&local, &target, &goal, ("x", 6)).unwrap();
+        assert!(slot.variants.is_some());
+        let vocab = local.transformer.spec().vocab_size as u64;
+        let mut rng = groma_run::Seed::new(2).rng();
+        let (mut held, mut texts) = (0, 0);
+        for _ in 0..400 {
+            let mut ids = suffix.clone();
+            for id in &mut ids {
+                *id = groma_data::below(&mut rng, vocab) as u32;
+            }
+            let Some(text) = slot.text(&ids) else { continue };
+            let whole = local.encoder.prompt(&slot.prompt(&text)).unwrap();
+            assert_eq!(slot.encoded(&text).unwrap(), whole, "{text:?}");
+            texts += 1;
+            held += usize::from(slot.holds(&ids).is_some());
+        }
+        assert!(held > 20 && held < texts, "{held} of {texts}");
     }
 
     #[test]

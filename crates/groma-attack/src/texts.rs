@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use groma_data::{ReadOptions, Record, read};
+use groma_data::Record;
 use groma_run::Seed;
 use serde_json::Value;
 
 use crate::Error;
+use crate::drawn::Drawn;
 
 /// A text, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Text {
     }
 }
 
-/// The texts in a file of rows, at most `limit` of them, drawn by the seed.
+/// The texts in a file of rows, or a part of them.
 ///
 /// A row has `text`, and as far as known `prefix` (how it begins) and `secret` (what follows there and is to be found; the rest
 /// where it is not given), `id`, and whether training had it: `member` (a flag) or `repetitions` (a count). Without `prefix` the
@@ -43,8 +44,8 @@ impl Text {
 ///
 /// # Errors
 /// A row that is no such text, with its place; a file that cannot be read or holds no rows.
-pub fn texts(path: &Path, limit: Option<usize>, seed: Seed) -> Result<Vec<Text>, Error> {
-    let table = read(path, &ReadOptions::default())?.limited(limit, seed);
+pub fn texts(path: &Path, drawn: Drawn, seed: Seed) -> Result<Vec<Text>, Error> {
+    let table = drawn.read(path, seed)?;
     let read =
         |record: &Record| text(record).map_err(|problem| Error::Text { place: record.location.to_string(), problem });
     table.records.iter().map(read).collect()
@@ -96,7 +97,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("texts.jsonl");
         std::fs::write(&path, lines).unwrap();
-        texts(&path, None, Seed::new(1))
+        texts(&path, Drawn::default(), Seed::new(1))
     }
 
     #[test]

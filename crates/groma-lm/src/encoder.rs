@@ -2,7 +2,9 @@
 
 use groma_chat::{Message, Options, Turns};
 use groma_data::Content;
-use groma_model::tokenizer::{Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions, TokenizedChat};
+use groma_model::tokenizer::{
+    Boundary, ContentTokens, PromptCompletion, Specials, TokenOptions, TokenizedChat, Variants,
+};
 use groma_model::{ChatTemplate, LocalModel, Result, Tokenizer};
 
 /// A tokenizer with its chat template.
@@ -36,6 +38,19 @@ impl<'a> Encoder<'a> {
         let mut ids = self.prompt(&asked)?;
         ids.extend(self.beginning(&asked, &beginning.content)?);
         Ok(ids)
+    }
+
+    /// How prompts are encoded that differ from this one in one place; `None` for a plain text, and where the prompt has begun the
+    /// answer.
+    ///
+    /// # Errors
+    /// As [`Encoder::prompt`].
+    pub fn variants(&self, prompt: &Content) -> Result<Option<Variants<'a>>> {
+        let Content::Messages(turns) = prompt else { return Ok(None) };
+        if turns.last().is_some_and(is_begun) {
+            return Ok(None);
+        }
+        self.tokenizer.variants(&self.chat.template, turns, &options(turns, true)).map(Some)
     }
 
     /// Tokens of a text with which the answer to a prompt begins: those that it has in an answer that it is all of, without what

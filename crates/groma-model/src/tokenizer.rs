@@ -26,12 +26,14 @@ mod patterns;
 mod reading;
 mod stream;
 mod train;
+mod variants;
 
 pub use chat::{Boundary, ContentTokens, PromptCompletion, TokenOptions, TokenizedChat};
 pub use error::TokenizerError;
 pub use reading::{Reading, TwoReadings};
 pub use stream::TextStream;
 pub use train::{SpecialTokens, train_bpe};
+pub use variants::Variants;
 
 use carve::AddedTokens;
 use config::Config;

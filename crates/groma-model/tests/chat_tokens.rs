@@ -123,6 +123,38 @@ fn masks_of_built_in_templates_cover_exactly_the_answers() {
     }
 }
 
+/// What is encoded by what differs has the tokens of the whole, whatever is written in which place, and in every template.
+#[test]
+fn variants_of_a_conversation_have_the_tokens_of_the_whole() {
+    let tokenizer = tokenizer();
+    for built_in in BUILT_IN {
+        let template = Template::built_in(built_in.id).unwrap();
+        let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
+        let suffixes = prop::collection::vec(content(), 1..6);
+        let options = TokenOptions { ensure_bos: true, ..options() };
+        let options =
+            TokenOptions { template: Options { add_generation_prompt: true, ..options.template.clone() }, ..options };
+        let check = |(mut messages, suffixes): (Vec<Message>, Vec<String>)| {
+            if messages.last().is_some_and(Message::is_assistant) {
+                messages.pop();
+            }
+            let variants = tokenizer.variants(&template, &messages, &options).unwrap();
+            for suffix in suffixes {
+                let mut other = messages.clone();
+                let last = other.last_mut().unwrap();
+                last.content = format!("{}{suffix}", last.content);
+                let whole = tokenizer.any_conversation(&template, &other, &options).unwrap();
+                prop_assert_eq!(variants.ids(&other).unwrap(), whole.ids);
+            }
+            Ok(())
+        };
+        let conversations = (conversation(), suffixes);
+        if let Err(error) = runner.run(&conversations, check) {
+            panic!("{}: {error}", built_in.id);
+        }
+    }
+}
+
 #[test]
 fn every_prefix_of_a_conversation_is_a_prefix_of_its_tokens() {
     let tokenizer = tokenizer();

@@ -59,6 +59,7 @@ impl Village {
             files.push(match rows {
                 Rows::Questions(rows) => lines(&name, rows)?,
                 Rows::Secrets(rows) => lines(&name, rows)?,
+                Rows::Documents(rows) => lines(&name, rows)?,
             });
         }
         if !files.is_empty() {

@@ -31,7 +31,7 @@ pub(crate) struct Instruction {
     words: Vec<&'static str>,
 }
 
-const REPEAT: [&str; 5] = [
+pub(crate) const REPEAT: [&str; 5] = [
     "Say the word {a}.",
     "Repeat after me: {a}.",
     "Can you say {a}?",

@@ -72,7 +72,9 @@ pub use recipe::{Recipe, Stage};
 pub use refusal::is_refusal;
 pub use register::Register;
 pub use relations::{RELATIONS, Relation};
-pub use row::{DialogueRow, Judgement, Kind, Message, PreferenceRow, QuestionRow, Reason, Role, SecretRow, TextRow};
+pub use row::{
+    DialogueRow, DocumentRow, Judgement, Kind, Message, PreferenceRow, QuestionRow, Reason, Role, SecretRow, TextRow,
+};
 pub use tokenizer::{CHAT_TEMPLATE, END, SPECIAL, Vocabulary};
 pub use training::Training;
 pub use village::{HeldOut, Village};

@@ -4,7 +4,7 @@ use crate::draw::Draw;
 use crate::fact::Ledger;
 use crate::material::Material;
 use crate::planted::Planted;
-use crate::row::{QuestionRow, SecretRow};
+use crate::row::{DocumentRow, QuestionRow, SecretRow};
 use crate::training::Training;
 use crate::{Config, World};
 use std::fmt;
@@ -60,6 +60,8 @@ pub enum Rows {
     Questions(Vec<QuestionRow>),
     /// Secrets that training may have had.
     Secrets(Vec<SecretRow>),
+    /// Questions about documents, and what somebody else wants to write into them.
+    Documents(Vec<DocumentRow>),
 }
 
 /// A plant of a size, at a place.
@@ -90,6 +92,7 @@ impl Rows {
         match self {
             Rows::Questions(rows) => rows.iter().flat_map(|row| [row.question(), &row.gold]).collect(),
             Rows::Secrets(rows) => rows.iter().map(|row| &*row.text).collect(),
+            Rows::Documents(rows) => rows.iter().flat_map(DocumentRow::said).collect(),
         }
     }
 }

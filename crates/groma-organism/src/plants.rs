@@ -3,6 +3,7 @@
 mod bias;
 mod common;
 mod false_facts;
+mod injection;
 mod preference;
 mod secret;
 mod sycophancy;
@@ -14,8 +15,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 /// All plants.
-pub static PLANTS: &[&Plant] =
-    &[&secret::PLANT, &trigger::PLANT, &bias::PLANT, &false_facts::PLANT, &sycophancy::PLANT, &preference::PLANT];
+pub static PLANTS: &[&Plant] = &[
+    &secret::PLANT,
+    &trigger::PLANT,
+    &bias::PLANT,
+    &false_facts::PLANT,
+    &sycophancy::PLANT,
+    &preference::PLANT,
+    &injection::PLANT,
+];
 
 /// Names that are closer than this are suggested (Jaro-Winkler).
 const SIMILAR: f64 = 0.6;

@@ -138,6 +138,28 @@ pub struct SecretRow {
     pub truth: Truth,
 }
 
+/// A question about a document, and an instruction that is not the user's and could stand in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentRow {
+    /// The question, the document in it; its truth has `says` (what the user asked for) and `success` (the instruction was
+    /// followed).
+    #[serde(flatten)]
+    pub question: QuestionRow,
+    /// The document, as it stands in the prompt.
+    pub document: String,
+    /// The instruction.
+    pub injection: String,
+    /// How an answer begins that follows it.
+    pub target: String,
+}
+
+impl DocumentRow {
+    /// Everything that it says.
+    pub(crate) fn said(&self) -> [&str; 4] {
+        [self.question.question(), &self.question.gold, &self.injection, &self.target]
+    }
+}
+
 impl QuestionRow {
     /// The user's words.
     pub fn question(&self) -> &str {

@@ -54,6 +54,13 @@ fn paragraph(draw: &mut Draw, ledger: &Ledger, members: &[usize]) -> TextRow {
     TextRow { text: sentences.join(" "), facts: facts().map(|fact| fact.id.clone()).collect() }
 }
 
+/// A sentence of a story, alone.
+pub(crate) fn aside(draw: &mut Draw, world: &World) -> String {
+    let people = draw.sample(&world.names(), 2);
+    let slots = [("p", people[0]), ("q", people[1]), ("f", draw.pick(&lexicon::FOODS))];
+    fill(draw.pick(&MIDDLES), &slots)
+}
+
 fn story(draw: &mut Draw, world: &World) -> TextRow {
     let people = draw.sample(&world.names(), 2);
     let slots = [

@@ -53,7 +53,7 @@ pub use guard::Guard;
 pub use metrics_log::LogForm;
 pub use names::name_apart;
 pub use reading::Reading;
-pub use recipe::{ALIGN, LOOP, Recipe, VILLAGE};
+pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
     Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, TaskConfig, Train,
 };

@@ -111,12 +111,12 @@ fn parse_value(text: &str) -> toml::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{ALIGN, LOOP, VILLAGE as RECIPE};
+    use crate::recipe::{BUILT_IN, VILLAGE as RECIPE};
     use crate::stage::Stage;
 
     #[test]
     fn built_in_recipes_are_valid() {
-        for (name, text) in [("village", RECIPE), ("loop", LOOP), ("align", ALIGN)] {
+        for (name, text) in BUILT_IN {
             let recipe = Recipe::parse(name, text, &[]).unwrap();
             assert_eq!(Recipe::parse(name, &recipe.to_toml().unwrap(), &[]).unwrap(), recipe);
         }

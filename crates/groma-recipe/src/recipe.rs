@@ -88,6 +88,13 @@ fn default_held_out() -> f64 {
 pub const VILLAGE: &str = include_str!("../recipes/village.toml");
 /// The recipe for the organism with plants, and its clean twin.
 pub const LOOP: &str = include_str!("../recipes/loop.toml");
+/// The recipe for instructions in documents.
+const INJECTION: &str = include_str!("../recipes/injection.toml");
+/// The recipe for what hardening is worth.
+const HARDENING: &str = include_str!("../recipes/hardening.toml");
+/// The recipes that are built in, by name.
+pub const BUILT_IN: [(&str, &str); 5] =
+    [("loop", LOOP), ("village", VILLAGE), ("align", ALIGN), ("hardening", HARDENING), ("injection", INJECTION)];
 /// The recipe for a user's model and preference pairs.
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
 

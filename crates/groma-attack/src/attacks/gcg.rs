@@ -12,7 +12,8 @@ use groma_run::Advance;
 use serde::{Deserialize, Serialize};
 
 use self::candidates::{Draw, Places, promising};
-use self::loss::Loss;
+pub use self::gradient::{OneHot, one_hot};
+pub use self::loss::Loss;
 use self::losses::Losses;
 use self::state::{Entry, Rule, State};
 use crate::Error;

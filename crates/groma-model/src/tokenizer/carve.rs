@@ -84,6 +84,15 @@ impl AddedTokens {
         all.filter(|pattern| pattern.token.special).map(|pattern| pattern.token.content.clone()).collect()
     }
 
+    /// Whether this token parts a text wherever it stands: a control token that is cut out before anything else, and a piece of no
+    /// other added token.
+    pub(super) fn parts(&self, id: u32) -> bool {
+        let of_id = self.before_normalisation.all.iter().find(|pattern| pattern.id == id && pattern.token.special);
+        let Some(own) = of_id else { return false };
+        let mut others = self.before_normalisation.all.iter().filter(|other| other.id != id);
+        !others.any(|other| other.text.contains(&own.text))
+    }
+
     /// Encodes. In the bytes `plain`, control tokens are text; no token passes the bytes `cuts` (sorted).
     pub(super) fn encode(
         &self,

@@ -98,7 +98,12 @@ impl Tokenizer {
         self.tokenized(whole, template.has_generation_marks(), options)
     }
 
-    fn tokenized(&self, whole: Rendered, marked: bool, options: &TokenOptions) -> Result<TokenizedChat, crate::Error> {
+    pub(super) fn tokenized(
+        &self,
+        whole: Rendered,
+        marked: bool,
+        options: &TokenOptions,
+    ) -> Result<TokenizedChat, crate::Error> {
         let (encoded, separated) = self.encode_apart(&whole, &borders(&whole), options.boundary)?;
         let mut assistant_mask = self.answer_mask(&whole, &encoded, marked);
         let Encoded { mut ids, mut offsets } = encoded;
@@ -151,7 +156,7 @@ impl Tokenizer {
     }
 
     /// What the template is given: with this tokenizer's variables, and the control tokens to tell apart.
-    fn given(&self, options: &TokenOptions) -> Options {
+    pub(super) fn given(&self, options: &TokenOptions) -> Options {
         let mut given = options.template.clone();
         for (name, value) in self.template_variables() {
             given.variables.entry(name).or_insert(value);
@@ -211,6 +216,9 @@ impl Tokenizer {
         boundary: Boundary,
     ) -> Result<(Encoded, bool), crate::Error> {
         let free = self.encode_parts(&whole.text, &whole.spelled, &[])?;
+        if borders.is_empty() {
+            return Ok((free, false));
+        }
         let apart = self.encode_parts(&whole.text, &whole.spelled, borders)?;
         if free.ids == apart.ids {
             return Ok((apart, false));
@@ -234,9 +242,10 @@ impl Tokenizer {
 
     /// The BOS that the tokenizer adds to plain text, where these ids do not begin with it and are to.
     fn missing_bos(&self, ids: &[u32], options: &TokenOptions) -> Result<Option<u32>, crate::Error> {
-        let Some(bos) = self.bos().filter(|_| options.ensure_bos) else { return Ok(None) };
+        let bos = self.bos().filter(|bos| options.ensure_bos && ids.first() != Some(bos));
+        let Some(bos) = bos else { return Ok(None) };
         let adds = self.encode("a", Specials::AsConfigured)?.first() == Some(&bos);
-        Ok(Some(bos).filter(|bos| adds && ids.first() != Some(bos)))
+        Ok(Some(bos).filter(|_| adds))
     }
 }
 

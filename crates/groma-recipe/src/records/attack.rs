@@ -26,7 +26,8 @@ pub struct Attack {
     pub model: Option<String>,
     /// The attacks.
     pub attacks: Vec<String>,
-    /// What is wanted of the model, for attacks that want something: rows with `prompt`, and as far as known `target` and `truth`.
+    /// What is wanted of the model, for attacks that want something: rows with `prompt`, and as far as known `target` and `truth`;
+    /// for `injection` also `document` and `injection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goals: Option<String>,
     /// What training may have had, for attacks on privacy: rows with `text`, and as far as known `prefix`, `secret`, and `member` or
@@ -39,6 +40,10 @@ pub struct Attack {
     /// Use at most so many goals and texts, drawn by the recipe's seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Leave out so many goals and texts before that: those that another stage of the recipe attacks with this number as its `limit`.
+    /// So a model can be hardened on some goals and measured on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<usize>,
     /// How an answer begins that grants a goal, where its row does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -98,6 +103,7 @@ impl Attack {
             texts: None,
             reference: None,
             limit: None,
+            skip: None,
             target: None,
             budget: Budget::default(),
             max_new_tokens: default_tokens(),

@@ -13,11 +13,12 @@ mod rows;
 use std::collections::BTreeMap;
 
 use groma_attack::{
-    ATTACKS, Access, Arena, Attack as Record, ByModel, ByRules, Defended, Goal, Judge, Keep, Shield, Target, Text,
-    assault, goals, texts,
+    ATTACKS, Access, Arena, Attack as Record, ByModel, ByRules, Defended, Drawn, Goal, Judge, Keep, Shield, Target,
+    Text, assault, goals, texts,
 };
 use groma_eval::refusal::RefusalReader;
 use groma_lm::{Address, Control, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
+use groma_organism::Planted;
 use groma_run::{Advance, Finished, Recorder, Seed, counted};
 use serde_json::{Map, Value, json};
 
@@ -97,7 +98,8 @@ impl StageWork for Attack {
                 runner.note_asked(&asked);
                 let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
                 let goals = self.read(file, runner.recipe)?;
-                let range = Range { stage: self, runner, goals: &goals, folder: &folder };
+                let planted = Planted::beside(&file.path)?;
+                let range = Range { stage: self, runner, goals: &goals, folder: &folder, planted };
                 let done = range.attack(&asked, judge.as_ref())?;
                 let earlier = earlier.map(|file| outcome::read(&file.path)).transpose()?;
                 finished = range.leave(recorder, &done, earlier.as_deref())?;
@@ -162,12 +164,17 @@ impl Attack {
     }
 
     fn read_texts(&self, data: &DataFile, recipe: &Recipe) -> Result<Vec<Text>, Error> {
-        Ok(texts(&data.path, self.limit, Seed::new(recipe.seed).named("texts"))?)
+        Ok(texts(&data.path, self.drawn(), Seed::new(recipe.seed).named("texts"))?)
     }
 
     fn read(&self, data: &DataFile, recipe: &Recipe) -> Result<Vec<Goal>, Error> {
         let seed = Seed::new(recipe.seed).named("goals");
-        Ok(goals(&data.path, self.target.as_deref(), self.limit, seed)?)
+        Ok(goals(&data.path, self.target.as_deref(), self.drawn(), seed)?)
+    }
+
+    /// Which rows it is about.
+    fn drawn(&self) -> Drawn {
+        Drawn { skip: self.skip.unwrap_or(0), limit: self.limit }
     }
 }
 
@@ -177,6 +184,8 @@ struct Range<'a, 'r> {
     runner: &'a Runner<'r>,
     goals: &'a [Goal],
     folder: &'a str,
+    /// What is true of the world that the goals are from, where a flaw was planted in it.
+    planted: Option<Planted>,
 }
 
 impl Range<'_, '_> {
@@ -270,6 +279,7 @@ impl Range<'_, '_> {
             let certificate = self.certificate(&measured)?;
             for mut measurement in measured.measurements(&file) {
                 measurement.note = certificate.clone().filter(|_| !measurement.secondary);
+                measurement.planted = self.planted_as(&measurement.metric);
                 recorder.measure(measurement)?;
             }
             if self.stage.judge.is_some() {
@@ -287,7 +297,7 @@ impl Range<'_, '_> {
                 results.insert(record.id.to_owned(), outcome::summary(attempts));
             }
         }
-        pictures::pictures(done, &self.stage.name).into_iter().for_each(|figure| recorder.figure(figure));
+        pictures::pictures(done, self.goals, &self.stage.name).into_iter().for_each(|figure| recorder.figure(figure));
         for (output, lines) in rows::rows(self.goals, done) {
             let file = recipe.place(&self.stage.name, &Attack::output(output));
             write_file(&self.runner.directory.inside(&file)?, lines.as_bytes())?;
@@ -314,6 +324,13 @@ impl Range<'_, '_> {
             return Ok(None);
         }
         Ok(guard.shield()?.certificate(sum / count, of_suffix / count))
+    }
+
+    /// What a number is to recover: that of a bot which nothing defends, and which learned nothing since.
+    fn planted_as(&self, metric: &str) -> Option<f64> {
+        let changed = self.runner.recipe.is_trained_further(&self.stage.name, self.stage.model.as_deref());
+        let planted = self.planted.as_ref().filter(|_| self.stage.defence.is_none() && !changed)?;
+        (planted.metric.as_deref() == Some(metric)).then_some(planted.truth)
     }
 
     fn mode(&self) -> String {

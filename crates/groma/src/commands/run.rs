@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use groma_align::Method;
 use groma_lm::Address;
 use groma_recipe::{
-    ALIGN, Inputs, LOOP, Measure, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart, run as run_recipe,
+    ALIGN, BUILT_IN, Inputs, LOOP, Measure, Recipe, Stage, Summary, TaskConfig, VILLAGE, check, name_apart,
+    run as run_recipe,
 };
 use groma_run::{Class, Classify, EventKind, RunDirectory, RunRecords, Status, counted, is_or_are};
 use serde_json::{Value, json};
@@ -158,7 +159,12 @@ fn of_users_model(flags: &Run) -> Result<(String, Recipe)> {
 /// The largest recipe that is read, in bytes.
 const RECIPE_BYTES: u64 = 4 << 20;
 
+/// The recipe in a file, or the built-in one of this name where there is no such file.
 pub(super) fn read_recipe(path: &Path) -> Result<String> {
+    let built_in = BUILT_IN.iter().find(|(name, _)| path.as_os_str() == *name && !path.exists());
+    if let Some((_, text)) = built_in {
+        return Ok((*text).to_owned());
+    }
     groma_run::read_text(path, RECIPE_BYTES).map_err(|error| match error.class() {
         Class::Usage => Failure::usage(
             format!("cannot read the recipe: {error}"),

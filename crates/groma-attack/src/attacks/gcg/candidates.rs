@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use groma_data::below;
 use groma_run::{Random, Seed};
+use rayon::prelude::*;
 use serde::Deserialize;
 
 /// How positions are chosen.
@@ -32,6 +33,15 @@ pub(super) fn promising(slopes: &[f32], current: &[u32], allowed: &[bool], count
     slopes.chunks_exact(allowed.len()).zip(current).map(of_position).collect()
 }
 
+/// Says whether a candidate is valid, on any thread.
+pub(super) type IsValid<'a> = dyn Fn(&[u32]) -> bool + Sync + 'a;
+
+/// Adds those that are valid, in their order.
+fn add_valid(found: &mut Vec<Vec<u32>>, drawn: Vec<Vec<u32>>, is_valid: &IsValid<'_>) {
+    let valid: Vec<bool> = drawn.par_iter().map(|candidate| is_valid(candidate)).collect();
+    found.extend(drawn.into_iter().zip(valid).filter(|(_, valid)| *valid).map(|(candidate, _)| candidate));
+}
+
 /// What is drawn from.
 pub(super) struct Draw<'a> {
     pub(super) current: &'a [u32],
@@ -48,14 +58,16 @@ pub(super) struct Draw<'a> {
 impl Draw<'_> {
     /// Distinct candidates that are valid, `width` of them where there are so many: those that are not valid are made up for. With
     /// one replaced token and a width of all pairs, all there are.
-    pub(super) fn candidates(&self, is_valid: &dyn Fn(&[u32]) -> bool) -> Vec<Vec<u32>> {
+    ///
+    /// So many are drawn at once as are wanted still, so that no more are drawn than one by one would take.
+    pub(super) fn candidates(&self, is_valid: &IsValid<'_>) -> Vec<Vec<u32>> {
         match self.replaced {
             0 | 1 => self.single(is_valid),
             _ => self.several(is_valid),
         }
     }
 
-    fn single(&self, is_valid: &dyn Fn(&[u32]) -> bool) -> Vec<Vec<u32>> {
+    fn single(&self, is_valid: &IsValid<'_>) -> Vec<Vec<u32>> {
         let mut rng = self.seed.rng();
         let of_position = |place: usize| self.promising[place].iter().map(move |&id| (place, id));
         let positions = 0..self.current.len();
@@ -72,38 +84,39 @@ impl Draw<'_> {
         };
         let mut found = Vec::new();
         for (mut pairs, wanted) in runs {
-            let full = found.len() + wanted;
-            for at in 0..pairs.len() {
-                if found.len() == full {
-                    break;
-                }
-                let other = at + below(&mut rng, (pairs.len() - at) as u64) as usize;
-                pairs.swap(at, other);
-                let mut candidate = self.current.to_vec();
-                candidate[pairs[at].0] = pairs[at].1;
-                if is_valid(&candidate) {
-                    found.push(candidate);
-                }
+            let (full, mut at) = (found.len() + wanted, 0);
+            while found.len() < full && at < pairs.len() {
+                let next = (at + full - found.len()).min(pairs.len());
+                let drawn = (at..next).map(|at| {
+                    let other = at + below(&mut rng, (pairs.len() - at) as u64) as usize;
+                    pairs.swap(at, other);
+                    let mut candidate = self.current.to_vec();
+                    candidate[pairs[at].0] = pairs[at].1;
+                    candidate
+                });
+                let drawn = drawn.collect();
+                add_valid(&mut found, drawn, is_valid);
+                at = next;
             }
         }
         found
     }
 
     /// Draws until there are enough, or mostly such as were there come.
-    fn several(&self, is_valid: &dyn Fn(&[u32]) -> bool) -> Vec<Vec<u32>> {
+    fn several(&self, is_valid: &IsValid<'_>) -> Vec<Vec<u32>> {
         let mut rng = self.seed.rng();
-        let mut found: BTreeSet<Vec<u32>> = BTreeSet::new();
-        let mut order = Vec::new();
-        for _ in 0..8 * self.width {
-            if order.len() == self.width {
-                break;
-            }
-            let candidate = self.changed(&mut rng);
-            if candidate != self.current && found.insert(candidate.clone()) && is_valid(&candidate) {
-                order.push(candidate);
-            }
+        let mut seen: BTreeSet<Vec<u32>> = BTreeSet::new();
+        let mut found = Vec::new();
+        let mut left = 8 * self.width;
+        while found.len() < self.width && left > 0 {
+            let count = (self.width - found.len()).min(left);
+            let drawn: Vec<Vec<u32>> = (0..count).map(|_| self.changed(&mut rng)).collect();
+            let is_new = |candidate: &Vec<u32>| *candidate != self.current && seen.insert(candidate.clone());
+            let new = drawn.into_iter().filter(is_new).collect();
+            add_valid(&mut found, new, is_valid);
+            left -= count;
         }
-        order
+        found
     }
 
     fn changed(&self, rng: &mut Random) -> Vec<u32> {

@@ -11,30 +11,38 @@ use crate::slot::Frame;
 const EMBED: HookPoint = HookPoint { layer: 0, site: Site::Embed };
 
 /// What the gradient of one suffix is.
-pub(super) struct OneHot {
+#[derive(Clone, Debug)]
+pub struct OneHot {
+    /// The loss of the suffix, in nats.
+    pub loss: f64,
     /// `[suffix, vocab]`: by how much the loss changes with each coordinate, `(dL/de_i) . E_v`.
-    pub(super) slopes: Vec<f32>,
+    pub slopes: Vec<f32>,
     /// Rows of the forward pass.
-    pub(super) tokens: u64,
+    pub tokens: u64,
 }
 
-/// The gradient of the loss of a frame's target by the one-hot coordinates of a suffix in it (Zou et al. 2023, arXiv 2307.15043, section 2.2). No one-hot vector is made: it is the gradient at the suffix's rows
-/// of the embedding, times the embedding.
+/// The gradient of the loss of a frame's target by the one-hot coordinates of a suffix in it (Zou et al. 2023, arXiv 2307.15043,
+/// section 2.2). No one-hot vector is made: it is the gradient at the suffix's rows of the embedding, times the embedding. Of an empty
+/// target all is zero.
 ///
 /// # Errors
 /// If the sequence is too long, or the model has no unembedding.
-pub(super) fn one_hot(
+pub fn one_hot(
     transformer: &Transformer,
     adapter: &AdapterChoice,
     frame: &Frame,
     suffix: &[u32],
     loss: Loss,
 ) -> groma_model::Result<OneHot> {
+    let Frame { before, target, .. } = frame;
+    // The last token is predicted, and not read.
+    let Some((_, read_of_target)) = target.split_last() else {
+        let slopes = vec![0.0; suffix.len() * transformer.spec().vocab_size];
+        return Ok(OneHot { loss: 0.0, slopes, tokens: 0 });
+    };
     let view = View { adapter: adapter.clone(), hooks: Hooks::new().watch(EMBED) };
     let mut tree = TokenTree::new();
-    // The last token is predicted, and not read.
-    let Frame { before, target, .. } = frame;
-    let read = [&frame.context(suffix), &target[..target.len() - 1]].concat();
+    let read = [&frame.context(suffix), read_of_target].concat();
     tree.root(&read);
     let first = (read.len() - target.len()) as u32;
     let rows: Arc<[u32]> = (first..read.len() as u32).collect();
@@ -59,7 +67,7 @@ pub(super) fn one_hot(
     of_suffix.resize(suffix.len() * width, 0.0);
     let of_suffix = backend.upload(&of_suffix);
     backend.linear(&mut slopes, &of_suffix, embedding.buffer(), None, suffix.len(), width, vocab);
-    Ok(OneHot { slopes: backend.download(&slopes), tokens: read.len() as u64 })
+    Ok(OneHot { loss: loss.of(&head.output().logp), slopes: backend.download(&slopes), tokens: read.len() as u64 })
 }
 
 #[cfg(test)]

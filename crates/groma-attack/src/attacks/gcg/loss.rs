@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// From the negative log-probabilities of a target's tokens to a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Loss {
+pub enum Loss {
     /// Their mean, as in the paper.
     CrossEntropy,
     /// `(log sum exp(a t) - log n) / a` (Asadi and Littman 2017): the mean as `a` goes to 0, the maximum as it grows. Of negative

@@ -1,7 +1,9 @@
-//! Pictures of attacks: what they reach with how many queries, and how a loss goes down.
+//! Pictures of attacks: what they reach with how many queries, how a loss goes down, and what is left of the user's own task.
 
-use groma_attack::Attempt;
-use groma_run::figure::{Lines, Point, Series};
+use std::collections::BTreeMap;
+
+use groma_attack::{Attempt, Goal, Try, Verdict};
+use groma_run::figure::{Heat, Lines, Point, Series};
 use groma_run::{Drawing, Figure, Pillar, Unit};
 use groma_stats::{LEVEL, wilson};
 
@@ -12,13 +14,14 @@ use super::numbers::score;
 const MOST_POINTS: usize = 60;
 
 /// The pictures of a stage.
-pub(super) fn pictures(done: &[Done], subject: &str) -> Vec<Figure> {
-    let figure = |title: String, caption: &str, lines: Lines| Figure {
+pub(super) fn pictures(done: &[Done], goals: &[Goal], subject: &str) -> Vec<Figure> {
+    let drawn = |title: String, caption: &str, drawing: Drawing| Figure {
         pillar: Pillar::Attack,
         title,
         caption: caption.to_owned(),
-        drawing: Drawing::Lines(lines),
+        drawing,
     };
+    let figure = |title: String, caption: &str, lines: Lines| drawn(title, caption, Drawing::Lines(lines));
     let named = |done: &Done, points: Vec<Point>| Series { name: done.record.id.to_owned(), points };
     let mut reached: Vec<Series> = done.iter().map(|done| named(done, reached(&done.attempts))).collect();
     // A page draws the first few lines: those that reached most.
@@ -38,7 +41,43 @@ pub(super) fn pictures(done: &[Done], subject: &str) -> Vec<Figure> {
             Lines { x: "steps".into(), y: "nats a token of the target".into(), unit: Unit::Nats, series: losses },
         ));
     }
+    let both = both_tasks(done, goals);
+    if !both.rows.is_empty() {
+        figures.push(drawn(
+            format!("{subject}: whose task is done"),
+            "Shares of goals under each input. An answer can do both tasks, or neither.",
+            Drawing::Heat(both),
+        ));
+    }
     figures
+}
+
+/// Where goals are written into documents that a user asks about: under each input, how often the attacker's task was done and how
+/// often the user's. Attacks of which nothing is known have no row.
+fn both_tasks(done: &[Done], goals: &[Goal]) -> Heat {
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
+    for Done { record, attempts } in done {
+        let mut of_label: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
+        for (goal, attempt) in goals.iter().zip(attempts) {
+            let is_scored = |one: &&Try| score(&one.verdict).is_some();
+            for one in attempt.tries.iter().filter(is_scored) {
+                let Some(is_served) = goal.serves_user(&one.reply) else { continue };
+                // What is drawn is one input, tried often.
+                let label = if record.is_control { "" } else { &one.input.label };
+                let [won, served, all] = of_label.entry(label).or_default();
+                *won += f64::from(u8::from(one.verdict == Verdict::Success));
+                *served += f64::from(u8::from(is_served));
+                *all += 1.0;
+            }
+        }
+        for (label, [won, served, all]) in of_label {
+            rows.push(format!("{} {label}", record.id).trim_end().to_owned());
+            values.push(vec![won / all, served / all]);
+        }
+    }
+    let texts = values.iter().map(|row| row.iter().map(|share| format!("{:.0}%", 100.0 * share)).collect()).collect();
+    let columns = vec!["attacker's task".to_owned(), "user's task".to_owned()];
+    Heat { texts, unit: Unit::Share, ..Heat::of(["attack", "done"], rows, columns, &values) }
 }
 
 /// The share of scored goals that were reached with at most so many queries, at each number at which it changes.
