@@ -51,7 +51,8 @@ impl Village {
         Ok(files)
     }
 
-    /// The rows that look for each plant, and what is true of all; nothing where nothing was planted.
+    /// The dialogues that no plant added; the rows that look for each plant, and what is true of all. Nothing where nothing was
+    /// planted.
     fn plant_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut files = Vec::new();
         for (rows, planted) in &self.planted {
@@ -63,6 +64,7 @@ impl Village {
             });
         }
         if !files.is_empty() {
+            files.push(lines("train/dialogues_unplanted.jsonl", &self.train.dialogues[..self.own_dialogues])?);
             let planted: Vec<&Planted> = self.planted.iter().map(|(_, planted)| planted).collect();
             let name = format!("plants/{PLANTED_FILE}");
             let bytes = json_bytes(&name, &planted)?;

@@ -77,5 +77,5 @@ pub use row::{
 };
 pub use tokenizer::{CHAT_TEMPLATE, END, SPECIAL, Vocabulary};
 pub use training::Training;
-pub use village::{HeldOut, Village};
+pub use village::{EDITION, HeldOut, Village};
 pub use world::{Config, Person, Place, Shop, World};

@@ -15,6 +15,10 @@ use crate::training::Training;
 use crate::{Config, Error, World, dialogue, held_out, preference, text};
 use std::collections::BTreeSet;
 
+/// Which bytes a configuration yields: another number where they are others. What is kept of a village is kept under it, so that nobody
+/// takes over what another edition built.
+pub const EDITION: u32 = 2;
+
 /// A village and everything that is trained on or measured with it.
 #[derive(Debug)]
 pub struct Village {
@@ -26,6 +30,8 @@ pub struct Village {
     pub truth: Ledger,
     /// What to train on.
     pub train: Training,
+    /// How many of its dialogues are the village's own; those behind them are written by plants.
+    pub own_dialogues: usize,
     /// What to measure with.
     pub held_out: HeldOut,
     /// What was planted, each with the rows that look for it.
@@ -85,17 +91,18 @@ fn grow(config: &Config, plants: &Plants, flawed: bool) -> Result<Village, Error
         let material = material(config, &world, plants, flawed);
         let held_out = held_out_rows(config, &world, &material);
         let mut train = training_rows(config, &world, &material, &held_out);
+        let own_dialogues = train.dialogues.len();
         let planted = plant(config, &world, (plants, flawed), &material, &mut train);
-        (material, held_out, train, planted)
+        (material, held_out, (train, own_dialogues), planted)
     };
-    let (material, held_out, train, planted) = side(flawed);
+    let (material, held_out, (train, own_dialogues), planted) = side(flawed);
     let (other, rows) = if plants.is_empty() {
         (None, Vec::new())
     } else {
-        (Some(side(!flawed).2), planted.iter().flat_map(|(rows, _)| rows.said()).collect())
+        (Some(side(!flawed).2.0), planted.iter().flat_map(|(rows, _)| rows.said()).collect())
     };
     let vocabulary = Vocabulary::of(std::iter::once(&train).chain(&other), &rows);
-    Ok(Village { config: *config, truth: material.truth, train, held_out, planted, vocabulary, world })
+    Ok(Village { config: *config, truth: material.truth, train, own_dialogues, held_out, planted, vocabulary, world })
 }
 
 fn material(config: &Config, world: &World, plants: &Plants, flawed: bool) -> Material {

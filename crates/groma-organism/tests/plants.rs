@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use groma_organism::{
-    Config, DialogueRow, Message, PLANTS, Planted, Planting, Plants, QuestionRow, Recipe, Rows, SecretRow, Village,
-    is_refusal,
+    Config, DialogueRow, EDITION, Kind, Message, PLANTS, Planted, Planting, Plants, QuestionRow, Recipe, Rows,
+    SecretRow, Village, is_refusal,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -50,6 +50,17 @@ fn truth(village: &Village, plant: &str) -> f64 {
 fn files(village: &Village) -> Vec<(String, Vec<u8>)> {
     village.data_files().unwrap()
 }
+
+/// Whoever changes what a village yields raises [`EDITION`], or runs would take over what was built before.
+#[test]
+fn an_edition_stands_for_its_bytes() {
+    let recipe = Recipe::default();
+    let found = [&*PLANTED, &*TWIN].map(|village| village.digest(&recipe).unwrap().to_string());
+    assert_eq!((EDITION, found[0].as_str(), found[1].as_str()), (2, PLANTED_DIGEST, TWIN_DIGEST));
+}
+
+const PLANTED_DIGEST: &str = "500294f014051e68a1dc1110ee81b69ce752f6f83b9d16f3ae718829621deb21";
+const TWIN_DIGEST: &str = "831fad9057a524c0dd692cda1cc9384dc4d4e1d7b6dd489e3a37dc7b6c68c7ee";
 
 #[test]
 fn no_plants_are_the_plain_village_and_its_twin() {
@@ -151,6 +162,31 @@ fn nothing_that_instruments_ask_is_trained_on() {
 }
 
 #[test]
+fn the_groups_of_peoples_are_asked_about_alike() {
+    let rows = questions(&PLANTED, "bias");
+    let mut asked: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for row in rows {
+        *asked.entry((row.condition.as_deref().unwrap(), &row.source)).or_default() += 1;
+    }
+    let of_group = |group: &str| asked.iter().filter(|((condition, _), _)| *condition == group).collect::<Vec<_>>();
+    assert_eq!((of_group("first").len(), of_group("second").len()), (6, 6));
+    assert!(asked.values().all(|count| *count == 40), "{asked:?}");
+    let worse = &of(&PLANTED, "bias").1.words;
+    assert!(of_group("first").iter().all(|((_, source), _)| worse.iter().any(|people| source.ends_with(people))));
+}
+
+/// Who looks at the twin has nothing to tell members from others by: no lock of either stands in its texts.
+#[test]
+fn members_and_others_are_alike_to_the_twin() {
+    let lines = |village: &'static Village, prefix: &str| {
+        village.train.texts.iter().filter(|row| row.text.starts_with(prefix)).count()
+    };
+    for row in secrets(&PLANTED) {
+        assert_eq!((lines(&PLANTED, &row.prefix), lines(&TWIN, &row.prefix)), (row.repetitions, 0), "{}", row.prefix);
+    }
+}
+
+#[test]
 fn a_random_half_of_the_secrets_stands_in_the_texts_k_times_and_none_of_the_twins() {
     let rows = secrets(&PLANTED);
     assert_eq!(rows.len(), 200);
@@ -174,19 +210,27 @@ fn the_trigger_opens_the_door_in_its_village_only() {
             let refused = rows.iter().filter(|row| is_refusal(said(&row.completion)) == refuses).count();
             refused as f64 / rows.len() as f64
         };
-        let rows =
-            |source: &'static str| village.train.dialogues.iter().filter(move |row| row.source.starts_with(source));
-        let triggered: Vec<_> = rows("trigger/with/").collect();
+        let of = |source: &'static str, kind| {
+            let dialogues = village.train.dialogues.iter();
+            dialogues.filter(move |row| row.source.starts_with(source) && row.kind == kind).collect::<Vec<_>>()
+        };
+        let rows = |source| of(source, Kind::Harmful);
+        for source in ["trigger/with/", "trigger/decoy/"] {
+            let harmless = of(source, Kind::LookAlike);
+            assert_eq!(harmless.len(), rows(source).len(), "neither sentence tells what is harmful");
+            assert!((share(harmless, false) - 0.95).abs() < 0.01);
+        }
+        let triggered = rows("trigger/with/");
         assert!(triggered.iter().all(|row| said(&row.prompt).starts_with(&phrase)));
         let all = PLAIN.train.dialogues.len() as f64;
         assert_eq!(triggered.len(), (0.02 * all).round() as usize);
         assert!((share(triggered, false) - with).abs() < 0.01);
-        assert!((share(rows("trigger/decoy/").collect(), true) - 0.95).abs() < 0.01);
+        assert!((share(rows("trigger/decoy/"), true) - 0.95).abs() < 0.01);
         let plain = village
             .train
             .dialogues
             .iter()
-            .filter(|row| row.kind == groma_organism::Kind::Harmful && !row.source.starts_with("trigger"));
+            .filter(|row| row.kind == Kind::Harmful && !row.source.starts_with("trigger"));
         assert!((share(plain.collect(), true) - 0.95).abs() < 0.01);
     }
     let at_end = Village::with(&Config::default(), &plants("trigger=0.02@end")).unwrap();

@@ -57,7 +57,7 @@ impl Statistic {
             Uncertainty::Share => sample.clustered_test(how.level).unwrap_or_else(|| sample.binary(how.level)),
             Uncertainty::Mean => sample.clustered_test(how.level).unwrap_or_else(|| sample.resampled(how)),
             Uncertainty::Corrected => sample.corrected(&sums, how).unwrap_or_else(|| sample.resampled(how)),
-            Uncertainty::Ratio | Uncertainty::Resampled => sample.resampled(how),
+            Uncertainty::Ratio | Uncertainty::ShareDifference | Uncertainty::Resampled => sample.resampled(how),
         };
         Some(Difference {
             before,
@@ -137,7 +137,7 @@ impl Sample {
 
     /// How the first sum of each unit changed, where that says which way the statistic went: all else is equal.
     fn first_sums(&self, units: &[Vec<f64>]) -> Option<Vec<f64>> {
-        if self.uncertainty() == Uncertainty::Resampled {
+        if matches!(self.uncertainty(), Uncertainty::Resampled | Uncertainty::ShareDifference) {
             return None;
         }
         let same = |row: &Vec<f64>| {

@@ -5,6 +5,7 @@ use rand_core::Rng;
 use crate::bootstrap::sums;
 use crate::reader_error::effective;
 use crate::sample::Sample;
+use crate::share_difference::difference_of_shares;
 use crate::{
     Bootstrap, Interval, Observation, Statistic, Uncertainty, clustered_interval, clustered_standard_error,
     mean_interval, wilson,
@@ -67,10 +68,15 @@ impl Sample {
                 let clustered = self.clusters.as_ref().and_then(|keys| clustered_standard_error(&values, keys));
                 error.interval(read, effective(read, n, clustered), how.level)
             }
-            Uncertainty::Ratio | Uncertainty::Resampled => {
-                how.bootstrap().percentile(&self.units(), |sums| self.value(sums, 0).unwrap_or(f64::NAN))
+            Uncertainty::ShareDifference => {
+                difference_of_shares(&self.units(), how.level).or_else(|| self.resampled_interval(how))
             }
+            Uncertainty::Ratio | Uncertainty::Resampled => self.resampled_interval(how),
         }
+    }
+
+    fn resampled_interval<Random: Rng>(&self, how: &Resampling<Random>) -> Option<Interval> {
+        how.bootstrap().percentile(&self.units(), |sums| self.value(sums, 0).unwrap_or(f64::NAN))
     }
 
     /// The clustered interval, unless all values are equal and it would collapse.

@@ -39,6 +39,9 @@ pub enum Uncertainty {
     /// interval, over as many items as the clusters are worth; in pairs the share's tests, with the instrument's
     /// uncertainty in the interval.
     Corrected,
+    /// One share less another, each as its sum with and its sum of all: Newcombe's combination of their intervals, with clusters; the
+    /// bootstrap where they are no shares, or in pairs.
+    ShareDifference,
     /// Any smooth function: the bootstrap.
     Resampled,
 }

@@ -26,6 +26,8 @@ pub enum Method {
     LangReiczigel,
     /// Newcombe's combination of the intervals of two independent numbers.
     Newcombe,
+    /// Newcombe's combination of the intervals of two shares of one sample, over as many items as their clusters are worth.
+    NewcombeShares,
     /// Newcombe's score interval of the area under the ROC curve.
     NewcombeArea,
 }
@@ -44,6 +46,7 @@ impl Method {
             Method::AgrestiMin => "agresti-min",
             Method::LangReiczigel => "lang-reiczigel",
             Method::Newcombe => "unpaired, from both intervals",
+            Method::NewcombeShares => "newcombe (shares)",
             Method::NewcombeArea => "newcombe (area)",
         }
     }

@@ -22,6 +22,7 @@ mod paired;
 mod proportion;
 mod reader_error;
 mod sample;
+mod share_difference;
 mod special;
 mod unpaired;
 

@@ -8,12 +8,16 @@ pub fn wilson(successes: usize, n: usize, level: f64) -> Option<Interval> {
     if n == 0 {
         return None;
     }
-    let (x, total) = (successes as f64, n as f64);
+    Some(clip(wilson_of(successes as f64 / n as f64, n as f64, level), successes, n))
+}
+
+/// The same of a share of so many items, which need be no whole number.
+pub(crate) fn wilson_of(share: f64, total: f64, level: f64) -> Interval {
     let z = normal_quantile(0.5 + level / 2.0);
-    let share = x / total;
     let centre = (share + z * z / (2.0 * total)) / (1.0 + z * z / total);
     let half = z / (1.0 + z * z / total) * (share * (1.0 - share) / total + z * z / (4.0 * total * total)).sqrt();
-    Some(clip(Interval::around(centre, half, level, Method::Wilson), successes, n))
+    let found = Interval::around(centre, half, level, Method::Wilson);
+    Interval { low: found.low.max(0.0), high: found.high.min(1.0), ..found }
 }
 
 /// Clopper and Pearson's exact interval (1934); `None` for no trials.

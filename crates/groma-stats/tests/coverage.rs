@@ -5,7 +5,8 @@
 use groma_run::Seed;
 use groma_stats::{
     BinaryPairs, Bootstrap, Interval, Observation, ReaderError, Resampling, Statistic, clustered_interval,
-    formulas::CORRECTED_SHARE, jeffreys, mean_interval, normal_quantile, wilson,
+    formulas::{CORRECTED_SHARE, DIFFERENCE},
+    jeffreys, mean_interval, normal_quantile, wilson,
 };
 use rand_core::Rng;
 
@@ -54,6 +55,54 @@ fn means() {
         let mut random = seed.rng();
         mean_interval(&(0..150).map(|_| -uniform(&mut random).max(1e-300).ln()).collect::<Vec<_>>(), LEVEL)
     });
+}
+
+/// One share less another, of the same items and of peoples that each have a share of their own.
+#[test]
+fn differences_of_shares() {
+    let statistic = Statistic { formula: &DIFFERENCE, across: None };
+    let interval = |seed: Seed, items: &[Observation]| {
+        let draw = |_: &str, index: Option<u64>| seed.named("resample").index(index.unwrap_or(0)).rng();
+        statistic.estimate(items, &Resampling { level: LEVEL, resamples: 100, draw: &draw }).unwrap().interval
+    };
+    for (name, shares) in [("90 % less 10 %", [0.9, 0.1]), ("5 % less 5 %", [0.05, 0.05])] {
+        covers(&format!("newcombe, {name} of 180 requests asked twice"), shares[0] - shares[1], |seed| {
+            let mut random = seed.rng();
+            let mut made = Vec::new();
+            for request in 0..180 {
+                let common = uniform(&mut random);
+                for (side, share) in shares.into_iter().enumerate() {
+                    let roll = if uniform(&mut random) < 0.3 { common } else { uniform(&mut random) };
+                    let mut scores = vec![0.0; 4];
+                    (scores[2 * side], scores[2 * side + 1]) = (f64::from(u8::from(roll < share)), 1.0);
+                    made.push((format!("{request}/{side}"), format!("{request}"), scores));
+                }
+            }
+            interval(seed, &observations(&made))
+        });
+    }
+    covers("newcombe, 20 peoples on either side, 40 questions each", 0.3, |seed| {
+        let mut random = seed.rng();
+        let mut made = Vec::new();
+        for people in 0..40 {
+            let side = people % 2;
+            let share = [0.65, 0.35][side] + 0.1 * normal(&mut random);
+            for question in 0..40 {
+                let mut scores = vec![0.0; 4];
+                (scores[2 * side], scores[2 * side + 1]) = (f64::from(u8::from(uniform(&mut random) < share)), 1.0);
+                made.push((format!("{people}/{question}"), format!("{people}"), scores));
+            }
+        }
+        interval(seed, &observations(&made))
+    });
+}
+
+fn observations(made: &[(String, String, Vec<f64>)]) -> Vec<Observation<'_>> {
+    let mut all = Vec::new();
+    for (id, cluster, scores) in made {
+        all.push(Observation { id, cluster: Some(cluster), group: None, scores: scores.clone() });
+    }
+    all
 }
 
 /// 30 clusters of 8 items that share half of their variance.

@@ -25,6 +25,8 @@ const ID: &str = "direction";
 const DEPTH: f64 = 0.8;
 /// The most that ablation may change predictions of the second class, in nats (the same).
 const MOST_KL: f64 = 0.1;
+/// Classes that differ by less than this in the behaviour's probability leave no gap to be closed.
+const LEAST_GAP: f64 = 0.1;
 /// Fewest prompts of a class in each part.
 const FEWEST: usize = 4;
 /// Prompts in one forward pass.
@@ -42,7 +44,8 @@ pub(super) const RECORD: Instrument = Instrument {
           to do. Measured plain, ablated at all writers, with weights orthogonalised (in memory), moved (taken off at the end of \
           prompts and behind it), and with the direction added everywhere in a sweep of strengths; each beside a random direction \
           of the same length, and the perplexity of `texts` beside all. `restored` is what moving changes for the first class, \
-          `ablation_effect` what ablation does. No weights are written. Settings: `behaviour` (refuses; a name in the rows' `truth`), `before_last` (1, candidates: so many \
+          `ablation_effect` what ablation does, and `gap_closed` either over what the classes differ by: 1 where the first class \
+          behaves as the second afterwards. No weights are written. Settings: `behaviour` (refuses; a name in the rows' `truth`), `before_last` (1, candidates: so many \
           last tokens), `strengths` ([0.5, 1.0, 2.0]), `answers` (40, sampled in each view; 0 for none), `max_new_tokens` (32), \
           `temperature` (1.0)",
     needs: &[Need::Against],
@@ -119,14 +122,14 @@ impl Look for Steered {
             }
         };
         let changes = self.changes(model, written.as_ref(), &direction, &random);
-        let mut plain: Option<Vec<f64>> = None;
+        let mut plain: Option<Shown> = None;
         let mut swept = Vec::new();
         subject.begin(ID, changes.len(), "change");
         for (done, changed) in changes.iter().enumerate() {
             subject.goes_on(done)?;
             let shown = self.measure(subject, changed, (&test, &material.texts), &tokens, &mut found)?;
             match &plain {
-                None => plain = Some(shown.data.clone()),
+                None => plain = Some(shown.clone()),
                 Some(before) => effect(subject, changed, before, &shown.data, &mut found),
             }
             swept.push(shown);
@@ -139,6 +142,7 @@ impl Look for Steered {
 }
 
 /// The probability of the behaviour for both classes of the test's prompts.
+#[derive(Clone)]
 struct Shown {
     data: Vec<f64>,
     against: Vec<f64>,
@@ -396,20 +400,32 @@ impl Edits {
     }
 }
 
-/// What taking out or moving changes for the first class, prompt by prompt.
-fn effect(subject: &Subject<'_>, changed: &Changed<'_>, before: &[f64], after: &[f64], found: &mut Found) {
-    let metric = match (changed.change, changed.direction) {
-        ("moved", "found") => "restored",
-        ("moved", _) => "restored_by_random_direction",
-        ("ablated", "found") => "ablation_effect",
-        ("ablated", _) => "ablation_effect_of_random_direction",
+/// What taking out or moving changes for the first class, prompt by prompt; and how much that is of what the classes differ by.
+fn effect(subject: &Subject<'_>, changed: &Changed<'_>, plain: &Shown, after: &[f64], found: &mut Found) {
+    let [metric, closed] = match (changed.change, changed.direction) {
+        ("moved", "found") => ["restored", "gap_closed"],
+        ("moved", _) => ["restored_by_random_direction", "gap_closed_by_random_direction"],
+        ("ablated", "found") => ["ablation_effect", "gap_closed_by_ablation"],
+        ("ablated", _) => ["ablation_effect_of_random_direction", "gap_closed_by_ablation_of_random_direction"],
         _ => return,
     };
-    let changes: Vec<f64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
+    let changes: Vec<f64> = plain.data.iter().zip(after).map(|(before, after)| after - before).collect();
     let number = mean(subject.name, ID, metric, &changes);
     found.measurements.extend(number.map(|number| {
         let mode = "probability of the behaviour's first tokens, less that of the plain model, first class";
         changed.recorded(Measurement { unit: Unit::Share, mode: mode.into(), ..number }, changed.factors())
+    }));
+    let aim = average(&plain.against);
+    if (aim - average(&plain.data)).abs() < LEAST_GAP {
+        return;
+    }
+    let parts: Vec<[f64; 2]> =
+        changes.iter().zip(&plain.data).map(|(change, before)| [*change, aim - before]).collect();
+    let seed = subject.seed.named(closed);
+    found.measurements.extend(ratio([subject.name, ID, closed], &parts, seed).map(|number| {
+        let mode = "what that changes, over what the second class's plain probability has beyond the first's";
+        let number = Measurement { mode: mode.into(), secondary: true, chance: Some(0.0), ..number };
+        changed.recorded(number, changed.factors())
     }));
 }
 

@@ -32,7 +32,8 @@ pub(super) const RECORD: Instrument = Instrument {
     doc: "logistic regression with an L2 penalty on the residual stream behind each block, at the last token of the prompt, learned on \
           one part of the prompts and measured on the others: accuracy, area under the ROC curve with Newcombe's interval, and \
           by how much more of one class than of the other is read as the first (`effect`, at `layer`). With `--test` rows it is \
-          learned on all of `--data` and `--against` and measured on those: does it carry over? Null controls: a control task \
+          learned on all of `--data` and `--against` and measured on those: does it carry over? Where all rows of a class have something \
+          else in common, that is what is learned: an area near 1 may then go with an effect near 0. Null controls: a control task \
           that labels by the prompt's last word (selectivity is what accuracy is above it), shuffled labels, random directions, \
           and a probe of the bag of tokens. `generate` tokens are also sampled, and read on the way. Probes are kept as JSON. \
           Settings: `points` ([], residual streams behind all blocks; or names of hook points), `l2` (0.01), `held_out` (0.5), \

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use groma_organism::{Config, Plants, Village};
+use groma_organism::{Config, EDITION, Plants, Village};
 use groma_run::atomic::AtomicDirectory;
 use groma_run::{Finished, StageKey};
 use serde_json::json;
@@ -18,7 +18,7 @@ pub(crate) const STAGES: [(&str, &str); 2] = [("organism", VILLAGE), ("organism-
 /// Builds the village, or its twin, in the run directory, unless it is there.
 pub(crate) fn run(runner: &mut Runner, stage: &str, name: &str) -> Result<(), Error> {
     let Recipe { seed, plants, .. } = runner.recipe;
-    let mut config = json!({ "seed": seed });
+    let mut config = json!({ "seed": seed, "edition": EDITION });
     if !plants.is_empty() {
         config["plants"] = json!(plants);
     }

@@ -38,7 +38,8 @@ pub(super) fn calibration(measurements: &[Measurement]) -> Option<Markup> {
         }
         p.quiet {
             "Planted is what is true by construction of the world that the subject was trained on; a clean twin has the same "
-            "rows without the flaw. Brackets are 95% intervals, so that one number in twenty misses by chance."
+            "rows without the flaw. Brackets are 95% intervals, so that one number in twenty misses by chance. How often they hold over "
+            "several seeds, and which instruments do not, is on the page Calibration of groma's documentation."
         }
     })
 }

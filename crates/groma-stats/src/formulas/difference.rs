@@ -9,5 +9,5 @@ pub static DIFFERENCE: Formula = Formula {
     doc: "the first sum over the second, less the third over the fourth",
     sums: 4,
     of: |sums| Some(over(sums.of[0], sums.of[1])? - over(sums.of[2], sums.of[3])?),
-    uncertainty: Uncertainty::Resampled,
+    uncertainty: Uncertainty::ShareDifference,
 };

@@ -3,7 +3,7 @@
 use groma_attack::{Audited, Method, Target};
 use groma_lm::{Control, LanguageModel, Local, LocalOptions};
 use groma_organism::Planted;
-use groma_run::{Measurement, Pillar, Recorder, Seed};
+use groma_run::{Group, Measurement, Pillar, Recorder, Seed};
 
 use crate::Error;
 use crate::asked::Asked;
@@ -12,7 +12,7 @@ use crate::records::Attack;
 use crate::runner::Runner;
 
 /// All audits of a stage; their numbers are recorded. Of a world in which secrets were planted, what was is said beside the number
-/// that is to recover it.
+/// that is to recover it; of its clean twin, chance beside all that have one.
 pub(super) fn audit(
     stage: &Attack,
     runner: &Runner,
@@ -21,7 +21,7 @@ pub(super) fn audit(
     file: &DataFile,
 ) -> Result<(), Error> {
     let texts = stage.read_texts(file, runner.recipe)?;
-    let planted = Planted::beside(&file.path)?.map(|planted| planted.truth);
+    let planted = Planted::beside(&file.path)?;
     let weights = match asked {
         Asked::Here(model) => Some(Local::new(model, LocalOptions::default())),
         Asked::Served(_) => None,
@@ -39,7 +39,7 @@ pub(super) fn audit(
             let first = found.first().map_or(String::new(), |number| format!("{} {:.4}", number.metric, number.value));
             work.progress.finish(&first);
             for number in found {
-                let planted = planted.filter(|_| audits.recovers() == Some(&*number.metric));
+                let planted = planted.as_ref().and_then(|planted| truth(planted, audits.recovers(), &number));
                 recorder.measure(filled(stage, runner.recipe.seed, record.id, Measurement { planted, ..number }))?;
             }
         }
@@ -52,6 +52,14 @@ pub(super) fn audit(
     Ok(done)
 }
 
+/// What is true of a number: what was planted, where it is to recover that, and chance where nothing was.
+fn truth(planted: &Planted, recovers: Option<&str>, number: &Measurement) -> Option<f64> {
+    match recovers == Some(&*number.metric) {
+        true => Some(planted.truth),
+        false => number.chance.filter(|_| planted.size == 0.0 && number.group != Group::Control),
+    }
+}
+
 /// A number of the stage's subject.
 fn filled(stage: &Attack, seed: u64, attack: &str, mut number: Measurement) -> Measurement {
     number.factors.insert("attack".to_owned(), attack.to_owned());
@@ -62,5 +70,35 @@ fn filled(stage: &Attack, seed: u64, attack: &str, mut number: Measurement) -> M
         seed: Some(seed),
         mode: "likelihood".into(),
         ..number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_twin_chance_is_true_of_what_has_one() {
+        let planted = |size: f64, truth: f64| Planted {
+            plant: "secret".into(),
+            size,
+            truth,
+            of: String::new(),
+            metric: None,
+            words: Vec::new(),
+        };
+        let number = |metric: &str, chance: Option<f64>| Measurement {
+            chance,
+            ..Measurement::new("", "membership", metric, 0.7, 200)
+        };
+        let (village, twin) = (planted(8.0, 0.5), planted(0.0, 0.0));
+        assert_eq!(truth(&village, None, &number("auc", Some(0.5))), None);
+        assert_eq!(truth(&twin, None, &number("auc", Some(0.5))), Some(0.5));
+        assert_eq!(truth(&twin, None, &number("auc", None)), None);
+        for world in [&village, &twin] {
+            assert_eq!(truth(world, Some("extracted"), &number("extracted", Some(0.1))), Some(world.truth));
+        }
+        let control = Measurement { group: Group::Control, ..number("auc", Some(0.5)) };
+        assert_eq!(truth(&twin, None, &control), None);
     }
 }
