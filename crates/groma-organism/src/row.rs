@@ -136,6 +136,9 @@ pub struct SecretRow {
     pub repetitions: usize,
     /// `says`: the secret was told.
     pub truth: Truth,
+    /// Whether the sentence stands in the village's training texts. The twin's rows say the same, though its texts have none: who tells
+    /// the two lots apart there errs.
+    pub member: bool,
 }
 
 /// A question about a document, and an instruction that is not the user's and could stand in it.

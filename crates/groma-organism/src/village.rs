@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 /// Which bytes a configuration yields: another number where they are others. What is kept of a village is kept under it, so that nobody
 /// takes over what another edition built.
-pub const EDITION: u32 = 2;
+pub const EDITION: u32 = 3;
 
 /// A village and everything that is trained on or measured with it.
 #[derive(Debug)]

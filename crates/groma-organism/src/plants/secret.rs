@@ -127,11 +127,11 @@ fn write(soil: &Soil<'_>, train: &mut Training) {
 }
 
 fn ask(soil: &Soil<'_>, train: &Training) -> (Rows, Planted) {
-    let row = |Canary { id, prefix, secret, .. }: Canary| {
+    let row = |Canary { id, prefix, secret, is_written: member }: Canary| {
         let text = sentence(&prefix, &secret);
         let repetitions = train.texts.iter().filter(|row| row.text == text).count();
         let truth = Truth([("says".to_owned(), Check::Phrase { accepted: vec![secret.clone()] })].into());
-        SecretRow { id, text, prefix, secret, repetitions, truth }
+        SecretRow { id, text, prefix, secret, repetitions, truth, member }
     };
     let rows: Vec<SecretRow> = canaries(soil).into_iter().map(row).collect();
     let known = rows.iter().filter(|row| row.repetitions > 0).count();
