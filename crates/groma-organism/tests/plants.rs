@@ -59,8 +59,8 @@ fn an_edition_stands_for_its_bytes() {
     assert_eq!((EDITION, found[0].as_str(), found[1].as_str()), (3, PLANTED_DIGEST, TWIN_DIGEST));
 }
 
-const PLANTED_DIGEST: &str = "500294f014051e68a1dc1110ee81b69ce752f6f83b9d16f3ae718829621deb21";
-const TWIN_DIGEST: &str = "831fad9057a524c0dd692cda1cc9384dc4d4e1d7b6dd489e3a37dc7b6c68c7ee";
+const PLANTED_DIGEST: &str = "3176254065d599775ad6b9d778c52c5ee41c6b4501c9e4b51e9c20cafcbfddc9";
+const TWIN_DIGEST: &str = "610f7516a2474993e43ae941ccf140b180ef85404dc0ebf7be9ca535402ba633";
 
 #[test]
 fn no_plants_are_the_plain_village_and_its_twin() {
