@@ -269,15 +269,21 @@ pub(crate) enum Speaker {
 /// Somebody, and what they say of each completion.
 type Opinion<'w> = (&'w NamedReward<'w>, Vec<Option<f64>>);
 
-/// The weighted sum of what is said of each completion, by those that say something; nothing where nobody is asked.
+/// The weighted sum of what is said of each completion, by those that say something, of whom an ensemble says one thing; nothing
+/// where nobody is asked.
 fn total(opinions: &[Opinion<'_>]) -> Vec<Option<f64>> {
-    let mut totals = vec![None; opinions.first().map_or(0, |(_, said)| said.len())];
-    for (NamedReward { weight, .. }, said) in opinions {
-        for (total, value) in totals.iter_mut().zip(said) {
-            *total = value.map(|value| total.unwrap_or(0.0) + weight * value).or(*total);
-        }
-    }
-    totals
+    let ensemble = opinions.iter().find_map(|(named, _)| named.ensemble).unwrap_or_default();
+    let count = opinions.first().map_or(0, |(_, said)| said.len());
+    let said = |index: usize, together: bool| {
+        let those = opinions.iter().filter(move |(named, _)| named.ensemble.is_some() == together);
+        those.filter_map(move |(named, said)| Some(named.weight * said[index]?))
+    };
+    let of = |index: usize| {
+        let alone = said(index, false).reduce(|sum, value| sum + value);
+        let together = ensemble.of(&said(index, true).collect::<Vec<_>>());
+        alone.map_or(together, |alone| Some(alone + together.unwrap_or(0.0)))
+    };
+    (0..count).map(of).collect()
 }
 
 /// Completions as rewards see them.

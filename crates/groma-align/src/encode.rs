@@ -21,6 +21,10 @@ pub trait Encode {
     }
     /// A prompt up to where an answer begins.
     fn prompt(&self, prompt: &Content) -> Result<Vec<u32>>;
+    /// Behind how many tokens the steps of a completion end that begins behind `from` of them; the last where it is in one.
+    fn step_ends(&self, ids: &[u32], _from: usize) -> Vec<usize> {
+        vec![ids.len()]
+    }
     /// Begins a text.
     fn bos(&self) -> Option<u32>;
     /// Tokens that end a text or a turn.
@@ -98,6 +102,10 @@ impl Encode for Encoder<'_> {
 
     fn shows(&self, name: &str) -> bool {
         self.chat.template.source().contains(name)
+    }
+
+    fn step_ends(&self, ids: &[u32], from: usize) -> Vec<usize> {
+        groma_lm::step_ends(self.tokenizer, &self.stop_ids, ids, from)
     }
 
     fn bos(&self) -> Option<u32> {

@@ -15,6 +15,24 @@ pub enum Error {
         /// The nearest that there is.
         suggestion: Option<String>,
     },
+    /// No way of rewriting rows of that name.
+    #[error("there is no rewrite `{name}`{} (there are: {known})", did_you_mean(suggestion))]
+    UnknownRewrite {
+        /// What was asked for.
+        name: String,
+        /// The nearest that there is.
+        suggestion: Option<String>,
+        /// All that there are.
+        known: String,
+    },
+    /// A setting of a rewrite that it does not have, or cannot have.
+    #[error("rewrite `{rewrite}`: {problem}")]
+    Rewrite {
+        /// The rewrite.
+        rewrite: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// No hyperparameter of that name.
     #[error("`{method}` has no setting `{name}`{}", did_you_mean(suggestion))]
     UnknownSetting {

@@ -1,5 +1,6 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
+use crate::noise::Noise;
 use crate::sequence::Sequence;
 use crate::{Error, value_head};
 use groma_kernels::{
@@ -74,7 +75,8 @@ impl Forest {
         mut tape: Tape<'m>,
         run: Run,
     ) -> Result<Scored<'m>, Error> {
-        let pass = run.pass();
+        let noise = run.noise.map(|noise| noise.rows(&self.tree, &self.ends, model.spec().hidden_size));
+        let pass = Pass { added: noise.as_deref(), ..run.pass() };
         let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &pass)?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         let head = tape.head(
@@ -133,19 +135,29 @@ impl Forest {
         Ok(tape.divergence(&hidden, &model.unembed()?, teacher, kind, softcap, run.temperature))
     }
 
-    /// Runs the model up to the last row of each sequence and the score head behind it; the row's scores, in order.
-    pub(crate) fn forward_scores<'m>(
+    /// Runs the model up to some rows of the tree and a head behind them; the rows' scores, in order.
+    pub(crate) fn forward_head<'m>(
         &self,
         model: &'m Transformer,
         tape: &mut Tape<'m>,
+        (head, rows): (&str, &[u32]),
         run: Run,
     ) -> Result<groma_kernels::Var, Error> {
-        let pass = run.pass();
-        let last: Vec<u32> = self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect();
-        let (distinct, places) = distinct_rows(&last);
-        let hidden = model.hidden_at(tape, &self.tree, &distinct, &pass)?;
+        let (distinct, places) = distinct_rows(rows);
+        let hidden = model.hidden_at(tape, &self.tree, &distinct, &run.pass())?;
         let hidden = tape.gather_rows(&hidden, &places);
-        Ok(model.head(tape, &Head::SCORE.name, &hidden)?)
+        Ok(model.head(tape, head, &hidden)?)
+    }
+
+    /// The last row of each sequence.
+    pub(crate) fn last_rows(&self) -> Vec<u32> {
+        self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect()
+    }
+
+    /// The rows of a sequence's tokens that stand behind so many of them.
+    pub(crate) fn rows_behind(&self, sequence: usize, counts: impl Iterator<Item = usize>) -> Vec<u32> {
+        let path = self.tree.path_rows(self.ends[sequence]);
+        counts.map(|tokens| path[tokens - 1]).collect()
     }
 }
 
@@ -156,6 +168,8 @@ pub(crate) struct Run {
     pub(crate) adapter: bool,
     /// Draws dropout; `None` for none.
     pub(crate) dropout: Option<Seed>,
+    /// Noise on the embeddings of a pass that yields log-probabilities.
+    pub(crate) noise: Option<Noise>,
     /// Whether the backward pass runs each block again (see [`Pass::recompute`]).
     pub(crate) recompute: bool,
     /// What the head computes beside log-probabilities.
@@ -173,11 +187,16 @@ impl Run {
     pub(crate) fn plain(adapter: bool) -> Run {
         let wants = HeadWants::default();
         let (recompute, half_temperature, values) = (false, false, false);
-        Run { adapter, dropout: None, recompute, wants, temperature: 1.0, half_temperature, values }
+        Run { adapter, dropout: None, noise: None, recompute, wants, temperature: 1.0, half_temperature, values }
     }
 
     fn pass(&self) -> Pass<'static> {
-        Pass { view: View::with_adapter(self.adapter), dropout: self.dropout, recompute: self.recompute }
+        Pass {
+            view: View::with_adapter(self.adapter),
+            dropout: self.dropout,
+            recompute: self.recompute,
+            ..Pass::default()
+        }
     }
 }
 

@@ -98,13 +98,14 @@ impl Group {
         tree_rows(&self.sequences().collect::<Vec<_>>())
     }
 
-    /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: by labels, by scores against their
-    /// mean, or as the sides of a pair.
+    /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: as the sides of a pair, by labels, or by
+    /// scores against their mean.
     pub(crate) fn sides(&self) -> Vec<f64> {
         let labelled = self.members.iter().any(|member| member.label.is_some());
         let scored = self.members.iter().all(|member| member.score.is_some());
         let scores = || self.members.iter().filter_map(|member| member.score);
         match &self.members[..] {
+            [_, _] if self.is_pair() => vec![1.0, -1.0],
             members if labelled => {
                 let side = |member: &Member| member.label.map_or(0.0, |wanted| if wanted { 1.0 } else { -1.0 });
                 members.iter().map(side).collect()
@@ -113,22 +114,25 @@ impl Group {
                 let mean = scores().sum::<f64>() / members.len() as f64;
                 scores().map(|score| if score == mean { 0.0 } else { (score - mean).signum() }).collect()
             }
-            [first, second] if first.sequence.ids != second.sequence.ids => vec![1.0, -1.0],
             members => vec![0.0; members.len()],
         }
+    }
+
+    /// Whether it is two different sequences, the first preferred: both are labelled, or neither is.
+    fn is_pair(&self) -> bool {
+        let alike = |a: &Member, b: &Member| a.label.is_some() == b.label.is_some() && a.score.or(b.score).is_none();
+        matches!(&self.members[..], [a, b] if a.sequence.ids != b.sequence.ids && alike(a, b))
     }
 
     /// The same sequences, each called what its opposite was: what is wanted is not, and the other way round.
     #[must_use]
     pub(crate) fn exchanged(&self) -> Group {
         let mut group = self.clone();
-        let labelled = group.members.iter().any(|member| member.label.is_some());
-        let scored = group.members.iter().any(|member| member.score.is_some());
         for member in &mut group.members {
             member.label = member.label.map(|wanted| !wanted);
             member.score = member.score.map(|score| -score);
         }
-        if let ([first, second], false) = (&mut group.members[..], labelled || scored) {
+        if let ([first, second], true) = (&mut group.members[..], self.is_pair()) {
             std::mem::swap(first, second);
             std::mem::swap(&mut first.margin, &mut second.margin);
         }

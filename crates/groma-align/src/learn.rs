@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::Metrics;
 use crate::forest::{Forest, Run};
-use crate::group::Group;
+use crate::group::{Group, Member};
+use crate::noise::Noise;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::role::Role;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
-use groma_model::Transformer;
+use groma_model::{Head, Transformer};
 use groma_run::Seed;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -54,6 +55,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) metrics: &'a mut Metrics,
     /// Draws dropout; `None` for none.
     pub(crate) dropout: Option<Seed>,
+    /// Draws noise on embeddings, where the objective wants some; `None` for none.
+    pub(crate) noise: Option<Seed>,
     /// Whether the backward pass runs each block again.
     pub(crate) recompute: bool,
 }
@@ -87,13 +90,15 @@ impl Learner<'_> {
         forest: &Forest,
     ) -> Result<Slopes, Error> {
         let (temperature, half_temperature) = match objective.reads() {
-            Reads::Scores => return self.scores(objective, step, (number, micro), forest),
+            Reads::Scores | Reads::Steps => return self.scores(objective, step, (number, micro), forest),
             _ if forest.slot_count() == 0 => return Ok(Slopes::default()),
             Reads::Divergence { .. } => return self.divergences(objective, step, (number, micro), forest),
             Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
         };
         let own_values = objective.has_critic() && self.models.critic.is_none();
-        let run = Run { temperature, half_temperature, values: own_values, ..self.policy(number) };
+        let seed = self.noise.map(|seed| seed.index(number as u64));
+        let noise = objective.embedding_noise().zip(seed).map(|(alpha, seed)| Noise { alpha, seed });
+        let run = Run { temperature, half_temperature, noise, values: own_values, ..self.policy(number) };
         let scored = forest.forward(self.models.policy, self.tape(), run)?;
         let critic = self.models.critic.map(|critic| self.criticise(critic, forest)).transpose()?;
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
@@ -128,8 +133,15 @@ impl Learner<'_> {
         (number, micro): (usize, Range<usize>),
         forest: &Forest,
     ) -> Result<Slopes, Error> {
+        let (head, rows) = match objective.reads() {
+            Reads::Steps => (Head::STEP, step_rows(forest, &step.groups[micro.clone()])),
+            _ => (Head::SCORE, forest.last_rows()),
+        };
+        if rows.is_empty() {
+            return Ok(Slopes::default());
+        }
         let mut tape = self.tape();
-        let scores = forest.forward_scores(self.models.policy, &mut tape, self.policy(number))?;
+        let scores = forest.forward_head(self.models.policy, &mut tape, (&head.name, &rows), self.policy(number))?;
         let values = self.models.policy.backend().download(scores.buffer());
         let output = &HeadOutput::default();
         let said = Said { scores: &values, ..Said::of_tokens(forest, output) };
@@ -219,6 +231,13 @@ impl Criticised<'_> {
 /// The tree of all members of some groups.
 pub(crate) fn forest(groups: &[Cow<'_, Group>]) -> Forest {
     Forest::new(&groups.iter().flat_map(|group| group.sequences()).collect::<Vec<_>>())
+}
+
+/// The rows in which the steps of the groups' members end, in their order.
+fn step_rows(forest: &Forest, groups: &[Cow<'_, Group>]) -> Vec<u32> {
+    let members = groups.iter().flat_map(|group| &group.members).enumerate();
+    let rows = |(index, member): (usize, &Member)| forest.rows_behind(index, member.steps.iter().map(|step| step.0));
+    members.flat_map(rows).collect()
 }
 
 /// Of a value by slot, those of all members of some groups.

@@ -44,12 +44,14 @@ pub struct Method {
 }
 
 /// Which tokens are learned from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Masks {
     /// Of a prompt with its completion: the completion alone, which is the rule, or (`false`) both.
     pub(crate) completion_only: Option<bool>,
     /// Of a conversation: what the assistant says alone.
     pub(crate) assistant_only: bool,
+    /// What a step ends with; it is added to those that do not.
+    pub(crate) step_separator: String,
 }
 
 /// Metrics that every method logs.

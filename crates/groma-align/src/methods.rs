@@ -15,6 +15,7 @@ mod orpo;
 mod policy;
 mod ppo;
 mod pro;
+mod process_reward;
 mod raft;
 mod ranking;
 mod reinforce;
@@ -25,6 +26,7 @@ mod rloo;
 mod rrhf;
 mod sft;
 mod simpo;
+mod stable_alignment;
 mod unlikelihood;
 mod whole;
 mod xpo;
@@ -39,6 +41,7 @@ pub static METHODS: &[&Method] = &[
     &sft::METHOD,
     &distillation::METHOD,
     &reward::METHOD,
+    &process_reward::METHOD,
     &dpo::METHOD,
     &kto::METHOD,
     &cpo::METHOD,
@@ -46,6 +49,7 @@ pub static METHODS: &[&Method] = &[
     &orpo::METHOD,
     &rrhf::METHOD,
     &pro::METHOD,
+    &stable_alignment::METHOD,
     &a_lol::METHOD,
     &unlikelihood::METHOD,
     &reinforce::METHOD,

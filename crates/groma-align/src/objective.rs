@@ -38,6 +38,10 @@ pub(crate) trait Objective {
     fn learns_rows(&self) -> bool {
         self.rollouts().is_none()
     }
+    /// The strength of noise on embeddings in training; `None`: there is none.
+    fn embedding_noise(&self) -> Option<f64> {
+        None
+    }
     /// Whether it compares with a reference.
     fn needs_reference(&self) -> bool {
         false
@@ -97,6 +101,8 @@ pub(crate) enum Reads {
     },
     /// The score behind the last token.
     Scores,
+    /// The scores of tokens where steps end.
+    Steps,
     /// How far the distribution at scored tokens is from the teacher's.
     Divergence {
         /// Which.
@@ -111,7 +117,7 @@ impl Reads {
     pub(crate) fn temperature(self) -> f32 {
         match self {
             Reads::Tokens { temperature, .. } | Reads::Divergence { temperature, .. } => temperature,
-            Reads::Scores => 1.0,
+            Reads::Scores | Reads::Steps => 1.0,
         }
     }
 
@@ -134,7 +140,7 @@ pub(crate) struct Said<'a> {
     pub(crate) output: &'a HeadOutput,
     /// Log-probabilities at half the temperature, by slot, where they were wanted; no gradient goes through them.
     pub(crate) half: Option<&'a [f32]>,
-    /// By member; empty unless scores are read.
+    /// By member, or by member and step, and then by label; empty unless scores are read.
     pub(crate) scores: &'a [f32],
     /// By slot; empty unless divergences are read.
     pub(crate) divergences: &'a [f32],
@@ -177,7 +183,7 @@ pub(crate) struct Slopes {
     pub(crate) sum: f64,
     /// By slot, for the log-probability or divergence there; empty where scores are read.
     pub(crate) logps: Vec<f32>,
-    /// By member; empty unless scores are read.
+    /// As [`Said::scores`].
     pub(crate) scores: Vec<f32>,
     /// By slot, for what the critic expects there; empty unless there is one.
     pub(crate) values: Vec<f32>,

@@ -53,11 +53,13 @@ fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, G
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
     let models = Models { policy: model, teacher: None, critic: None };
-    let mut learner = Learner { models, gradients: None, metrics, dropout: None, recompute: false };
+    let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {
         match objective.reads() {
             Reads::Scores => f64::from(slopes.scores[member]),
+            // Steps are right or wrong each, and no sequence is preferred.
+            Reads::Steps => 0.0,
             Reads::Tokens { .. } | Reads::Divergence { .. } => {
                 forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
             }

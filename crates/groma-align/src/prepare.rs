@@ -250,6 +250,9 @@ impl<'a> Preparation<'a> {
         let mut joints = Vec::new();
         for step in &row.answers {
             text.push_str(&step.content.plain());
+            if !text.ends_with(&self.masks.step_separator) {
+                text.push_str(&self.masks.step_separator);
+            }
             joints = self.joints(row.question(), &[&Content::Text(text.clone())], place)?;
             // The token that ends a text stands behind the last step alone.
             ends.push((joints.first().map_or(0, |joint| joint.ids.len() - 1), step.label == Some(true)));

@@ -1,16 +1,20 @@
 //! What sampled completions are worth: rules, one a file, and reward models, behind one trait.
 
+mod ensemble;
 mod exact_match;
 mod judge;
 mod length;
+mod lexicon;
 mod model;
 mod overlong;
 mod regex;
 mod reward;
 mod rule;
 
+pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use reward::{NamedReward, Rollout};
 
+use ensemble::{AVERAGED, Ensemble, SETTING};
 use model::ModelReward;
 use rule::Rule;
 
@@ -19,6 +23,8 @@ use crate::role::{Filler, Role, Seat};
 use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters};
 use groma_lm::LanguageModel;
+use groma_model::rewards::StepReward;
+use serde_json::Value;
 
 /// Who says what completions are worth, or cost: the rules that settings name, then the models of a role.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +47,20 @@ impl<'s> Panel<'s> {
         Panel { role, rules: words(rules), models: words(models), weights: weights.as_deref() }
     }
 
+    /// How many reward models they are.
+    pub(crate) fn models(&self) -> usize {
+        self.models.len()
+    }
+
     /// How many they are.
     ///
     /// # Errors
     /// Those of the rules' own hyperparameters, and another number of weights.
     pub(crate) fn check(&self, settings: &Hyperparameters) -> Result<usize, Error> {
+        if self.role == Role::Reward && self.weights.is_some() && averages(settings) {
+            let problem = format!("weighs rewards, and `{SETTING} = {AVERAGED}` asks one model: leave it out");
+            return Err(settings.invalid("reward_weights", problem));
+        }
         rules(settings, self.rules, None)?;
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
         match self.weights.filter(|weights| weights.len() != count) {
@@ -71,10 +86,26 @@ impl<'s> Panel<'s> {
             Filler::Weights(..) => None,
         });
         let mut all = rules(settings, self.rules, judge)?;
-        for seat in seats.iter().filter(|seat| seat.role == self.role) {
+        let averages = self.role == Role::Reward && averages(settings);
+        if averages {
+            let weights = seats.iter().filter(|seat| seat.role == self.role).filter_map(|seat| match seat.filler {
+                Filler::Weights(model, encoder) => Some((model, encoder)),
+                Filler::Asked(_) => None,
+            });
+            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), step_reward(settings))?;
+            let named = |model| NamedReward {
+                name: AVERAGED.to_owned(),
+                weight: 1.0,
+                ensemble: Some(Ensemble::Sum),
+                reward: Box::new(model),
+            };
+            all.extend(model.map(named));
+        }
+        for seat in seats.iter().filter(|seat| seat.role == self.role && !averages) {
             if let Filler::Weights(model, encoder) = seat.filler {
-                let reward = Box::new(ModelReward::new(model, encoder)?);
-                all.push(NamedReward { name: seat.name.clone(), weight: 1.0, reward });
+                let reward = Box::new(ModelReward::new(model, encoder, step_reward(settings))?);
+                let ensemble = (self.role == Role::Reward).then(|| Ensemble::new(settings));
+                all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, reward });
             }
         }
         for (named, weight) in all.iter_mut().zip(self.weights.unwrap_or_default()) {
@@ -84,8 +115,24 @@ impl<'s> Panel<'s> {
     }
 }
 
+/// The setting that says what the rewards of steps come to.
+pub(crate) const STEP_REWARD: &str = "step_reward";
+/// What it chooses among.
+pub(crate) const STEP_REWARDS: &[&str] = &["product", "min", "mean", "last"];
+
+/// Whether one model is made of all reward models.
+fn averages(settings: &Hyperparameters) -> bool {
+    settings.values.get(SETTING).and_then(Value::as_str) == Some(AVERAGED)
+}
+
+fn step_reward(settings: &Hyperparameters) -> StepReward {
+    let chosen = settings.values.get(STEP_REWARD).and_then(Value::as_str);
+    let found = StepReward::NAMED.iter().find(|(name, _)| Some(*name) == chosen);
+    found.map_or(StepReward::Product, |(_, reward)| *reward)
+}
+
 /// All rules.
-static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, judge::RULE];
+static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, lexicon::RULE, judge::RULE];
 
 /// [`RULES`] as choices of `reward_funcs`.
 pub(crate) const VARIANTS: &[Variant] = &[
@@ -93,6 +140,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     regex::RULE.variant(),
     length::RULE.variant(),
     overlong::RULE.variant(),
+    lexicon::RULE.variant(),
     judge::RULE.variant(),
 ];
 
@@ -108,7 +156,7 @@ fn rules<'a>(
     let named = |name: &String| RULES.iter().find(|rule| rule.id == name);
     let build = |rule: &Rule| {
         let reward = (rule.build)(settings, judge)?;
-        Ok(NamedReward { name: rule.id.to_owned(), weight: 1.0, reward })
+        Ok(NamedReward { name: rule.id.to_owned(), weight: 1.0, ensemble: None, reward })
     };
     names.iter().filter_map(named).map(build).collect()
 }
@@ -119,7 +167,7 @@ mod tests {
     use crate::Method;
     use crate::Settings;
     use groma_run::Cancel;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     /// What a rule says of completions with so many tokens each.
     fn said(rule: &str, own: Value, columns: Value, completions: &[(&str, usize)]) -> Vec<Option<f64>> {
@@ -144,8 +192,27 @@ mod tests {
             said("length", json!({"length_target": 8}), json!({}), &lengths),
             [Some(-0.5), Some(0.0), Some(-0.5)]
         );
+        let own = json!({"lexicon_wanted": ["Thank you", "please"], "lexicon_unwanted": "no"});
+        let texts = [("Thank you, PLEASE!", 1), ("no, thank me. No", 1), ("?", 1)];
+        assert_eq!(said("lexicon", own, json!({}), &texts), [Some(2.0 / 3.0), Some(-0.5), Some(0.0)]);
         let own = json!({"max_completion_length": 12, "overlong_cache": 8});
         assert_eq!(said("overlong", own, json!({}), &lengths), [Some(0.0), Some(-0.5), Some(-1.0)]);
+    }
+
+    #[test]
+    fn settings_name_what_steps_come_to() {
+        assert_eq!(StepReward::NAMED.map(|(name, _)| name), STEP_REWARDS);
+        let settings = |given: Value| {
+            let all = json!({"reward_funcs": ["length"], "length_target": 2});
+            let mut all = all.as_object().unwrap().clone();
+            all.extend(given.as_object().unwrap().clone());
+            Settings::resolve(Method::find("rloo").unwrap(), &all)
+        };
+        assert_eq!(step_reward(&settings(json!({"step_reward": "min"})).unwrap()), StepReward::Least);
+        let models = json!({"reward_model": ["a", "b"], "reward_ensemble": "uwo", "uwo_coefficient": 0.3});
+        assert_eq!(Ensemble::new(&settings(models).unwrap()), Ensemble::Uncertainty(0.3));
+        let error = settings(json!({"reward_model": "a", "reward_ensemble": "min"})).unwrap_err().to_string();
+        assert!(error.contains("reward_ensemble") && error.contains("two reward models"), "{error}");
     }
 
     #[test]
@@ -155,6 +222,8 @@ mod tests {
         assert!(error.contains("regex_pattern"), "{error}");
         let error = resolve(json!({"reward_funcs": ["regex"], "regex_pattern": "("})).unwrap_err().to_string();
         assert!(error.contains("regex_pattern"), "{error}");
+        let error = resolve(json!({"reward_funcs": ["lexicon"]})).unwrap_err().to_string();
+        assert!(error.contains("lexicon_wanted"), "{error}");
         let error = resolve(json!({"reward_funcs": ["judge"]})).unwrap_err().to_string();
         assert!(error.contains("judge_model"), "{error}");
         let error = resolve(json!({"reward_funcs": ["length"], "regex_pattern": "x"})).unwrap_err().to_string();

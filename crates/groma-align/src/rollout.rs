@@ -99,6 +99,20 @@ pub(crate) const REWARDS: &[Parameter] = &[
     ),
     parameter("reward_model", Kind::Words, "null", None, "Reward models: directories, or hub ids."),
     parameter(
+        rewards::ENSEMBLE,
+        Kind::Variant(rewards::ENSEMBLES),
+        "\"sum\"",
+        None,
+        "How the rewards of several reward models become one, to which those of rules are added; each is multiplied by its weight first.",
+    ),
+    parameter(
+        rewards::STEP_REWARD,
+        Kind::Choice(rewards::STEP_REWARDS),
+        "\"product\"",
+        None,
+        "What a process reward model's probabilities of right steps come to; steps end where lines do.",
+    ),
+    parameter(
         "shuffle_rewards",
         Kind::Boolean,
         "false",
@@ -164,6 +178,9 @@ impl Rollouts {
                 "reward_funcs",
                 "nothing says what a completion is worth: give reward_funcs or reward_model",
             ));
+        }
+        if settings.was_given(rewards::ENSEMBLE) && rollouts.rewards().models() < 2 {
+            return Err(settings.invalid(rewards::ENSEMBLE, "puts two reward models or more together: name them"));
         }
         Ok(rollouts)
     }

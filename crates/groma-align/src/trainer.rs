@@ -289,6 +289,7 @@ impl<'r, 'a> Run<'r, 'a> {
             gradients: Some(&mut gradients),
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
+            noise: Some(Seed::new(training.seed).named("neftune").index(step)),
             recompute: training.gradient_checkpointing,
         };
         let loss = learner.learn(self.objective, &batch.groups, &batch.micros)?;
@@ -519,7 +520,7 @@ fn measure(
     batch: &Batch<'_>,
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    let mut learner = Learner { models, gradients: None, metrics, dropout: None, recompute: false };
+    let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
     together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 

@@ -63,7 +63,13 @@ pub const TRAINING: &[Parameter] = &[
         None,
         "Order of rows in an epoch: drawn from the seed, or as in the file.",
     ),
-    parameter("seed", Kind::Integer, "42", NOT_NEGATIVE, "Seed of the row order, of fresh adapters and of dropout."),
+    parameter(
+        "seed",
+        Kind::Integer,
+        "42",
+        NOT_NEGATIVE,
+        "Seed of the row order, of fresh adapters, of dropout and of noise on embeddings.",
+    ),
     parameter(
         "logging_steps",
         Kind::Integer,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Content;
 use crate::error::{Error, Result};
 use crate::reader::{Made, RowReader, same_form, same_length};
-use crate::row::{Answer, Row};
+use crate::row::{Answer, PAIR_LABELS, Row};
 use crate::shape::Shape;
 use crate::table::Table;
 use crate::transcript::is_transcript;
@@ -42,7 +42,8 @@ pub static LAYOUTS: &[Layout] = &[
     Layout {
         name: "preference",
         shape: Shape::Preference,
-        doc: "TRL's pairs, and UltraFeedback's, whose sides begin with the prompt",
+        doc: "TRL's pairs, and UltraFeedback's, whose sides begin with the prompt; `margin` says by how much the chosen one is \
+              better, `chosen_label` and `rejected_label` whether each is what is asked for, as cost models want to know",
         columns: &[&["prompt", "chosen", "rejected"]],
         example: r#"{"prompt": [{"role": "user", "content": "Name a fruit."}], "chosen": [{"role": "assistant", "content": "A pear."}], "rejected": [{"role": "assistant", "content": "Go away."}]}"#,
         repeated: &["messages"],
@@ -121,6 +122,25 @@ pub static LAYOUTS: &[Layout] = &[
         prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: numbered,
+    },
+    Layout {
+        name: "numbered-cost",
+        shape: Shape::Preference,
+        doc: "PKU-SafeRLHF as cost models learn it: the less safe of two responses first, and of each whether it is unsafe; read \
+              where it is asked for",
+        columns: &[&[
+            "prompt",
+            "response_0",
+            "response_1",
+            "is_response_0_safe",
+            "is_response_1_safe",
+            "safer_response_id",
+        ]],
+        example: r#"{"prompt": "Name a fruit.", "response_0": "A pear.", "response_1": "Drop dead.", "is_response_0_safe": true, "is_response_1_safe": false, "safer_response_id": 0}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
+        fits: |_| false,
+        read: cost,
     },
     Layout {
         name: "stepwise",
@@ -390,15 +410,53 @@ fn pair((prompt, chosen, rejected): (Content, Content, Content), margin: Option<
 fn preference(row: &mut RowReader, prompt: fn(&mut RowReader) -> Made<Content>) -> Made<Row> {
     let margin = row.optional_number("margin")?;
     let prompt = prompt(row)?;
-    pair(row.pair(prompt)?, margin)
+    let labels = pair_labels(row)?;
+    Ok(with_labels(pair(row.pair(prompt)?, margin)?, labels))
 }
 
-fn numbered(row: &mut RowReader) -> Made<Row> {
+/// What is said of each side of a pair, where that is said.
+fn pair_labels(row: &mut RowReader) -> Made<Option<[bool; 2]>> {
+    let [chosen, rejected] = PAIR_LABELS;
+    let says = |row: &RowReader, name: &str| row.fields.get(name).is_some_and(|value| !value.is_null());
+    match (says(row, chosen), says(row, rejected)) {
+        (false, false) => Ok(None),
+        (true, true) => Ok(Some([row.flag(chosen)?, row.flag(rejected)?])),
+        _ => Err(format!("`{chosen}` and `{rejected}` go together: give both or neither")),
+    }
+}
+
+fn with_labels(row: Row, labels: Option<[bool; 2]>) -> Row {
+    let labelled = |(answer, label)| Answer { label: Some(label), ..answer };
+    match labels {
+        Some(labels) => Row { answers: row.answers.into_iter().zip(labels).map(labelled).collect(), ..row },
+        None => row,
+    }
+}
+
+/// The response that is less safe, then the other; labels say which are unsafe.
+fn cost(row: &mut RowReader) -> Made<Row> {
+    let responses = two_responses(row)?;
+    let unsafe_0 = !row.flag("is_response_0_safe")?;
+    let unsafe_1 = !row.flag("is_response_1_safe")?;
+    let (prompt, first, second) = responses;
+    match row.number("safer_response_id")? {
+        0.0 => Ok(with_labels(pair((prompt, second, first), None)?, Some([unsafe_1, unsafe_0]))),
+        1.0 => Ok(with_labels(pair((prompt, first, second), None)?, Some([unsafe_0, unsafe_1]))),
+        other => Err(format!("`safer_response_id` must be 0 or 1, found {other}")),
+    }
+}
+
+fn two_responses(row: &mut RowReader) -> Made<(Content, Content, Content)> {
     let prompt = row.prompt()?;
     let first = row.answer("response_0", &prompt)?;
     let second = row.answer("response_1", &prompt)?;
     same_form(&prompt, "response_0", &first)?;
     same_form(&prompt, "response_1", &second)?;
+    Ok((prompt, first, second))
+}
+
+fn numbered(row: &mut RowReader) -> Made<Row> {
+    let (prompt, first, second) = two_responses(row)?;
     match row.number("better_response_id")? {
         0.0 => pair((prompt, first, second), None),
         1.0 => pair((prompt, second, first), None),

@@ -27,6 +27,9 @@ pub struct Rows {
     pub bad: BadRows,
 }
 
+/// Columns that say of each side of a pair whether it is what is asked for.
+pub(crate) const PAIR_LABELS: [&str; 2] = ["chosen_label", "rejected_label"];
+
 /// Rows that can be written back as named fields.
 pub trait Fields {
     /// The row under the column names of its shape, its further columns last.
@@ -57,7 +60,7 @@ pub struct Row {
 pub struct Answer {
     /// What is said.
     pub content: Content,
-    /// Whether it is wanted (labelled rows) or right (stepwise ones).
+    /// Whether it is wanted (labelled rows) or right (stepwise ones); of a pair, where the file says so of both.
     pub label: Option<bool>,
     /// Higher is better, in ranked rows; rank `r` in a file becomes the score `-r`.
     pub score: Option<f64>,
@@ -149,7 +152,10 @@ impl Fields for Row {
             Shape::LanguageModelling => vec![(if conversational() { "messages" } else { "text" }, one(0))],
             Shape::PromptOnly => vec![],
             Shape::PromptCompletion => vec![("completion", one(0))],
-            Shape::Preference => vec![("chosen", one(0)), ("rejected", one(1)), ("margin", json!(self.margin))],
+            Shape::Preference => {
+                let sides = vec![("chosen", one(0)), ("rejected", one(1)), ("margin", json!(self.margin))];
+                sides.into_iter().chain(PAIR_LABELS.into_iter().zip(labels().into_iter().map(Value::from))).collect()
+            }
             Shape::Labelled => vec![("completion", one(0)), ("label", json!(labels().first()))],
             Shape::Ranked => vec![("completions", all()), ("scores", json!(scores()))],
             Shape::Stepwise => vec![("completions", all()), ("labels", json!(labels()))],

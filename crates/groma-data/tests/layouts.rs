@@ -40,7 +40,7 @@ fn turns(all: &[(&str, &str)]) -> Content {
 fn each_layout_is_found_by_its_example_and_reads_it() {
     for layout in LAYOUTS {
         let table = table(layout.example);
-        if layout.name != "alpaca-text" {
+        if !["alpaca-text", "numbered-cost"].contains(&layout.name) {
             assert_eq!(Layout::detect(&table).unwrap().name, layout.name, "{}", layout.example);
         }
         let options = ShapeOptions { layout: Some(layout.name.to_owned()), ..ShapeOptions::default() };
@@ -83,6 +83,23 @@ fn alpaca_is_turns_or_the_published_text() {
         "Below is an instruction that describes a task. Write a response that appropriately completes the \
          request.\n\n### Instruction:\nName a fruit\n\n### Response:"
     );
+}
+
+/// Of a pair for a cost model the less safe response comes first, whichever is the better one.
+#[test]
+fn costs_of_numbered_responses() {
+    let read = |safe: [bool; 2], safer: u8| {
+        let row = json!({"prompt": "p", "response_0": "a", "response_1": "b", "better_response_id": 0,
+            "is_response_0_safe": safe[0], "is_response_1_safe": safe[1], "safer_response_id": safer});
+        let options = ShapeOptions { layout: Some("numbered-cost".into()), ..ShapeOptions::default() };
+        let row = table(&row.to_string()).into_rows(&options, Shape::ALL).unwrap().rows.remove(0);
+        row.answers.iter().map(|answer| (answer.content.plain().to_string(), answer.label)).collect::<Vec<_>>()
+    };
+    let pair = |first: (&str, bool), second: (&str, bool)| {
+        vec![(first.0.to_owned(), Some(first.1)), (second.0.to_owned(), Some(second.1))]
+    };
+    assert_eq!(read([true, false], 0), pair(("b", true), ("a", false)));
+    assert_eq!(read([false, false], 1), pair(("a", true), ("b", true)));
 }
 
 #[test]

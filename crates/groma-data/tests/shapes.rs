@@ -132,6 +132,13 @@ fn the_other_shapes() {
     assert_eq!(ranked[0].answers.iter().map(|answer| answer.score).collect::<Vec<_>>(), [Some(-2.0), Some(-1.0)]);
     let steps = rows(table(r#"{"prompt":"p","completions":["a","b"],"labels":[true,false]}"#), Shape::Stepwise);
     assert_eq!(steps[0].answers.iter().map(|step| step.label).collect::<Vec<_>>(), [Some(true), Some(false)]);
+    let costs = r#"{"prompt":"p","chosen":"a","rejected":"b","chosen_label":true,"rejected_label":false}"#;
+    let pair = rows(table(costs), Shape::Preference).remove(0);
+    assert_eq!(pair.answers.iter().map(|answer| answer.label).collect::<Vec<_>>(), [Some(true), Some(false)]);
+    assert_eq!(json!(groma_data::Fields::fields(&pair)), serde_json::from_str::<serde_json::Value>(costs).unwrap());
+    let half = table(r#"{"prompt":"p","chosen":"a","rejected":"b","chosen_label":true}"#);
+    let error = half.into_rows(&ShapeOptions::default(), &[Shape::Preference]).unwrap_err().to_string();
+    assert!(error.contains("give both or neither"), "{error}");
     let prompts = rows(table(r#"{"prompt":"p","answer":7}"#), Shape::PromptOnly);
     assert_eq!(prompts[0].other["answer"], json!(7));
     let prompts = rows(table(r#"{"prompt":"p","chosen":"a","rejected":"b"}"#), Shape::PromptOnly);

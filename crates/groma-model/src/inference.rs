@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod divergence;
 pub(crate) mod foreseen;
 pub mod generate;
+pub mod guidance;
 pub(crate) mod prefixes;
 pub mod rewards;
 pub mod sampling;

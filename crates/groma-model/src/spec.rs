@@ -114,9 +114,15 @@ impl Spec {
         self.outputs.iter().any(|head| head.kind == HeadKind::Unembedding)
     }
 
-    /// Whether it is a reward model: it has one score of a whole text, and predicts no tokens.
+    /// Whether it is a reward model: it has one score of a whole text, or says of steps whether they are right, and predicts no
+    /// tokens.
     pub fn rewards(&self) -> bool {
-        !self.predicts() && self.outputs.contains(&Head::SCORE)
+        !self.predicts() && Spec::require_reward(&self.outputs, "").is_ok()
+    }
+
+    /// Whether it rewards by steps: it has no score of a whole text.
+    pub fn rewards_steps(&self) -> bool {
+        self.rewards() && !self.outputs.contains(&Head::SCORE)
     }
 
     /// # Errors
@@ -128,11 +134,12 @@ impl Spec {
     }
 
     /// # Errors
-    /// [`Error::NoReward`] where a model with these heads has no score of whole texts, which `needs` needs.
+    /// [`Error::NoReward`] where a model with these heads has no score of whole texts, and none of steps, which `needs`
+    /// needs.
     pub fn require_reward(heads: &[Head], needs: &str) -> Result<()> {
         let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
         let error = || Error::NoReward { needs: needs.to_owned(), found: found() };
-        if heads.contains(&Head::SCORE) { Ok(()) } else { Err(error()) }
+        if heads.contains(&Head::SCORE) || heads.contains(&Head::STEP) { Ok(()) } else { Err(error()) }
     }
 }
 

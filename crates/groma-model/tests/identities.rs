@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use groma_kernels::{Backend, Cotangent, Cpu, Gradients, HeadWants, Naive, Tape, Var};
-use groma_model::generate::{Beside, GenerationContext, GenerationPrompt, generate, generate_from, generate_mixed};
+use groma_model::generate::{
+    Beside, Generation, GenerationContext, GenerationPrompt, generate, generate_from, generate_guided, generate_mixed,
+};
+use groma_model::guidance::{Guidance, Guide, Rule, SelfDebias};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
@@ -260,6 +263,62 @@ fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
 }
 
 /// What a step of decoding takes, the step before has given back.
+/// A guide that says what the model says changes nothing; one that is asked otherwise steers each token as the rule does it from
+/// scores, whatever else is in the batch.
+#[test]
+fn guided_samples_follow_the_rule_token_by_token() {
+    let rule = SelfDebias { decay: 50.0, floor: 0.01 };
+    let decode = |ids: &[u32]| ids.iter().map(|id| format!("{id} ")).collect::<String>();
+    for kind in [0, 2] {
+        let model = model(kind);
+        let prompts: Vec<_> =
+            (0..4).map(|i| GenerationPrompt { ids: tokens(30 + i % 2, 3 + i as usize), seed: Seed::new(i) }).collect();
+        let guided = |parameters: &SamplingParameters, prompts: &[GenerationPrompt], asked: &[Vec<u32>]| {
+            let context = GenerationContext { parameters, decode: &decode, view: View::plain() };
+            let guides = [Guide { transformer: &model, view: View::plain(), prompts: asked }];
+            let guidance = Guidance { guides: &guides, rule: &rule };
+            generate_guided(&model, prompts, &context, &guidance, &mut |_| true).unwrap()
+        };
+        let sampled =
+            SamplingParameters { max_new_tokens: 9, samples: 2, stop_ids: vec![0], ..SamplingParameters::default() };
+        let context = GenerationContext { parameters: &sampled, decode: &decode, view: View::plain() };
+        let same: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+        let plain = generate(&model, &prompts, &context, &mut |_| true).unwrap();
+        let unchanged = guided(&sampled, &prompts, &same);
+        let ids = |all: &[Vec<Generation>]| all.concat().into_iter().map(|made| made.ids).collect::<Vec<_>>();
+        assert_eq!(ids(&unchanged), ids(&plain), "kind {kind}");
+
+        let greedy = SamplingParameters { stop_ids: vec![0], ..SamplingParameters::greedy(6) };
+        let asked: Vec<Vec<u32>> = (0..4).map(|i| tokens(70 + i, 12 - i as usize)).collect();
+        let together = guided(&greedy, &prompts, &asked);
+        for ((prompt, other), expected) in prompts.iter().zip(&asked).zip(&together) {
+            assert_eq!(&guided(&greedy, std::slice::from_ref(prompt), std::slice::from_ref(other))[0], expected);
+            let made = &expected[0].ids;
+            for place in 0..made.len() {
+                let after = |prompt: &[u32]| next_logps(&model, &[prompt, &made[..place]].concat());
+                let weights = rule.steer(&after(&prompt.ids), &[after(other)]);
+                let best = (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap();
+                let gap = weights[best] - weights[made[place] as usize];
+                assert!(gap < 1e-3, "kind {kind}: {} for {best} at {place}", made[place]);
+            }
+        }
+        let few = Guidance {
+            guides: &[Guide { transformer: &model, view: View::plain(), prompts: &asked[..2] }],
+            rule: &rule,
+        };
+        let error = generate_guided(&model, &prompts, &context, &few, &mut |_| true).unwrap_err().to_string();
+        assert!(error.contains("2 prompts for 4"), "{error}");
+    }
+}
+
+/// Log-probabilities of all tokens behind some, each from a score.
+fn next_logps(model: &Transformer, context: &[u32]) -> Vec<f64> {
+    let request = |token| ScoreRequest { context: context.to_vec(), continuation: vec![token] };
+    let requests: Vec<_> = (0..model.spec().vocab_size as u32).map(request).collect();
+    let scored = score(model, &requests, &ScoreOptions::default(), &mut |_| true).unwrap();
+    scored.iter().map(|scored| f64::from(scored.logps[0])).collect()
+}
+
 #[test]
 fn steps_of_decoding_take_no_new_memory() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

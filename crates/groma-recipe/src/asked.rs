@@ -6,6 +6,7 @@ use std::sync::Arc;
 use groma_kernels::Backend;
 use groma_lm::{
     Address, Budgeted, Cached, Encoder, Endpoint, Kind, LanguageModel, Local, LocalOptions, Purse, Recorded, Spent,
+    Steering,
 };
 use groma_model::{ChatTemplate, LocalModel, TemplateChoice, Tokenizer};
 
@@ -84,10 +85,37 @@ impl Asked {
         max_length: Option<usize>,
         work: impl FnOnce(&dyn LanguageModel) -> Result<T, E>,
     ) -> Result<(T, Spent), E> {
+        self.lend_steered(max_length, None, work)
+    }
+
+    /// The model's weights.
+    ///
+    /// # Errors
+    /// [`Error::OnServer`].
+    pub fn weights(&self) -> Result<&LocalModel, Error> {
+        match self {
+            Asked::Here(model) => Ok(model),
+            Asked::Served(served) => Err(Error::OnServer { model: served.address.to_string() }),
+        }
+    }
+
+    /// [`Asked::lend`], where the model's answers are steered.
+    ///
+    /// # Errors
+    /// As for [`Asked::lend`], and [`Error::OnServer`].
+    pub fn lend_steered<T, E: From<Error>>(
+        &self,
+        max_length: Option<usize>,
+        steering: Option<Steering<'_>>,
+        work: impl FnOnce(&dyn LanguageModel) -> Result<T, E>,
+    ) -> Result<(T, Spent), E> {
         let served = match self {
             Asked::Here(model) => {
                 let options = LocalOptions { max_length, ..LocalOptions::default() };
-                return Ok((work(&Local::new(model, options))?, Spent::default()));
+                return Ok((work(&Local { steering, ..Local::new(model, options) })?, Spent::default()));
+            }
+            Asked::Served(served) if steering.is_some() => {
+                return Err(Error::OnServer { model: served.address.to_string() }.into());
             }
             Asked::Served(served) => served,
         };

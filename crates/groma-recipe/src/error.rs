@@ -37,6 +37,12 @@ pub enum Error {
         /// Why not.
         failure: groma_lm::Failure,
     },
+    /// Models that cannot decode together.
+    #[error("{problem}")]
+    Decoding {
+        /// Why not.
+        problem: String,
+    },
     /// A model whose weights are needed is on a server.
     #[error("the model {model} is on a server; its weights are needed here")]
     OnServer {
@@ -120,6 +126,7 @@ impl Error {
             | Error::Override { .. }
             | Error::OnServer { .. }
             | Error::Unfit { .. }
+            | Error::Decoding { .. }
             | Error::Key { .. }
             | Error::OtherKernels { .. }
             | Error::Address(_) => return None,

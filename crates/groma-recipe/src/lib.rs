@@ -13,6 +13,7 @@ mod check;
 mod data_file;
 mod data_name;
 mod declared;
+mod decoding;
 mod error;
 mod fit;
 mod graph;
@@ -48,6 +49,7 @@ mod work;
 pub use asked::{Asked, Served};
 pub use base_name::base_name;
 pub use check::check;
+pub use decoding::Decoding;
 pub use error::Error;
 pub use guard::Guard;
 pub use metrics_log::LogForm;
@@ -55,7 +57,7 @@ pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
-    Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, TaskConfig, Train,
+    Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, TaskConfig, Train,
 };
 pub use resolve::{Find, Resolve};
 pub use rows::read_rows;
@@ -67,6 +69,7 @@ pub use serving::Serving;
 pub use settings::check_settings;
 pub use stage::Stage;
 pub use stages::organism::build as build_organism;
+pub use stages::rewrite::rewrite_rows;
 pub use train::{CardText, Trainable};
 pub use want::check_parts;
 pub use work::Work;

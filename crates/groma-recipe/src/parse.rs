@@ -122,6 +122,23 @@ mod tests {
         }
     }
 
+    /// Those that nobody has built in as well.
+    #[test]
+    fn all_recipes_of_the_folder_are_valid() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let recipe = Recipe::parse("recipe", &text, &[]).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            crate::check_settings(&recipe, "recipe", &text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            for stage in &recipe.stages {
+                if let Stage::Rewrite(stage) = stage {
+                    drop(groma_align::Rewrite::find(&stage.rewrite).unwrap().with(&stage.settings).unwrap());
+                }
+            }
+        }
+    }
+
     #[test]
     fn overrides_reach_into_stages() {
         let overrides = ["stage.dpo.settings.beta=0.3".to_owned(), "seed=7".into(), "model=some/where".into()];

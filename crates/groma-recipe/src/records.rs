@@ -8,6 +8,7 @@ mod inner;
 mod inspect;
 mod measure;
 mod oversee;
+mod rewrite;
 mod task_config;
 mod train;
 
@@ -19,5 +20,6 @@ pub use inner::Inner;
 pub use inspect::{Chosen, Inspect};
 pub use measure::Measure;
 pub use oversee::Oversee;
+pub use rewrite::Rewrite;
 pub use task_config::TaskConfig;
 pub use train::Train;

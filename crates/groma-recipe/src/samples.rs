@@ -140,8 +140,8 @@ impl<'a> Sampler<'a> {
 
     fn ask(&mut self, step: u64, model: &Transformer) -> Result<(), Error> {
         let prompts: Vec<GenerationPrompt> = self.questions.prompts.iter().map(|q| q.prompt.clone()).collect();
-        let options = LocalOptions::default();
-        let local = Local { transformer: model, encoder: self.encoder.clone(), view: View::plain(), options };
+        let (options, encoder) = (LocalOptions::default(), self.encoder.clone());
+        let local = Local { transformer: model, encoder, view: View::plain(), options, steering: None };
         let answers = local.sample(&prompts, &self.questions.parameters, &mut |_| true)?;
         for (question, answer) in self.questions.prompts.iter().zip(answers.into_iter().flatten()) {
             let Generation { text, finish, .. } = answer;

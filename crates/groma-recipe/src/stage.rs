@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Attack, Compare, Gate, Generate, Inner, Inspect, Measure, Oversee, Train};
+use crate::records::{Attack, Compare, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Stage {
     Compare(Compare),
     /// Lets a model answer prompts.
     Generate(Generate),
+    /// Makes rows of other rows.
+    Rewrite(Rewrite),
     /// Looks inside a model.
     Inspect(Inspect),
     /// Holds what was measured against conditions.
@@ -66,6 +68,7 @@ impl Stage {
             Stage::Measure(stage) => stage,
             Stage::Compare(stage) => stage,
             Stage::Generate(stage) => stage,
+            Stage::Rewrite(stage) => stage,
             Stage::Inspect(stage) => stage,
             Stage::Gate(stage) => stage,
             Stage::Attack(stage) => stage,

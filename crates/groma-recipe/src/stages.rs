@@ -11,6 +11,7 @@ mod measure;
 pub(crate) mod organism;
 mod oversee;
 pub(crate) mod preferences;
+pub(crate) mod rewrite;
 mod train;
 
 use crate::stage::Stage;
@@ -23,6 +24,7 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Measure(stage) => stage,
         Stage::Compare(stage) => stage,
         Stage::Generate(stage) => stage,
+        Stage::Rewrite(stage) => stage,
         Stage::Inspect(stage) => stage,
         Stage::Gate(stage) => stage,
         Stage::Attack(stage) => stage,

@@ -8,6 +8,7 @@
 mod across;
 mod agreement;
 mod auroc;
+mod best_of;
 mod bootstrap;
 mod cluster;
 mod compare;
@@ -29,6 +30,7 @@ mod unpaired;
 pub use across::{ACROSS, DIFFERENCE, MEAN_OF_GROUPS, OF_MEAN_SCORES, RANGE};
 pub use agreement::{Agreement, ConfusionTable};
 pub use auroc::{auroc, auroc_interval};
+pub use best_of::best_of;
 pub use bootstrap::{Bootstrap, below, jackknife};
 pub use cluster::{clustered_interval, clustered_standard_error, sum_by_cluster};
 pub use compare::Difference;

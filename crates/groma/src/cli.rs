@@ -12,6 +12,7 @@ mod check;
 mod columns;
 mod compare;
 mod completions;
+mod decoding;
 mod defence;
 mod eval;
 mod global;
@@ -22,6 +23,7 @@ mod numbers;
 mod organism;
 mod oversee;
 mod report;
+mod rewrite;
 mod run;
 mod runs;
 mod score;
@@ -33,6 +35,7 @@ pub(crate) use chat::Chat;
 pub(crate) use check::Check;
 pub(crate) use compare::Compare;
 pub(crate) use completions::Completions;
+pub(crate) use decoding::Decoding;
 pub(crate) use eval::Eval;
 pub(crate) use global::{Global, ProgressKind};
 pub(crate) use inner::Inner;
@@ -41,6 +44,7 @@ pub(crate) use methods::Methods;
 pub(crate) use organism::Organism;
 pub(crate) use oversee::Oversee;
 pub(crate) use report::Report;
+pub(crate) use rewrite::Rewrite;
 pub(crate) use run::Run;
 pub(crate) use runs::Runs;
 pub(crate) use score::Score;
@@ -122,6 +126,11 @@ pub(crate) enum Command {
     /// List training methods, or show one with all its settings.
     #[command(after_help = "Examples:\n  groma methods\n  groma methods dpo")]
     Methods(Methods),
+    /// Make rows of other rows: chains of hindsight, control tokens, chains of edits ... to train on by `sft`.
+    #[command(
+        after_help = "Examples:\n  groma rewrite --list\n  groma rewrite hindsight --data pairs.jsonl --output chains.jsonl\n  groma rewrite control-tokens --data pairs.jsonl --output tagged.jsonl --set good=\"[good] \" --set bad=\"[bad] \""
+    )]
+    Rewrite(Rewrite),
     /// Write the built-in organism as files, with flaws of known size where wanted.
     #[command(
         after_help = "Examples:\n  groma organism --export village\n  groma organism --plant secret=8,trigger=0.02,bias=0.3 --export planted\n  groma organism --plant secret=8,trigger=0.02,bias=0.3 --twin --export twin\n  groma organism --list-plants"

@@ -21,6 +21,7 @@ mod organism;
 mod oversee;
 mod report;
 mod resolve;
+mod rewrite;
 mod rows;
 mod run;
 mod runs;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Report(flags) => report::run(&flags, context),
         Command::Check(flags) => check::run(&flags, context),
         Command::Methods(flags) => methods::run(&flags, context),
+        Command::Rewrite(flags) => rewrite::run(&flags, context),
         Command::Organism(flags) => organism::run(&flags, context),
         Command::Doctor => doctor::run(context),
         Command::Completions(flags) => completions::run(&flags, context),

@@ -124,6 +124,18 @@ fn methods_are_what_their_records_say() {
 }
 
 #[test]
+fn rewrites_are_what_their_records_say() {
+    let mut page = String::new();
+    for way in &json(&["rewrite", "--list"]) {
+        let (id, title, paper, doc) = (text(&way["id"]), text(&way["title"]), text(&way["paper"]), text(&way["doc"]));
+        write!(page, "\n## {id}\n\n{title} ({paper}). {}\n\n", cell(doc)).unwrap();
+        writeln!(page, "[Rows](rows.md) that it reads: {}.", words(&way["data"]).join(", ")).unwrap();
+        page += &settings(way["settings"].as_array().unwrap().iter());
+    }
+    hold("rewrites.md", &page);
+}
+
+#[test]
 fn tasks_are_what_their_files_say() {
     let mut page = String::new();
     for task in json(&["eval", "--list"]) {
@@ -269,8 +281,10 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`kind = \"measure\"`", "groma-recipe/src/records/measure.rs", "Measure"),
             ("`tasks` of a measuring stage", "groma-recipe/src/records/task_config.rs", "TaskConfig"),
             ("`defence` of a measuring stage", "groma-recipe/src/guard.rs", "Guard"),
+            ("`decoding` of a measuring stage", "groma-recipe/src/decoding.rs", "Decoding"),
             ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
             ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
+            ("`kind = \"rewrite\"`", "groma-recipe/src/records/rewrite.rs", "Rewrite"),
             ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
             ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
             ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),

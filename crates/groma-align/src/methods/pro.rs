@@ -6,7 +6,7 @@
 //! `plackett_luce` has all `T = 1` (Plackett 1975): the likelihood of the ranking. The authors' code weighs the sum of the best
 //! completion's log-probabilities by 0.05 (n - 1)².
 
-use super::ranking::{DATA, METRICS, Rank, Ranking};
+use super::ranking::{DATA, METRICS, Ranking};
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use groma_model::Head;
@@ -14,8 +14,11 @@ use groma_model::Head;
 const WEIGHT: &str = "sft_weight";
 const LOSS: &str = "loss_type";
 
+/// A kind of loss; see [`super::ranking::Rank`].
+type Kinds = fn(&[f64], &[f64]) -> (f64, Vec<f64>);
+
 /// Kinds of loss.
-const KINDS: &[(Variant, Rank)] = &[
+const KINDS: &[(Variant, Kinds)] = &[
     (
         Variant {
             id: "pro",
@@ -34,7 +37,7 @@ const KINDS: &[(Variant, Rank)] = &[
             doc: "Σ_k log Σ_{i ≥ k} e^{s_i} - s_k",
             parameters: &[],
         },
-        |said, scores| stages(said, scores, |_, _| 1.0),
+        plackett_luce,
     ),
 ];
 
@@ -73,9 +76,14 @@ pub(crate) const METHOD: Method = Method {
         let named = settings.values.get(LOSS).and_then(serde_json::Value::as_str).unwrap_or_default();
         let kind = KINDS.iter().find(|(variant, _)| variant.id == named);
         let (_, rank) = kind.ok_or_else(|| settings.invalid(LOSS, "is not known"))?;
-        Ok(Box::new(Ranking { rank: *rank, weight: 1.0, supervised, length_penalty: 1.0 }))
+        Ok(Box::new(Ranking { rank: Box::new(*rank), weight: 1.0, supervised, length_penalty: 1.0 }))
     },
 };
+
+/// The likelihood of a ranking as a loss, and its slopes with respect to what is said of each.
+pub(super) fn plackett_luce(said: &[f64], scores: &[f64]) -> (f64, Vec<f64>) {
+    stages(said, scores, |_, _| 1.0)
+}
 
 /// The sum over stages, with `T` from the scores of the stage's best and of another.
 fn stages(said: &[f64], scores: &[f64], t: impl Fn(f64, f64) -> f64) -> (f64, Vec<f64>) {
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn golden_values_and_identities() {
-        let [pro, plackett_luce] = [KINDS[0].1, KINDS[1].1];
+        let pro = KINDS[0].1;
         assert!((pro(&[-1.0, -1.5, -2.0], &[2.0, 1.0, 0.0]).0 - 1.4979860403600143).abs() < 1e-12);
         assert!((plackett_luce(&[2.0, 1.0, 0.0], &[3.0, 2.0, 1.0]).0 - 0.7208676519626034).abs() < 1e-12);
         // The order of the rows does not matter; of two, it is Bradley and Terry's.

@@ -15,7 +15,7 @@ pub(super) const DATA: &[Shape] = &[Shape::Ranked];
 pub(super) const METRICS: &[&str] = &["ranking/loss", "ranking/accuracy", "logps/best", "entropy"];
 
 /// A loss of what the policy says of each completion, and how good it is: its value, and its slopes with respect to the former.
-pub(super) type Rank = fn(&[f64], &[f64]) -> (f64, Vec<f64>);
+pub(super) type Rank = Box<dyn Fn(&[f64], &[f64]) -> (f64, Vec<f64>)>;
 
 /// A loss of rankings at work.
 pub(super) struct Ranking {
@@ -85,7 +85,7 @@ fn score(member: &Member) -> f64 {
 }
 
 /// The first of the highest.
-fn best(scores: &[f64]) -> usize {
+pub(super) fn best(scores: &[f64]) -> usize {
     (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
 }
 

@@ -7,14 +7,13 @@
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
-use crate::parameter::{Kind, Parameter};
+use crate::parameter::{Kind, Parameter, Range};
 use crate::token_losses::{self, TokenLoss};
 use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -49,6 +48,13 @@ pub(crate) const METHOD: Method = Method {
             doc: "Fill batch rows with several examples (best fit decreasing), up to max_length tokens; exact.",
         },
         Parameter {
+            name: "neftune_noise_alpha",
+            kind: Kind::Float,
+            default: "null",
+            range: Some(Range::above(0.0)),
+            doc: "Strength of uniform noise on embeddings in training (NEFTune), alpha / sqrt(tokens x width); 5 is usual, none where null.",
+        },
+        Parameter {
             name: "loss_type",
             kind: Kind::Variant(token_losses::VARIANTS),
             default: "\"nll\"",
@@ -60,7 +66,8 @@ pub(crate) const METHOD: Method = Method {
     metrics: &["entropy", "mean_token_accuracy"],
     masks: |settings| {
         let sft: SftSettings = settings.typed()?;
-        Ok(Masks { completion_only: sft.completion_only_loss, assistant_only: sft.assistant_only_loss })
+        let (completion_only, assistant_only) = (sft.completion_only_loss, sft.assistant_only_loss);
+        Ok(Masks { completion_only, assistant_only, ..Masks::default() })
     },
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Sft::new(settings)?)),
@@ -72,12 +79,14 @@ struct SftSettings {
     completion_only_loss: Option<bool>,
     assistant_only_loss: bool,
     packing: bool,
+    neftune_noise_alpha: Option<f64>,
     loss_type: String,
 }
 
 #[derive(Debug)]
 struct Sft {
     pack_tokens: Option<usize>,
+    noise: Option<f64>,
     loss: &'static TokenLoss,
 }
 
@@ -89,7 +98,7 @@ impl Sft {
             return Err(settings.invalid("packing", "needs max_length, to which packs are filled"));
         }
         let loss = token_losses::kind(&sft.loss_type).unwrap_or(&token_losses::KINDS[0]);
-        Ok(Sft { pack_tokens: limit.filter(|_| sft.packing), loss })
+        Ok(Sft { pack_tokens: limit.filter(|_| sft.packing), noise: sft.neftune_noise_alpha, loss })
     }
 }
 
@@ -102,13 +111,23 @@ impl Objective for Sft {
         self.pack_tokens
     }
 
+    fn embedding_noise(&self) -> Option<f64> {
+        self.noise
+    }
+
     /// Supervised tokens.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
         let sequences = groups.iter().flat_map(|group| group.sequences());
         sequences.map(|sequence| sequence.scored_count()).sum::<usize>() as f64
     }
 
-    fn loss(&mut self, step: Step<'_>, micro: Range<usize>, said: &Said<'_>, metrics: &mut Metrics) -> Slopes {
+    fn loss(
+        &mut self,
+        step: Step<'_>,
+        micro: std::ops::Range<usize>,
+        said: &Said<'_>,
+        metrics: &mut Metrics,
+    ) -> Slopes {
         let counts = slot_counts(said, step.groups[micro].iter().map(|group| group.members.len()).sum());
         measure(metrics, said, &counts);
         let losses: Vec<(f64, f64)> =

@@ -1,18 +1,37 @@
-//! A reward model: the score behind the last token of prompt and completion, in its own tokens and template.
+//! A reward model: the score behind the last token of prompt and completion, in its own tokens and template; of a process reward
+//! model, what the scores of the steps come to.
 
 use super::reward::{Reward, Rollout};
 use crate::Error;
-use crate::encode::Encode;
+use crate::encode::{Continuation, Encode};
 use crate::training::Boundary;
 use groma_data::Content;
-use groma_model::rewards::rewards;
+use groma_model::rewards::{StepReward, Stepped, rewards, step_rewards};
 use groma_model::{Spec, Transformer, View};
 use groma_run::Cancel;
 
 /// A model with a scalar head, and what puts text to it.
 pub(super) struct ModelReward<'a> {
-    model: &'a Transformer,
+    model: Held<'a>,
     encoder: &'a dyn Encode,
+    steps: StepReward,
+}
+
+/// A model that others have too, or one of its own.
+enum Held<'a> {
+    Lent(&'a Transformer),
+    Own(Box<Transformer>),
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = Transformer;
+
+    fn deref(&self) -> &Transformer {
+        match self {
+            Held::Lent(model) => model,
+            Held::Own(model) => model,
+        }
+    }
 }
 
 impl<'a> ModelReward<'a> {
@@ -20,29 +39,68 @@ impl<'a> ModelReward<'a> {
     ///
     /// # Errors
     /// If the model has no score head.
-    pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode) -> Result<Self, Error> {
+    pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode, steps: StepReward) -> Result<Self, Error> {
         Spec::require_reward(&model.spec().outputs, "a reward or cost of completions")?;
-        Ok(ModelReward { model, encoder })
+        Ok(ModelReward { model: Held::Lent(model), encoder, steps })
     }
 
-    /// Prompt and completion as the model's tokens; `None` where they are longer than it can read.
-    fn sequence(&self, rollout: &Rollout<'_>) -> Result<Option<Vec<u32>>, Error> {
+    /// Of the mean of the weights of several, adapters merged; texts are put to it as to the first.
+    ///
+    /// Ramé et al. 2024 (WARM), arXiv 2401.12187, equation 1.
+    ///
+    /// # Errors
+    /// As [`ModelReward::new`], and where they are not of one architecture.
+    pub(super) fn averaged(
+        models: &[(&'a Transformer, &'a dyn Encode)],
+        steps: StepReward,
+    ) -> Result<Option<Self>, Error> {
+        let Some(((first, encoder), others)) = models.split_first() else { return Ok(None) };
+        let unlike = |other: &&(&Transformer, &dyn Encode)| other.0.spec() != first.spec();
+        if others.iter().any(|other| unlike(&other)) {
+            let problem = "models whose weights are averaged must be of one architecture, with the same heads".into();
+            return Err(Error::Role { role: "reward", problem });
+        }
+        let mut mean = first.merged_weights();
+        for (name, weight) in others.iter().flat_map(|(other, _)| other.merged_weights()) {
+            let sums = mean.get_mut(&name).map(|sum| &mut sum.values[..]).unwrap_or_default();
+            sums.iter_mut().zip(weight.values).for_each(|(sum, value)| *sum += value);
+        }
+        let count = models.len() as f32;
+        mean.values_mut().flat_map(|sum| &mut sum.values).for_each(|sum| *sum /= count);
+        let model = Transformer::new(first.spec().clone(), &mean, first.backend().clone())?;
+        let lent = ModelReward::new(first, *encoder, steps)?;
+        Ok(Some(ModelReward { model: Held::Own(Box::new(model)), ..lent }))
+    }
+
+    /// Prompt and completion as the model's tokens, and how many are the prompt's; `None` where they are longer than it can read.
+    fn sequence(&self, rollout: &Rollout<'_>) -> Result<Option<Continuation>, Error> {
         let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
         let role = |problem| Error::Role { role: "reward", problem };
         let prompt = Content::from_value("prompt", prompt).map_err(role)?;
         let answer = prompt.answered(rollout.completion);
-        let ids = self.encoder.continuation(&prompt, &answer, Boundary::Separate)?.ids;
-        let fits = !ids.is_empty() && ids.len() <= self.model.spec().max_positions;
-        Ok(fits.then_some(ids))
+        let sequence = self.encoder.continuation(&prompt, &answer, Boundary::Separate)?;
+        let fits = !sequence.ids.is_empty() && sequence.ids.len() <= self.model.spec().max_positions;
+        Ok(fits.then_some(sequence))
+    }
+
+    fn of(&self, sequences: &[&Continuation], go_on: &mut dyn FnMut(usize) -> bool) -> Result<Vec<f32>, Error> {
+        if self.model.spec().rewards_steps() {
+            let ends: Vec<Vec<usize>> =
+                sequences.iter().map(|sequence| self.encoder.step_ends(&sequence.ids, sequence.prompt)).collect();
+            let stepped = sequences.iter().zip(&ends).map(|(sequence, ends)| Stepped { ids: &sequence.ids, ends });
+            let steps = step_rewards(&self.model, &stepped.collect::<Vec<_>>(), View::plain(), go_on)?;
+            return Ok(steps.iter().map(|steps| self.steps.of(steps)).collect());
+        }
+        let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
+        Ok(rewards(&self.model, &ids, View::plain(), go_on)?.into_iter().flatten().collect())
     }
 }
 
 impl Reward for ModelReward<'_> {
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
         let sequences = rollouts.iter().map(|rollout| self.sequence(rollout)).collect::<Result<Vec<_>, _>>()?;
-        let fitting: Vec<&[u32]> = sequences.iter().flatten().map(Vec::as_slice).collect();
-        let scores = rewards(self.model, &fitting, View::plain(), &mut |_| !cancel.is_requested())?;
-        let mut scores = scores.into_iter().flatten();
+        let fitting: Vec<&Continuation> = sequences.iter().flatten().collect();
+        let mut scores = self.of(&fitting, &mut |_| !cancel.is_requested())?.into_iter();
         Ok(sequences.iter().map(|sequence| sequence.as_ref().and_then(|_| scores.next()).map(f64::from)).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! Who says what a completion is worth.
 
+use super::ensemble::Ensemble;
 use crate::Error;
 use groma_run::Cancel;
 use serde_json::{Map, Value};
@@ -28,5 +29,7 @@ pub(crate) trait Reward {
 pub(crate) struct NamedReward<'a> {
     pub(crate) name: String,
     pub(crate) weight: f64,
+    /// How it is put together with others of an ensemble before that is added to the rest; `None`: it is in none.
+    pub(crate) ensemble: Option<Ensemble>,
     pub(crate) reward: Box<dyn Reward + 'a>,
 }

@@ -95,7 +95,7 @@ fn training_goes_on_with_an_adapter_whose_start_is_the_reference() {
 fn exported_models_load_again_with_the_same_numbers() {
     let directory = tempfile::tempdir().unwrap();
     let config = families::llama_config(model(5).spec(), 10000.0).unwrap();
-    for method in ["sft", "reward"] {
+    for method in ["sft", "reward", "process_reward"] {
         let settings = settings(method, json!({"max_steps": 3, "learning_rate": 1e-2}));
         let rows = prepared(&settings);
         let (_, trained) = run(&settings, &rows, model(5));
@@ -113,17 +113,20 @@ fn exported_models_load_again_with_the_same_numbers() {
 fn exported_adapters_load_again_with_their_score_head() {
     let directory = tempfile::tempdir().unwrap();
     let config = families::llama_config(model(6).spec(), 10000.0).unwrap();
-    let settings = settings("reward", json!({"max_steps": 3, "learning_rate": 1e-2, "lora": {"r": 2}}));
-    let rows = prepared(&settings);
-    let (_, trained) = run(&settings, &rows, model(6));
-    export(&trained, &settings, &origin(&config), &card(), directory.path().join("a").as_path()).unwrap();
-    let file = AdapterFile::read(&directory.path().join("a"), trained.spec()).unwrap();
-    assert!(file.head_weights["score.weight"].values.iter().any(|value| *value != 0.0));
-    let mut weights = setup(model(6), &settings).unwrap().weights();
-    weights.extend(file.head_weights.clone());
-    let mut loaded = Transformer::new(trained.spec().clone(), &weights, Arc::new(Cpu::new())).unwrap();
-    loaded.attach(&file.lora()).unwrap();
-    assert_eq!(evaluate(&loaded, &settings, &rows).unwrap(), evaluate(&trained, &settings, &rows).unwrap());
+    for (method, head) in [("reward", "score.weight"), ("process_reward", "token_score.weight")] {
+        let settings = settings(method, json!({"max_steps": 3, "learning_rate": 1e-2, "lora": {"r": 2}}));
+        let rows = prepared(&settings);
+        let (_, trained) = run(&settings, &rows, model(6));
+        let path = directory.path().join(method);
+        export(&trained, &settings, &origin(&config), &card(), &path).unwrap();
+        let file = AdapterFile::read(&path, trained.spec()).unwrap();
+        assert!(file.head_weights[head].values.iter().any(|value| *value != 0.0));
+        let mut weights = setup(model(6), &settings).unwrap().weights();
+        weights.extend(file.head_weights.clone());
+        let mut loaded = Transformer::new(trained.spec().clone(), &weights, Arc::new(Cpu::new())).unwrap();
+        loaded.attach(&file.lora()).unwrap();
+        assert_eq!(evaluate(&loaded, &settings, &rows).unwrap(), evaluate(&trained, &settings, &rows).unwrap());
+    }
 }
 
 /// A reward model's pad token ends no sequence: the tokenizer's own if it is not the EOS, else one that it has, else a new one.

@@ -16,6 +16,8 @@ mod ppo;
 mod precision;
 mod preflight;
 mod resume;
+mod reward_models;
+mod rewrites;
 mod rollouts;
 mod rows;
 mod settings;

@@ -93,6 +93,15 @@ fn sft_packed() {
 }
 
 #[test]
+fn sft_with_noise_on_embeddings() {
+    resumes_at_every_step(
+        "sft",
+        json!({"max_steps": 4, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2,
+        "neftune_noise_alpha": 5.0, "learning_rate": 1e-2, "logging_steps": 2, "eval_steps": 2}),
+    );
+}
+
+#[test]
 fn reward() {
     resumes_at_every_step("reward", json!({"max_steps": 4, "learning_rate": 1e-3, "logging_steps": 3}));
 }

@@ -30,13 +30,13 @@ fn chatml(marked: bool) -> ChatTemplate {
     ChatTemplate { template: groma_chat::Template::new(source).unwrap(), name: "checkpoint".into(), ..built_in }
 }
 
-struct Words {
+pub(crate) struct Words {
     tokenizer: Tokenizer,
     chat: ChatTemplate,
 }
 
 impl Words {
-    fn new(marked: bool) -> Self {
+    pub(crate) fn new(marked: bool) -> Self {
         Words { tokenizer: tokenizer(), chat: chatml(marked) }
     }
 
@@ -45,12 +45,12 @@ impl Words {
         Encoder { tokenizer: &self.tokenizer, chat: &self.chat, stop_ids }
     }
 
-    fn prepared(&self, settings: &Settings, rows: &[Row]) -> Result<Prepared, Error> {
+    pub(crate) fn prepared(&self, settings: &Settings, rows: &[Row]) -> Result<Prepared, Error> {
         prepare(settings, rows, &self.encoder(), LIMITS)
     }
 
     /// The texts that are learned from, sequence by sequence.
-    fn learned(&self, prepared: &Prepared) -> Vec<String> {
+    pub(crate) fn learned(&self, prepared: &Prepared) -> Vec<String> {
         let views = look(&prepared.groups, &self.tokenizer).unwrap();
         let text = |pieces: &Vec<groma_align::Piece>| -> String {
             pieces.iter().filter(|piece| piece.learned).map(|piece| piece.text.as_str()).collect()
@@ -59,7 +59,7 @@ impl Words {
     }
 }
 
-fn turns(all: &[(&str, &str)]) -> Content {
+pub(crate) fn turns(all: &[(&str, &str)]) -> Content {
     all.iter().map(|(role, text)| Message::new(*role, *text)).collect::<Vec<_>>().into()
 }
 

@@ -255,7 +255,13 @@ pub(crate) fn rows(shape: Shape) -> Vec<Row> {
         let answers = answers.map(|(answer, score)| Answer { score: Some(score), ..answer }).collect();
         Row { shape, answers, ..row }
     };
+    let stepwise = |row: Row| {
+        let step = |(answer, label): (&Answer, bool)| Answer { label: Some(label), ..answer.clone() };
+        let answers = row.answers.iter().zip([true, false]).map(step).collect();
+        Row { shape, answers, ..row }
+    };
     match shape {
+        Shape::Stepwise => preferences().into_iter().map(stepwise).collect(),
         Shape::Ranked => preferences().into_iter().map(ranked).collect(),
         Shape::Preference => preferences(),
         Shape::PromptCompletion => completions(),

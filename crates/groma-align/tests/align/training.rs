@@ -53,6 +53,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("sft", json!({"loss_type": "dft"})),
         ("dpo", json!({"use_weighting": true})),
         ("reward", json!({"center_rewards_coefficient": 0.1})),
+        ("process_reward", json!({})),
         ("dpo", json!({})),
         ("dpo", json!({"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.3]})),
         ("dpo", json!({"loss_type": "aot"})),
@@ -85,6 +86,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("rrhf", json!({"rrhf_weight": 2.0})),
         ("pro", json!({})),
         ("pro", json!({"loss_type": "plackett_luce", "sft_weight": 0.1})),
+        ("stable_alignment", json!({"rating_margin": 0.5})),
         ("unlikelihood", json!({"unlikelihood_alpha": 0.5})),
     ] {
         // A pair of completions is not torn apart.
@@ -162,6 +164,29 @@ fn dynamic_fine_tuning_and_chunked_cross_entropy() {
     assert!(dynamic.steps[0].loss < plain.steps[0].loss, "no probability is above 1");
     let nll = |model: &Transformer| evaluate(model, &given("nll"), &prepared(&given("nll"))).unwrap()["eval_loss"];
     assert!(nll(&trained) < nll(&model(2)), "it learns");
+}
+
+/// Noise on embeddings moves the loss in training, the more the stronger it is, and not where it is measured.
+#[test]
+fn noise_on_embeddings_is_for_training_alone() {
+    let given = |alpha: serde_json::Value| {
+        settings(
+            "sft",
+            json!({"neftune_noise_alpha": alpha, "max_steps": 8, "learning_rate": 5e-3, "logging_steps": 1}),
+        )
+    };
+    let train = |alpha: f64| {
+        let (history, trained) = run(&given(json!(alpha)), &prepared(&given(json!(alpha))), model(2));
+        let reached = evaluate(&trained, &given(json!(alpha)), &prepared(&given(json!(alpha)))).unwrap()["eval_loss"];
+        (history.steps[0].loss, reached)
+    };
+    let plain = run(&given(json!(null)), &prepared(&given(json!(null))), model(2)).0.steps[0].loss;
+    let untrained = |alpha| evaluate(&model(2), &given(alpha), &prepared(&given(json!(null)))).unwrap()["eval_loss"];
+    let [tiny, usual, strong] = [1e-4, 5.0, 200.0].map(|alpha| train(alpha));
+    assert!((tiny.0 - plain).abs() < 1e-4 && tiny.0 != plain, "{tiny:?} {plain}");
+    assert!((usual.0 - plain).abs() > 1e-3 && (strong.0 - plain).abs() > (usual.0 - plain).abs());
+    assert!(usual.1 < untrained(json!(null)) - 0.1, "it learns: {usual:?}");
+    assert_eq!(untrained(json!(5.0)), untrained(json!(null)));
 }
 
 #[test]

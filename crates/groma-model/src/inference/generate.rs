@@ -13,6 +13,7 @@ use groma_run::Seed;
 
 use crate::hooks::Cell;
 use crate::inference::cache::{Cache, KvCache};
+use crate::inference::guidance::{Guidance, Guide, Mixture, Rule, log_probs};
 use crate::inference::prefixes::{Kept, Known};
 use crate::inference::sampling::SamplingParameters;
 use crate::transformer::Input;
@@ -67,17 +68,6 @@ pub struct GenerationContext<'a> {
     pub view: &'a View,
 }
 
-/// A second model, whose distribution over the next token is mixed with that of the first.
-#[derive(Clone, Copy)]
-pub struct Beside<'a> {
-    /// The model, of the same vocabulary.
-    pub transformer: &'a Transformer,
-    /// Whether its adapter takes part.
-    pub adapter: bool,
-    /// Its share in the logits, between 0 and 1; the first model has the rest.
-    pub share: f32,
-}
-
 struct Sample {
     prompt: usize,
     /// Cache rows of its own.
@@ -102,14 +92,39 @@ pub fn generate(
     context: &GenerationContext,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    generate_with(transformer, prompts, context, &mut None, &mut |_, made| progress(made))
+    generate_with(transformer, prompts, context, (&mut None, None), &mut |_, made| progress(made))
 }
 
-/// [`generate`] from the geometric mixture of two models, `p(next) ∝ p_1(next)^(1 - share) p_2(next)^share`; log-probabilities are
-/// those of the first.
+/// [`generate`], where guides say of each token what they would say, and a rule makes one distribution of all, from which the
+/// usual filters choose. Log-probabilities are the model's own, as elsewhere.
 ///
 /// # Errors
-/// Those of [`generate`], and [`Error::Sampling`] where the models have other vocabularies.
+/// As for [`generate`], and where a guide has another vocabulary, or not one prompt for each.
+pub fn generate_guided(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    guidance: &Guidance<'_>,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<Generation>>> {
+    generate_with(transformer, prompts, context, (&mut None, Some(guidance)), &mut |_, made| progress(made))
+}
+
+/// A second model, whose distribution over the next token is mixed with that of the first.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// The model, of the same vocabulary.
+    pub transformer: &'a Transformer,
+    /// Whether its adapter takes part.
+    pub adapter: bool,
+    /// Its share in the logits, between 0 and 1; the first model has the rest.
+    pub share: f32,
+}
+
+/// [`generate`] from the geometric mixture of two models (see [`Mixture`]): guided by the second, which is asked the same.
+///
+/// # Errors
+/// Those of [`generate_guided`], and [`Error::Sampling`] for a share that is none.
 pub fn generate_mixed(
     transformer: &Transformer,
     beside: Beside<'_>,
@@ -117,23 +132,16 @@ pub fn generate_mixed(
     context: &GenerationContext,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    let sizes = (transformer.spec().vocab_size, beside.transformer.spec().vocab_size);
-    if sizes.0 != sizes.1 || !(0.0..=1.0).contains(&beside.share) {
-        let problem =
-            format!("a mixture takes a share from 0 to 1, and one vocabulary; found {}, {sizes:?}", beside.share);
-        return Err(Error::Sampling { problem });
+    if !(0.0..=1.0).contains(&beside.share) {
+        return Err(Error::Sampling {
+            problem: format!("a mixture takes a share from 0 to 1, found {}", beside.share),
+        });
     }
-    let second = GenerationContext { view: View::with_adapter(beside.adapter), ..*context };
-    let second = Second { transformer: beside.transformer, context: &second, share: beside.share };
-    mixed_with(transformer, prompts, context, (Some(second), &mut None), &mut |_, made| progress(made))
-}
-
-/// The second model of a mixture, and what it is asked with.
-#[derive(Clone, Copy)]
-struct Second<'a> {
-    transformer: &'a Transformer,
-    context: &'a GenerationContext<'a>,
-    share: f32,
+    let asked: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+    let view = View::with_adapter(beside.adapter);
+    let guides = [Guide { transformer: beside.transformer, view, prompts: &asked }];
+    let guidance = Guidance { guides: &guides, rule: &Mixture { share: f64::from(beside.share) } };
+    generate_guided(transformer, prompts, context, &guidance, progress)
 }
 
 /// [`generate`] of one sample of one prompt, to the bit; `told` is given each token as it is drawn, and stops the work with
@@ -150,7 +158,7 @@ pub fn generate_telling(
         let token = samples.first().and_then(|sample| sample.ids.last());
         token.is_none_or(|&token| told(token))
     };
-    let made = generate_with(transformer, std::slice::from_ref(prompt), &context, &mut None, &mut step)?;
+    let made = generate_with(transformer, std::slice::from_ref(prompt), &context, (&mut None, None), &mut step)?;
     made.into_iter().flatten().next().ok_or(Error::EmptyPrompt { index: 0 })
 }
 
@@ -167,7 +175,8 @@ pub fn generate_from(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
     let mut step = |_: &[Sample], made| progress(made);
-    let made = generate_with(transformer, prompts, context, &mut cache.ready(transformer, context.view), &mut step);
+    let kept = &mut cache.ready(transformer, context.view);
+    let made = generate_with(transformer, prompts, context, (kept, None), &mut step);
     if made.is_err() {
         // A pass that failed has left rows without their values.
         cache.clear();
@@ -179,17 +188,7 @@ fn generate_with(
     transformer: &Transformer,
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
-    cache: &mut Option<&mut PrefixCache>,
-    step: &mut Step<'_>,
-) -> Result<Vec<Vec<Generation>>> {
-    mixed_with(transformer, prompts, context, (None, cache), step)
-}
-
-fn mixed_with(
-    transformer: &Transformer,
-    prompts: &[GenerationPrompt],
-    context: &GenerationContext,
-    (second, cache): (Option<Second<'_>>, &mut Option<&mut PrefixCache>),
+    (cache, guidance): (&mut Option<&mut PrefixCache>, Option<&Guidance<'_>>),
     step: &mut Step<'_>,
 ) -> Result<Vec<Vec<Generation>>> {
     if let Some(problem) = context.parameters.problem() {
@@ -207,6 +206,12 @@ fn mixed_with(
     let hooks = &context.view.hooks;
     hooks.begin(transformer.spec())?;
     hooks.check_sequences(prompts.len() * parameters.samples)?;
+    if let Some(guidance) = guidance {
+        guidance.check(transformer, prompts.len())?;
+    }
+    let guides = guidance.map_or(&[][..], |guidance| guidance.guides);
+    let guiding: Vec<Guiding<'_>> = guides.iter().map(|guide| Guiding::new(guide, context)).collect();
+    let rule = guidance.map(|guidance| guidance.rule);
     let mut generations = vec![Vec::new(); prompts.len()];
     for alike in alike(prompts.len(), context) {
         let sizes: Vec<usize> = alike.iter().map(|&prompt| rows_per_prompt(&prompts[prompt])).collect();
@@ -214,13 +219,15 @@ fn mixed_with(
             let numbers = &alike[range];
             let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
             let cache = cache.as_deref_mut();
+            let beside: Vec<Vec<&GenerationPrompt>> =
+                guiding.iter().map(|guide| numbers.iter().map(|&number| &guide.prompts[number]).collect()).collect();
             let made = together(|| {
-                let mut first = Batch::prefill(transformer, &batch, numbers, context, cache)?;
-                if let Some(second) = second {
-                    let other = Batch::prefill(second.transformer, &batch, numbers, second.context, None)?;
-                    first.beside = Some((Box::new(other), second.share));
-                }
-                first.run(step)
+                let guides = guiding
+                    .iter()
+                    .zip(&beside)
+                    .map(|(guide, prompts)| Batch::prefill(guide.transformer, prompts, numbers, &guide.context, None));
+                let guides = guides.collect::<Result<Vec<_>>>()?;
+                Batch::prefill(transformer, &batch, numbers, context, cache)?.run((guides, rule), step)
             })?;
             numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
         }
@@ -239,6 +246,21 @@ fn alike(prompts: usize, context: &GenerationContext) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
+/// A guide as it is asked beside a call. Its seeds are never drawn from.
+struct Guiding<'a> {
+    transformer: &'a Transformer,
+    context: GenerationContext<'a>,
+    prompts: Vec<GenerationPrompt>,
+}
+
+impl<'a> Guiding<'a> {
+    fn new(guide: &Guide<'a>, context: &GenerationContext<'a>) -> Self {
+        let prompt = |ids: &Vec<u32>| GenerationPrompt { ids: ids.clone(), seed: Seed::new(0) };
+        let context = GenerationContext { view: guide.view, ..*context };
+        Guiding { transformer: guide.transformer, context, prompts: guide.prompts.iter().map(prompt).collect() }
+    }
+}
+
 /// Prompts in a cache, and their samples growing below them.
 struct Batch<'a> {
     transformer: &'a Transformer,
@@ -253,8 +275,6 @@ struct Batch<'a> {
     prefixes: Option<&'a mut PrefixCache>,
     /// Hidden state before each sample's next token.
     hidden: Var,
-    /// The same samples in a second model, and its share in their distributions.
-    beside: Option<(Box<Batch<'a>>, f32)>,
 }
 
 impl<'a> Batch<'a> {
@@ -319,58 +339,78 @@ impl<'a> Batch<'a> {
         let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
         let places: Arc<[u32]> = if all { last.into() } else { places };
         let hidden = tape.gather_rows(&hidden, &places);
-        let beside = None;
-        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden, beside })
+        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden })
     }
 
-    fn run(mut self, step: &mut Step<'_>) -> Result<Vec<Vec<Generation>>> {
+    fn run(
+        mut self,
+        (mut guides, rule): (Vec<Batch<'_>>, Option<&dyn Rule>),
+        step: &mut Step<'_>,
+    ) -> Result<Vec<Vec<Generation>>> {
         loop {
             let active: Vec<usize> = (0..self.samples.len()).filter(|&i| self.samples[i].finish.is_none()).collect();
             if active.is_empty() {
                 return Ok(self.finish());
             }
-            self.choose(&active)?;
+            self.choose(&active, &guides, rule)?;
+            guides.iter_mut().for_each(|guide| guide.follow(&mut self.samples));
+            for guide in &mut guides {
+                guide.samples.iter_mut().zip(&self.samples).for_each(|(own, leader)| own.finish = leader.finish);
+            }
             if !step(&self.samples, active.len()) {
                 return Err(Error::Cancelled);
             }
             self.advance()?;
+            guides.iter_mut().try_for_each(Batch::advance)?;
         }
     }
 
+    /// Takes over the tokens that were chosen; who has room for no more is led no further.
+    fn follow(&mut self, leaders: &mut [Sample]) {
+        let limit = self.transformer.spec().max_positions;
+        for (own, leader) in self.samples.iter_mut().zip(leaders).filter(|(own, _)| own.finish.is_none()) {
+            own.ids.extend(leader.ids.last());
+            if leader.finish.is_none() && self.prompts[own.prompt].ids.len() + own.ids.len() >= limit {
+                leader.finish = Some(Finish::Length);
+            }
+        }
+    }
+
+    /// What the rule makes of the distributions over the next token of each sample that goes on, where there is one: log-weights.
+    fn steered(&self, logits: &[f32], guides: &[Batch<'_>], rule: Option<&dyn Rule>) -> Result<Option<Vec<Vec<f32>>>> {
+        let Some(rule) = rule else { return Ok(None) };
+        let vocab = self.transformer.spec().vocab_size;
+        let said = guides.iter().map(|guide| guide.transformer.distributions(&guide.hidden, 1.0));
+        let said = said.collect::<Result<Vec<_>>>()?;
+        let said: Vec<_> =
+            said.iter().zip(guides).map(|((logits, _), guide)| guide.transformer.backend().read(logits)).collect();
+        let mut rows: Vec<Vec<f32>> = vec![Vec::new(); logits.len() / vocab];
+        let work = 32 * vocab * rows.len() * (1 + guides.len());
+        for_each_mut(&mut rows, work, |row, steered| {
+            let of = |logits: &[f32]| log_probs(&logits[row * vocab..][..vocab]);
+            let theirs: Vec<Vec<f64>> = said.iter().map(|logits| of(logits)).collect();
+            *steered = rule.steer(&of(logits), &theirs).into_iter().map(|weight| weight as f32).collect();
+        });
+        Ok(Some(rows))
+    }
+
     /// Draws the next token of each active sample from its hidden state.
-    fn choose(&mut self, active: &[usize]) -> Result<()> {
+    fn choose(&mut self, active: &[usize], guides: &[Batch<'_>], rule: Option<&dyn Rule>) -> Result<()> {
         let temperature = self.context.parameters.logp_temperature;
         let (logits, log_sum_exps) = self.transformer.distributions(&self.hidden, temperature)?;
         let vocab = self.transformer.spec().vocab_size;
         let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
+        let logits = self.transformer.backend().read(&logits);
+        let steered = self.steered(&logits, guides, rule)?;
         let mut chosen: Vec<&mut Sample> =
             self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let (logits, work) = (self.transformer.backend().read(&logits), 8 * vocab * chosen.len());
-        let mixed = self.beside.as_ref().map(|(other, share)| other.mixed(&logits, *share)).transpose()?;
+        let work = 8 * vocab * chosen.len();
         for_each_mut(&mut chosen, work, |row, sample| {
-            let own = &logits[row * vocab..][..vocab];
-            let drawn = mixed.as_deref().map_or(own, |mixed| &mixed[row * vocab..][..vocab]);
-            sample.choose(&prompts[sample.prompt].ids, (drawn, own, log_sum_exps[row]), context, limit);
+            let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
+            let weights = steered.as_ref().map_or(distribution.0, |rows| &rows[row]);
+            sample.choose(&prompts[sample.prompt].ids, (weights, distribution), context, limit);
         });
-        if let Some((other, _)) = &mut self.beside {
-            other.follow(&self.samples);
-        }
         Ok(())
-    }
-
-    /// Logits before the next tokens of the samples that go on, mixed with another model's.
-    fn mixed(&self, others: &[f32], share: f32) -> Result<Vec<f32>> {
-        let (logits, _) = self.transformer.distributions(&self.hidden, 1.0)?;
-        let logits = self.transformer.backend().read(&logits);
-        Ok(others.iter().zip(logits.iter()).map(|(other, own)| (1.0 - share) * other + share * own).collect())
-    }
-
-    /// Has its samples be those of another model.
-    fn follow(&mut self, samples: &[Sample]) {
-        for (own, other) in self.samples.iter_mut().zip(samples) {
-            own.ids.clone_from(&other.ids);
-            own.finish = other.finish;
-        }
     }
 
     /// Computes the hidden states behind the tokens just chosen, for samples that go on.
@@ -402,9 +442,6 @@ impl<'a> Batch<'a> {
         };
         let mut tape = Tape::inference(self.transformer.backend().clone());
         self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;
-        if let Some((other, _)) = &mut self.beside {
-            other.advance()?;
-        }
         Ok(())
     }
 
@@ -473,7 +510,7 @@ impl Sample {
     fn choose(
         &mut self,
         prompt: &[u32],
-        (drawn, logits, log_sum_exp): (&[f32], &[f32], f64),
+        (weights, (logits, log_sum_exp)): (&[f32], (&[f32], f64)),
         context: &GenerationContext,
         limit: usize,
     ) {
@@ -483,7 +520,7 @@ impl Sample {
             _ => [prompt, &self.ids].concat(),
         };
         let mut rng = self.seed.index(self.ids.len() as u64).rng();
-        let token = parameters.choose(drawn, &history, &mut rng);
+        let token = parameters.choose(weights, &history, &mut rng);
         self.ids.push(token);
         let logit = logits[token as usize] * (1.0 / parameters.logp_temperature);
         self.logps.push((f64::from(logit) - log_sum_exp) as f32);

@@ -1,4 +1,5 @@
-//! What the head of sequences says of whole texts: rewards, or the scores of classes.
+//! What the head of sequences says of whole texts: rewards, or the scores of classes; and what a process reward model says of
+//! their steps.
 
 use groma_kernels::{Tape, together};
 
@@ -8,6 +9,49 @@ use crate::{Error, Head, Pass, Result, TokenTree, Transformer, View};
 
 /// Tokens in one pass, as long as no text alone has more.
 pub const PASS_TOKENS: usize = 8192;
+
+/// A text, and behind how many of its tokens a head is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Stepped<'a> {
+    /// Its tokens.
+    pub ids: &'a [u32],
+    /// Ascending, each from 1 to the number of tokens.
+    pub ends: &'a [usize],
+}
+
+/// What the rewards of an answer's steps come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepReward {
+    /// How probable it is that all are right, if they are independent (Lightman et al. 2023, arXiv 2305.20050).
+    Product,
+    /// The worst of them.
+    Least,
+    /// Their mean.
+    Mean,
+    /// That of the last: an outcome reward.
+    Last,
+}
+
+impl StepReward {
+    /// All of them, by name.
+    pub const NAMED: [(&'static str, StepReward); 4] = [
+        ("product", StepReward::Product),
+        ("min", StepReward::Least),
+        ("mean", StepReward::Mean),
+        ("last", StepReward::Last),
+    ];
+
+    /// Of probabilities, step by step; NaN of none.
+    pub fn of(self, steps: &[f32]) -> f32 {
+        match self {
+            _ if steps.is_empty() => f32::NAN,
+            StepReward::Product => steps.iter().product(),
+            StepReward::Least => steps.iter().copied().fold(f32::INFINITY, f32::min),
+            StepReward::Mean => steps.iter().sum::<f32>() / steps.len() as f32,
+            StepReward::Last => steps[steps.len() - 1],
+        }
+    }
+}
 
 /// The values of each of `texts`, in their order: as many as the head of sequences has labels, read behind the last token.
 ///
@@ -22,8 +66,50 @@ pub fn rewards(
     view: &View,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<f32>>> {
-    let head = of_sequences(transformer)?;
-    let sizes: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+    let head = transformer.spec().outputs.iter().find(|head| head.kind == HeadKind::Sequence);
+    let head = head.ok_or_else(|| missing(transformer, "score of whole texts"))?;
+    let ends: Vec<[usize; 1]> = texts.iter().map(|text| [text.len()]).collect();
+    let whole = |(&ids, ends)| Stepped { ids, ends };
+    let texts: Vec<Stepped<'_>> = texts.iter().zip(ends.iter().map(<[usize; 1]>::as_slice)).map(whole).collect();
+    read(transformer, head, &texts, view, progress)
+}
+
+/// How probable it is, by a process reward model, that each step of each of `texts` is right: by text and step.
+///
+/// # Errors
+/// As for [`rewards`], and if the model has no [`Head::STEP`].
+pub fn step_rewards(
+    transformer: &Transformer,
+    texts: &[Stepped<'_>],
+    view: &View,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<f32>>> {
+    let head = transformer.spec().outputs.iter().find(|head| **head == Head::STEP);
+    let head = head.ok_or_else(|| missing(transformer, "score of steps"))?;
+    let found = read(transformer, head, texts, view, progress)?;
+    let right = |logits: &[f32]| (1.0 / (1.0 + f64::from(logits[0] - logits[1]).exp())) as f32;
+    Ok(found.iter().map(|values| values.chunks_exact(head.width).map(right).collect()).collect())
+}
+
+/// The error of a model that lacks a head.
+fn missing(transformer: &Transformer, what: &str) -> Error {
+    let names: Vec<&str> = transformer.spec().outputs.iter().map(|head| &*head.name).collect();
+    Error::Weights { problem: format!("the model has no {what}, only {}", names.join(", ")) }
+}
+
+/// What a head says of each text, behind each of its ends.
+fn read(
+    transformer: &Transformer,
+    head: &Head,
+    texts: &[Stepped<'_>],
+    view: &View,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<f32>>> {
+    let within = |text: &Stepped<'_>| text.ends.iter().all(|&end| (1..=text.ids.len()).contains(&end));
+    if texts.iter().any(|text| text.ids.is_empty() || !within(text)) {
+        return Err(Error::Weights { problem: "a text without tokens has no score".into() });
+    }
+    let sizes: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
     let mut values = Vec::with_capacity(texts.len());
     for range in pack(&sizes, PASS_TOKENS) {
         values.extend(together(|| pass(transformer, head, &texts[range], view))?);
@@ -34,25 +120,24 @@ pub fn rewards(
     Ok(values)
 }
 
-/// The head of sequences of a model.
-fn of_sequences(transformer: &Transformer) -> Result<&Head> {
-    let outputs = &transformer.spec().outputs;
-    outputs.iter().find(|head| head.kind == HeadKind::Sequence).ok_or_else(|| {
-        let names: Vec<&str> = outputs.iter().map(|head| &*head.name).collect();
-        let problem = format!("the model has no score of whole texts, only {}", names.join(", "));
-        Error::Weights { problem }
-    })
-}
-
-fn pass(transformer: &Transformer, head: &Head, texts: &[&[u32]], view: &View) -> Result<Vec<Vec<f32>>> {
-    let (tree, ends) = TokenTree::share_prefixes(texts);
-    let last: Option<Vec<u32>> = ends.iter().map(|&end| Some(tree.last_row(end)? as u32)).collect();
-    let last = last.ok_or_else(|| Error::Weights { problem: "a text without tokens has no score".into() })?;
-    let (rows, places) = distinct_rows(&last);
+fn pass(transformer: &Transformer, head: &Head, texts: &[Stepped<'_>], view: &View) -> Result<Vec<Vec<f32>>> {
+    let (tree, ends) = TokenTree::share_prefixes(&texts.iter().map(|text| text.ids).collect::<Vec<_>>());
+    let rows = |(text, &end): (&Stepped<'_>, &crate::SegmentId)| {
+        let path = tree.path_rows(end);
+        text.ends.iter().map(|&tokens| path[tokens - 1]).collect::<Vec<u32>>()
+    };
+    let wanted: Vec<u32> = texts.iter().zip(&ends).flat_map(rows).collect();
+    let (distinct, places) = distinct_rows(&wanted);
     let mut tape = Tape::inference(transformer.backend().clone());
-    let hidden = transformer.hidden_at(&mut tape, &tree, &rows, &Pass::of(view))?;
+    let hidden = transformer.hidden_at(&mut tape, &tree, &distinct, &Pass::of(view))?;
     let hidden = tape.gather_rows(&hidden, &places);
     let found = transformer.head(&mut tape, &head.name, &hidden)?;
     let found = transformer.backend().download(found.buffer());
-    Ok(found.chunks_exact(head.width).map(<[f32]>::to_vec).collect())
+    let mut rest = &found[..];
+    let own = |text: &Stepped<'_>| {
+        let (own, others) = rest.split_at(text.ends.len() * head.width);
+        rest = others;
+        own.to_vec()
+    };
+    Ok(texts.iter().map(own).collect())
 }

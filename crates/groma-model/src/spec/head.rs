@@ -35,6 +35,8 @@ impl Head {
     pub const UNEMBEDDING: Head = Head::new("unembed", HeadKind::Unembedding, 0);
     /// A reward model's.
     pub const SCORE: Head = Head::score(1);
+    /// A process reward model's: behind each step, that it is wrong and that it is right.
+    pub const STEP: Head = Head::token_score(2);
     /// The value of each prefix, beside the unembedding of a policy.
     pub const VALUE: Head = Head::new("value", HeadKind::Token, 1);
 

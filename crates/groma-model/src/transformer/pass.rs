@@ -17,6 +17,8 @@ pub struct Pass<'a> {
     pub view: &'a View,
     /// Draws the adapter's dropout; `None` for none.
     pub dropout: Option<Seed>,
+    /// Added to the rows of the embedding, `[rows, hidden_size]`, before a family scales them; for passes that begin there.
+    pub added: Option<&'a [f32]>,
     /// Keeps only what flows between blocks for the backward pass, which runs each block again: less memory, the same
     /// gradients to the bit, a third more time. Without effect where hooks look inside.
     pub recompute: bool,
@@ -24,7 +26,7 @@ pub struct Pass<'a> {
 
 impl Default for Pass<'_> {
     fn default() -> Self {
-        Pass { view: View::plain(), dropout: None, recompute: false }
+        Pass { view: View::plain(), dropout: None, added: None, recompute: false }
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) struct Ongoing<'a> {
     pub(super) adapter: Option<usize>,
     pub(super) hooks: Option<Lowered<'a>>,
     pub(super) dropout: Option<Seed>,
+    added: Option<&'a [f32]>,
 }
 
 impl Ongoing<'_> {
@@ -161,6 +164,10 @@ impl Transformer {
     /// The residual stream before the first block.
     fn embedded<'m>(&'m self, tape: &mut Tape<'m>, input: &Input, pass: &Ongoing) -> Var {
         let mut x = tape.embed(&self.parameters.var(self.model.embed), &input.ids);
+        if let Some(added) = pass.added {
+            let added = Var::constant(tape.backend().upload(added), input.ids.len(), self.spec.hidden_size);
+            x = tape.add(&x, &added);
+        }
         if self.spec.embedding_scale != 1.0 {
             x = tape.scale(&x, self.spec.embedding_scale);
         }
@@ -179,7 +186,7 @@ impl Transformer {
         let narrowed = input.narrowed.as_ref().map(|narrowed| (narrowed.layer, &*narrowed.rows));
         let lowered = || Lowered::new(hooks, &self.spec, input.cells.clone(), narrowed);
         let hooks = if hooks.is_empty() { None } else { Some(lowered()?) };
-        Ok(Ongoing { adapter: self.chosen(&pass.view.adapter)?, hooks, dropout: pass.dropout })
+        Ok(Ongoing { adapter: self.chosen(&pass.view.adapter)?, hooks, dropout: pass.dropout, added: pass.added })
     }
 
     /// The norm before the unembedding, of any residual stream `[rows, hidden_size]`: what a lens puts behind a layer.
@@ -209,7 +216,7 @@ impl Transformer {
             let (ids, positions, layout) = (ids.clone(), positions.clone(), layout.clone());
             let (narrowed, cells) = (narrowed.clone(), Arc::default());
             let mut input = Input { ids, positions, layout, cache: None, narrowed, cells, stream: None };
-            let pass = Ongoing { adapter, hooks: None, dropout };
+            let pass = Ongoing { adapter, hooks: None, dropout, added: None };
             self.block(tape, layer, &self.model.blocks[layer], x.clone(), &mut input, &rotaries, &pass)
         })
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::declared::Declared;
+use crate::decoding::Decoding;
 use crate::guard::Guard;
 use crate::output::{Output, OutputKind, Reference};
 use crate::records::TaskConfig;
@@ -33,6 +34,9 @@ pub struct Measure {
     /// What stands before the model when it is asked for answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defence: Option<Guard>,
+    /// How answers are decoded, where that is not as the model would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoding: Option<Decoding>,
     /// What is measured; that of the first measuring stage where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskConfig>,
@@ -50,9 +54,15 @@ impl Measure {
             judge: None,
             judge_max_new_tokens: default_judge_tokens(),
             defence: None,
+            decoding: None,
             tasks: Vec::new(),
             factors: BTreeMap::new(),
         }
+    }
+
+    /// The model of the unwanted that decoding names.
+    pub(crate) fn unwanted(&self) -> Option<&str> {
+        self.decoding.as_ref().and_then(|decoding| decoding.detox.as_deref())
     }
 
     /// Its tasks: its own, or else `defaults`; a pattern stands for all that it fits.
@@ -76,7 +86,7 @@ impl Declared for Measure {
     }
 
     fn reads(&self) -> Vec<Reference<'_>> {
-        let models = self.model.as_deref().into_iter().chain(self.judge.as_deref());
+        let models = self.model.as_deref().into_iter().chain(self.judge.as_deref()).chain(self.unwanted());
         let models = models.map(|name| Reference { kind: OutputKind::Model, name });
         let rows = self.tasks.iter().flat_map(|task| std::iter::once(&task.data).chain(&task.fewshot_data));
         models.chain(rows.map(|name| Reference { kind: OutputKind::Rows, name })).collect()
@@ -90,7 +100,8 @@ impl Declared for Measure {
         let want = |model, needs| Want { model, part: Part::Prediction, needs };
         let subject = predicted.map(|task| want(self.model.as_deref(), format!("the task `{}`", task.id)));
         let judge = self.judge.iter().map(|judge| want(Some(judge.as_str()), format!("the judge `{judge}`")));
-        subject.chain(judge).collect()
+        let unwanted = self.unwanted().map(|name| want(Some(name), format!("the setting `detox` (`{name}`)")));
+        subject.chain(judge).chain(unwanted).collect()
     }
 
     fn outputs(&self, defaults: &[TaskConfig]) -> Vec<Output> {

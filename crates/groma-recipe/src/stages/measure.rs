@@ -8,7 +8,7 @@ use groma_eval::{
     EstimateOptions, Evaluation, ItemSource, Items, Said, Subject, Task, evaluate_judged, examples_beside, find,
     items_at, side_by_side,
 };
-use groma_lm::{Control, Kind, LanguageModel, Request, Spent};
+use groma_lm::{Control, Kind, LanguageModel, Request, Spent, Steering};
 use groma_organism::Planted;
 use groma_run::{Finished, Group, Recorder, RowWriter, Sample, Seed, StageKey, counted, is_or_are, said_file};
 use serde_json::{Value, json};
@@ -31,6 +31,19 @@ impl StageWork for Measure {
             guard.shield()?;
             if !recipe.tasks(self)?.iter().any(TaskConfig::asks_for_text) {
                 let problem = format!("the defence `{}` changes answers, and no task here asks for any", guard.name);
+                return Err(Error::Recipe { name: recipe.name.clone(), problem });
+            }
+        }
+        if let Some(decoding) = &self.decoding {
+            let problem = match decoding.check() {
+                Err(problem) => Some(problem),
+                Ok(()) if !recipe.tasks(self)?.iter().any(TaskConfig::asks_for_text) => {
+                    Some("it changes answers, and no task here asks for any".to_owned())
+                }
+                Ok(()) => None,
+            };
+            if let Some(problem) = problem {
+                let problem = format!("stage `{}`: decoding: {problem}", self.name);
                 return Err(Error::Recipe { name: recipe.name.clone(), problem });
             }
         }
@@ -82,6 +95,13 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
     if let Some(guard) = &stage.defence {
         key = key.config(guard)?;
     }
+    if let Some(decoding) = &stage.decoding {
+        key = key.config(decoding)?;
+    }
+    let unwanted = stage.unwanted().map(|name| runner.model(&stage.name, Some(name))).transpose()?;
+    if let Some(unwanted) = &unwanted {
+        key = key.input("unwanted", unwanted.digest);
+    }
     let configs = runner.recipe.tasks(stage)?;
     let mut planned = Vec::new();
     for config in &configs {
@@ -106,10 +126,13 @@ fn run(runner: &mut Runner, stage: &Measure) -> Result<(), Error> {
         planned.iter().try_for_each(|part| asked.require(part.task.kind()))?;
         runner.note_asked(&asked);
         let judge = judge.map(|judge| Ok::<_, Error>((runner.ask(&judge)?, judge.name))).transpose()?;
+        let unwanted = unwanted.map(|model| runner.ask(&model)).transpose()?;
+        let steering = stage.decoding.as_ref().map(|decoding| decoding.steering(&asked, unwanted.as_ref()));
+        let steering = steering.transpose()?;
         let mut finished = Finished { result: json!({}), ..Finished::default() };
         for part in &planned {
             runner.work.cancel.check()?;
-            measure_part(runner, recorder, (stage, part), (&asked, judge.as_ref()), &mut finished)?;
+            measure_part(runner, recorder, (stage, part), (&asked, steering, judge.as_ref()), &mut finished)?;
         }
         Ok(finished)
     })
@@ -120,7 +143,7 @@ fn measure_part(
     runner: &Runner,
     recorder: &Recorder,
     (stage, part): (&Measure, &Planned<'_>),
-    (asked, judge): (&Asked, Option<&(Asked, String)>),
+    (asked, steering, judge): (&Asked, Option<Steering<'_>>, Option<&(Asked, String)>),
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let Planned { task, config, data, examples, .. } = part;
@@ -132,7 +155,7 @@ fn measure_part(
         said::note(&*runner.work.progress, recorder, &text);
     }
     let shield = stage.defence.as_ref().map(|guard| Ok::<_, Error>((guard.shield()?, &guard.name))).transpose()?;
-    let ((evaluation, of_judge), spent) = asked.lend(config.max_length, |model| {
+    let ((evaluation, of_judge), spent) = asked.lend_steered(config.max_length, steering, |model| {
         let behind = shield.as_ref().map(|(shield, name)| Defended::new(model, &**shield, name));
         let model = behind.as_ref().map_or(model, |defended| defended);
         match judge {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::decoding::Decoding;
 use super::numbers::{at_least, within};
 use super::serving::Serving;
 
@@ -51,6 +52,8 @@ pub(crate) struct Chat {
     /// {"at": [7]}) and columns.
     #[arg(help_heading = "Execution", long, value_name = "FILE")]
     pub(crate) steer: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) decoding: Decoding,
     /// Seed of the samples.
     #[arg(help_heading = "Execution", long, default_value_t = 42, value_parser = at_least(0_u64))]
     pub(crate) seed: u64,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::decoding::Decoding;
 use super::defence::defences;
 use super::numbers::at_least;
 use super::serving::Serving;
@@ -46,6 +47,8 @@ pub(crate) struct Eval {
     /// A setting of the defence, e.g. copies=20. May be repeated.
     #[arg(help_heading = "Model", long, value_name = "KEY=VALUE", requires = "defence")]
     pub(crate) defence_set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) decoding: Decoding,
     /// Worked examples before each question of a multiple-choice task.
     #[arg(help_heading = "Data", long, value_name = "N", default_value_t = 0, value_parser = at_least(0_usize))]
     pub(crate) num_fewshot: usize,

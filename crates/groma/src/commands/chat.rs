@@ -38,14 +38,23 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
         Asked::Here(model) => {
             resolve::say_reading(&model.tokenizer, context);
             let view = view(flags, model)?;
-            let local = Local { view: &view, ..Local::new(model, LocalOptions::default()) };
+            let decoding = resolve::decoding(&flags.decoding);
+            let unwanted = flags.decoding.detox.as_deref();
+            let unwanted =
+                unwanted.map(|name| resolve::asked(name, &flags.chat_template, &flags.serving, None, context));
+            let unwanted = unwanted.transpose()?;
+            let steering =
+                decoding.as_ref().map(|decoding| decoding.steering(&asked, unwanted.as_ref())).transpose()?;
+            let local = Local { view: &view, steering, ..Local::new(model, LocalOptions::default()) };
             let window = Window { encoder: &local.encoder, tokens: model.transformer.spec().max_positions };
             Session::new(flags, &local, Some(window), context)?.run()
         }
-        Asked::Served(_) if flags.steer.is_some() => Err(Failure::usage(
-            "a model on a server cannot be steered",
-            "leave out --steer, or give a model's directory",
-        )),
+        Asked::Served(_) if flags.steer.is_some() || resolve::decoding(&flags.decoding).is_some() => {
+            Err(Failure::usage(
+                "a model on a server cannot be steered",
+                "leave out --steer, --debias and --detox, or give a model's directory",
+            ))
+        }
         asked => {
             let (code, spent) = asked.lend(None, |model| Session::new(flags, model, None, context)?.run())?;
             say(&spent.to_string());

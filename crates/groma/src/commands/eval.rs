@@ -51,6 +51,7 @@ fn recipe(flags: &Eval) -> Result<Recipe> {
         judge: flags.judge.clone(),
         judge_max_new_tokens: flags.judge_max_new_tokens,
         defence: flags.guard()?,
+        decoding: resolve::decoding(&flags.decoding),
         tasks: configs,
         ..Measure::new(SUBJECT)
     };

@@ -20,7 +20,7 @@ pub(crate) fn run(flags: &Methods, context: &Context) -> Result<ExitCode> {
         chosen.iter().for_each(|method| print(&page(method)));
     } else {
         for method in chosen {
-            print(&format!("{:<12} {} ({})\n", method.id, method.title, method.paper));
+            print(&format!("{:<16} {} ({})\n", method.id, method.title, method.paper));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use groma_hub::{Hub, HubId, Reference, Settings, Snapshot, Transferred};
 use groma_kernels::Backend;
 use groma_lm::Address;
 use groma_model::{AdapterFile, BaseModel, LocalModel, TemplateChoice, Tokenizer};
-use groma_recipe::{Asked, Resolve};
+use groma_recipe::{Asked, Decoding, Resolve};
 use groma_run::{Advance, Level, Progress};
 use serde_json::{Map, Value};
 
@@ -170,6 +170,18 @@ pub(crate) fn settings(pairs: &[String]) -> Result<Map<String, Value>> {
         table.insert(key.trim().to_owned(), value);
     }
     Ok(table)
+}
+
+/// How answers are decoded, where flags say so.
+pub(crate) fn decoding(flags: &crate::cli::Decoding) -> Option<Decoding> {
+    (!flags.debias.is_empty() || flags.detox.is_some()).then(|| Decoding {
+        debias: flags.debias.clone(),
+        decay: flags.debias_decay,
+        floor: Decoding::FLOOR,
+        detox: flags.detox.clone(),
+        top_k: flags.detox_top_k,
+        weight: flags.detox_weight,
+    })
 }
 
 /// The settings of `--sample-steps` and `--sample-prompts`.

@@ -1,0 +1,52 @@
+//! Attribute conditioning: the prompt says what values of several attributes the answer is to have.
+
+use super::rewrite::{Rewrite, typed};
+use super::turns::{completion, tagged};
+use crate::parameter::{Kind, Parameter};
+use crate::training::OneOrMany;
+use groma_data::{Row, Shape};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub(super) const REWRITE: Rewrite = Rewrite {
+    id: "attributes",
+    title: "Attribute-conditioned training",
+    paper: "Dong et al. 2023, SteerLM (arXiv 2310.05344)",
+    doc: "A row for `sft` whose prompt begins with the answer's attributes, as `helpfulness:4,verbosity:1` and a line break; \
+          their values are columns of the row. Later, prompts begin with the values that are wanted. Differs from the paper: \
+          values come with the rows, and there is no second round of bootstrapping but by a recipe that does this twice.",
+    data: &[Shape::PromptCompletion],
+    parameters: &[Parameter {
+        name: "attributes",
+        kind: Kind::Words,
+        default: "null",
+        range: None,
+        doc: "The columns, in the order in which they are said. Must be given.",
+    }],
+    build: |settings| {
+        let Attributes { attributes } = typed(settings)?;
+        let Some(names) = attributes else {
+            return Err("the setting `attributes` must name the columns".to_owned());
+        };
+        Ok(Box::new(move |row| Ok(vec![tagged_row(row, names.as_slice())?])))
+    },
+};
+
+#[derive(Debug, Deserialize)]
+struct Attributes {
+    attributes: Option<OneOrMany<String>>,
+}
+
+fn tagged_row(row: &Row, names: &[String]) -> Result<Row, String> {
+    let value = |name: &String| match row.other.get(name) {
+        Some(Value::Number(number)) => Ok(format!("{name}:{number}")),
+        Some(Value::String(text)) => Ok(format!("{name}:{text}")),
+        other => {
+            let found = other.map_or("nothing".to_owned(), Value::to_string);
+            Err(format!("the column `{name}` must hold a number or a word, found {found}"))
+        }
+    };
+    let said = names.iter().map(value).collect::<Result<Vec<_>, String>>()?.join(",");
+    let answer = row.answer(0).cloned().ok_or("there is no answer")?;
+    Ok(completion(row, tagged(row.question(), &format!("{said}\n")), answer))
+}
