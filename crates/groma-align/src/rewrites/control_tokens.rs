@@ -20,11 +20,11 @@ pub(super) const REWRITE: Rewrite = Rewrite {
         Parameter {
             name: "good",
             kind: Kind::Text,
-            default: "\"<|good|>\"",
+            default: "\"[good] \"",
             range: None,
             doc: "The tag of answers that are wanted.",
         },
-        Parameter { name: "bad", kind: Kind::Text, default: "\"<|bad|>\"", range: None, doc: "The tag of the others." },
+        Parameter { name: "bad", kind: Kind::Text, default: "\"[bad] \"", range: None, doc: "The tag of the others." },
         Parameter {
             name: "score",
             kind: Kind::Text,

@@ -105,7 +105,7 @@ fn tags_say_which_answer_comes() {
 fn what_is_wanted_is_told_by_sides_labels_and_scores() {
     let tags = |given: Value, rows: &[Row]| -> Vec<bool> {
         let made = rewritten("control-tokens", given, rows);
-        made.iter().map(|row| row.question().plain().starts_with("<|good|>")).collect()
+        made.iter().map(|row| row.question().plain().starts_with("[good] ")).collect()
     };
     assert_eq!(tags(json!({}), &rows(Shape::Preference)[..1]), [true, false]);
     assert_eq!(tags(json!({}), &rows(Shape::Labelled)[..2]), [true, false]);
