@@ -26,7 +26,7 @@ pub struct Decoding {
     /// The likeliest tokens among which it is chosen; 0 for all.
     #[serde(default = "top_k")]
     pub top_k: usize,
-    /// How much the model of the unwanted counts.
+    /// How much the model of the unwanted counts; too much of it, and tokens come first that nobody would say.
     #[serde(default = "weight")]
     pub weight: f64,
 }
@@ -44,7 +44,7 @@ fn top_k() -> usize {
 }
 
 fn weight() -> f64 {
-    1.0
+    0.5
 }
 
 impl Decoding {

@@ -27,7 +27,7 @@ pub(crate) struct Decoding {
     /// How many; 0 for all.
     #[arg(help_heading = "Decoding", long, default_value_t = 20, value_parser = at_least(0_usize), requires = "detox")]
     pub(crate) detox_top_k: usize,
-    /// How much it counts what that model finds.
-    #[arg(help_heading = "Decoding", long, default_value_t = 1.0, value_parser = at_least(0.0_f64), requires = "detox")]
+    /// How much it counts what that model finds; too much of it, and tokens come first that nobody would say.
+    #[arg(help_heading = "Decoding", long, default_value_t = 0.5, value_parser = at_least(0.0_f64), requires = "detox")]
     pub(crate) detox_weight: f64,
 }
