@@ -287,17 +287,12 @@ mod tests {
             results.measurements.iter().find(fits).unwrap().value
         };
         let finds = |subject: &str| of(subject, "finds_wrong_step", None);
-        assert!(
-            finds(PROCESS) > 0.95 && finds(OUTCOME) < finds(PROCESS) - 0.2,
-            "{} {}",
-            finds(PROCESS),
-            finds(OUTCOME)
-        );
+        assert!(finds(PROCESS) > 0.85 && finds(OUTCOME) < 0.5, "{} {}", finds(PROCESS), finds(OUTCOME));
         assert!((finds(SHUFFLED) - 0.2).abs() < 0.2, "{}", finds(SHUFFLED));
         let right = |subject: &str, n: &str| of(subject, "best_of_n_right", Some(n));
         // Of one nothing is chosen, so that all ways but the votes, which are drawn, are one.
         assert!((right(PROCESS, "1") - right(OUTCOME, "1")).abs() < 1e-9);
-        assert!(right(PROCESS, "16") > 0.95 && right(PROCESS, "16") >= right(OUTCOME, "16"));
-        assert!(right(PROCESS, "8") > right(MAJORITY, "8"));
+        // A model that is not perfect is deceived by the best of many: where that begins is what the curve shows.
+        assert!(right(PROCESS, "8") > right(OUTCOME, "8") + 0.2 && right(PROCESS, "8") > right(MAJORITY, "8") + 0.1);
     }
 }
