@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes crates/groma-align/fixtures/policy_losses.json: losses and slopes of TRL's own GRPO, GMPO and RLOO code.
+"""Makes crates/groma-align/fixtures/policy_losses.json: losses and slopes of TRL's own GRPO, GMPO, RLOO
+and A2PO code.
 
     python scripts/make_policy_fixtures.py > crates/groma-align/fixtures/policy_losses.json
 
@@ -17,6 +18,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from trl import GRPOTrainer, RLOOTrainer
+from trl.experimental.a2po import A2POTrainer
 from trl.experimental.gmpo import GMPOTrainer
 
 torch.set_default_dtype(torch.float64)
@@ -89,6 +91,28 @@ def case(method, settings, seed, lengths):
     }
 
 
+def a2po(settings, seed, lengths):
+    """A2PO's loss, given what completions are worth above the best that could be expected."""
+    data = batch(seed, lengths)
+    now = data["now"].clone().requires_grad_()
+    stub = types.SimpleNamespace(
+        model=types.SimpleNamespace(training=True), args=types.SimpleNamespace(beta2=settings["beta2"]),
+        _metrics={"train": collections.defaultdict(list)}, _get_sequence_logps=lambda *a: (now * data["mask"]).sum(1),
+    )
+    inputs = {
+        "input_ids": None, "attention_mask": None, "logits_to_keep": None, "rewards": data["advantages"],
+        "ref_logps": (data["reference"] * data["mask"]).sum(1), "v_star": torch.zeros(len(lengths)),
+    }
+    loss = A2POTrainer.compute_loss(stub, None, inputs)
+    loss.backward()
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "method": "a2po", "settings": settings, "advantages": data["advantages"].tolist(), "now": rows(data["now"]),
+        "sampled": rows(data["sampled"]), "reference": rows(data["reference"]), "entropies": rows(data["entropies"]),
+        "loss": loss.item(), "slopes": rows(now.grad), "entropy_slopes": [],
+    }
+
+
 def plus_plus(settings, seed, lengths):
     """REINFORCE++ by the paper's equations: TRL has no trainer of it. The completions are of one prompt."""
     data = batch(seed, lengths)
@@ -133,6 +157,7 @@ def main():
         cases.append(case("gmpo", settings, 50 + seed, [4, 2, 7, 1]))
     for seed, settings in enumerate([{"beta": 0.0}, {"beta": 0.0, "epsilon": 0.1, "epsilon_high": 0.3}]):
         cases.append(case("rloo", settings, 100 + seed, [3, 5, 2, 6]))
+    cases += [a2po({"beta2": beta}, 150 + seed, [4, 2, 7, 1]) for seed, beta in enumerate([1e-3, 0.3])]
     plus = [
         plus_plus({"baseline": kind, "beta": beta}, 200 + seed, [4, 2, 7, 1])
         for seed, (kind, beta) in enumerate([("none", 0.2), ("none", 0.0), ("group", 0.2)])

@@ -1,5 +1,6 @@
 //! The registry of methods: one file and one line each.
 
+mod a2po;
 mod a_lol;
 mod advantages;
 mod cpo;
@@ -62,6 +63,7 @@ pub static METHODS: &[&Method] = &[
     &online_dpo::METHOD,
     &xpo::METHOD,
     &nash_md::METHOD,
+    &a2po::METHOD,
     &raft::METHOD,
     &f_dpg::METHOD,
 ];

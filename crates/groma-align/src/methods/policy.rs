@@ -155,7 +155,10 @@ mod tests {
         for case in fixture["cases"].as_array().unwrap() {
             let method = Method::find(case["method"].as_str().unwrap()).unwrap();
             let mut given = case["settings"].as_object().unwrap().clone();
-            given.extend(json!({"reward_funcs": "length", "num_generations": 4}).as_object().unwrap().clone());
+            given.insert("reward_funcs".into(), "length".into());
+            if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
+                given.insert("num_generations".into(), 4.into());
+            }
             let settings = Settings::resolve(method, &given).unwrap();
             let group = sampled_group(case);
             let forest = Forest::new(&group.sequences().collect::<Vec<_>>());

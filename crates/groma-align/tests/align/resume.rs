@@ -66,6 +66,15 @@ fn every_method() {
 }
 
 #[test]
+fn further_prompts_are_the_same_ones() {
+    resumes_at_every_step(
+        "grpo",
+        json!({"max_steps": 4, "learning_rate": 1e-2, "dynamic_sampling": true, "num_generations": 2,
+        "per_device_train_batch_size": 8, "num_iterations": 2, "max_completion_length": 3}),
+    );
+}
+
+#[test]
 fn dpo_full() {
     resumes_at_every_step(
         "dpo",

@@ -184,6 +184,43 @@ fn what_cannot_be_sampled_or_rewarded_is_refused_before_anything_is_done() {
     assert!(resolve(json!({"reward_funcs": ["length"], "reward_weights": [1.0, 2.0]})).contains("2 weights for 1"));
 }
 
+/// Counts groups whose completions are all worth the same.
+#[derive(Default)]
+struct Equals {
+    groups: usize,
+    equal: usize,
+}
+
+impl Observer for Equals {
+    fn collected(&mut self, report: &Collected<'_>) {
+        for group in report.groups {
+            self.groups += 1;
+            self.equal += usize::from(group.members.windows(2).all(|pair| pair[0].reward == pair[1].reward));
+        }
+    }
+}
+
+/// Of prompts whose completions are all worth the same nothing can be learned: further ones take their place.
+#[test]
+fn prompts_that_say_nothing_are_replaced() {
+    let equals = |dynamic: bool| {
+        let settings = settings(
+            "grpo",
+            json!({"max_steps": 4, "num_generations": 2, "per_device_train_batch_size": 16, "dynamic_sampling": dynamic}),
+        );
+        let (rows, mut seen, mut history) = (prepared(&settings), Equals::default(), History::default());
+        let mut model = setup(model(2), &settings).unwrap();
+        let observers: Vec<&mut dyn Observer> = vec![&mut seen, &mut history];
+        train(&mut model, Session { voice: Some(voice()), observers, ..Session::new(&settings, &rows) }).unwrap();
+        (seen, history)
+    };
+    let ((plain, _), (dynamic, history)) = (equals(false), equals(true));
+    println!("equal: {} of {}, then {} of {}", plain.equal, plain.groups, dynamic.equal, dynamic.groups);
+    assert!(plain.groups == 32 && plain.equal > 4 && dynamic.groups == 32 && dynamic.equal < plain.equal / 4);
+    let last = &history.logged.last().unwrap().1;
+    assert!(last["dynamic_sampling/replaced"] > 0.0 && last["dynamic_sampling/rounds"] <= 10.0);
+}
+
 /// A judge that rates by the length of the answer that it is shown, and fails as it is told.
 fn judge(fails: impl Fn(&str) -> Option<Failure> + Sync + 'static) -> Scripted {
     let reply = move |ask: &Ask| {

@@ -87,6 +87,7 @@ fn the_tilted_reference_is_reached() {
         ("reinforce_plus_plus", json!({"max_steps": 400, "beta": BETA})),
         ("online_dpo", json!({"max_steps": 400, "beta": BETA, "preference": "bradley_terry"})),
         ("xpo", json!({"max_steps": 400, "beta": BETA, "preference": "bradley_terry", "alpha": 0.0})),
+        ("a2po", json!({"max_steps": 400, "beta1": BETA, "beta2": BETA})),
         ("f_dpg", json!({"max_steps": 400, "beta": BETA, "f_divergence": "reverse_kl", "num_generations": 32})),
         ("f_dpg", json!({"max_steps": 400, "beta": BETA, "f_divergence": "forward_kl", "num_generations": 32})),
         ("f_dpg", json!({"max_steps": 400, "beta": BETA, "num_generations": 32})),

@@ -74,6 +74,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("online_dpo", json!({"loss_type": "ipo", "num_generations": 2})),
         ("xpo", json!({"alpha": 0.1, "preference": "bradley_terry"})),
         ("nash_md", json!({})),
+        ("a2po", json!({"beta2": 0.1})),
         ("raft", json!({"num_generations": 2, "reward_thresholds": [-2.0, -1.0]})),
         ("f_dpg", json!({"num_generations": 2})),
         ("a_lol", json!({})),
