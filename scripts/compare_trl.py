@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Compares groma's DPO and KTO losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
+"""Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo]
+
+DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, and --orpo ORPO.
 
 With --kto, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
-batch, groma along all rows.
+batch, groma along all rows. With --orpo, TRL's cross-entropy is taken of completions alone, as groma takes it: TRL's own counts
+the tokens of prompts, too.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -24,7 +27,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import datasets
-import peft
 import torch
 import transformers
 import trl
@@ -59,7 +61,33 @@ def labelled(pairs):
     return [{"prompt": row["prompt"], "completion": row[side(i)[0]], "label": side(i)[1]} for i, row in enumerate(pairs)]
 
 
-def trl_run(model_dir, data, options, adapter, output):
+class InOrder:
+    """Batches in the order of the rows; these trainers shuffle."""
+
+    def _get_train_sampler(self, dataset=None):
+        return torch.utils.data.SequentialSampler(dataset if dataset is not None else self.train_dataset)
+
+
+def older(method):
+    """Config and trainer of CPO or ORPO, which have moved to TRL's experiments."""
+    if method == "cpo":
+        from trl.experimental.cpo import CPOConfig as config, CPOTrainer as trainer
+
+        return config, type("InOrder", (InOrder, trainer), {})
+    from trl.experimental.orpo import ORPOConfig as config, ORPOTrainer as trainer
+
+    def concatenated_forward(self, model, batch):
+        """As the trainer's own, with the cross-entropy of completions alone."""
+        found = list(trainer.concatenated_forward(self, model, batch))
+        labels = batch["chosen_labels"][:, 1:].to(found[2].device)
+        logits = found[2][:, : labels.shape[1]]
+        found[4] = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+        return tuple(found)
+
+    return config, type("InOrder", (InOrder, trainer), {"concatenated_forward": concatenated_forward})
+
+
+def trl_run(method, model_dir, data, options, adapter, output):
     """Loss and metrics of each step, and seconds, of TRL's trainer."""
     transformers.set_seed(options["seed"])
     model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager")
@@ -67,19 +95,28 @@ def trl_run(model_dir, data, options, adapter, output):
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if adapter is not None:
+        import peft
+
         config = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, config)
         model.save_pretrained(adapter)
-    kto = "completion" in data.column_names
-    config, kind = (trl.KTOConfig, trl.KTOTrainer) if kto else (trl.DPOConfig, trl.DPOTrainer)
-    own = {} if kto else {"label_smoothing": options["label_smoothing"], "use_weighting": options["use_weighting"]}
+    if method == "dpo":
+        config, kind = trl.DPOConfig, trl.DPOTrainer
+        own = {key: options[key] for key in ("label_smoothing", "use_weighting", "loss_type")}
+    elif method == "kto":
+        config, kind, own = trl.KTOConfig, trl.KTOTrainer, {"loss_type": options["loss_type"]}
+    else:
+        config, kind = older(method)
+        own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha") if key in options}
+    if method in ("dpo", "kto"):
+        own |= {"train_sampling_strategy": "sequential", "precompute_ref_log_probs": adapter is None}
     arguments = config(
         output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
-        gradient_checkpointing=False, train_sampling_strategy="sequential", dataloader_pin_memory=False,
-        beta=options["beta"], loss_type=options["loss_type"], learning_rate=options["learning_rate"],
+        gradient_checkpointing=False, dataloader_pin_memory=False,
+        beta=options["beta"], learning_rate=options["learning_rate"],
         max_steps=options["max_steps"], per_device_train_batch_size=options["per_device_train_batch_size"],
         gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
-        weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"], precompute_ref_log_probs=adapter is None,
+        weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"],
         **own,
     )
     trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
@@ -92,14 +129,12 @@ def trl_run(model_dir, data, options, adapter, output):
 def groma_run(method, model_dir, data_path, options, adapter):
     """The same of groma's trainer."""
     settings = dict(options, logging_steps=1, train_sampling_strategy="sequential", boundary="diverge")
-    if settings["label_smoothing"] == 0.0:
+    if settings.get("label_smoothing") == 0.0:
         # It exists with the losses alone that read it.
         del settings["label_smoothing"]
     if adapter is not None:
         settings["lora"] = {"r": 8, "alpha": 16.0}
     program = os.path.join(ROOT, "target", "release", "examples", "losses")
-    if method == "kto":
-        settings.pop("use_weighting")
     command = [program, method, adapter or model_dir, data_path, json.dumps(settings)]
     lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
     return [line["metrics"] for line in lines[:-1]], lines[-1]["seconds"]
@@ -132,21 +167,36 @@ def main():
     parser.add_argument("pairs")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--tolerance", type=float, default=1e-3)
-    parser.add_argument("--loss-type", nargs="*", default=["sigmoid"])
+    parser.add_argument("--loss-type", nargs="*", default=None, help="all that the trainer has where it is not dpo")
     parser.add_argument("--kto", action="store_true", help="compare KTO; --loss-type is kto or apo_zero_unpaired")
+    parser.add_argument("--cpo", action="store_true", help="compare CPO; --loss-type is sigmoid, hinge, ipo, simpo or alphapo")
+    parser.add_argument("--no-lora", action="store_true", help="train the whole model alone, which needs no peft")
+    parser.add_argument("--orpo", action="store_true", help="compare ORPO")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
-    if given.kto and given.loss_type == ["sigmoid"]:
-        given.loss_type = ["kto", "apo_zero_unpaired"]
+    method = "kto" if given.kto else "cpo" if given.cpo else "orpo" if given.orpo else "dpo"
+    if given.loss_type is None:
+        given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "orpo": ["orpo"],
+                           "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"]}[method]
     for loss_type in given.loss_type:
         options = {
-            "beta": 0.1, "loss_type": loss_type if given.kto else [loss_type], "learning_rate": given.learning_rate, "max_steps": given.steps,
+            "beta": 0.1, "learning_rate": given.learning_rate, "max_steps": given.steps,
             "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
-            "use_weighting": given.use_weighting, "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
-            "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0,
+            "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
         }
+        if method == "dpo":
+            options |= {"loss_type": [loss_type], "use_weighting": given.use_weighting,
+                        "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0}
+        elif method == "kto":
+            options["loss_type"] = loss_type
+        elif loss_type == "alphapo":
+            options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
+        elif loss_type == "simpo":
+            options |= {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 0.5, "cpo_alpha": 0.0}
+        elif method == "cpo":
+            options["loss_type"] = loss_type
         # Cut completions are mismatched before or after the cut: none is.
         data = rows(given.pairs, given.steps * 4, 250 if given.kto else sys.maxsize)
         if given.kto:
@@ -156,11 +206,12 @@ def main():
             path = os.path.join(directory, "pairs.jsonl")
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row) + "\n" for row in data)
-            for name, adapter in (("full", None), ("lora", os.path.join(directory, "adapter"))):
+            runs = [("full", None), ("lora", os.path.join(directory, "adapter"))]
+            for name, adapter in runs[: 1 if given.no_lora else 2]:
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
-                theirs, slow = trl_run(given.model, dataset, options, adapter, directory)
-                ours, fast = groma_run("kto" if given.kto else "dpo", given.model, path, options, adapter)
+                theirs, slow = trl_run(method, given.model, dataset, options, adapter, directory)
+                ours, fast = groma_run(method, given.model, path, options, adapter)
                 worst = max(worst, compare(f"{loss_type} {name}", ours, theirs, given.tolerance))
                 print(f"  seconds: groma {fast:.2f}, TRL {slow:.2f}")
     sys.exit(0 if worst <= given.tolerance else 1)

@@ -6,6 +6,8 @@
 //! that was sampled before the first step, how many tokens it has and their summed log-probability. Where `whole` is set, no
 //! completion ends before `max_completion_length`. On standard error it says where the time went.
 
+#![allow(clippy::print_stderr, reason = "a worker says on standard error where the time went")]
+
 use groma_align::{Collected, Limits, Method, Observer, Session, Settings, Voice, prepare, setup, train};
 use groma_data::{ReadOptions, Row, Shape, ShapeOptions, read};
 use groma_lm::Encoder;

@@ -1,6 +1,7 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
 use crate::noise::Noise;
+use crate::rivals::Rivals;
 use crate::sequence::Sequence;
 use crate::{Error, value_head};
 use groma_kernels::{
@@ -97,7 +98,14 @@ impl Forest {
         };
         let half = run.half_temperature.then(half).transpose()?;
         let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
-        Ok(Scored { tape, head, half, values })
+        let rivals = match run.rivals {
+            true => {
+                let read = (model.spec().final_softcap, run.temperature);
+                Some(Rivals::of(&mut tape, &hidden, &model.unembed()?, &self.targets, read))
+            }
+            false => None,
+        };
+        Ok(Scored { tape, head, half, values, rivals })
     }
 
     /// Runs a critic; what it expects at each slot.
@@ -180,14 +188,26 @@ pub(crate) struct Run {
     pub(crate) half_temperature: bool,
     /// Whether the head of values is asked too.
     pub(crate) values: bool,
+    /// Whether the likeliest other tokens are wanted too.
+    pub(crate) rivals: bool,
 }
 
 impl Run {
     /// A pass without dropout that yields log-probabilities alone.
     pub(crate) fn plain(adapter: bool) -> Run {
         let wants = HeadWants::default();
-        let (recompute, half_temperature, values) = (false, false, false);
-        Run { adapter, dropout: None, noise: None, recompute, wants, temperature: 1.0, half_temperature, values }
+        let (recompute, half_temperature, values, rivals) = (false, false, false, false);
+        Run {
+            adapter,
+            dropout: None,
+            noise: None,
+            recompute,
+            wants,
+            temperature: 1.0,
+            half_temperature,
+            values,
+            rivals,
+        }
     }
 
     fn pass(&self) -> Pass<'static> {
@@ -200,6 +220,15 @@ impl Run {
     }
 }
 
+/// Slopes by slot of what was read of a forest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlopesBySlot<'a> {
+    pub(crate) logps: &'a [f32],
+    pub(crate) entropies: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) rivals: &'a [f32],
+}
+
 /// Log-probabilities of a forest, and the tape that differentiates them.
 #[derive(Debug)]
 pub(crate) struct Scored<'m> {
@@ -207,6 +236,7 @@ pub(crate) struct Scored<'m> {
     head: HeadVar,
     half: Option<Vec<f32>>,
     values: Option<groma_kernels::Var>,
+    rivals: Option<Rivals>,
 }
 
 impl Scored<'_> {
@@ -225,13 +255,18 @@ impl Scored<'_> {
         Some(self.tape.backend().download(self.values.as_ref()?.buffer()))
     }
 
-    /// Adds the gradients of `sum d_logp[slot] * logp[slot]`, of the same with entropies where there are slopes for them, and with
-    /// values where they were asked for.
-    pub(crate) fn backward(self, d_logp: &[f32], d_entropy: &[f32], d_value: &[f32], gradients: &mut Gradients) {
+    /// Log-probabilities of the likeliest other tokens by slot, where they were wanted.
+    pub(crate) fn rivals(&self) -> Option<Vec<f32>> {
+        self.rivals.as_ref().map(Rivals::logps)
+    }
+
+    /// Adds the gradients of the sum over slots of what was read times its slope: log-probabilities, entropies where there are slopes
+    /// for them and, where they were asked for, values and rivals.
+    pub(crate) fn backward(mut self, of: SlopesBySlot<'_>, gradients: &mut Gradients) {
         let backend = self.tape.backend().clone();
-        let head = Cotangent::Head { head: &self.head, d_logp, d_entropy };
-        let values = self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(d_value)));
-        let cotangents = std::iter::once(head).chain(values).collect();
+        let mut cotangents = vec![Cotangent::Head { head: &self.head, d_logp: of.logps, d_entropy: of.entropies }];
+        cotangents.extend(self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(of.values))));
+        cotangents.extend(self.rivals.as_mut().map(|rivals| rivals.cotangent(of.rivals)));
         self.tape.backward(cotangents, gradients);
     }
 }

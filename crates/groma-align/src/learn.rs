@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::Metrics;
-use crate::forest::{Forest, Run};
+use crate::forest::{Forest, Run, SlopesBySlot};
 use crate::group::{Group, Member};
 use crate::noise::Noise;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
@@ -94,23 +94,27 @@ impl Learner<'_> {
             _ if forest.slot_count() == 0 => return Ok(Slopes::default()),
             Reads::Divergence { .. } => return self.divergences(objective, step, (number, micro), forest),
             Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
+            Reads::Rivals => (1.0, false),
         };
+        let rivals = objective.reads() == Reads::Rivals;
         let own_values = objective.has_critic() && self.models.critic.is_none();
         let seed = self.noise.map(|seed| seed.index(number as u64));
         let noise = objective.embedding_noise().zip(seed).map(|(alpha, seed)| Noise { alpha, seed });
-        let run = Run { temperature, half_temperature, noise, values: own_values, ..self.policy(number) };
+        let run = Run { temperature, half_temperature, noise, values: own_values, rivals, ..self.policy(number) };
         let scored = forest.forward(self.models.policy, self.tape(), run)?;
         let critic = self.models.critic.map(|critic| self.criticise(critic, forest)).transpose()?;
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();
-        let said = Said { half, values: &values, ..Said::of_tokens(forest, scored.output()) };
+        let rivals = scored.rivals().unwrap_or_default();
+        let said = Said { half, values: &values, rivals: &rivals, ..Said::of_tokens(forest, scored.output()) };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
             objective.survey(step, &of_all(&said, step.groups, &scored.output().logp));
             objective.survey_entropies(&of_all(&said, step.groups, &scored.output().entropy));
         }
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            scored.backward(&slopes.logps, &slopes.entropies, &slopes.values, &mut gradients.policy);
+            let Slopes { logps, entropies, values, rivals, .. } = &slopes;
+            scored.backward(SlopesBySlot { logps, entropies, values, rivals }, &mut gradients.policy);
             if let Some(critic) = critic {
                 critic.backward(&slopes.values, &mut gradients.critic);
             }

@@ -42,6 +42,7 @@ mod reference;
 mod rewarded;
 mod rewards;
 mod rewrites;
+mod rivals;
 mod role;
 mod roles;
 mod rollout;

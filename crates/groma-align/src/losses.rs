@@ -13,6 +13,7 @@ mod bco_pair;
 mod combine;
 mod discopop;
 mod divergence;
+mod dpop;
 mod exo_pair;
 mod hinge;
 mod ipo;
@@ -25,6 +26,7 @@ mod pair_loss;
 mod robust;
 mod sft;
 mod sigmoid;
+mod sigmoid_length;
 mod sigmoid_norm;
 mod simpo;
 mod sppo_hard;
@@ -40,7 +42,7 @@ pub use pair::{Pair, Totals};
 pub use pair_loss::PairLoss;
 pub use weighting::weight;
 
-/// All kinds, in the order of TRL's documentation.
+/// All kinds: those of TRL in the order of its documentation, then others.
 pub const KINDS: &[LossKind] = &[
     sigmoid::KIND,
     hinge::KIND,
@@ -57,6 +59,8 @@ pub const KINDS: &[LossKind] = &[
     discopop::KIND,
     sft::KIND,
     sigmoid_norm::KIND,
+    dpop::KIND,
+    sigmoid_length::KIND,
 ];
 
 /// [`KINDS`] as choices of `loss_type`.

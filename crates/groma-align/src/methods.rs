@@ -4,12 +4,16 @@ mod a2po;
 mod a_lol;
 mod advantages;
 mod cpo;
+mod cringe;
 mod distillation;
 mod dpo;
 mod f_dpg;
 mod gmpo;
+#[cfg(test)]
+mod golden;
 mod grpo;
 mod kto;
+mod listwise_dpo;
 mod nash_md;
 mod online_dpo;
 mod orpo;
@@ -27,6 +31,7 @@ mod rloo;
 mod rrhf;
 mod sft;
 mod simpo;
+mod slic;
 mod stable_alignment;
 mod unlikelihood;
 mod whole;
@@ -51,8 +56,11 @@ pub static METHODS: &[&Method] = &[
     &rrhf::METHOD,
     &pro::METHOD,
     &stable_alignment::METHOD,
+    &listwise_dpo::METHOD,
+    &slic::METHOD,
     &a_lol::METHOD,
     &unlikelihood::METHOD,
+    &cringe::METHOD,
     &reinforce::METHOD,
     &reinforce_plus_plus::METHOD,
     &remax::METHOD,

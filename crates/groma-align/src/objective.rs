@@ -99,6 +99,8 @@ pub(crate) enum Reads {
         /// Whether those at half of it are wanted, too.
         half_temperature: bool,
     },
+    /// Log-probabilities of scored tokens, and of the likeliest other token at each of their places.
+    Rivals,
     /// The score behind the last token.
     Scores,
     /// The scores of tokens where steps end.
@@ -117,7 +119,7 @@ impl Reads {
     pub(crate) fn temperature(self) -> f32 {
         match self {
             Reads::Tokens { temperature, .. } | Reads::Divergence { temperature, .. } => temperature,
-            Reads::Scores | Reads::Steps => 1.0,
+            Reads::Rivals | Reads::Scores | Reads::Steps => 1.0,
         }
     }
 
@@ -146,12 +148,14 @@ pub(crate) struct Said<'a> {
     pub(crate) divergences: &'a [f32],
     /// By slot, what the critic expects before the token; empty unless there is one.
     pub(crate) values: &'a [f32],
+    /// By slot, the log-probability of the likeliest other token; empty unless rivals are read.
+    pub(crate) rivals: &'a [f32],
 }
 
 impl<'a> Said<'a> {
     /// Of a forest whose tokens are read, and nothing beside.
     pub(crate) fn of_tokens(forest: &'a Forest, output: &'a HeadOutput) -> Self {
-        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[] }
+        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[], rivals: &[] }
     }
 
     /// Log-probabilities of a member's scored tokens.
@@ -189,4 +193,6 @@ pub(crate) struct Slopes {
     pub(crate) values: Vec<f32>,
     /// By slot, for the entropy there; empty where nothing goes through it.
     pub(crate) entropies: Vec<f32>,
+    /// By slot, for the log-probability of the likeliest other token; empty unless rivals are read.
+    pub(crate) rivals: Vec<f32>,
 }

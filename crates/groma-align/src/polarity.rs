@@ -60,7 +60,7 @@ fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, G
             Reads::Scores => f64::from(slopes.scores[member]),
             // Steps are right or wrong each, and no sequence is preferred.
             Reads::Steps => 0.0,
-            Reads::Tokens { .. } | Reads::Divergence { .. } => {
+            Reads::Tokens { .. } | Reads::Rivals | Reads::Divergence { .. } => {
                 forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
             }
         }

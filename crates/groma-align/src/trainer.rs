@@ -194,9 +194,12 @@ impl<'r, 'a> Run<'r, 'a> {
         rows.truncate(self.around.session.settings.training.per_device_train_batch_size);
         let looked_at = &rows[..rows.len().min(CHECKED_AT_START)];
         let batch = self.rows(looked_at)?;
-        self.check_first_loss(&batch)?;
+        // Another of the kind: what the method carries from step to step hears nothing of these checks.
+        let settings = self.around.session.settings;
+        let mut checked = (settings.method.build)(settings)?;
+        self.check_first_loss(&mut *checked, &batch)?;
         let batch = self.rows(&rows)?;
-        Polarity::of(self.model, self.objective, &batch.groups)?.map_or(Ok(()), Polarity::check)
+        Polarity::of(self.model, &mut *checked, &batch.groups)?.map_or(Ok(()), Polarity::check)
     }
 
     /// Rows as they are learned from, in one micro-batch, for methods that do not sample.
@@ -209,13 +212,13 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(batch)
     }
 
-    fn check_first_loss(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
+    fn check_first_loss(&mut self, objective: &mut dyn Objective, batch: &Batch<'_>) -> Result<(), Error> {
         // Another reference than what training starts from leaves the loss open, and so does a head that has learned.
         let known = self.around.session.seat(Role::Reference).is_none() && self.heads_are_new();
-        let expected = self.objective.loss_at_start(&batch.groups).filter(|_| known);
+        let expected = objective.loss_at_start(&batch.groups).filter(|_| known);
         let Some(expected) = expected else { return Ok(()) };
         let models = self.around.models(self.model, self.critic.as_ref());
-        let found = measure(models, self.objective, batch, &mut Metrics::default())?.value;
+        let found = measure(models, objective, batch, &mut Metrics::default())?.value;
         if !found.is_finite() {
             return Err(self.non_finite(1, "loss", batch.places()));
         }

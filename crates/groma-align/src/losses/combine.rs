@@ -14,6 +14,8 @@ pub struct Combination {
     pub parameters: LossParameters,
     /// Regularising divergence of the kinds that admit one.
     pub divergence: Divergence,
+    /// Whether the divergence is of means over tokens, and not of sums.
+    pub by_token: bool,
 }
 
 /// What a pair contributes.
@@ -48,7 +50,7 @@ impl Combination {
         if !kind.divergences || self.divergence == Divergence::ReverseKl {
             return kind.evaluate(pairs, totals, &self.parameters);
         }
-        let transformed: Vec<_> = pairs.iter().map(|pair| self.divergence.transform(pair)).collect();
+        let transformed: Vec<_> = pairs.iter().map(|pair| self.divergence.transform(pair, self.by_token)).collect();
         let scores: Vec<Pair> = transformed.iter().map(|(pair, ..)| *pair).collect();
         let losses = kind.evaluate(&scores, totals, &self.parameters);
         losses.into_iter().zip(transformed).map(|(loss, (_, dc, dr))| Divergence::pull_back(loss, dc, dr)).collect()

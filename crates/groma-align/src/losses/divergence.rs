@@ -1,8 +1,11 @@
 //! f-DPO: the log-ratio `u = log π/π_ref` is replaced by `f'(exp u)` for another divergence than the reverse KL.
 //!
 //! Wang et al. 2023, arXiv 2309.16240. Additive constants are chosen as TRL does, so that the score is 0 at `u = 0`.
+//!
+//! Without a reference `u` is the log-probability itself, or its mean over tokens, and the alpha divergence is the shape of AlphaPO's
+//! reward, `(1 - exp(-a u)) / a` with `a = 1 - α` (Gupta et al. 2025, arXiv 2501.03884).
 
-use super::pair::Pair;
+use super::pair::{Pair, tokens};
 use super::pair_loss::PairLoss;
 use super::{log_sigmoid, sigmoid};
 
@@ -42,12 +45,14 @@ impl Divergence {
         }
     }
 
-    /// A pair whose ratios are the scores, with the derivatives of both.
-    pub(super) fn transform(self, pair: &Pair) -> (Pair, f64, f64) {
-        let (chosen, d_chosen) = self.score(pair.chosen_ratio());
-        let (rejected, d_rejected) = self.score(pair.rejected_ratio());
-        let policy_chosen = pair.reference_chosen + chosen;
-        let policy_rejected = pair.reference_rejected + rejected;
+    /// A pair whose ratios, or whose means over tokens, are the scores of what they were, with the derivatives of both.
+    pub(super) fn transform(self, pair: &Pair, by_token: bool) -> (Pair, f64, f64) {
+        let per = |count: usize| if by_token { tokens(count) } else { 1.0 };
+        let (of_chosen, of_rejected) = (per(pair.chosen_tokens), per(pair.rejected_tokens));
+        let (chosen, d_chosen) = self.score(pair.chosen_ratio() / of_chosen);
+        let (rejected, d_rejected) = self.score(pair.rejected_ratio() / of_rejected);
+        let policy_chosen = pair.reference_chosen + of_chosen * chosen;
+        let policy_rejected = pair.reference_rejected + of_rejected * rejected;
         (Pair { policy_chosen, policy_rejected, ..*pair }, d_chosen, d_rejected)
     }
 

@@ -22,7 +22,7 @@ pub(super) const KIND: LossKind = LossKind {
     paper: "arXiv:2405.14734",
     formula: "-(1 - ε) log σ(z) - ε log σ(-z), z = b (log π_c / len_c - log π_r / len_r) - γ",
     parameters: &[SIMPO_GAMMA, LABEL_SMOOTHING],
-    divergences: false,
+    divergences: true,
     evaluate: Evaluate::Pair(evaluate),
     at_reference: |_| None,
 };

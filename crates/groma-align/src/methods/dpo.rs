@@ -91,6 +91,15 @@ pub(crate) const METHOD: Method = Method {
     build: |settings| Ok(Box::new(Dpo::new(settings)?)),
 };
 
+/// The shape of rewards of kinds without a reference.
+pub(super) const ALPHA: Parameter = Parameter {
+    name: "alpha",
+    kind: Kind::Float,
+    default: "0.0",
+    range: None,
+    doc: "AlphaPO: rewards are (1 - p^-alpha) / alpha of the probability that the kind reads, and its logarithm at 0.",
+};
+
 /// What losses of pairs log.
 pub(super) const METRICS: &[&str] = &[
     "rewards/chosen",
@@ -122,8 +131,6 @@ pub(super) struct Dpo {
     combination: Combination,
     /// Whether there is a reference; else it says 0 of everything.
     reference: bool,
-    /// Whether rewards that are logged are means over tokens.
-    by_token: bool,
     ld_alpha: Option<f64>,
     use_weighting: bool,
     /// Results of all pairs of a step, for kinds of loss that cannot do with less.
@@ -138,7 +145,7 @@ impl Dpo {
         check_weighting(settings, &raw, &combination)?;
         reference::precompute(settings)?;
         let (ld_alpha, use_weighting) = (raw.ld_alpha, raw.use_weighting);
-        Ok(Dpo { combination, reference: true, by_token: false, ld_alpha, use_weighting, whole: Vec::new() })
+        Ok(Dpo { combination, reference: true, ld_alpha, use_weighting, whole: Vec::new() })
     }
 
     /// A kind of [`losses::REFERENCE_FREE`] with the settings' `beta`, and cross-entropy on chosen completions of that weight.
@@ -149,9 +156,10 @@ impl Dpo {
         let cross_entropy = losses::kind("sft").map(|kind| (kind, supervised)).filter(|_| supervised > 0.0);
         let terms: Vec<(&LossKind, f64)> = std::iter::once((&free.kind, 1.0)).chain(cross_entropy).collect();
         let parameters = LossParameters { beta, own: own(settings, &terms)? };
-        let combination = Combination { terms, parameters, divergence: Divergence::ReverseKl };
-        let by_token = free.by_token;
-        Ok(Dpo { combination, reference: false, by_token, ld_alpha: None, use_weighting: false, whole: Vec::new() })
+        let alpha = settings.values.get(ALPHA.name).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        let divergence = if alpha == 0.0 { Divergence::ReverseKl } else { Divergence::Alpha(1.0 - alpha) };
+        let combination = Combination { terms, parameters, divergence, by_token: free.by_token };
+        Ok(Dpo { combination, reference: false, ld_alpha: None, use_weighting: false, whole: Vec::new() })
     }
 
     /// Pairs from the log-probabilities of their members' tokens.
@@ -217,7 +225,7 @@ impl Objective for Dpo {
         if let Some(half) = said.half {
             weigh(&mut results, said, half);
         }
-        measure_pairs(metrics, &pairs, &results, self.by_token);
+        measure_pairs(metrics, &pairs, &results, self.combination.by_token);
         measure_tokens(metrics, said, groups.len());
         let slopes =
             |(result, logps): (&PairResult, &[Vec<f32>])| self.slopes(result, [logps[0].len(), logps[1].len()]);
@@ -254,7 +262,7 @@ fn combination(settings: &Hyperparameters, raw: &Raw) -> Result<Combination, Err
         "alpha_divergence" => Divergence::Alpha(raw.f_alpha_divergence_coef),
         _ => Divergence::ReverseKl,
     };
-    Ok(Combination { terms, parameters, divergence })
+    Ok(Combination { terms, parameters, divergence, by_token: false })
 }
 
 fn check_divergence(settings: &Hyperparameters, raw: &Raw, combination: &Combination) -> Result<(), Error> {

@@ -3,13 +3,15 @@
 //! Ethayarajh et al. 2024, arXiv 2402.01306, equations 7 and 8, as TRL has them. With `d` the policy's minus the reference's
 //! log-probability of a completion and `z = max(0, mean of d over mismatched completions)`, without gradient:
 //! `w_D (1 - σ(b (d - z)))` of a wanted one, `w_U (1 - σ(b (z - d)))` of another. `apo_zero_unpaired` (D'Oosterlinck et al. 2024,
-//! arXiv 2408.06266) takes `z = 0`, and `σ(b d)` of an unwanted one.
+//! arXiv 2408.06266) takes `z = 0`, and `σ(b d)` of an unwanted one. `bco` (Jung et al. 2024, arXiv 2404.04656, equation 8) is the
+//! classifier `-log σ(b d - δ)` of a wanted, `-log σ(δ - b d)` of another, where `δ` is the mean of all rewards `b d` that training has
+//! seen, without gradient; the paper's weights by the densities of prompts are not here.
 //!
 //! Mismatched are each prompt and the completion of the row before, as cut to `max_length` (TRL mismatches first). TRL draws `z` from each micro-batch; here it is that of the
 //! optimizer's step, however it is cut. Pairs count as two rows.
 
 use crate::group::{Group, Member};
-use crate::losses::sigmoid;
+use crate::losses::{log_sigmoid, sigmoid};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
@@ -18,7 +20,8 @@ use crate::sequence::Sequence;
 use crate::{Error, Hyperparameters, Metrics, reference};
 use groma_data::Shape;
 use groma_model::Head;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 const WEIGHT: Parameter = Parameter {
@@ -30,6 +33,8 @@ const WEIGHT: Parameter = Parameter {
 };
 
 const MISMATCHED: &str = "kto";
+const ANCHORED: &str = "apo_zero_unpaired";
+const CLASSIFIER: &str = "bco";
 
 const VARIANTS: &[Variant] = &[
     Variant {
@@ -40,10 +45,17 @@ const VARIANTS: &[Variant] = &[
         parameters: &[],
     },
     Variant {
-        id: "apo_zero_unpaired",
+        id: ANCHORED,
         title: "Anchored preference optimisation without pairs",
         paper: "arXiv:2408.06266",
         doc: "1 - σ(b d) of wanted, σ(b d) of other completions",
+        parameters: &[],
+    },
+    Variant {
+        id: CLASSIFIER,
+        title: "Binary classifier optimisation",
+        paper: "arXiv:2404.04656",
+        doc: "-log σ(b d - δ) of wanted, -log σ(δ - b d) of other completions, δ the running mean of b d",
         parameters: &[],
     },
 ];
@@ -110,12 +122,27 @@ struct Kto {
     raw: Raw,
     /// `z` of the step at hand.
     moved: f64,
+    /// Of rewards that steps have seen, for `bco`.
+    seen: Seen,
+}
+
+/// A sum and how many it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    sum: f64,
+    count: f64,
+}
+
+impl Seen {
+    fn mean(self) -> f64 {
+        self.sum / self.count.max(1.0)
+    }
 }
 
 impl Kto {
     fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         reference::precompute(settings)?;
-        Ok(Kto { raw: settings.typed()?, moved: 0.0 })
+        Ok(Kto { raw: settings.typed()?, moved: 0.0, seen: Seen::default() })
     }
 
     fn weight(&self, wanted: bool) -> f64 {
@@ -126,6 +153,10 @@ impl Kto {
     fn value(&self, wanted: bool, d: f64) -> (f64, f64) {
         let (beta, weight) = (self.raw.beta, self.weight(wanted));
         let side = if wanted { 1.0 } else { -1.0 };
+        if self.raw.loss_type == CLASSIFIER {
+            let z = side * (beta * d - self.seen.mean());
+            return (-weight * log_sigmoid(z), -weight * beta * side * sigmoid(-z));
+        }
         let s = sigmoid(beta * side * (d - self.moved));
         (weight * (1.0 - s), -weight * beta * side * s * (1.0 - s))
     }
@@ -145,13 +176,22 @@ impl Objective for Kto {
     }
 
     fn needs_whole_step(&self) -> bool {
-        self.raw.loss_type == MISMATCHED
+        self.raw.loss_type != ANCHORED
     }
 
     fn survey(&mut self, step: Step<'_>, logps: &[Vec<f32>]) {
-        let members = step.groups.iter().flat_map(|group| &group.members).zip(logps);
-        let mismatched: Vec<f64> =
-            members.filter(|(member, _)| member.label.is_none()).map(|(member, logps)| moved(logps, member)).collect();
+        let members = || step.groups.iter().flat_map(|group| &group.members).zip(logps);
+        if self.raw.loss_type == CLASSIFIER {
+            for (member, logps) in members().filter(|(member, _)| member.label.is_some()) {
+                self.seen.sum += self.raw.beta * moved(logps, member);
+                self.seen.count += 1.0;
+            }
+            return;
+        }
+        let mismatched: Vec<f64> = members()
+            .filter(|(member, _)| member.label.is_none())
+            .map(|(member, logps)| moved(logps, member))
+            .collect();
         self.moved = (mismatched.iter().sum::<f64>() / mismatched.len().max(1) as f64).max(0.0);
     }
 
@@ -183,7 +223,19 @@ impl Objective for Kto {
     /// Where the policy is the reference, nothing has moved.
     fn loss_at_start(&self, groups: &[Cow<'_, Group>]) -> Option<f64> {
         let labels = || groups.iter().flat_map(|group| &group.members).filter_map(|member| member.label);
-        Some(labels().map(|wanted| 0.5 * self.weight(wanted)).sum::<f64>() / groups.len().max(1) as f64)
+        let each = if self.raw.loss_type == CLASSIFIER { std::f64::consts::LN_2 } else { 0.5 };
+        Some(labels().map(|wanted| each * self.weight(wanted)).sum::<f64>() / groups.len().max(1) as f64)
+    }
+
+    fn state(&self) -> Value {
+        if self.raw.loss_type == CLASSIFIER { json!(self.seen) } else { Value::Null }
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<(), String> {
+        if self.raw.loss_type == CLASSIFIER {
+            self.seen = Seen::deserialize(state).map_err(|error| format!("the mean of rewards: {error}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -143,7 +143,8 @@ impl OnlineDpo {
         check_pairs_fit(settings)?;
         let kind = losses::kind(&raw.loss_type).ok_or_else(|| settings.invalid("loss_type", "is not known"))?;
         let parameters = LossParameters { beta: raw.beta, ..LossParameters::default() };
-        let combination = Combination { terms: vec![(kind, 1.0)], parameters, divergence: Divergence::ReverseKl };
+        let combination =
+            Combination { terms: vec![(kind, 1.0)], parameters, divergence: Divergence::ReverseKl, by_token: false };
         Ok(OnlineDpo { rewarded: Rewarded::new(settings)?, combination, preference: raw.preference, other, alpha })
     }
 

@@ -6,7 +6,7 @@
 //! `plackett_luce` has all `T = 1` (Plackett 1975): the likelihood of the ranking. The authors' code weighs the sum of the best
 //! completion's log-probabilities by 0.05 (n - 1)².
 
-use super::ranking::{DATA, METRICS, Ranking};
+use super::ranking::{DATA, METRICS, PlainRank, Ranking, order};
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use groma_model::Head;
@@ -14,11 +14,8 @@ use groma_model::Head;
 const WEIGHT: &str = "sft_weight";
 const LOSS: &str = "loss_type";
 
-/// A kind of loss; see [`super::ranking::Rank`].
-type Kinds = fn(&[f64], &[f64]) -> (f64, Vec<f64>);
-
 /// Kinds of loss.
-const KINDS: &[(Variant, Kinds)] = &[
+const KINDS: &[(Variant, PlainRank)] = &[
     (
         Variant {
             id: "pro",
@@ -75,20 +72,19 @@ pub(crate) const METHOD: Method = Method {
         let supervised = Ranking::number(settings, WEIGHT);
         let named = settings.values.get(LOSS).and_then(serde_json::Value::as_str).unwrap_or_default();
         let kind = KINDS.iter().find(|(variant, _)| variant.id == named);
-        let (_, rank) = kind.ok_or_else(|| settings.invalid(LOSS, "is not known"))?;
-        Ok(Box::new(Ranking { rank: Box::new(*rank), weight: 1.0, supervised, length_penalty: 1.0 }))
+        let (_, rank) = *kind.ok_or_else(|| settings.invalid(LOSS, "is not known"))?;
+        Ok(Box::new(Ranking { supervised, ..Ranking::of(Box::new(rank)) }))
     },
 };
 
-/// The likelihood of a ranking as a loss, and its slopes with respect to what is said of each.
+/// Minus the log-likelihood of the ranking by the scores, and its slopes by what is said.
 pub(super) fn plackett_luce(said: &[f64], scores: &[f64]) -> (f64, Vec<f64>) {
     stages(said, scores, |_, _| 1.0)
 }
 
 /// The sum over stages, with `T` from the scores of the stage's best and of another.
 fn stages(said: &[f64], scores: &[f64], t: impl Fn(f64, f64) -> f64) -> (f64, Vec<f64>) {
-    let mut order: Vec<usize> = (0..said.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let order = order(scores);
     let (mut value, mut slopes) = (0.0, vec![0.0; said.len()]);
     for (place, &best) in order.iter().enumerate() {
         let others = &order[place + 1..];

@@ -17,6 +17,9 @@ pub(super) const METRICS: &[&str] = &["ranking/loss", "ranking/accuracy", "logps
 /// A loss of what the policy says of each completion, and how good it is: its value, and its slopes with respect to the former.
 pub(super) type Rank = Box<dyn Fn(&[f64], &[f64]) -> (f64, Vec<f64>)>;
 
+/// The same where no setting shapes it.
+pub(super) type PlainRank = fn(&[f64], &[f64]) -> (f64, Vec<f64>);
+
 /// A loss of rankings at work.
 pub(super) struct Ranking {
     pub(super) rank: Rank,
@@ -26,9 +29,16 @@ pub(super) struct Ranking {
     pub(super) supervised: f64,
     /// What the policy says of a completion is its log-probability, divided by its length to this power.
     pub(super) length_penalty: f64,
+    /// Whether it is the log-probability less the reference's.
+    pub(super) reference: bool,
 }
 
 impl Ranking {
+    /// A loss of means over tokens, and the best completion's cross-entropy beside it.
+    pub(super) fn of(rank: Rank) -> Self {
+        Ranking { rank, weight: 1.0, supervised: 1.0, length_penalty: 1.0, reference: false }
+    }
+
     /// A number among a method's own settings.
     pub(super) fn number(settings: &Hyperparameters, name: &str) -> f64 {
         settings.values.get(name).and_then(serde_json::Value::as_f64).unwrap_or(1.0)
@@ -38,10 +48,14 @@ impl Ranking {
     fn group(&self, group: &Group, logps: &[Vec<f32>], metrics: &mut Metrics) -> (f64, Vec<Vec<f64>>) {
         let sum = |logps: &Vec<f32>| logps.iter().map(|&logp| f64::from(logp)).sum::<f64>();
         let length = |logps: &Vec<f32>| logps.len().max(1) as f64;
-        let said: Vec<f64> = logps.iter().map(|row| sum(row) / length(row).powf(self.length_penalty)).collect();
+        let ratio = |(row, member): (&Vec<f32>, &Member)| {
+            if self.reference { sum(row) - sum(&member.reference) } else { sum(row) }
+        };
+        let divided = |(row, member)| ratio((row, member)) / length(row).powf(self.length_penalty);
+        let said: Vec<f64> = logps.iter().zip(&group.members).map(divided).collect();
         let scores: Vec<f64> = group.members.iter().map(score).collect();
         let (value, slopes) = (self.rank)(&said, &scores);
-        let best = best(&scores);
+        let best = order(&scores).first().copied().unwrap_or(0);
         let nll = -sum(&logps[best]) / length(&logps[best]);
         measure(metrics, (&said, &scores), value, (sum(&logps[best]), length(&logps[best])));
         let slope = |(index, (row, slope)): (usize, (&Vec<f32>, f64))| {
@@ -56,6 +70,10 @@ impl Ranking {
 impl Objective for Ranking {
     fn reads(&self) -> Reads {
         Reads::PLAIN
+    }
+
+    fn needs_reference(&self) -> bool {
+        self.reference
     }
 
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
@@ -84,17 +102,19 @@ fn score(member: &Member) -> f64 {
     member.score.unwrap_or(0.0)
 }
 
-/// The first of the highest.
-pub(super) fn best(scores: &[f64]) -> usize {
-    (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
-}
-
 fn measure(metrics: &mut Metrics, (said, scores): (&[f64], &[f64]), value: f64, (best, length): (f64, f64)) {
     metrics.add("ranking/loss", value, 1.0);
     metrics.add("logps/best", best, length);
     for (i, j) in ordered(scores) {
         metrics.add("ranking/accuracy", f64::from(u8::from(said[i] > said[j])), 1.0);
     }
+}
+
+/// Completions from the best to the worst; of equal ones the first.
+pub(super) fn order(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order
 }
 
 /// Pairs of a better and a worse completion.
@@ -109,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_best_is_the_first_of_the_highest() {
-        assert_eq!((best(&[1.0, 3.0, 3.0, 2.0]), best(&[0.0]), best(&[])), (1, 0, 0));
+        assert_eq!((order(&[1.0, 3.0, 3.0, 2.0]), order(&[])), (vec![1, 2, 3, 0], vec![]));
         assert_eq!(ordered(&[1.0, 0.0, 1.0]).collect::<Vec<_>>(), [(0, 1), (2, 1)]);
     }
 }

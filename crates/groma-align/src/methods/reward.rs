@@ -10,7 +10,7 @@
 //! its own.
 
 use super::pro::plackett_luce;
-use super::ranking::ordered;
+use super::ranking::{PlainRank, ordered};
 use crate::group::{Group, Member};
 use crate::losses::{log_sigmoid, sigmoid};
 use crate::method::{Masks, Method};
@@ -62,7 +62,7 @@ pub(crate) const METHOD: Method = Method {
 #[derive(Clone, Copy, Debug)]
 struct Reward {
     centre: f64,
-    rank: fn(&[f64], &[f64]) -> (f64, Vec<f64>),
+    rank: PlainRank,
 }
 
 /// Values of the parameters above.

@@ -44,7 +44,7 @@ pub(crate) const METHOD: Method = Method {
     arrange: |groups, _| groups,
     build: |settings| {
         let (weight, length_penalty) = (Ranking::number(settings, WEIGHT), Ranking::number(settings, PENALTY));
-        Ok(Box::new(Ranking { rank: Box::new(rank), weight, supervised: 1.0, length_penalty }))
+        Ok(Box::new(Ranking { weight, length_penalty, ..Ranking::of(Box::new(rank)) }))
     },
 };
 

@@ -2,7 +2,7 @@
 //!
 //! Meng et al. 2024, arXiv 2405.14734.
 
-use super::dpo::{Dpo, METRICS};
+use super::dpo::{ALPHA, Dpo, METRICS};
 use crate::losses;
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
@@ -20,13 +20,16 @@ pub(crate) const METHOD: Method = Method {
     roles: &[],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
-        &[Parameter {
-            name: "beta",
-            kind: Kind::Float,
-            default: "2.0",
-            range: Some(Range::above(0.0)),
-            doc: "By how much the mean log-probability of a token counts.",
-        }],
+        &[
+            Parameter {
+                name: "beta",
+                kind: Kind::Float,
+                default: "2.0",
+                range: Some(Range::above(0.0)),
+                doc: "By how much the mean log-probability of a token counts.",
+            },
+            ALPHA,
+        ],
         losses::SIMPO_PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],

@@ -5,7 +5,7 @@
 //! `-p_i`, and `b` the best, the loss is `-p_b + Σ_i max(0, p_i - p_b + margin (r_b - r_i))`. What the simulated society says and
 //! rates comes as rows of rankings.
 
-use super::ranking::{DATA, METRICS, Ranking, best};
+use super::ranking::{DATA, METRICS, Ranking, order};
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
 use groma_model::Head;
@@ -37,15 +37,16 @@ pub(crate) const METHOD: Method = Method {
     build: |settings| {
         let margin = Ranking::number(settings, MARGIN);
         let rank = Box::new(move |said: &[f64], scores: &[f64]| margins(said, scores, margin));
-        Ok(Box::new(Ranking { rank, weight: 1.0, supervised: 1.0, length_penalty: 1.0 }))
+        Ok(Box::new(Ranking::of(rank)))
     },
 };
 
 /// `Σ_i max(0, p_i - p_b + margin (r_b - r_i))` over all but the best.
 fn margins(said: &[f64], scores: &[f64], margin: f64) -> (f64, Vec<f64>) {
     let (mut value, mut slopes) = (0.0, vec![0.0; said.len()]);
-    let first = best(scores);
-    for other in (0..said.len()).filter(|&other| other != first) {
+    let order = order(scores);
+    let first = order.first().copied().unwrap_or(0);
+    for other in order.into_iter().skip(1) {
         let excess = said[other] - said[first] + margin * (scores[first] - scores[other]);
         if excess > 0.0 {
             value += excess;

@@ -101,6 +101,7 @@ fn gradients_of_every_kind_and_divergence_are_those_of_central_differences() {
                     terms: vec![(kind, 1.0)],
                     parameters: parameters_for(kind, [0.1, 0.4][seed as usize % 2]),
                     divergence,
+                    by_token: false,
                 };
                 check_gradients(&combination, &pairs, kind.id);
             }
@@ -112,15 +113,22 @@ fn gradients_of_every_kind_and_divergence_are_those_of_central_differences() {
 fn gradients_without_a_reference_are_those_of_central_differences() {
     for free in REFERENCE_FREE {
         for seed in 0..12 {
-            let alone = |pair| Pair { reference_chosen: 0.0, reference_rejected: 0.0, ..pair };
+            // Of likelier completions: of these, shapes other than the plain one are too steep for differences.
+            let alone = |pair: Pair| Pair {
+                policy_chosen: pair.policy_chosen / 20.0,
+                policy_rejected: pair.policy_rejected / 20.0,
+                chosen_plain: pair.chosen_plain / 20.0,
+                reference_chosen: 0.0,
+                reference_rejected: 0.0,
+                ..pair
+            };
             let pairs: Vec<Pair> = random_pairs(seed, 5).into_iter().map(alone).collect();
-            let parameters = parameters_for(&free.kind, [0.1, 2.0][seed as usize % 2]);
-            let terms = vec![(&free.kind, 1.0), (kind("sft").unwrap(), 0.3)];
-            check_gradients(
-                &Combination { terms, parameters, divergence: Divergence::ReverseKl },
-                &pairs,
-                free.kind.id,
-            );
+            for divergence in [Divergence::ReverseKl, Divergence::Alpha(0.7), Divergence::Alpha(1.2)] {
+                let parameters = parameters_for(&free.kind, [0.1, 2.0][seed as usize % 2]);
+                let terms = vec![(&free.kind, 1.0), (kind("sft").unwrap(), 0.3)];
+                let by_token = free.by_token;
+                check_gradients(&Combination { terms, parameters, divergence, by_token }, &pairs, free.kind.id);
+            }
         }
     }
 }
@@ -136,7 +144,7 @@ fn check_gradients(combination: &Combination, pairs: &[Pair], label: &str) {
         ];
         let found = [result.loss.d_chosen, result.loss.d_rejected, result.loss.d_chosen_plain];
         for (found, expected) in found.into_iter().zip(expected) {
-            assert!(close(found, expected, 1e-6), "{label} {:?}: {found} {expected}", combination.divergence);
+            assert!(close(found, expected, 5e-6), "{label} {:?}: {found} {expected}", combination.divergence);
         }
     }
 }
@@ -159,6 +167,7 @@ fn at_the_reference_every_kind_has_its_closed_form() {
         ("apo_down", 1.0),
         ("discopop", 0.846574),
         ("sigmoid_norm", LN_2),
+        ("dpop", LN_2),
     ];
     let at_reference: Vec<Pair> = random_pairs(3, 6)
         .into_iter()
@@ -171,8 +180,10 @@ fn at_the_reference_every_kind_has_its_closed_form() {
         assert!((closed - expected).abs() < 1e-6, "{id}: {closed}");
         assert!(close(mean(kind, &at_reference, &parameters), closed, 1e-12), "{id}");
     }
-    assert_eq!(KINDS.len(), table.len() + 1, "all kinds but sft are in the table");
-    assert_eq!((kind("sft").unwrap().at_reference)(&LossParameters::default()), None);
+    let open: Vec<&str> =
+        KINDS.iter().map(|kind| kind.id).filter(|id| table.iter().all(|(known, _)| known != id)).collect();
+    assert_eq!(open, ["sft", "sigmoid_length"], "all others are in the table");
+    assert!(open.iter().all(|id| (kind(id).unwrap().at_reference)(&LossParameters::default()).is_none()));
 }
 
 #[test]
@@ -181,6 +192,7 @@ fn swapping_a_pair_exchanges_its_rewards_and_flips_the_margin() {
         terms: vec![(kind("sigmoid").unwrap(), 1.0)],
         parameters: LossParameters::default(),
         divergence: Divergence::ReverseKl,
+        by_token: false,
     };
     for pair in random_pairs(9, 20) {
         let totals = Totals { pairs: 1, chosen_tokens: pair.chosen_tokens };
@@ -227,7 +239,12 @@ fn weighted_kinds_add_up() {
     let pairs = random_pairs(21, 4);
     let totals = Totals::of(&pairs);
     let one = |id: &str, weight: f64| (kind(id).unwrap(), weight);
-    let of = |terms| Combination { terms, parameters: LossParameters::default(), divergence: Divergence::ReverseKl };
+    let of = |terms| Combination {
+        terms,
+        parameters: LossParameters::default(),
+        divergence: Divergence::ReverseKl,
+        by_token: false,
+    };
     let both = of(vec![one("sigmoid", 0.8), one("sft", 0.2)]).evaluate(&pairs, &totals);
     let first = of(vec![one("sigmoid", 1.0)]).evaluate(&pairs, &totals);
     let second = of(vec![one("sft", 1.0)]).evaluate(&pairs, &totals);

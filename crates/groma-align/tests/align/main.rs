@@ -15,6 +15,7 @@ mod memory;
 mod ppo;
 mod precision;
 mod preflight;
+mod proofs;
 mod resume;
 mod reward_models;
 mod rewrites;

@@ -89,6 +89,11 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("pro", json!({"loss_type": "plackett_luce", "sft_weight": 0.1})),
         ("stable_alignment", json!({"rating_margin": 0.5})),
         ("unlikelihood", json!({"unlikelihood_alpha": 0.5})),
+        ("cringe", json!({"ct_loss_weight": 0.5})),
+        ("kto", json!({"loss_type": "bco"})),
+        ("cpo", json!({"loss_type": "simpo", "alpha": 0.25})),
+        ("listwise_dpo", json!({})),
+        ("slic", json!({"loss_type": "list"})),
     ] {
         // A pair of completions is not torn apart.
         let pairs = matches!(method, "online_dpo" | "xpo" | "nash_md");
@@ -183,7 +188,7 @@ fn noise_on_embeddings_is_for_training_alone() {
     };
     let plain = run(&given(json!(null)), &prepared(&given(json!(null))), model(2)).0.steps[0].loss;
     let untrained = |alpha| evaluate(&model(2), &given(alpha), &prepared(&given(json!(null)))).unwrap()["eval_loss"];
-    let [tiny, usual, strong] = [1e-4, 5.0, 200.0].map(|alpha| train(alpha));
+    let [tiny, usual, strong] = [1e-4, 5.0, 200.0].map(train);
     assert!((tiny.0 - plain).abs() < 1e-4 && tiny.0 != plain, "{tiny:?} {plain}");
     assert!((usual.0 - plain).abs() > 1e-3 && (strong.0 - plain).abs() > (usual.0 - plain).abs());
     assert!(usual.1 < untrained(json!(null)) - 0.1, "it learns: {usual:?}");
