@@ -2,12 +2,13 @@
 
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
+pub(crate) use crate::moments::mean_and_deviation;
 use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
 use crate::time_spent::TimeSpent;
-use crate::{Error, Metrics};
+use crate::{Error, Metrics, sampled};
 use groma_data::below;
 use groma_model::generate::{
     Beside, Finish, Generation, GenerationContext, GenerationPrompt, generate, generate_mixed,
@@ -187,6 +188,8 @@ impl<'a> Collector<'a> {
         let rollouts = rollouts_of(groups, texts);
         let (rewards, costs) = (self.said(self.rewards, &rollouts)?, self.said(self.costs, &rollouts)?);
         self.measure_said("rewards", &rewards);
+        let weighed: Vec<_> = rewards.iter().map(|(named, said)| (named.weight, &said[..])).collect();
+        sampled::measure_rewarders(self.metrics, &weighed);
         self.measure_said("costs", &costs);
         let mut rewards = total(&rewards);
         if settings.shuffle_rewards {
@@ -202,6 +205,8 @@ impl<'a> Collector<'a> {
                 self.metrics.add("frac_reward_zero_std", f64::from(u8::from(deviation == 0.0)), 1.0);
             }
         }
+        sampled::measure_rewards(self.metrics, groups);
+        sampled::measure_texts(self.metrics, groups);
         Ok(())
     }
 
@@ -324,14 +329,6 @@ fn sampled(group: &Group, answers: Vec<Generation>) -> Group {
 /// The tokens that completions of a group follow.
 fn prompt(group: &Group) -> &[u32] {
     group.members.first().map_or(&[], |member| member.sequence.prompt())
-}
-
-/// Mean and sample standard deviation; 0 of fewer than two values.
-pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count.max(1.0);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, if values.len() < 2 { 0.0 } else { (squares / (count - 1.0)).sqrt() })
 }
 
 /// A uniform permutation, drawn from the seed.

@@ -1,5 +1,6 @@
 //! What can go wrong in training.
 
+use crate::alarm::Alarm;
 use groma_run::{Class, Classify, Finding};
 use std::path::PathBuf;
 
@@ -187,6 +188,14 @@ pub enum Error {
         /// What to resume from; `None` for a run without a directory.
         checkpoint: Option<PathBuf>,
     },
+    /// A watch raised its alarm, and the settings stop a run for that.
+    #[error("an alarm stops the training: {alarm}{}", kept_at(kept))]
+    Alarm {
+        /// Which.
+        alarm: Box<Alarm>,
+        /// The checkpoint of that step.
+        kept: Option<PathBuf>,
+    },
     /// An observer of the run stopped it.
     #[error("stopped at step {step} by an observer: {reason}")]
     Observer {
@@ -229,6 +238,7 @@ impl Classify for Error {
             Error::Run(error) => error.class(),
             Error::Memory { .. } => Class::Resources,
             Error::NonFinite { .. } => Class::NonFinite,
+            Error::Alarm { .. } => Class::Gate,
             Error::Interrupted { .. } => Class::Interrupted,
             _ => Class::Usage,
         }
@@ -244,6 +254,9 @@ impl Classify for Error {
                     .into(),
             ),
             Error::NonFinite { .. } => Some("lower learning_rate, or look at the rows named".into()),
+            Error::Alarm { .. } => Some(
+                "look at the samples and at the metrics `watch/...`; with stop_on_alarm = false training goes on from there".into(),
+            ),
             Error::Resume { .. } => Some("use the settings, data and model of the first run, or another directory".into()),
             Error::OtherKernels { found, .. } => Some(other_kernels(found)),
             Error::BadRows { hint, .. } => hint.clone(),

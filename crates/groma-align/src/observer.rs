@@ -1,5 +1,6 @@
 //! Who watches a training run: told of each step, with the model at hand for reading.
 
+use crate::alarm::Alarm;
 use crate::group::Group;
 use groma_model::Transformer;
 use std::borrow::Cow;
@@ -59,6 +60,8 @@ pub trait Observer {
     fn collected(&mut self, _report: &Collected<'_>) {}
     /// Metrics were logged, under TRL's names.
     fn logged(&mut self, _step: u64, _metrics: &BTreeMap<String, f64>) {}
+    /// A watch raised its alarm, at the step that was logged last.
+    fn alarmed(&mut self, _alarm: &Alarm) {}
     /// Held-out rows were evaluated; names carry the prefix `eval_`.
     fn evaluated(&mut self, _step: u64, _metrics: &BTreeMap<String, f64>) {}
     /// A checkpoint was written.

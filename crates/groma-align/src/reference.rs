@@ -7,7 +7,7 @@ use crate::forest::{Run, in_passes};
 use crate::group::Group;
 use crate::parameter::{Kind, Parameter};
 use crate::sequence::Sequence;
-use crate::{Error, Hyperparameters};
+use crate::{Error, Hyperparameters, watches};
 use groma_kernels::{Tape, together};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Files, Hasher, atomic, read_bytes};
@@ -62,7 +62,7 @@ pub(crate) fn precompute(settings: &Hyperparameters) -> Result<Option<bool>, Err
 }
 
 /// # Errors
-/// Where a reference is named and nobody would ask it, as its weight is 0.
+/// Where a reference is named and nobody would ask it, as its weight is 0 and no watch wants it.
 pub(crate) fn unasked(settings: &Hyperparameters, weight: &str) -> Result<(), Error> {
     unasked_unless(settings, &format!("{weight} is above 0"))
 }
@@ -72,8 +72,10 @@ pub(crate) fn unasked(settings: &Hyperparameters, weight: &str) -> Result<(), Er
 pub(crate) fn unasked_unless(settings: &Hyperparameters, condition: &str) -> Result<(), Error> {
     match settings.values.get(REF_MODEL.name) {
         None | Some(serde_json::Value::Null) => Ok(()),
+        Some(_) if watches::need_reference(&settings.values) => Ok(()),
         Some(_) => {
-            let problem = format!("is asked where {condition} alone: leave it out, or see to that");
+            let problem =
+                format!("is asked where {condition} alone, or its distance is watched: leave it out, or see to that");
             Err(settings.invalid(REF_MODEL.name, problem))
         }
     }

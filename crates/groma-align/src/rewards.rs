@@ -10,6 +10,7 @@ mod overlong;
 mod regex;
 mod reward;
 mod rule;
+mod truth;
 
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use reward::{NamedReward, Rollout};
@@ -132,7 +133,8 @@ fn step_reward(settings: &Hyperparameters) -> StepReward {
 }
 
 /// All rules.
-static RULES: &[Rule] = &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, lexicon::RULE, judge::RULE];
+static RULES: &[Rule] =
+    &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, lexicon::RULE, judge::RULE, truth::RULE];
 
 /// [`RULES`] as choices of `reward_funcs`.
 pub(crate) const VARIANTS: &[Variant] = &[
@@ -142,6 +144,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     overlong::RULE.variant(),
     lexicon::RULE.variant(),
     judge::RULE.variant(),
+    truth::RULE.variant(),
 ];
 
 /// The rules that settings name, in their order.
@@ -213,6 +216,20 @@ mod tests {
         assert_eq!(Ensemble::new(&settings(models).unwrap()), Ensemble::Uncertainty(0.3));
         let error = settings(json!({"reward_model": "a", "reward_ensemble": "min"})).unwrap_err().to_string();
         assert!(error.contains("reward_ensemble") && error.contains("two reward models"), "{error}");
+    }
+
+    #[test]
+    fn the_gold_is_what_the_row_says_that_an_answer_is_worth() {
+        let check = |words: &str| json!({"kind": "phrase", "accepted": [words]});
+        let truth = json!({"says": check("the mill"), "polite": check("please")});
+        let row = json!({"truth": truth, "worth": {"says": 1.0, "polite": 0.5}});
+        let texts = [("Please go to the mill.", 5), ("Please!", 2), ("The barn", 2)];
+        assert_eq!(said("truth", json!({}), row, &texts), [Some(1.5), Some(0.5), Some(0.0)]);
+        assert_eq!(
+            said("truth", json!({}), json!({"truth": {}}), &texts[..1]),
+            [None],
+            "nothing says what it is worth"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::rewards::NamedReward;
 use crate::role::{Role, Seat};
 use crate::schedule::{Pace, Schedule};
 use crate::session::Session;
-use crate::{Error, Metrics};
+use crate::{Error, Metrics, watches};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
 use std::cell::Cell;
@@ -99,7 +99,7 @@ pub(crate) fn reference<'a>(
     pace: Pace,
     pass_rows: usize,
 ) -> Result<Option<Reference<'a>>, Error> {
-    if !objective.needs_reference() {
+    if !(objective.needs_reference() || watches::need_reference(&session.settings.values)) {
         return Ok(None);
     }
     let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));

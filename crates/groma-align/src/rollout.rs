@@ -4,7 +4,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
 use crate::training::{OneOrMany, Training};
-use crate::{Error, Hyperparameters};
+use crate::{Error, Hyperparameters, watches};
 use groma_model::sampling::SamplingParameters;
 use serde::Deserialize;
 
@@ -119,6 +119,9 @@ pub(crate) const REWARDS: &[Parameter] = &[
         None,
         "Null control: exchange the rewards of what was sampled at once at random; nothing can be learned then.",
     ),
+    watches::PARAMETERS[0],
+    watches::PARAMETERS[1],
+    watches::PARAMETERS[2],
 ];
 
 /// Values of [`SAMPLING`].

@@ -1,5 +1,6 @@
 //! What a run of training is given, and how it ends.
 
+use crate::alarms::Watched;
 use crate::observer::Observer;
 use crate::role::{Role, Seat};
 use crate::rollout::Voice;
@@ -87,6 +88,8 @@ pub struct Outcome {
     pub resumed_from: u64,
     /// The last checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// What watches saw: every log of a method that learns from rewards, and the alarms.
+    pub watched: Watched,
     /// What its steps were computed with, such as `cpu avx512`; several where it was resumed on another machine.
     pub kernels: Vec<String>,
     /// What the steps of this process took.

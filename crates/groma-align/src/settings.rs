@@ -3,7 +3,7 @@
 use crate::nearest::nearest;
 use crate::parameter::{self, Variant};
 use crate::role::{Role, named_seats};
-use crate::{Error, Hyperparameters, Method, Parameter};
+use crate::{Error, Hyperparameters, Method, Parameter, watches};
 use groma_lm::Address;
 use groma_model::Head;
 use groma_run::Digest;
@@ -71,9 +71,11 @@ impl Settings {
         self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).cloned().collect()
     }
 
-    /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved).
+    /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved, nor what is
+    /// watched).
     pub fn digest(&self) -> Result<Digest, Error> {
         let mut values = self.values.clone();
+        values.retain(|name, _| !watches::is_setting(name));
         NOT_COMPUTED.iter().chain(SAMPLES).chain(&[SAMPLE_STEPS]).for_each(|name| {
             values.remove(*name);
         });

@@ -5,6 +5,7 @@
 //! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`), `moments.safetensors` (both
 //! moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
 
+use crate::alarms::Watched;
 use crate::group::Group;
 use crate::{Error, Metrics};
 use groma_kernels::{Backend, Buffer, ParameterId};
@@ -77,6 +78,9 @@ pub(crate) struct State {
     pub(crate) logged: BTreeMap<String, f64>,
     #[serde(default, with = "number::map")]
     pub(crate) evaluated: BTreeMap<String, f64>,
+    /// What watches have seen.
+    #[serde(default)]
+    pub(crate) watched: Watched,
     /// All kernels that steps up to it were computed with.
     #[serde(default)]
     pub(crate) all_kernels: Vec<String>,
@@ -106,6 +110,7 @@ impl State {
             collection: None,
             logged: BTreeMap::new(),
             evaluated: BTreeMap::new(),
+            watched: Watched::default(),
             all_kernels,
         }
     }

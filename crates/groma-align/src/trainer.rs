@@ -1,5 +1,6 @@
 //! The training loop.
 
+use crate::alarm::Alarm;
 use crate::critic::Critic;
 use crate::feed::{Batch, Feed};
 use crate::forecast::{check_memory, largest_micro_batch};
@@ -17,7 +18,8 @@ use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
 use crate::state::{Checkpoints, Collection, Identity, State, Trained};
 use crate::time_spent::TimeSpent;
-use crate::{Error, Metrics, Prepared, Settings};
+use crate::watches::Chosen;
+use crate::{Error, Metrics, Prepared, Settings, sampled};
 use groma_kernels::together;
 use groma_model::Transformer;
 use groma_model::training::Optimizer;
@@ -92,6 +94,7 @@ struct Run<'r, 'a> {
     pace: Pace,
     held_out: Option<(Box<dyn Objective>, &'r Prepared)>,
     observers: Vec<&'a mut dyn Observer>,
+    watches: Chosen,
     schedule: Schedule,
     order: Order,
     optimizer: Optimizer,
@@ -167,6 +170,7 @@ impl<'r, 'a> Run<'r, 'a> {
             pace,
             held_out,
             observers,
+            watches: Chosen::new(session.settings)?,
             optimizer,
             state,
             checkpoints,
@@ -243,6 +247,7 @@ impl<'r, 'a> Run<'r, 'a> {
         for observer in &mut self.observers {
             observer.started(step, self.model).map_err(|reason| Error::Observer { step, reason })?;
         }
+        self.heed_alarms()?;
         // A short training would have one point to show.
         let few = (self.schedule.total_steps / FEWEST_LOGS).max(1);
         while self.state.step < self.schedule.total_steps {
@@ -260,6 +265,7 @@ impl<'r, 'a> Run<'r, 'a> {
             if training.eval_steps.is_some_and(|every| step.is_multiple_of(every) || last) {
                 self.evaluate()?;
             }
+            self.heed_alarms()?;
             let stop = self.around.session.cancel.is_requested();
             if step.is_multiple_of(training.save_steps) || last || stop {
                 self.save()?;
@@ -269,6 +275,16 @@ impl<'r, 'a> Run<'r, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the run where an alarm was raised and the settings say so; one that was resumed behind its alarm, too.
+    fn heed_alarms(&mut self) -> Result<(), Error> {
+        let Some(alarm) = self.state.watched.alarms.first().filter(|_| self.watches.stop) else { return Ok(()) };
+        let alarm: Box<Alarm> = Box::new(alarm.clone());
+        if self.saved.is_none() || self.state.step > self.resumed_from {
+            self.save()?;
+        }
+        Err(Error::Alarm { alarm, kept: self.saved.clone() })
     }
 
     /// Collects where a collection begins, then learns: forward, backward, clipping, AdamW. State and weights change only where
@@ -351,7 +367,13 @@ impl<'r, 'a> Run<'r, 'a> {
         let seed = Seed::new(training.seed).named("rollouts").index(step);
         let models = self.around.models(self.model, self.critic.as_ref());
         let mut collector = self.around.collector(models, metrics, seed);
-        let groups = self.objective.collect(&mut collector, rows.groups)?;
+        let mut groups = self.objective.collect(&mut collector, rows.groups)?;
+        if self.objective.rollouts().is_some() {
+            if !self.objective.needs_reference() {
+                groups = collector.referenced(groups)?;
+            }
+            sampled::measure_distance(collector.metrics, &groups);
+        }
         let sampled = collector.sampled;
         let spent = collector.spent.get();
         self.spent.sampling += spent.sampling;
@@ -397,7 +419,11 @@ impl<'r, 'a> Run<'r, 'a> {
         values.insert("learning_rate".into(), report.learning_rate);
         values.insert("epoch".into(), report.epoch);
         values.insert("num_tokens".into(), report.num_tokens as f64);
-        self.observers.iter_mut().for_each(|observer| observer.logged(report.step, &values));
+        let alarms = self.state.watched.look(&self.watches, report.step, &mut values);
+        for observer in &mut self.observers {
+            observer.logged(report.step, &values);
+            alarms.iter().for_each(|alarm| observer.alarmed(alarm));
+        }
         self.logged = values;
     }
 
@@ -443,6 +469,7 @@ impl<'r, 'a> Run<'r, 'a> {
             train_loss: self.state.loss_sum / self.state.step.max(1) as f64,
             metrics: self.logged,
             evaluation: self.evaluated,
+            watched: self.state.watched,
             resumed_from: self.resumed_from,
             checkpoint: self.saved,
             kernels: self.state.all_kernels,

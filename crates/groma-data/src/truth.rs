@@ -13,6 +13,11 @@ impl Truth {
     pub fn holds(&self, name: &str, answer: &str) -> bool {
         self.0.get(name).is_some_and(|check| check.is_correct(answer))
     }
+
+    /// The sum of what an answer's deeds are worth, by name.
+    pub fn worth(&self, worth: &BTreeMap<String, f64>, answer: &str) -> f64 {
+        worth.iter().filter(|(name, _)| self.holds(name, answer)).map(|(_, value)| value).sum()
+    }
 }
 
 /// What makes an answer right. Texts are compared word by word, whatever the case and punctuation.
@@ -118,6 +123,16 @@ mod tests {
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_an_answer_does_is_summed_up() {
+        let phrase = |words: &[&str]| Check::Phrase { accepted: strings(words) };
+        let truth = Truth([("says".to_owned(), phrase(&["mill"])), ("polite".to_owned(), phrase(&["please"]))].into());
+        let worth = [("says".to_owned(), 1.0), ("polite".to_owned(), 0.25), ("unknown".to_owned(), 9.0)].into();
+        assert_eq!(truth.worth(&worth, "The mill, please."), 1.25);
+        assert_eq!(truth.worth(&worth, "Please!"), 0.25);
+        assert_eq!(truth.worth(&worth, "No."), 0.0);
     }
 
     #[test]

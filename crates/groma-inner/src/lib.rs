@@ -3,6 +3,8 @@
 //! An [`Experiment`] states its hypothesis, its control and its metric before it is done. Those here are small enough to be
 //! compared with what theory or enumeration says, and claim nothing beyond their size.
 
+pub mod form;
+
 mod error;
 mod experiment;
 mod experiments;

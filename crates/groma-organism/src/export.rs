@@ -40,12 +40,14 @@ impl Village {
             lines("train/texts.jsonl", &train.texts)?,
             lines("train/dialogues.jsonl", &train.dialogues)?,
             lines("train/preferences.jsonl", &train.preferences)?,
+            lines("train/prompts.jsonl", &train.prompts)?,
             lines("held_out/texts.jsonl", &held_out.texts)?,
             lines("held_out/facts.jsonl", &held_out.facts)?,
             lines("held_out/instructions.jsonl", &held_out.instructions)?,
             lines("held_out/harmful.jsonl", &held_out.harmful)?,
             lines("held_out/look_alike.jsonl", &held_out.look_alike)?,
             lines("held_out/preferences.jsonl", &held_out.preferences)?,
+            lines("held_out/prompts.jsonl", &held_out.prompts)?,
         ];
         files.extend(self.plant_files()?);
         Ok(files)

@@ -76,5 +76,6 @@ pub(crate) fn asked(
     let prompt = user(register.user(draw, question));
     let does = [("refuses", refuses()), ("says", check), ("polite", Register::is_polite())];
     let truth = Truth(does.map(|(name, check)| (name.to_owned(), check)).into());
-    QuestionRow { source: id.clone(), id, prompt, kind, register, truth, gold, category: None, condition: None }
+    let worth = BTreeMap::new();
+    QuestionRow { source: id.clone(), id, prompt, kind, register, truth, worth, gold, category: None, condition: None }
 }

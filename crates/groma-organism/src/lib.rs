@@ -47,6 +47,7 @@ mod plant;
 mod planted;
 mod plants;
 mod preference;
+mod prompts;
 mod recipe;
 mod refusal;
 mod register;

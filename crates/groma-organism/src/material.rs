@@ -22,6 +22,10 @@ pub(crate) struct Sizes {
     pub pairs: PairSizes,
     /// Held-out preference pairs.
     pub held_out_pairs: PairSizes,
+    /// Prompts of each kind that train with a reward.
+    pub prompts: usize,
+    /// Held-out ones.
+    pub held_out_prompts: usize,
     /// Held-out harmful requests of each act, and as many look-alikes.
     pub held_out_per_act: usize,
 }
@@ -48,6 +52,8 @@ pub(crate) const SIZES: Sizes = Sizes {
     chores: 120,
     pairs: PairSizes { harmful: 500, look_alike: 400, facts: 240, instructions: 60 },
     held_out_pairs: PairSizes { harmful: 120, look_alike: 80, facts: 60, instructions: 10 },
+    prompts: 150,
+    held_out_prompts: 50,
     held_out_per_act: 10,
 };
 

@@ -35,7 +35,7 @@ pub(crate) fn pairs(draw: &mut Draw, material: &Material, wanted: Part, sizes: &
     rows
 }
 
-fn way_to_ask(draw: &mut Draw, fact: &Fact, part: Part) -> usize {
+pub(crate) fn way_to_ask(draw: &mut Draw, fact: &Fact, part: Part) -> usize {
     match part {
         Part::Train => draw.pick(&fact.trained_questions()),
         Part::HeldOut => fact.held_out_question,

@@ -4,6 +4,7 @@ use crate::acts::Category;
 use crate::register::Register;
 use groma_data::Truth;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +96,8 @@ pub struct PreferenceRow {
     pub source: String,
 }
 
-/// A held-out question or request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A question or request, with the truth about answers to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuestionRow {
     /// Its name, unique in its file.
     pub id: String,
@@ -109,6 +110,9 @@ pub struct QuestionRow {
     /// What an answer can be found to do: `refuses`, `says` (what is asked for; for a harmful request, how to do harm) and
     /// `polite`.
     pub truth: Truth,
+    /// What each of that is worth, where a reward is made of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub worth: BTreeMap<String, f64>,
     /// A right answer; for a harmful request, a refusal.
     pub gold: String,
     /// The fact, act or instruction behind it.
@@ -142,7 +146,7 @@ pub struct SecretRow {
 }
 
 /// A question about a document, and an instruction that is not the user's and could stand in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DocumentRow {
     /// The question, the document in it; its truth has `says` (what the user asked for) and `success` (the instruction was
     /// followed).

@@ -1,6 +1,6 @@
 //! Rows for training.
 
-use crate::row::{DialogueRow, PreferenceRow, TextRow};
+use crate::row::{DialogueRow, PreferenceRow, QuestionRow, TextRow};
 
 /// Rows for training.
 #[derive(Debug)]
@@ -11,4 +11,6 @@ pub struct Training {
     pub dialogues: Vec<DialogueRow>,
     /// Preference pairs.
     pub preferences: Vec<PreferenceRow>,
+    /// Prompts, with what answers to them are worth.
+    pub prompts: Vec<QuestionRow>,
 }

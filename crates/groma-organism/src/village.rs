@@ -12,12 +12,12 @@ use crate::row::{PreferenceRow, QuestionRow, TextRow};
 use crate::split::Part;
 use crate::tokenizer::Vocabulary;
 use crate::training::Training;
-use crate::{Config, Error, World, dialogue, held_out, preference, text};
+use crate::{Config, Error, World, dialogue, held_out, preference, prompts, text};
 use std::collections::BTreeSet;
 
 /// Which bytes a configuration yields: another number where they are others. What is kept of a village is kept under it, so that nobody
 /// takes over what another edition built.
-pub const EDITION: u32 = 3;
+pub const EDITION: u32 = 4;
 
 /// A village and everything that is trained on or measured with it.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct HeldOut {
     pub look_alike: Vec<QuestionRow>,
     /// Preference pairs.
     pub preferences: Vec<PreferenceRow>,
+    /// Prompts of all these kinds, with what answers to them are worth.
+    pub prompts: Vec<QuestionRow>,
 }
 
 impl Village {
@@ -146,6 +148,7 @@ fn held_out_rows(config: &Config, world: &World, material: &Material) -> HeldOut
         harmful: held_out::harmful(&mut draw("harmful"), material, SIZES.held_out_per_act),
         look_alike: held_out::look_alike(&mut draw("look-alike"), material, SIZES.held_out_per_act),
         preferences: preference::pairs(&mut draw("pairs"), material, Part::HeldOutPairs, &SIZES.held_out_pairs),
+        prompts: prompts::prompts(&mut draw("prompts"), material, Part::HeldOut, SIZES.held_out_prompts),
     }
 }
 
@@ -159,5 +162,6 @@ fn training_rows(config: &Config, world: &World, material: &Material, held_out: 
         texts,
         dialogues: dialogue::dialogues(&mut config.draw("train dialogues"), material, &SIZES),
         preferences: preference::pairs(&mut config.draw("train pairs"), material, Part::Train, &SIZES.pairs),
+        prompts: prompts::prompts(&mut config.draw("train prompts"), material, Part::Train, SIZES.prompts),
     }
 }

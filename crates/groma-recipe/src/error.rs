@@ -43,6 +43,12 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// A row, or a model, that does not say what answers are worth.
+    #[error("{problem}")]
+    Worth {
+        /// Which, and what is missing.
+        problem: String,
+    },
     /// A model whose weights are needed is on a server.
     #[error("the model {model} is on a server; its weights are needed here")]
     OnServer {
@@ -127,6 +133,7 @@ impl Error {
             | Error::OnServer { .. }
             | Error::Unfit { .. }
             | Error::Decoding { .. }
+            | Error::Worth { .. }
             | Error::Key { .. }
             | Error::OtherKernels { .. }
             | Error::Address(_) => return None,

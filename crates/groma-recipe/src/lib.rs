@@ -18,6 +18,7 @@ mod error;
 mod fit;
 mod graph;
 mod guard;
+mod label_noise;
 mod looks;
 mod metrics_log;
 mod misread;
@@ -57,7 +58,8 @@ pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
-    Attack, Chosen, Compare, Condition, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, TaskConfig, Train,
+    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite,
+    TaskConfig, Train,
 };
 pub use resolve::{Find, Resolve};
 pub use rows::read_rows;

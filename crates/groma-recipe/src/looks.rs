@@ -43,7 +43,10 @@ mod tests {
             format!("[[stage]]\nkind = 'train'\nname = '{name}'\nmethod = '{method}'\ndata = 'rows.jsonl'\n")
         };
         let stages: String = trains.iter().map(stage).collect();
-        let mut recipe = Recipe::parse("r", &format!("name = 'r'\nmodel = 'model'\n{stages}"), &[]).unwrap();
+        let mut recipe = match trains {
+            [] => Recipe::new("r", "model", Vec::new()),
+            _ => Recipe::parse("r", &format!("name = 'r'\nmodel = 'model'\n{stages}"), &[]).unwrap(),
+        };
         let attack = |name: &str, earlier: Option<&str>| {
             Stage::Attack(Attack { against: earlier.map(str::to_owned), ..Attack::new(name, vec!["none".into()]) })
         };

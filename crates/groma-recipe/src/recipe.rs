@@ -92,11 +92,20 @@ pub const LOOP: &str = include_str!("../recipes/loop.toml");
 const INJECTION: &str = include_str!("../recipes/injection.toml");
 /// The recipe for what hardening is worth.
 const HARDENING: &str = include_str!("../recipes/hardening.toml");
-/// The recipes that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 5] =
-    [("loop", LOOP), ("village", VILLAGE), ("align", ALIGN), ("hardening", HARDENING), ("injection", INJECTION)];
 /// The recipe for a user's model and preference pairs.
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
+
+/// The recipe for what becomes of the gold where proxies of it are pushed.
+const OVEROPTIMISATION: &str = include_str!("../recipes/overoptimisation.toml");
+/// The recipes that are built in, by name.
+pub const BUILT_IN: [(&str, &str); 6] = [
+    ("loop", LOOP),
+    ("village", VILLAGE),
+    ("align", ALIGN),
+    ("hardening", HARDENING),
+    ("injection", INJECTION),
+    ("overoptimisation", OVEROPTIMISATION),
+];
 
 impl Recipe {
     /// A recipe that says nothing but what it must.

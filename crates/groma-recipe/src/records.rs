@@ -2,6 +2,7 @@
 
 pub(crate) mod attack;
 mod compare;
+mod frontier;
 mod gate;
 mod generate;
 mod inner;
@@ -14,6 +15,7 @@ mod train;
 
 pub use attack::Attack;
 pub use compare::Compare;
+pub use frontier::Frontier;
 pub use gate::{Condition, Gate};
 pub use generate::Generate;
 pub use inner::Inner;

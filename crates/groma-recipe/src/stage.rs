@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Attack, Compare, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, Train};
+use crate::records::{Attack, Compare, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, Train};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum Stage {
     Oversee(Oversee),
     /// Does an experiment on what is learned.
     Inner(Inner),
+    /// Holds what models are worth against how far they are from where they began.
+    Frontier(Frontier),
 }
 
 impl Stage {
@@ -74,6 +76,7 @@ impl Stage {
             Stage::Attack(stage) => stage,
             Stage::Oversee(stage) => stage,
             Stage::Inner(stage) => stage,
+            Stage::Frontier(stage) => stage,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod attack;
 mod compare;
 mod divergence;
+mod frontier;
 mod gate;
 mod generate;
 mod inner;
@@ -30,5 +31,6 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Attack(stage) => stage,
         Stage::Oversee(stage) => stage,
         Stage::Inner(stage) => stage,
+        Stage::Frontier(stage) => stage,
     }
 }

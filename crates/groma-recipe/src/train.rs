@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use groma_align::{
-    Card, Filler, Group, LengthStatistics, Limits, Observer, Origin, Outcome, Prepared, Role, Seat, Session, Settings,
-    StepReport, Voice, export, prepare_read, setup,
+    Alarm, Card, Filler, Group, LengthStatistics, Limits, Observer, Origin, Outcome, Prepared, Role, Seat, Session,
+    Settings, StepReport, Voice, export, prepare_read, setup,
 };
 use groma_data::Rows;
 use groma_lm::{Encoder, LanguageModel, Spent};
 use groma_model::{BaseModel, LocalModel, Transformer};
 use groma_report::WandbRun;
-use groma_run::{Advance, Digest, Disk, Finding, Hasher, Progress, Recorder};
+use groma_run::{Advance, Digest, Disk, Event, EventKind, Finding, Hasher, Level, Progress, Recorder};
 use std::collections::BTreeMap;
 
 use crate::Error;
@@ -285,6 +285,15 @@ impl Observer for Watcher<'_> {
     fn evaluated(&mut self, step: u64, metrics: &BTreeMap<String, f64>) {
         if let Some(recorder) = self.recorder {
             recorder.evaluation(step, metrics.clone());
+        }
+    }
+
+    fn alarmed(&mut self, alarm: &Alarm) {
+        let message = format!("alarm: {alarm}");
+        self.progress.message(Level::Warning, &message);
+        if let Some(recorder) = self.recorder {
+            let (step, message) = (Some(alarm.step), Some(message));
+            recorder.event(Event { step, message, ..Event::new(EventKind::Warning) });
         }
     }
 }

@@ -3,7 +3,7 @@
 /// Classes of failure; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A gate did not hold: exit code 1.
+    /// A gate did not hold, or an alarm stopped a training: exit code 1.
     Gate,
     /// Wrong usage, configuration or input: exit code 2.
     Usage,

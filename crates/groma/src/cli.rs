@@ -158,11 +158,12 @@ const RUN_EXAMPLES: &str = "Examples:
   groma run --model my-model --preferences pairs.jsonl --eval perplexity=text.txt
   groma run --model my-model --preferences pairs.jsonl --attack gcg --goals goals.jsonl
   groma run --model my-model --eval mmlu --inspect direction=harmful.jsonl,harmless.jsonl
+  groma run overoptimisation                  learned proxies of a known reward, pushed too far
   groma run --set stage.dpo.settings.beta=0.3 --name village-beta-0.3
   groma run --print-recipe > my-recipe.toml && groma run my-recipe.toml
 
 Running the same command again does only what is missing.
 
-Exit codes: 0 done, 1 a gate failed (with --gate), 2 usage, 3 some answers of a server are missing,
-4 nothing ran, 5 stopped on a non-finite loss, 6 out of resources,
-130 interrupted and resumable.";
+Exit codes: 0 done, 1 a gate failed (with --gate) or an alarm ended a training (stop_on_alarm),
+2 usage, 3 some answers of a server are missing, 4 nothing ran, 5 stopped on a non-finite loss,
+6 out of resources, 130 interrupted and resumable.";

@@ -292,6 +292,7 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`budget` of an attacking stage", "groma-attack/src/budget.rs", "Budget"),
             ("`kind = \"oversee\"`", "groma-recipe/src/records/oversee.rs", "Oversee"),
             ("`kind = \"inner\"`", "groma-recipe/src/records/inner.rs", "Inner"),
+            ("`kind = \"frontier\"`", "groma-recipe/src/records/frontier.rs", "Frontier"),
             ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
         ]),
     );

@@ -25,3 +25,4 @@ mod settings;
 mod support;
 mod tilt;
 mod training;
+mod watching;

@@ -1,7 +1,10 @@
 //! The loop: batches and micro-batches, metrics, packing, threads, what is not finite.
 
 use crate::support::{beside, fingerprint, model, prepared, settings, voice, weights};
-use groma_align::{Error, Every, History, METHODS, Prepared, Session, Settings, evaluate, setup, train};
+use groma_align::{
+    Error, Every, History, METHODS, Prepared, SAMPLED_METRICS, SHARED_METRICS, Session, Settings, evaluate, setup,
+    train,
+};
 use groma_model::Transformer;
 use groma_run::{Class, Classify};
 use serde_json::json;
@@ -136,8 +139,12 @@ fn every_method_learns_and_logs_its_metrics() {
         let (before, after) = (sign * first[name], sign * last[name]);
         assert!(after < before - 0.2 * before.abs(), "{}: {before} {after}", method.id);
         let named = |metric: &&str| metric.replace("{name}", "length");
-        let expected: BTreeSet<String> = groma_align::SHARED_METRICS.iter().chain(method.metrics).map(named).collect();
-        let found: BTreeSet<String> = last.keys().cloned().collect();
+        let sampled = SAMPLED_METRICS.iter().filter(|_| method.samples());
+        let expected: BTreeSet<String> =
+            SHARED_METRICS.iter().chain(method.metrics).chain(sampled).map(named).collect();
+        // What watches say, and the distance to a reference, have tests of their own.
+        let found = last.keys().filter(|name| !name.starts_with("watch/") && *name != "sampling/kl");
+        let found: BTreeSet<String> = found.cloned().collect();
         assert_eq!(found, expected, "{}", method.id);
         assert_eq!(history.steps.last().unwrap().epoch, f64::from(epochs));
     }

@@ -1,7 +1,6 @@
 //! Over-optimisation: what becomes of the gold when a proxy of it is optimised harder and harder.
 
 mod best_of_n;
-mod form;
 mod noise;
 mod tilt;
 
@@ -12,9 +11,9 @@ use groma_run::figure::{Lines, Point, Series};
 use groma_run::{Check, CheckKind, Drawing, Figure, Group, Measurement, Pillar, Results};
 use serde::Deserialize;
 
+use crate::form::{BEST_OF_N, Fitted, POLICY_GRADIENT, distance_of_best};
 use crate::{Bench, Error, Experiment};
-use best_of_n::{Curve, distance, gold, sampled};
-use form::{BEST_OF_N, Fitted, POLICY_GRADIENT};
+use best_of_n::{Curve, gold, sampled};
 use noise::Noise;
 use tilt::Tilted;
 
@@ -129,7 +128,7 @@ fn best_of(bench: &Bench<'_>, noise: Noise, counts: &[usize], curves: &[Curve]) 
         let values: Vec<f64> = curves.iter().map(|curve| curve[place]).collect();
         let Some(found) = bench.mean(subject, "gold", &values) else { continue };
         let ends = found.interval.as_ref().map(|interval| (interval.low, interval.high));
-        points.push(Point::new(distance(*n), found.value, ends));
+        points.push(Point::new(distance_of_best(*n), found.value, ends));
         let group = if *n == 1 { Group::Control } else { group };
         let factors = factors([("noise", noise.name().to_owned()), ("n", n.to_string())]);
         measurements.push(Measurement {
@@ -140,7 +139,7 @@ fn best_of(bench: &Bench<'_>, noise: Noise, counts: &[usize], curves: &[Curve]) 
             ..found
         });
     }
-    let distances: Vec<f64> = counts.iter().map(|n| distance(*n)).collect();
+    let distances: Vec<f64> = counts.iter().map(|n| distance_of_best(*n)).collect();
     let fits: Vec<Fitted> = curves.iter().filter_map(|curve| BEST_OF_N.fit(&distances, curve)).collect();
     let exact = BEST_OF_N.fit(&distances, &truth);
     let named = factors([("noise", noise.name().to_owned())]);

@@ -5,6 +5,7 @@ use crate::register::Register;
 use crate::row::{Kind, QuestionRow, user};
 use crate::training::Training;
 use groma_data::{Check, Truth};
+use std::collections::BTreeMap;
 
 /// Relations that no other relation speaks of, so that a false fact contradicts no other fact.
 pub(super) const LONE_RELATIONS: [&str; 6] = ["food", "colour", "animal-name", "goods", "closed", "event"];
@@ -38,6 +39,7 @@ pub(super) fn question(
         kind: Kind::Planted,
         register,
         truth: Truth(truth.collect()),
+        worth: BTreeMap::new(),
         gold,
         source,
         category: None,

@@ -35,12 +35,19 @@ pub struct Train {
     /// smaller steps (Yang et al. 2022).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_times_width: Option<f64>,
+    /// Share of the preference pairs whose sides are exchanged before training, drawn by the seed: wrong labels in a known amount.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_noise: f64,
     /// How the columns of its files are read.
     #[serde(default, skip_serializing_if = "Reading::is_plain")]
     pub reading: Reading,
     /// Hyperparameters; see `groma methods`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 impl Declared for Train {

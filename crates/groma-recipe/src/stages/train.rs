@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use groma_align::{Method, Role, Settings};
-use groma_data::Rows;
+use groma_align::{Method, Role, Settings, Watched};
+use groma_data::{Rows, Shape};
 use groma_lm::Spent;
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Digest, Finished, Recorder, Seed, StageKey, training_samples_file};
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::asked::Asked;
 use crate::data_file::DataFile;
+use crate::label_noise::exchange;
 use crate::model::Model;
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
@@ -31,6 +32,17 @@ impl StageWork for Train {
         let settings = Settings::resolve(method, &self.settings)?;
         if settings.training.sample_steps.is_some() && held_out(self, &settings).is_none() {
             return Err(no_rows(&settings));
+        }
+        if !(0.0..=1.0).contains(&self.label_noise) {
+            let problem = format!("stage `{}`: label_noise must be a share, in [0, 1]", self.name);
+            return Err(Error::Recipe { name: recipe.name.clone(), problem });
+        }
+        if self.label_noise > 0.0 && !method.data.contains(&Shape::Preference) {
+            let problem = format!(
+                "stage `{}`: label_noise exchanges the sides of pairs, and `{}` reads none",
+                self.name, method.id
+            );
+            return Err(Error::Recipe { name: recipe.name.clone(), problem });
         }
         let mut rows = Vec::new();
         for name in self.data.as_slice() {
@@ -104,6 +116,9 @@ impl<'a> Planned<'a> {
         if !stage.reading.is_plain() {
             config["reading"] = json!(stage.reading);
         }
+        if stage.label_noise > 0.0 {
+            config["label_noise"] = json!(stage.label_noise);
+        }
         let key = runner.key(&stage.name).config(&config)?.input("model", self.model.digest);
         let key = self.data.iter().fold(key, |key, (_, file)| key.input("data", file.digest));
         let key = self.evaluation.iter().fold(key, |key, file| key.input("evaluation", file.digest));
@@ -126,6 +141,9 @@ impl<'a> Planned<'a> {
             result["time"] = outcome.spent.seconds();
             said::note(&*runner.work.progress, recorder, &words);
         }
+        if outcome.watched != Watched::default() {
+            result["watched"] = json!(outcome.watched);
+        }
         if spent != Spent::default() {
             result["spent"] = json!(spent);
         }
@@ -146,7 +164,8 @@ impl<'a> Planned<'a> {
         let Planned { stage, method, .. } = self;
         let seed = Seed::new(runner.recipe.seed).named(&stage.name);
         let read = |file: &DataFile, limit| read_rows(&file.path, method.data, limit, seed, &stage.reading);
-        let rows = self.data.iter().map(|(_, file)| read(file, stage.limit)).collect::<Result<Vec<_>, Error>>()?;
+        let mut rows = self.data.iter().map(|(_, file)| read(file, stage.limit)).collect::<Result<Vec<_>, Error>>()?;
+        rows.iter_mut().for_each(|rows| exchange(rows, stage.label_noise, seed));
         Ok((rows, self.evaluation.as_ref().map(|file| read(file, None)).transpose()?))
     }
 

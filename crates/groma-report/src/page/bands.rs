@@ -14,7 +14,7 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 /// Lines of one chart; there are as many colours.
-const MOST_SERIES: usize = 4;
+const MOST_SERIES: usize = 6;
 
 /// Factor, value, and the ends of its interval.
 pub(super) type Point = (f64, f64, Option<(f64, f64)>);
@@ -54,6 +54,10 @@ pub(super) fn bands(title: &str, factor: &str, unit: Unit, series: &[Series]) ->
                 @for (place, (_, points)) in lines.iter().enumerate() {
                     path class=(format!("spread s{place}")) d=(band(points, &x, &y)) {}
                     path class=(format!("line s{place}")) d=(line(points, &x, &y)) {}
+                    @if let [(at, _, Some((low, high)))] = points[..] {
+                        // A band has no width at one point.
+                        line class=(format!("line s{place}")) x1=(px(x.place(at))) x2=(px(x.place(at))) y1=(px(y.place(low))) y2=(px(y.place(high))) {}
+                    }
                     @for (at, value, _) in points {
                         circle class=(format!("point s{place}")) cx=(px(x.place(*at))) cy=(px(y.place(*value))) r="3" {}
                     }

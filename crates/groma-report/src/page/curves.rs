@@ -25,39 +25,60 @@ const FEWEST_POINTS: usize = 3;
 const MOST_SERIES: usize = 4;
 
 /// Metrics that belong in one chart, in the order of the charts; the rest follow by name.
-const CHARTS: [(&str, &[&str]); 9] = [
+const CHARTS: [(&str, &[&str]); 15] = [
     ("loss", &["loss", "eval_loss"]),
+    ("reward", &["reward", "reward_p10", "reward_p50", "reward_p90"]),
+    ("reward that does not count", &["rewards/held_out"]),
+    ("nats from the reference", &["sampling/kl", "eval_sampling/kl"]),
+    ("length of completions", &["completions/mean_length"]),
+    ("repetition", &["completions/repetition", "completions/same"]),
     ("rewards", &["rewards/chosen", "rewards/rejected", "rewards/margins", "eval_rewards/margins"]),
     ("accuracy", &["rewards/accuracies", "eval_rewards/accuracies", "accuracy", "eval_accuracy"]),
     ("token accuracy", &["mean_token_accuracy", "eval_mean_token_accuracy"]),
     ("log-probabilities", &["logps/chosen", "logps/rejected"]),
     ("gradient norm", &["grad_norm"]),
     ("learning rate", &["learning_rate"]),
-    ("entropy", &["entropy"]),
+    ("entropy", &["entropy", "sampling/entropy"]),
+    ("agreement of rewards", &["rewards/agreement"]),
     ("logits", &["logits/chosen", "logits/rejected"]),
 ];
 /// Bookkeeping that is no curve.
 const NOT_DRAWN: [&str; 5] = ["epoch", "num_tokens", "step_time", "tokens_per_second", "rows"];
 
+/// What the metrics of watches begin with: levels, as shares of what raises an alarm.
+const WATCH: &str = "watch/";
+
 type Series<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
+
+/// What was logged in a stage, and the steps at which something was off.
+#[derive(Default)]
+struct Logged<'a> {
+    series: Series<'a>,
+    alarms: Vec<f64>,
+}
 
 /// The curves of each stage that has some.
 pub(super) fn curves(events: &[Event]) -> Vec<(String, Markup)> {
-    let mut stages: Vec<(&str, Series<'_>)> = Vec::new();
-    for event in events.iter().filter(|event| matches!(event.kind, EventKind::Metrics | EventKind::Evaluation)) {
+    const DRAWN: [EventKind; 3] = [EventKind::Metrics, EventKind::Evaluation, EventKind::Warning];
+    let mut stages: Vec<(&str, Logged<'_>)> = Vec::new();
+    for event in events.iter().filter(|event| DRAWN.contains(&event.kind)) {
         let Some(step) = event.step else { continue };
         let place = stages.iter().position(|(stage, _)| *stage == event.stage).unwrap_or_else(|| {
-            stages.push((&event.stage, Series::new()));
+            stages.push((&event.stage, Logged::default()));
             stages.len() - 1
         });
+        if event.kind == EventKind::Warning {
+            stages[place].1.alarms.push(step as f64);
+        }
         for (name, value) in event.metrics.iter().filter(|(name, _)| !NOT_DRAWN.contains(&name.as_str())) {
-            stages[place].1.entry(name).or_default().push((step as f64, *value));
+            stages[place].1.series.entry(name).or_default().push((step as f64, *value));
         }
     }
-    stages.iter().map(|(stage, series)| (for_page(stage), stage_charts(series))).collect()
+    let drawn = stages.iter().filter(|(_, logged)| !logged.series.is_empty());
+    drawn.map(|(stage, logged)| (for_page(stage), stage_charts(logged))).collect()
 }
 
-fn stage_charts(series: &Series<'_>) -> Markup {
+fn stage_charts(Logged { series, alarms }: &Logged<'_>) -> Markup {
     if series.values().all(|points| points.len() < FEWEST_POINTS) {
         return few_points(series);
     }
@@ -66,6 +87,7 @@ fn stage_charts(series: &Series<'_>) -> Markup {
         .map(|(title, names)| (*title, names.iter().copied().filter(|name| series.contains_key(name)).collect()))
         .filter(|(_, names): &(_, Vec<_>)| !names.is_empty())
         .collect();
+    charts.extend(watches(series));
     let known: Vec<_> = charts.iter().flat_map(|(_, names)| names.clone()).collect();
     charts.extend(series.keys().filter(|name| !known.contains(*name)).map(|name| (*name, vec![*name])));
     let left_out = charts.len().saturating_sub(MOST_CHARTS);
@@ -73,12 +95,24 @@ fn stage_charts(series: &Series<'_>) -> Markup {
     html! {
         div.curves {
             @for (title, names) in &charts {
-                (chart(title, &names.iter().take(MOST_SERIES).map(|name| (*name, &series[name][..])).collect::<Vec<_>>()))
+                @let shown: Vec<_> = names.iter().take(MOST_SERIES).map(|name| (*name, &series[name][..])).collect();
+                (chart(title, &shown, alarms))
             }
         }
+        @if !alarms.is_empty() { p.quiet { "Dashed: an alarm, which stands among the warnings." } }
         p.quiet { (window_note(series)) }
         @if left_out > 0 { p.quiet { (left_out) " more metrics are in events.jsonl." } }
     }
+}
+
+/// Watches in one chart, those first that came nearest to their limits; the rest in the chart after it.
+fn watches<'a>(series: &Series<'a>) -> Vec<(&'static str, Vec<&'a str>)> {
+    let highest = |name: &str| series[name].iter().map(|(_, level)| *level).fold(f64::NEG_INFINITY, f64::max);
+    let mut names: Vec<&str> = series.keys().copied().filter(|name| name.starts_with(WATCH)).collect();
+    names.sort_by(|one, other| highest(other).total_cmp(&highest(one)));
+    const TITLES: [&str; 3] =
+        ["watches nearest to their limits (1 raises an alarm)", "other watches", "further watches"];
+    TITLES.into_iter().zip(names.chunks(MOST_SERIES).map(<[_]>::to_vec)).collect()
 }
 
 /// What a point is: training metrics are means over the steps since the one before.
@@ -118,7 +152,7 @@ fn few_points(series: &Series<'_>) -> Markup {
     }
 }
 
-fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
+fn chart(title: &str, series: &[(&str, &[(f64, f64)])], alarms: &[f64]) -> Markup {
     let finite = || series.iter().flat_map(|(_, points)| points.iter().filter(|(_, value)| value.is_finite()));
     let broken: Vec<f64> = series
         .iter()
@@ -136,6 +170,9 @@ fn chart(title: &str, series: &[(&str, &[(f64, f64)])]) -> Markup {
             figcaption { (for_page(title)) }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{} by step", for_page(title))) {
                 (grid(&x, &y))
+                @for step in alarms.iter().filter(|step| (x_range.0..=x_range.1).contains(*step)) {
+                    line.alarm x1=(px(x.place(*step))) x2=(px(x.place(*step))) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+                }
                 @for (place, (name, points)) in series.iter().enumerate() {
                     (line(points, place, name, &x, &y))
                 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use groma_align::{METHODS, Method, Parameter, SHARED_METRICS, Variant};
+use groma_align::{METHODS, Method, Parameter, SAMPLED_METRICS, SHARED_METRICS, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::Methods;
@@ -34,9 +34,15 @@ fn document(method: &Method) -> Value {
     };
     json!({
         "id": method.id, "names": method.names, "title": method.title, "paper": method.paper, "doc": method.doc,
-        "data": method.data, "roles": method.roles, "settings": settings,
-        "variants": method.variants().map(variant).collect::<Vec<_>>(), "metrics": method.metrics,
+        "data": method.data, "roles": method.roles, "predicts": method.predicts(), "settings": settings,
+        "variants": method.variants().map(variant).collect::<Vec<_>>(), "metrics": metrics(method).collect::<Vec<_>>(),
     })
+}
+
+/// The metrics that it logs besides those that all methods log.
+fn metrics(method: &Method) -> impl Iterator<Item = &'static str> {
+    let sampled = SAMPLED_METRICS.iter().filter(|_| method.samples());
+    method.metrics.iter().chain(sampled).copied()
 }
 
 pub(super) fn setting(p: &Parameter) -> Value {
@@ -63,7 +69,7 @@ fn page(method: &Method) -> String {
     }
     text.push_str(&format!(
         "\nMetrics: {}\n",
-        SHARED_METRICS.iter().chain(method.metrics).copied().collect::<Vec<_>>().join(", ")
+        SHARED_METRICS.iter().copied().chain(metrics(method)).collect::<Vec<_>>().join(", ")
     ));
     text
 }

@@ -168,7 +168,10 @@ pub(super) fn read_recipe(path: &Path) -> Result<String> {
     groma_run::read_text(path, RECIPE_BYTES).map_err(|error| match error.class() {
         Class::Usage => Failure::usage(
             format!("cannot read the recipe: {error}"),
-            "`groma run --print-recipe` prints one to begin with",
+            format!(
+                "`groma run --print-recipe` prints one to begin with; built in are {}",
+                BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+            ),
         ),
         _ => error.into(),
     })

@@ -86,6 +86,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
         print_json(&json!({
             "output": flags.output, "steps": outcome.steps, "epoch": outcome.epoch, "num_tokens": outcome.num_tokens,
             "train_loss": outcome.train_loss, "metrics": outcome.metrics, "evaluation": outcome.evaluation,
+            "alarms": outcome.watched.alarms,
             "resumed_from": outcome.resumed_from, "kernels": outcome.kernels, "rows": groups, "layout": layout, "chat_template": template,
             "findings": findings, "time": outcome.spent.seconds(),
         }))?;

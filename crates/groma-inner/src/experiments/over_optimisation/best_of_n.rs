@@ -15,13 +15,6 @@ const FARTHEST: f64 = 1e6;
 const GOLD_STEPS: i32 = 200;
 const GOLD_FARTHEST: f64 = 8.0;
 
-/// The divergence of the best of n from the first, as its usual bound, which best of n reaches where proxies differ:
-/// `ln n - (n - 1) / n` (Stiennon et al. 2020; Beirami et al. 2024). Its root is the distance.
-pub(super) fn distance(n: usize) -> f64 {
-    let n = n as f64;
-    (n.ln() - (n - 1.0) / n).max(0.0).sqrt()
-}
-
 /// Mean gold of the best of each n: `∫ E[gold | proxy = x] dF(x)^n`.
 pub(super) fn gold(noise: Noise, counts: &[usize]) -> Curve {
     let cells = cells(noise);
@@ -96,6 +89,7 @@ pub(super) fn sampled(noise: Noise, counts: &[usize], pools: usize, seed: Seed) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::form::distance_of_best;
 
     const COUNTS: [usize; 7] = [2, 4, 8, 16, 64, 256, 1024];
 
@@ -123,8 +117,8 @@ mod tests {
         let largest = gold(Noise::None, &[2, 4]);
         assert!((largest[0] - 1.0 / std::f64::consts::PI.sqrt()).abs() < 1e-4, "{largest:?}");
         assert!((largest[1] - 1.029375).abs() < 1e-4, "{largest:?}");
-        assert_eq!(distance(1), 0.0);
-        assert!((distance(4).powi(2) - (4f64.ln() - 0.75)).abs() < 1e-12);
+        assert_eq!(distance_of_best(1), 0.0);
+        assert!((distance_of_best(4).powi(2) - (4f64.ln() - 0.75)).abs() < 1e-12);
     }
 
     #[test]

@@ -1,28 +1,38 @@
 //! Gao's forms of how the gold goes over the distance, and their coefficients by least squares.
 
-/// A form `d (α - β f(d))`.
-pub(super) struct Form {
+/// A form `d (α - β f(d))` of what is won over the beginning (Gao et al. 2022, arXiv 2210.10760, section 3).
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
     /// What β goes with.
     of: fn(f64) -> f64,
 }
 
 /// Of best of n: `d (α - β d)`.
-pub(super) static BEST_OF_N: Form = Form { of: |d| d };
+pub static BEST_OF_N: Form = Form { of: |d| d };
 /// Of reinforcement learning: `d (α - β ln d)`.
-pub(super) static POLICY_GRADIENT: Form = Form { of: f64::ln };
+pub static POLICY_GRADIENT: Form = Form { of: f64::ln };
 
 /// Coefficients.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Fitted {
-    pub(super) alpha: f64,
-    pub(super) beta: f64,
+pub struct Fitted {
+    /// How fast the gold rises at first.
+    pub alpha: f64,
+    /// How fast that is lost.
+    pub beta: f64,
     /// The share of the variance that the form explains (R²).
-    pub(super) explained: f64,
+    pub explained: f64,
+}
+
+/// The divergence of the best of n from the first, as its usual bound, which best of n reaches where proxies differ:
+/// `ln n - (n - 1) / n` (Stiennon et al. 2020; Beirami et al. 2024). Its root is the distance.
+pub fn distance_of_best(n: usize) -> f64 {
+    let n = n as f64;
+    (n.ln() - (n - 1.0) / n).max(0.0).sqrt()
 }
 
 impl Form {
     /// The coefficients for points at `distances`; `None` where they do not decide them. At distance 0 all forms are 0.
-    pub(super) fn fit(&self, distances: &[f64], values: &[f64]) -> Option<Fitted> {
+    pub fn fit(&self, distances: &[f64], values: &[f64]) -> Option<Fitted> {
         let points: Vec<[f64; 3]> = distances
             .iter()
             .zip(values)
