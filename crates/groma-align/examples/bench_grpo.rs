@@ -65,6 +65,6 @@ fn grpo(model: LocalModel, settings: &Settings, prompts: &[Row], whole: bool) ->
     let mut first = First::default();
     let mut policy = setup(transformer, settings)?;
     let session = Session { voice: Some(voice), observers: vec![&mut first], ..Session::new(settings, &prepared) };
-    let outcome = train(&mut policy, session)?;
+    train(&mut policy, session)?;
     Ok(json!(first.0))
 }

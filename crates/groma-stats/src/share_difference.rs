@@ -95,7 +95,7 @@ mod tests {
             let found = difference_of_shares(units, 0.95).unwrap();
             found.high - found.low
         };
-        let own = |i: usize| (i % 3 == 0, i % 2 == 0);
+        let own = |i: usize| (i.is_multiple_of(3), i.is_multiple_of(2));
         let apart: Vec<Vec<f64>> =
             (0..120).flat_map(|i| [unit(Some(own(i).0), None), unit(None, Some(own(i).1))]).collect();
         let paired: Vec<Vec<f64>> = (0..120).map(|i| unit(Some(i % 3 == 0), Some(i % 3 == 0 || i % 7 == 0))).collect();

@@ -71,7 +71,7 @@ fn both_tasks(done: &[Done], goals: &[Goal]) -> Heat {
             }
         }
         for (label, [won, served, all]) in of_label {
-            rows.push(format!("{} {label}", record.id).trim_end().to_owned());
+            rows.push(if label.is_empty() { record.id } else { label }.to_owned());
             values.push(vec![won / all, served / all]);
         }
     }
