@@ -76,6 +76,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ("reward_funcs", "what a text is worth: rewards/*.rs"),
     ("cost_funcs", "what a text costs: rewards/*.rs"),
     ("reward_ensemble", "what several rewards are worth together: rewards/ensemble.rs"),
+    ("watch", "what is looked at in the log, and no loss hears: watches.rs, and tests/align/watching.rs"),
     ("kl_controller", "how a coefficient moves: methods/ppo/kl_controller.rs"),
 ];
 
