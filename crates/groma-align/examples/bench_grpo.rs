@@ -4,9 +4,7 @@
 //! "repetitions": N}`, where FILE holds rows of `prompt`, and answers each with `{"seconds": [...], "results": [...]}`: how long
 //! it took from the rows and the untrained model in memory to the trained model (tokenising included), and, of each completion
 //! that was sampled before the first step, how many tokens it has and their summed log-probability. Where `whole` is set, no
-//! completion ends before `max_completion_length`. On standard error it says where the time went.
-
-#![allow(clippy::print_stderr, reason = "a worker says on standard error where the time went")]
+//! completion ends before `max_completion_length`.
 
 use groma_align::{Collected, Limits, Method, Observer, Session, Settings, Voice, prepare, setup, train};
 use groma_data::{ReadOptions, Row, Shape, ShapeOptions, read};

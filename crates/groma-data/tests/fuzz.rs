@@ -1,7 +1,7 @@
 //! Damaged files of every kind: an error or rows, never a panic, never more rows than the limits allow.
 
 // The lints spare test functions; here they would also meet the helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What is written is read back; what the `csv` crate reads, we read.
 
 // The lints spare test functions; here they would also meet the helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use std::path::Path;
 

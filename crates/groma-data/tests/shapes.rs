@@ -1,7 +1,7 @@
 //! Shapes: detection, explicit choice, aliases, renaming, and typed rows.
 
 // The lints spare test functions; here they would also meet the helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use groma_data::{
     Content, Error, Layout, Message, OnBadRow, ReadOptions, Rename, Row, Shape, ShapeOptions, Table, TextUnit, digest,

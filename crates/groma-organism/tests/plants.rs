@@ -1,6 +1,6 @@
 //! What plants promise: the flaw in the rows that train, of the size that is told, and the same rows without it in the twin.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use groma_organism::{
     Config, DialogueRow, EDITION, Kind, Message, PLANTS, Planted, Planting, Plants, QuestionRow, Recipe, Rows,

@@ -1,6 +1,6 @@
 //! One pair of samples has one answer: the comparing stage's and the report's.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use groma_eval::{EstimateOptions, Measured, compare, find};
 use groma_report::compare_runs;

@@ -1,6 +1,6 @@
 //! Statistics of items that come in clusters and groups, of one subject and of two.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 use groma_run::{Random, Seed};
 use groma_stats::formulas::{ALL_RIGHT, EXP_RATIO, ICAT, MEAN, RATIO, SHARE};

@@ -1,7 +1,7 @@
 //! Models behind a server: what local weights give, through whatever the server does wrong. No item is lost, none is scored
 //! because it failed, and the key is in no file.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail and say so")]
 
 mod misbehaviour;
 mod server;
