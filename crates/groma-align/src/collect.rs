@@ -20,6 +20,15 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Instant;
 
+/// What is logged of the lengths of completions.
+pub(crate) const COMPLETIONS: &[&str] = &[
+    "completions/mean_length",
+    "completions/min_length",
+    "completions/max_length",
+    "completions/mean_terminated_length",
+    "completions/clipped_ratio",
+];
+
 /// The policy as it is now, the roles, a decoder and rewards.
 pub(crate) struct Collector<'a> {
     pub(crate) model: &'a Transformer,

@@ -33,8 +33,8 @@ pub struct Method {
     pub parameters: &'static [&'static [Parameter]],
     /// Defaults of shared hyperparameters that differ for this method: name and JSON value.
     pub overrides: &'static [(&'static str, &'static str)],
-    /// Names of the metrics that it logs besides those that all methods log.
-    pub metrics: &'static [&'static str],
+    /// Names of the metrics that it logs besides those that all methods log, in blocks of which methods may share some.
+    pub metrics: &'static [&'static [&'static str]],
     /// Which tokens of its rows are learned from.
     pub(crate) masks: fn(&Hyperparameters) -> Result<Masks, Error>,
     /// What it makes of its rows before training: pairs taken apart, sequences added, none of more tokens than the limit.

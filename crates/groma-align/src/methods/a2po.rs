@@ -16,7 +16,7 @@ use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use groma_run::Digest;
@@ -73,24 +73,7 @@ pub(crate) const METHOD: Method = Method {
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6"), ("max_completion_length", "256")],
-    metrics: &[
-        "reward",
-        "completions/mean_length",
-        "completions/min_length",
-        "completions/max_length",
-        "completions/mean_terminated_length",
-        "completions/clipped_ratio",
-        "entropy",
-        "sampling/sampling_logp_difference/mean",
-        "sampling/sampling_logp_difference/max",
-        "sampling/importance_sampling_ratio/mean",
-        "rewards/{name}/mean",
-        "rewards/{name}/std",
-        "rewards/{name}/unscored",
-        "v_star",
-        "implicit_reward",
-        "advantage",
-    ],
+    metrics: &[policy::REWARDS, collect::COMPLETIONS, policy::TOKENS, &["v_star", "implicit_reward", "advantage"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(A2po::new(settings)?)),

@@ -54,7 +54,7 @@ pub(crate) const METHOD: Method = Method {
         ],
     ],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &["advantage/positive", "advantage/mean", "ratio/mean", "logps/learned", "entropy"],
+    metrics: &[&["advantage/positive", "advantage/mean", "ratio/mean", "logps/learned", "entropy"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(ALol::new(settings)?)),

@@ -48,7 +48,7 @@ pub(crate) const METHOD: Method = Method {
         ALPHA,
     ]],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| {

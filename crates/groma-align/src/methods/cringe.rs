@@ -35,7 +35,7 @@ pub(crate) const METHOD: Method = Method {
         doc: "Weight of unwanted completions.",
     }]],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &["logps/chosen", "logps/rejected", "entropy"],
+    metrics: &[&["logps/chosen", "logps/rejected", "entropy"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| apart(groups),
     build: |settings: &Hyperparameters| Ok(Box::new(settings.typed::<Cringe>()?)),

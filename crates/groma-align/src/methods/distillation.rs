@@ -17,7 +17,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
-use crate::{Error, Hyperparameters, Metrics};
+use crate::{Error, Hyperparameters, Metrics, collect};
 use groma_data::{Shape, below};
 use groma_kernels::Divergence;
 use groma_model::Head;
@@ -64,14 +64,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
     ],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &[
-        "on_policy",
-        "completions/mean_length",
-        "completions/min_length",
-        "completions/max_length",
-        "completions/mean_terminated_length",
-        "completions/clipped_ratio",
-    ],
+    metrics: &[collect::COMPLETIONS, &["on_policy"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Distillation::new(settings)?)),

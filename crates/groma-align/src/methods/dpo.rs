@@ -85,7 +85,7 @@ pub(crate) const METHOD: Method = Method {
         ],
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Dpo::new(settings)?)),

@@ -45,7 +45,7 @@ pub(crate) const METHOD: Method = Method {
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: &whole::METRICS,
+    metrics: whole::METRICS,
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Whole::new(settings, Tilt::new(settings)?)?)),

@@ -48,7 +48,7 @@ pub(crate) const METHOD: Method = Method {
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: &policy::METRICS,
+    metrics: policy::METRICS,
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Grpo::geometric_mean(settings)?)),

@@ -92,7 +92,7 @@ pub(crate) const METHOD: Method = Method {
         ],
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: &[
+    metrics: &[&[
         "kl",
         "rewards/chosen",
         "rewards/rejected",
@@ -102,7 +102,7 @@ pub(crate) const METHOD: Method = Method {
         "logits/chosen",
         "logits/rejected",
         "entropy",
-    ],
+    ]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, limit| with_mismatched(apart(groups), limit),
     build: |settings| Ok(Box::new(Kto::new(settings)?)),

@@ -18,7 +18,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -68,22 +68,10 @@ pub(crate) const METHOD: Method = Method {
     ],
     overrides: &[("learning_rate", "5e-7"), ("max_completion_length", "64"), ("temperature", "0.9")],
     metrics: &[
-        "reward",
-        "completions/mean_length",
-        "completions/min_length",
-        "completions/max_length",
-        "completions/mean_terminated_length",
-        "completions/clipped_ratio",
-        "entropy",
-        "sampling/sampling_logp_difference/mean",
-        "sampling/sampling_logp_difference/max",
-        "sampling/importance_sampling_ratio/mean",
-        "rewards/{name}/mean",
-        "rewards/{name}/std",
-        "rewards/{name}/unscored",
-        "rewards/probabilities",
-        "loss/score",
-        "loss/kl",
+        policy::REWARDS,
+        collect::COMPLETIONS,
+        policy::TOKENS,
+        &["rewards/probabilities", "loss/score", "loss/kl"],
     ],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,

@@ -17,7 +17,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub(crate) const METHOD: Method = Method {
         ("max_completion_length", "64"),
         ("temperature", "0.9"),
     ],
-    metrics: METRICS,
+    metrics: &[policy::REWARDS, policy::SPREAD, collect::COMPLETIONS, policy::TOKENS, PAIRS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(OnlineDpo::new(settings, Other::Policy, 0.0)?)),
@@ -76,23 +76,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-/// What they log.
-pub(super) const METRICS: &[&str] = &[
-    "reward",
-    "reward_std",
-    "frac_reward_zero_std",
-    "completions/mean_length",
-    "completions/min_length",
-    "completions/max_length",
-    "completions/mean_terminated_length",
-    "completions/clipped_ratio",
-    "entropy",
-    "sampling/sampling_logp_difference/mean",
-    "sampling/sampling_logp_difference/max",
-    "sampling/importance_sampling_ratio/mean",
-    "rewards/{name}/mean",
-    "rewards/{name}/std",
-    "rewards/{name}/unscored",
+/// What they log of pairs.
+pub(super) const PAIRS: &[&str] = &[
     "rewards/chosen",
     "rewards/rejected",
     "rewards/margins",

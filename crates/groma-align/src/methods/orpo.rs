@@ -27,7 +27,7 @@ pub(crate) const METHOD: Method = Method {
         doc: "Weight of the odds ratio beside the cross-entropy (the paper's λ).",
     }]],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Dpo::reference_free(settings, "orpo", 1.0)?)),

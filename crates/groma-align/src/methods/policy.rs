@@ -2,7 +2,7 @@
 
 use crate::group::Member;
 use crate::objective::Said;
-use crate::{Metrics, rollout};
+use crate::{Metrics, collect, rollout};
 
 /// How far the policy's ratio to the sampler may count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,38 +68,25 @@ pub(super) fn measure_clipped(metrics: &mut Metrics, [below, above]: [f64; 2], c
     metrics.add("clip_ratio/region_mean", below + above, count);
 }
 
-/// The metrics that the functions above and the sampler log.
-pub(super) const METRICS: [&str; 18] = [
-    "reward",
-    "reward_std",
-    "frac_reward_zero_std",
-    "completions/mean_length",
-    "completions/min_length",
-    "completions/max_length",
-    "completions/mean_terminated_length",
-    "completions/clipped_ratio",
+/// What is logged of what completions are worth.
+pub(super) const REWARDS: &[&str] = &["reward", "rewards/{name}/mean", "rewards/{name}/std", "rewards/{name}/unscored"];
+
+/// How that differs among completions of one prompt.
+pub(super) const SPREAD: &[&str] = &["reward_std", "frac_reward_zero_std"];
+
+/// What [`measure`] logs.
+pub(super) const TOKENS: &[&str] = &[
     "entropy",
     "sampling/sampling_logp_difference/mean",
     "sampling/sampling_logp_difference/max",
     "sampling/importance_sampling_ratio/mean",
-    "clip_ratio/low_mean",
-    "clip_ratio/high_mean",
-    "clip_ratio/region_mean",
-    "rewards/{name}/mean",
-    "rewards/{name}/std",
-    "rewards/{name}/unscored",
 ];
 
-/// [`METRICS`], and a method's own: `N` in all.
-pub(super) const fn metrics_with<const N: usize>(own: &[&'static str]) -> [&'static str; N] {
-    assert!(N == METRICS.len() + own.len());
-    let (mut all, mut i) = ([""; N], 0);
-    while i < N {
-        all[i] = if i < METRICS.len() { METRICS[i] } else { own[i - METRICS.len()] };
-        i += 1;
-    }
-    all
-}
+/// What [`measure_clipped`] logs.
+pub(super) const CLIPPED: &[&str] = &["clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"];
+
+/// What methods log that clip ratios of groups of completions.
+pub(super) const METRICS: &[&[&str]] = &[REWARDS, SPREAD, collect::COMPLETIONS, TOKENS, CLIPPED];
 
 /// Learns nothing from completions that were cut off, where the settings say so.
 pub(super) fn mask_truncated(members: &mut [Member], rollouts: &rollout::Rollouts) {

@@ -23,7 +23,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, reference, scaling};
+use crate::{Error, Hyperparameters, Metrics, collect, reference, scaling};
 use groma_data::Shape;
 use groma_model::Head;
 use kl_controller::KlController;
@@ -135,33 +135,25 @@ pub(crate) const METHOD: Method = Method {
     ],
     overrides: &[("learning_rate", "3e-6"), ("max_completion_length", "53"), ("temperature", "0.7")],
     metrics: &[
-        "reward",
-        "rewards/{name}/mean",
-        "rewards/{name}/std",
-        "rewards/{name}/unscored",
-        "completions/mean_length",
-        "completions/min_length",
-        "completions/max_length",
-        "completions/mean_terminated_length",
-        "completions/clipped_ratio",
-        "entropy",
-        "sampling/sampling_logp_difference/mean",
-        "sampling/sampling_logp_difference/max",
-        "sampling/importance_sampling_ratio/mean",
-        "objective/kl",
-        "objective/kl_coef",
-        "objective/entropy",
-        "objective/non_score_reward",
-        "objective/rlhf_reward",
-        "objective/scores",
-        "policy/approxkl_avg",
-        "policy/clipfrac_avg",
-        "policy/entropy_avg",
-        "loss/policy_avg",
-        "loss/value_avg",
-        "val/clipfrac_avg",
-        "val/ratio",
-        "val/num_eos_tokens",
+        policy::REWARDS,
+        collect::COMPLETIONS,
+        policy::TOKENS,
+        &[
+            "objective/kl",
+            "objective/kl_coef",
+            "objective/entropy",
+            "objective/non_score_reward",
+            "objective/rlhf_reward",
+            "objective/scores",
+            "policy/approxkl_avg",
+            "policy/clipfrac_avg",
+            "policy/entropy_avg",
+            "loss/policy_avg",
+            "loss/value_avg",
+            "val/clipfrac_avg",
+            "val/ratio",
+            "val/num_eos_tokens",
+        ],
     ],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,

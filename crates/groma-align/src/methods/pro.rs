@@ -65,7 +65,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| {

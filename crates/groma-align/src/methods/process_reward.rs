@@ -43,7 +43,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "1e-5"), ("truncation_mode", "\"drop\"")],
-    metrics: &["accuracy", "reward/right", "reward/wrong"],
+    metrics: &[&["accuracy", "reward/right", "reward/wrong"]],
     masks: |settings| {
         let ProcessReward { step_separator, .. } = settings.typed()?;
         Ok(Masks { step_separator, ..Masks::default() })

@@ -17,7 +17,7 @@ use crate::rewarded::{Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -61,21 +61,10 @@ pub(crate) const METHOD: Method = Method {
     ],
     overrides: &[("learning_rate", "2e-5")],
     metrics: &[
-        "reward",
-        "reward_std",
-        "frac_reward_zero_std",
-        "completions/mean_length",
-        "completions/min_length",
-        "completions/max_length",
-        "completions/mean_terminated_length",
-        "completions/clipped_ratio",
-        "entropy",
-        "rewards/{name}/mean",
-        "rewards/{name}/std",
-        "rewards/{name}/unscored",
-        "selected",
-        "selected/reward",
-        "kl_bound",
+        policy::REWARDS,
+        policy::SPREAD,
+        collect::COMPLETIONS,
+        &["entropy", "selected", "selected/reward", "kl_bound"],
     ],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,

@@ -11,7 +11,7 @@ use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, constraint, rollout};
+use crate::{Error, collect, constraint, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 
@@ -36,7 +36,7 @@ pub(crate) const METHOD: Method = Method {
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: &policy::metrics_with::<{ policy::METRICS.len() + 2 }>(&["kl", GREEDY]),
+    metrics: &[policy::REWARDS, policy::SPREAD, collect::COMPLETIONS, policy::TOKENS, policy::CLIPPED, &["kl", GREEDY]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Whole::new(settings, Greedy)?)),

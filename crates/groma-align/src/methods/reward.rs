@@ -52,7 +52,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "1e-4"), ("truncation_mode", "\"drop\"")],
-    metrics: &["accuracy", "margin", "min_reward", "mean_reward", "max_reward"],
+    metrics: &[&["accuracy", "margin", "min_reward", "mean_reward", "max_reward"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Reward::new(settings)?)),

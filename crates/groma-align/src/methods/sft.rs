@@ -63,7 +63,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &["entropy", "mean_token_accuracy"],
+    metrics: &[&["entropy", "mean_token_accuracy"]],
     masks: |settings| {
         let sft: SftSettings = settings.typed()?;
         let (completion_only, assistant_only) = (sft.completion_only_loss, sft.assistant_only_loss);

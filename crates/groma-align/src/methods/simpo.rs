@@ -33,7 +33,7 @@ pub(crate) const METHOD: Method = Method {
         losses::SIMPO_PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Dpo::reference_free(settings, "simpo", 0.0)?)),

@@ -91,7 +91,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "1e-5")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups.into_iter().map(scored).collect(),
     build: |settings| {

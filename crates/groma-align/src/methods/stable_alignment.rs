@@ -31,7 +31,7 @@ pub(crate) const METHOD: Method = Method {
         doc: "By how many nats a token the log-probabilities are to differ for each point of the rating.",
     }]],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: METRICS,
+    metrics: &[METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| {

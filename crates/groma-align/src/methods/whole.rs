@@ -13,7 +13,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::rollout::Rollouts;
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -45,7 +45,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 ];
 
 /// What they log.
-pub(super) const METRICS: [&str; policy::METRICS.len() + 1] = policy::metrics_with(&["kl"]);
+pub(super) const METRICS: &[&[&str]] =
+    &[policy::REWARDS, policy::SPREAD, collect::COMPLETIONS, policy::TOKENS, policy::CLIPPED, &["kl"]];
 
 /// What is to be expected of completions, so that each is compared with it.
 pub(super) trait Baseline {

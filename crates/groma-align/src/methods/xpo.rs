@@ -3,7 +3,9 @@
 //! Xie et al. 2024, arXiv 2405.21046, algorithm 1, as in TRL: one completion of the policy and one of the reference make a pair,
 //! and the loss is `L_DPO + alpha log π(y_ref)`, the latter being the optimism that leads the policy away from what is known.
 
-use super::online_dpo::{METRICS, OnlineDpo, Other, PARAMETERS};
+use super::online_dpo::{OnlineDpo, Other, PAIRS, PARAMETERS};
+use super::policy;
+use crate::collect;
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::rewarded::MISSING_EOS_PENALTY;
@@ -39,22 +41,10 @@ pub(crate) const METHOD: Method = Method {
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "5e-7"), ("max_completion_length", "64"), ("temperature", "0.9")],
-    metrics: METRICS_OF_ONE,
+    metrics: &[policy::REWARDS, collect::COMPLETIONS, policy::TOKENS, PAIRS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(build(settings)?)),
-};
-
-/// Those of groups, less what is said of several completions of a prompt.
-pub(super) const METRICS_OF_ONE: &[&str] = &{
-    let mut kept = [""; METRICS.len() - 2];
-    kept[0] = METRICS[0];
-    let mut i = 1;
-    while i < kept.len() {
-        kept[i] = METRICS[i + 2];
-        i += 1;
-    }
-    kept
 };
 
 #[derive(Deserialize)]

@@ -42,7 +42,7 @@ fn document(method: &Method) -> Value {
 /// The metrics that it logs besides those that all methods log.
 fn metrics(method: &Method) -> impl Iterator<Item = &'static str> {
     let sampled = SAMPLED_METRICS.iter().filter(|_| method.samples());
-    method.metrics.iter().chain(sampled).copied()
+    method.metrics.iter().copied().flatten().chain(sampled).copied()
 }
 
 pub(super) fn setting(p: &Parameter) -> Value {
