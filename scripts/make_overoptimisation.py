@@ -62,7 +62,7 @@ data = "village:train/prompts"
 [stage.settings]
 seed = {seed}
 {reward}
-beta = 0.0
+beta = {beta}
 max_steps = {steps}
 per_device_train_batch_size = 64
 num_generations = 8
@@ -82,11 +82,11 @@ name = "frontier"
 start = "sft"
 models = [{models}]
 data = "village:held_out/prompts"
-limit = 120
+limit = 60
 num_generations = 4
 max_new_tokens = 32
 proxies = [{proxies}]
-best_of = [1, 2, 4, 8, 16, 32, 64]
+best_of = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
 [stage.paths]
 {paths}
@@ -103,6 +103,7 @@ def main():
     parser.add_argument("--label-noise", type=float, default=0.0, help="share of wrong labels")
     parser.add_argument("--repetitions", type=int, default=3, help="trainings of each kind, by seed")
     parser.add_argument("--method", default="grpo", help="the policy gradient: grpo, rloo, ...")
+    parser.add_argument("--beta", default="0.0", help="how much a policy is held to where it began; one that is held hacks less")
     parser.add_argument("--steps", type=int, default=120, help="steps of a policy gradient")
     parser.add_argument("--proxy-steps", type=int, default=60, help="steps of a reward model")
     parser.add_argument("--rate", default="3e-4", help="learning rate of the policy gradient")
@@ -122,7 +123,7 @@ def main():
         short = words.split(" ")[0]
         paths[words] = [f"{given.method}-{short}-{seed}" for seed in range(1, given.repetitions + 1)]
         for seed, name in enumerate(paths[words], 1):
-            print(POLICY.format(name=name, method=given.method, seed=seed, reward=reward, steps=given.steps,
+            print(POLICY.format(name=name, method=given.method, seed=seed, reward=reward, beta=given.beta, steps=given.steps,
                                 rate=given.rate, logging=max(1, given.steps // 24)), end="")
     lines = "\n".join(f'"{words}" = [{names(stages)}]' for words, stages in paths.items())
     models = [stages[0] for stages in paths.values()]

@@ -2,6 +2,7 @@
 
 mod ensemble;
 mod exact_match;
+mod final_answer;
 mod judge;
 mod length;
 mod lexicon;
@@ -133,12 +134,21 @@ fn step_reward(settings: &Hyperparameters) -> StepReward {
 }
 
 /// All rules.
-static RULES: &[Rule] =
-    &[exact_match::RULE, regex::RULE, length::RULE, overlong::RULE, lexicon::RULE, judge::RULE, truth::RULE];
+static RULES: &[Rule] = &[
+    exact_match::RULE,
+    final_answer::RULE,
+    regex::RULE,
+    length::RULE,
+    overlong::RULE,
+    lexicon::RULE,
+    judge::RULE,
+    truth::RULE,
+];
 
 /// [`RULES`] as choices of `reward_funcs`.
 pub(crate) const VARIANTS: &[Variant] = &[
     exact_match::RULE.variant(),
+    final_answer::RULE.variant(),
     regex::RULE.variant(),
     length::RULE.variant(),
     overlong::RULE.variant(),

@@ -19,11 +19,15 @@ pub(super) const RULE: Rule = Rule {
 const COLUMNS: [&str; 3] = ["answer", "solution", "ground_truth"];
 
 fn score(rollout: &Rollout<'_>) -> Option<f64> {
-    let answer = COLUMNS.iter().find_map(|name| rollout.columns.get(*name))?;
-    let answer = match answer {
-        Value::String(text) => text.clone(),
-        Value::Null => return None,
-        other => other.to_string(),
-    };
+    let answer = right_answer(rollout)?;
     Some(f64::from(u8::from(rollout.completion.trim() == answer.trim())))
+}
+
+/// The answer that the row brings.
+pub(super) fn right_answer(rollout: &Rollout<'_>) -> Option<String> {
+    match COLUMNS.iter().find_map(|name| rollout.columns.get(*name))? {
+        Value::String(text) => Some(text.clone()),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    }
 }

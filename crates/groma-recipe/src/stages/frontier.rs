@@ -235,27 +235,38 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Gao's form of best of n with intervals by the bootstrap over prompts; of each prompt 1, and what each n wins over the first.
+    /// Gao's form of best of n, and how far the last n is below the best one, with intervals by the bootstrap over prompts; of each
+    /// prompt 1, and what each n wins over the first.
     fn fitted(&self, subject: &str, counts: &[usize], rows: &[Vec<f64>]) -> Result<(), Error> {
         let distances: Vec<f64> = counts.iter().map(|n| distance_of_best(*n)).collect();
-        let fit = |sums: &[f64]| {
-            let means: Vec<f64> = sums[1..].iter().map(|sum| sum / sums[0]).collect();
-            BEST_OF_N.fit(&distances, &means)
-        };
+        let means = |sums: &[f64]| -> Vec<f64> { sums[1..].iter().map(|sum| sum / sums[0]).collect() };
+        let fit = |sums: &[f64]| BEST_OF_N.fit(&distances, &means(sums));
         let sums: Vec<f64> = (0..=counts.len()).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
-        let Some(whole) = fit(&sums) else { return Ok(()) };
-        let draw = |index| Seed::new(self.seed).draw("bootstrap", subject, Some(index));
-        let bootstrap = Bootstrap { resamples: RESAMPLES, level: LEVEL, draw };
-        for (metric, part) in COEFFICIENTS {
-            let interval = bootstrap.bias_corrected(rows, |sums| fit(sums).as_ref().map_or(f64::NAN, part));
-            let number = Measurement::new(subject, TASK, metric, part(&whole), rows.len() as u64);
-            let number = match interval {
-                Some(found) => number.between([found.low, found.high], found.level, found.method.name()),
-                None => number,
-            };
-            self.tell(number)?;
+        if fit(&sums).is_none() {
+            return Ok(());
         }
-        Ok(())
+        for (metric, part) in COEFFICIENTS {
+            self.resampled(subject, metric, rows, &sums, |sums| fit(sums).as_ref().map_or(f64::NAN, part))?;
+        }
+        self.resampled(subject, "fall", rows, &sums, |sums| fall(&means(sums)))
+    }
+
+    /// A number of sums over prompts, with its interval by the bootstrap.
+    fn resampled(
+        &self,
+        subject: &str,
+        metric: &str,
+        rows: &[Vec<f64>],
+        sums: &[f64],
+        number: impl Fn(&[f64]) -> f64,
+    ) -> Result<(), Error> {
+        let draw = |index| Seed::new(self.seed).draw("bootstrap", subject, Some(index));
+        let interval = Bootstrap { resamples: RESAMPLES, level: LEVEL, draw }.bias_corrected(rows, &number);
+        let found = Measurement::new(subject, TASK, metric, number(sums), rows.len() as u64);
+        self.tell(match interval {
+            Some(between) => found.between([between.low, between.high], between.level, between.method.name()),
+            None => found,
+        })
     }
 
     /// The numbers and the line of trainings of one kind, each a repetition.
@@ -389,6 +400,11 @@ fn over_repetitions(subject: &str, metric: &str, values: &[f64]) -> Option<Measu
 /// The mean of all answers to a prompt: what the best of one is worth.
 fn at_first(golds: &[f64]) -> f64 {
     golds.iter().sum::<f64>() / golds.len().max(1) as f64
+}
+
+/// How far the last is below the best.
+fn fall(means: &[f64]) -> f64 {
+    means.iter().copied().fold(f64::NEG_INFINITY, f64::max) - means.last().copied().unwrap_or(f64::NAN)
 }
 
 fn point(distance: f64, number: &Measurement) -> Point {

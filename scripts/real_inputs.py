@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Public data instead of the village: a reward model of real comparisons, policies that learn from it, and arithmetic with a verifier.
+
+    python3 scripts/real_inputs.py target/release/groma --model tinytalk3M --pairs harmless-base.jsonl.gz --dialogues chat_val.txt
+    python3 scripts/real_inputs.py target/release/groma ... --write docs/real-inputs.md
+
+`--model` is a small dialogue model in Hugging Face layout, `--pairs` a file of hh-rlhf, `--dialogues` text of `User:` and `Bot:` turns
+with empty lines between conversations. Two runs: `hh` learns a reward model of nine tenths of the pairs and is asked about the tenth that
+is left; RLOO and PPO then learn from it on the dialogues' first turns, and answer others, before and after. `arithmetic` makes word problems
+in the form of GSM8K, teaches them to an untrained model for a while, and goes on with GRPO under a verifier; controls: the
+same with a learning rate of nought, and with a verifier whose answers were exchanged among the problems. Standard library only."""
+
+import argparse
+import json
+import math
+import random
+import subprocess
+from pathlib import Path
+
+MARK = "<!-- made by scripts/real_inputs.py -->\n"
+NAMES = ["Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana"]
+THINGS = ["shells", "apples", "coins", "books", "stamps", "cards", "eggs", "pens"]
+
+
+def problem(draw):
+    """A word problem of two steps, as GSM8K writes them, and its answer."""
+    name, other = draw.sample(NAMES, 2)
+    thing = draw.choice(THINGS)
+    first, second = draw.randint(2, 9), draw.randint(2, 9)
+    total = first + second
+    third = draw.randint(1, min(9, total - 1))
+    if draw.random() < 0.5:
+        question = f"{name} has {first} {thing} and finds {second} more. {name} gives {third} to {other}. How many {thing} has {name} now?"
+        left = total - third
+        steps = f"{first} + {second} = {total}. {total} - {third} = {left}."
+    else:
+        question = f"{name} has {first} {thing}, {other} has {second}. They find {third} more together. How many {thing} have they in all?"
+        left = total + third
+        steps = f"{first} + {second} = {total}. {total} + {third} = {left}."
+    return question, f"{steps} #### {left}", str(left)
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def first_turns(path):
+    """The first turn of each conversation, as prompts."""
+    turns = []
+    for conversation in path.read_text().split("\n\n"):
+        first = next((line for line in conversation.splitlines() if line.startswith("User:")), None)
+        if first:
+            turns.append(first.removeprefix("User:").strip())
+    return [{"prompt": [{"role": "user", "content": turn}]} for turn in dict.fromkeys(turns)]
+
+
+def table(settings):
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+
+
+def training(name, method, data, settings, model=None, held=None):
+    given = {"kind": "train", "name": name, "method": method, "data": data}
+    given |= ({"model": model} if model else {}) | ({"evaluation_data": held} if held else {})
+    return f"\n[[stage]]\n{table(given)}\n\n[stage.settings]\n{table(settings)}\n"
+
+
+def measuring(name, model, task, data, **more):
+    return (f"\n[[stage]]\n{table({'kind': 'measure', 'name': name, 'model': model})}\n\n[[stage.tasks]]\n"
+            f"{table({'task': task, 'data': data, **more})}\n")
+
+
+def hh(given, directory):
+    turns = first_turns(given.dialogues)
+    random.Random(given.seed).shuffle(turns)
+    lines(directory / "prompts.jsonl", turns[64:])
+    lines(directory / "held.jsonl", turns[:64])
+    sampled = {"reward_model": "reward", "max_completion_length": 40, "per_device_train_batch_size": 32, "learning_rate": 1e-4,
+               "max_steps": given.steps, "logging_steps": 5, "eval_steps": given.steps // 2, "sample_steps": given.steps // 2}
+    text = table({"name": "hh", "model": str(given.model), "preferences": str(given.pairs), "held_out": 0.1, "seed": given.seed}) + "\n"
+    text += training("reward", "reward", "preferences:train",
+                     {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 2e-4, "max_length": 512,
+                      "lr_scheduler_type": "cosine", "warmup_steps": 10, "center_rewards_coefficient": 0.01}, held="preferences:held_out")
+    text += measuring("right", "reward", "preference", "preferences:held_out")
+    for method, own in (("rloo", {"num_generations": 4, "beta": 0.05}), ("ppo", {"kl_coef": 0.05})):
+        text += training(method, method, str(directory / "prompts.jsonl"), {**sampled, **own}, "base", str(directory / "held.jsonl"))
+    return text
+
+
+def arithmetic(given, directory):
+    draw = random.Random(given.seed)
+    problems = list(dict.fromkeys(problem(draw) for _ in range(6000)))
+    ask = [{"prompt": question, "answer": answer} for question, _, answer in problems]
+    lines(directory / "taught.jsonl", [{"prompt": q, "completion": " " + c} for q, c, _ in problems[:3000]])
+    lines(directory / "asked.jsonl", ask[3000:4500])
+    lines(directory / "held.jsonl", ask[4500:4800])
+    text = table({"name": "arithmetic", "model": "village", "seed": given.seed}) + "\n"
+    text += training("taught", "sft", str(directory / "taught.jsonl"),
+                     {"max_steps": given.taught, "per_device_train_batch_size": 32, "learning_rate": 3e-3, "lr_scheduler_type": "cosine",
+                      "warmup_steps": 20, "adam_beta2": 0.98})
+    for name, own in (("grpo", {}), ("frozen", {"learning_rate": 0.0}), ("shuffled", {"shuffle_rewards": True})):
+        settings = {"reward_funcs": ["final_answer"], "num_generations": 8, "per_device_train_batch_size": 128,
+                    "max_completion_length": 48, "learning_rate": 3e-4, "warmup_steps": 5, "adam_beta2": 0.98, "max_steps": given.steps,
+                    "logging_steps": 5, "eval_steps": given.steps, **own}
+        text += training(name, "grpo", str(directory / "asked.jsonl"), settings, "taught", str(directory / "held.jsonl"))
+    return text
+
+
+def logs(run, stage):
+    """What was logged, by step: of training, and of held-out rows."""
+    found = {}
+    for line in (run / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event["kind"] == "metrics" and event.get("stage") == stage:
+            found.setdefault(event["step"], {}).update(event["metrics"])
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groma", help="the program")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--dialogues", type=Path)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--taught", type=int, default=150, help="supervised steps before the verifier")
+    parser.add_argument("--only", choices=["hh", "arithmetic"])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    given = parser.parse_args()
+    for name, made in (("hh", hh), ("arithmetic", arithmetic)):
+        if given.only not in (None, name):
+            continue
+        directory = (given.runs / f"{name}-rows").resolve()
+        directory.mkdir(parents=True, exist_ok=True)
+        recipe = directory / "recipe.toml"
+        recipe.write_text(made(given, directory))
+        subprocess.run([given.groma, "run", recipe, "--runs", given.runs, "--name", name], check=True)
+
+
+if __name__ == "__main__":
+    main()
