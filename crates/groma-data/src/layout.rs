@@ -6,6 +6,7 @@ use groma_chat::Message;
 use serde_json::Value;
 
 use crate::Content;
+use crate::comparisons;
 use crate::error::{Error, Result};
 use crate::reader::{Made, RowReader, same_form, same_length};
 use crate::row::{Answer, PAIR_LABELS, Row};
@@ -122,6 +123,39 @@ pub static LAYOUTS: &[Layout] = &[
         prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: numbered,
+    },
+    Layout {
+        name: "human-preference",
+        shape: Shape::Preference,
+        doc: "Stanford's SHP: a post and two comments, and whether the first is preferred",
+        columns: &[&["history", "human_ref_A", "human_ref_B", "labels"]],
+        example: r#"{"history": "Name a fruit.", "human_ref_A": "No.", "human_ref_B": "A pear.", "labels": 0}"#,
+        repeated: &[],
+        prompt: None,
+        fits: |_| true,
+        read: comparisons::human_preferences,
+    },
+    Layout {
+        name: "scored-preference",
+        shape: Shape::Preference,
+        doc: "WebGPT's comparisons: two answers with their scores; rows of equal scores are no pairs",
+        columns: &[&["question", "answer_0", "answer_1", "score_0", "score_1"]],
+        example: r#"{"question": {"full_text": "Name a fruit."}, "answer_0": "No.", "answer_1": "A pear.", "score_0": -1.0, "score_1": 1.0}"#,
+        repeated: &[],
+        prompt: None,
+        fits: |_| true,
+        read: comparisons::scored_answers,
+    },
+    Layout {
+        name: "summary-preference",
+        shape: Shape::Preference,
+        doc: "comparisons of summaries (summarize_from_feedback): a post, two summaries, and the number of the better one",
+        columns: &[&["info", "summaries", "choice"]],
+        example: r#"{"info": {"subreddit": "fruit", "title": "Pears", "post": "I ate a pear."}, "summaries": [{"text": "I ate."}, {"text": "I ate a pear."}], "choice": 1}"#,
+        repeated: &[],
+        prompt: None,
+        fits: |_| true,
+        read: comparisons::summaries,
     },
     Layout {
         name: "numbered-cost",
@@ -400,7 +434,7 @@ fn alpaca_text(row: &mut RowReader) -> Made<Content> {
 }
 
 /// A preference row. Identical answers are a bad row.
-fn pair((prompt, chosen, rejected): (Content, Content, Content), margin: Option<f64>) -> Made<Row> {
+pub(crate) fn pair((prompt, chosen, rejected): (Content, Content, Content), margin: Option<f64>) -> Made<Row> {
     if chosen == rejected {
         return Err("`chosen` and `rejected` are identical".to_owned());
     }

@@ -21,6 +21,7 @@
 //! ```
 
 mod columnar;
+mod comparisons;
 mod convert;
 mod delimited;
 mod document;

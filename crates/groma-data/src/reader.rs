@@ -68,7 +68,7 @@ pub(crate) struct RowReader {
 }
 
 impl RowReader {
-    fn take(&mut self, name: &str) -> Made<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Made<Value> {
         match self.optional(name)? {
             Some(value) => Ok(value),
             None if self.fields.contains_key(name) => Err(format!("`{name}` is null")),

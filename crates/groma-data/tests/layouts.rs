@@ -85,6 +85,34 @@ fn alpaca_is_turns_or_the_published_text() {
     );
 }
 
+#[test]
+fn the_better_of_two_numbered_answers_comes_first() {
+    let sides = |given: Value| {
+        let row = row(given);
+        let plain = |content: &Content| content.plain();
+        (plain(row.prompt.as_ref().unwrap()), plain(row.answer(0).unwrap()), plain(row.answer(1).unwrap()))
+    };
+    let human =
+        |label: u8| json!({"history": "Q", "human_ref_A": "a", "human_ref_B": "b", "labels": label, "score_A": 3});
+    assert_eq!([0, 1].map(|label| sides(human(label)).1), ["b", "a"]);
+    let scored = |first: f64, second: f64| {
+        json!({"question": {"dataset": "eli5", "full_text": "Q"}, "answer_0": "a", "answer_1": "b",
+            "score_0": first, "score_1": second, "quotes_0": {"title": ["t"]}})
+    };
+    assert_eq!([sides(scored(1.0, -1.0)).1, sides(scored(-0.5, 0.5)).1], ["a", "b"]);
+    assert!(refusal(scored(0.0, 0.0)).contains("neither answer is better"));
+    let summed = |choice: u8| {
+        json!({"info": {"id": "t3", "post": "Long.", "title": "T", "subreddit": "s", "site": null, "article": null},
+            "summaries": [{"text": " a", "policy": "ref"}, {"text": "b", "policy": "sup"}], "choice": choice, "worker": "w"})
+    };
+    let (prompt, chosen, rejected) = sides(summed(1));
+    assert_eq!([&prompt, &chosen, &rejected], ["SUBREDDIT: r/s\n\nTITLE: T\n\nPOST: Long.\n\nTL;DR:", " b", " a"]);
+    assert_eq!(sides(summed(0)).1, " a");
+    let mut broken = summed(0);
+    broken["summaries"] = json!([{"text": "a"}, 3]);
+    assert!(refusal(broken).contains("`summaries` must hold objects"));
+}
+
 /// Of a pair for a cost model the less safe response comes first, whichever is the better one.
 #[test]
 fn costs_of_numbered_responses() {

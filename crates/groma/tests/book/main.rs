@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
+mod map;
+
+use map::{Here, Line};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -325,6 +328,40 @@ fn files_of_a_run_are_those_of_their_records() {
             ("`samples/training.*`", sample, "TrainingSample"),
         ]),
     );
+}
+
+/// A table of the map; what it names must be there.
+fn mapped(lines: &[Line]) -> String {
+    let mut page = String::from("\n| what | source | here | code | test |\n|---|---|---|---|---|\n");
+    let mut left_out = String::new();
+    for Line { name, source, here } in lines {
+        match here {
+            Here::At { command, code, test: (file, test) } => {
+                let _ = groma(&[command.split(' ').collect::<Vec<_>>(), vec!["--help"]].concat());
+                let crates = Path::new(ROOT).join("crates");
+                assert!(crates.join(code).exists(), "{name}: no {code}");
+                let tests =
+                    std::fs::read_to_string(crates.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert!(tests.contains(&format!("fn {test}(")), "{name}: no test {test} in {file}");
+                let link = |file: &str| format!("[{}](../crates/{file})", file.rsplit('/').next().unwrap_or(file));
+                writeln!(page, "| {name} | {source} | `groma {command}` | {} | {}: {test} |", link(code), link(file))
+                    .unwrap();
+            }
+            Here::LeftOut(why) => writeln!(left_out, "- {name} ({source}): {why}.").unwrap(),
+        }
+    }
+    if left_out.is_empty() { page } else { format!("{page}\nLeft out, or not a procedure:\n\n{left_out}") }
+}
+
+#[test]
+fn the_map_leads_somewhere() {
+    let parts = [
+        ("By reinforcement learning", map::BY_REINFORCEMENT),
+        ("Supervised, from text", map::FROM_TEXT),
+        ("Supervised, from rankings", map::FROM_RANKINGS),
+    ];
+    let page: String = parts.iter().map(|(title, lines)| format!("\n## {title}\n{}", mapped(lines))).collect();
+    hold("map.md", &page);
 }
 
 /// Where the links of a page lead, without those to other sites.
