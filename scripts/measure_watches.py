@@ -77,6 +77,9 @@ def main():
     rows, watches = [], set()
     for run in given.runs:
         for name, logs in trainings(run).items():
+            # The same training in another run, which a study that is repeated with more seeds has, counts once.
+            if any(logs == row[5] for row in rows):
+                continue
             hacks, fall, error = is_hacking(logs, given.completions)
             names, raised = alarms(logs)
             watches |= {name.removeprefix("watch/") for name in names}

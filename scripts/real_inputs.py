@@ -7,8 +7,8 @@
 `--model` is a small dialogue model in Hugging Face layout, `--pairs` a file of hh-rlhf, `--dialogues` text of `User:` and `Bot:` turns
 with empty lines between conversations. Two runs: `hh` learns a reward model of nine tenths of the pairs and is asked about the tenth that
 is left; RLOO and PPO then learn from it on the dialogues' first turns, and answer others, before and after. `arithmetic` makes word problems
-in the form of GSM8K, teaches them to an untrained model for a while, and goes on with GRPO under a verifier; controls: the
-same with a learning rate of nought, and with a verifier whose answers were exchanged among the problems. Standard library only."""
+in the form of GSM8K, teaches them to an untrained model by solutions of which two fifths are wrong, and goes on with GRPO under a verifier;
+controls: the same with a learning rate of nought, and with a verifier whose answers were exchanged among the problems. Standard library only."""
 
 import argparse
 import json
@@ -19,6 +19,8 @@ from pathlib import Path
 
 MARK = "<!-- made by scripts/real_inputs.py -->\n"
 NAMES = ["Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana"]
+# The share of solutions that are wrong in what is taught, so that there is something left to learn.
+WRONG = 0.4
 THINGS = ["shells", "apples", "coins", "books", "stamps", "cards", "eggs", "pens"]
 
 
@@ -38,6 +40,13 @@ def problem(draw):
         left = total + third
         steps = f"{first} + {second} = {total}. {total} + {third} = {left}."
     return question, f"{steps} #### {left}", str(left)
+
+
+def spoilt(solution, draw):
+    """The solution with another last result."""
+    steps, _, answer = solution.rpartition(" #### ")
+    wrong = str(int(answer) + draw.choice([-2, -1, 1, 2]))
+    return f"{steps.removesuffix(answer + '.')}{wrong}. #### {wrong}"
 
 
 def lines(path, rows):
@@ -90,7 +99,8 @@ def arithmetic(given, directory):
     draw = random.Random(given.seed)
     problems = list(dict.fromkeys(problem(draw) for _ in range(6000)))
     ask = [{"prompt": question, "answer": answer} for question, _, answer in problems]
-    lines(directory / "taught.jsonl", [{"prompt": q, "completion": " " + c} for q, c, _ in problems[:3000]])
+    said = [(question, spoilt(solution, draw) if draw.random() < WRONG else solution) for question, solution, _ in problems[:3000]]
+    lines(directory / "taught.jsonl", [{"prompt": question, "completion": " " + solution} for question, solution in said])
     lines(directory / "asked.jsonl", ask[3000:4500])
     lines(directory / "held.jsonl", ask[4500:4800])
     text = table({"name": "arithmetic", "model": "village", "seed": given.seed}) + "\n"
@@ -99,7 +109,7 @@ def arithmetic(given, directory):
                       "warmup_steps": 20, "adam_beta2": 0.98})
     for name, own in (("grpo", {}), ("frozen", {"learning_rate": 0.0}), ("shuffled", {"shuffle_rewards": True})):
         settings = {"reward_funcs": ["final_answer"], "num_generations": 8, "per_device_train_batch_size": 128,
-                    "max_completion_length": 48, "learning_rate": 3e-4, "warmup_steps": 5, "adam_beta2": 0.98, "max_steps": given.steps,
+                    "max_completion_length": 48, "learning_rate": 1e-4, "warmup_steps": 5, "adam_beta2": 0.98, "max_steps": given.steps,
                     "logging_steps": 5, "eval_steps": given.steps, **own}
         text += training(name, "grpo", str(directory / "asked.jsonl"), settings, "taught", str(directory / "held.jsonl"))
     return text
@@ -123,7 +133,7 @@ def main():
     parser.add_argument("--dialogues", type=Path)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--taught", type=int, default=150, help="supervised steps before the verifier")
+    parser.add_argument("--taught", type=int, default=600, help="supervised steps before the verifier")
     parser.add_argument("--only", choices=["hh", "arithmetic"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     given = parser.parse_args()
