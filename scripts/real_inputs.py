@@ -21,6 +21,8 @@ MARK = "<!-- made by scripts/real_inputs.py -->\n"
 NAMES = ["Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana"]
 # The share of solutions that are wrong in what is taught, so that there is something left to learn.
 WRONG = 0.4
+# Problems in ten steps.
+GROUPS = 160
 THINGS = ["shells", "apples", "coins", "books", "stamps", "cards", "eggs", "pens"]
 
 
@@ -116,13 +118,67 @@ def arithmetic(given, directory):
 
 
 def logs(run, stage):
-    """What was logged, by step: of training, and of held-out rows."""
+    """What a training logged, by step."""
     found = {}
     for line in (run / "events.jsonl").read_text().splitlines():
         event = json.loads(line)
-        if event["kind"] == "metrics" and event.get("stage") == stage:
-            found.setdefault(event["step"], {}).update(event["metrics"])
+        if event["kind"] == "metrics" and event.get("stage") == stage and "reward" in event["metrics"]:
+            found[event["step"]] = event["metrics"]
+    return [found[step] for step in sorted(found)]
+
+
+def measured(run):
+    rows = [json.loads(line) for line in (run / "measurements.jsonl").read_text().splitlines()]
+    return {(row["subject"], row["metric"]): row for row in rows}
+
+
+def answers(run, stage):
+    """What held-out prompts were answered, by prompt and step."""
+    text = subprocess.run(["zstd", "-dc", run / "samples" / f"training.{stage}.jsonl.zst"], check=True, capture_output=True).stdout
+    found = {}
+    for row in map(json.loads, text.decode().splitlines()):
+        found.setdefault(row["prompt"], {})[row["step"]] = row["text"].strip()
     return found
+
+
+def between(row, digits=3):
+    return f"{row['value']:.{digits}f} [{row['interval']['low']:.{digits}f}, {row['interval']['high']:.{digits}f}]"
+
+
+def ends(of, logged):
+    """The mean over the first two and over the last two logs."""
+    return [sum(of(log) for log in part) / len(part) for part in (logged[:2], logged[-2:])]
+
+
+def hh_page(run):
+    found = measured(run)
+    accuracy, null = found[("right", "accuracy")], found[("right", "shuffled_labels")]
+    page = (f"\n## A reward model of comparisons, and policies that learn from it\n\nHeld-out pairs of hh-rlhf (harmless) that the reward model "
+            f"puts in the right order: {between(accuracy)}, n {accuracy['n']}; with labels exchanged at random {between(null)}; calibration "
+            f"error {between(found[('right', 'calibration_error')])}.\n\n| method | reward of the first 10 steps | of the last 10 | nats from the start, at the end |"
+            "\n|---|---|---|---|\n")
+    for method in ("rloo", "ppo"):
+        logged = logs(run, method)
+        first, last = ends(lambda log: log["reward"], logged)
+        nats = logged[-1].get("kl", logged[-1].get("objective/kl"))
+        page += f"| `{method}` | {first:.2f} | {last:.2f} | {'' if nats is None else f'{nats:.1f}'} |\n"
+    page += "\nThree held-out prompts, before and after:\n\n| prompt | before | `rloo` | `ppo` |\n|---|---|---|---|\n"
+    rloo, ppo = answers(run, "rloo"), answers(run, "ppo")
+    for prompt in list(rloo)[:3]:
+        steps = rloo[prompt]
+        cells = [prompt, steps[min(steps)], steps[max(steps)], ppo.get(prompt, steps)[max(steps)]]
+        page += "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
+    return page
+
+
+def arithmetic_page(run):
+    page = ("\n## Arithmetic with a verifier\n\nShare of sampled answers that are right, of 1,280 in the first 10 steps and as many in the last:\n\n"
+            "| training | first | last | change, 95 % |\n|---|---|---|---|\n")
+    for stage in ("grpo", "frozen", "shuffled"):
+        first, last = ends(lambda log: log["reward"], logs(run, stage))
+        error = 1.96 * math.sqrt((first * (1 - first) + last * (1 - last)) / GROUPS)
+        page += f"| {stage} | {first:.3f} | {last:.3f} | {last - first:+.3f} [{last - first - error:+.3f}, {last - first + error:+.3f}] |\n"
+    return page + f"\nEach step has 16 problems with 8 answers each; intervals count the {GROUPS} problems, as answers to one are alike.\n"
 
 
 def main():
@@ -136,6 +192,7 @@ def main():
     parser.add_argument("--taught", type=int, default=600, help="supervised steps before the verifier")
     parser.add_argument("--only", choices=["hh", "arithmetic"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--write", type=Path, help="a page whose part below the mark is written anew")
     given = parser.parse_args()
     for name, made in (("hh", hh), ("arithmetic", arithmetic)):
         if given.only not in (None, name):
@@ -145,6 +202,9 @@ def main():
         recipe = directory / "recipe.toml"
         recipe.write_text(made(given, directory))
         subprocess.run([given.groma, "run", recipe, "--runs", given.runs, "--name", name], check=True)
+    if given.write:
+        text = hh_page(given.runs / "hh") + arithmetic_page(given.runs / "arithmetic")
+        given.write.write_text(given.write.read_text().split(MARK)[0] + MARK + text)
 
 
 if __name__ == "__main__":
