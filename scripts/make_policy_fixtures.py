@@ -113,7 +113,58 @@ def a2po(settings, seed, lengths):
     }
 
 
-def plus_plus(settings, seed, lengths):
+def placed_rewards(data, lengths, rewards, seed):
+    """Parts of rewards at tokens, and the reward of each token: the rest of what a completion is worth lies at its last."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    mask = data["mask"]
+    placed = (2.0 * torch.rand(mask.shape, generator=generator) - 1.0) * (torch.rand(mask.shape, generator=generator) < 0.5) * mask
+    tokens = placed.clone()
+    tokens[torch.arange(len(lengths)), torch.tensor(lengths) - 1] += rewards - placed.sum(1)
+    return placed, tokens
+
+
+def placed_ppo(settings, seed, lengths):
+    """Advantages and returns by the equations of Schulman et al. 2015, of rewards that lie at tokens."""
+    data = batch(seed, lengths)
+    scores = 3.0 * data["advantages"]
+    values = torch.rand(data["mask"].shape, generator=torch.Generator().manual_seed(2000 + seed)) - 0.5
+    placed, tokens = placed_rewards(data, lengths, scores, seed)
+    tokens = tokens - settings["kl_coef"] * (data["sampled"] - data["reference"])
+    advantages = torch.zeros_like(tokens)
+    for row, length in enumerate(lengths):
+        for t in range(length):
+            for l in range(length - t):
+                ahead = values[row, t + l + 1] if t + l + 1 < length else 0.0
+                delta = tokens[row, t + l] + settings["gamma"] * ahead - values[row, t + l]
+                advantages[row, t] += (settings["gamma"] * settings["lam"]) ** l * delta
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "settings": dict(settings, whiten_advantages=False), "sampled": rows(data["sampled"]), "reference": rows(data["reference"]), "values": rows(values),
+        "placed": rows(placed), "scores": scores.tolist(), "advantages": rows(advantages), "returns": rows(advantages + values),
+    }
+
+
+def placed_rloo(settings, seed, lengths):
+    """RLOO's loss where each token answers for the rewards from it on, by autograd; completions of one prompt."""
+    data = batch(seed, lengths)
+    now = data["now"].clone().requires_grad_()
+    rewards = 3.0 * data["advantages"]
+    placed, tokens = placed_rewards(data, lengths, rewards, seed)
+    others = (rewards.sum() - rewards) / (len(lengths) - 1)
+    advantages = tokens.flip(1).cumsum(1).flip(1) - others.unsqueeze(1)
+    ratio = torch.exp(now - data["sampled"])
+    epsilon = settings["epsilon"]
+    losses = -torch.min(ratio * advantages, ratio.clamp(1 - epsilon, 1 + epsilon) * advantages)
+    loss = (losses * data["mask"]).sum(1).mean()
+    loss.backward()
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "settings": settings, "rewards": rewards.tolist(), "advantages": (rewards - others).tolist(), "placed": rows(placed), "now": rows(data["now"]),
+        "sampled": rows(data["sampled"]), "loss": loss.item(), "slopes": rows(now.grad),
+    }
+
+
+def plus_plus(settings, seed, lengths, is_placed=False):
     """REINFORCE++ by the paper's equations: TRL has no trainer of it. The completions are of one prompt."""
     data = batch(seed, lengths)
     mask, now = data["mask"].bool(), data["now"].clone().requires_grad_()
@@ -121,7 +172,12 @@ def plus_plus(settings, seed, lengths):
     grouped, beta = settings["baseline"] == "group", settings["beta"]
     token_rewards = torch.zeros_like(now) if grouped else -beta * (data["sampled"] - data["reference"]) * data["mask"]
     last = torch.tensor(lengths) - 1
-    token_rewards[torch.arange(len(lengths)), last] += rewards - rewards.mean() if grouped else rewards
+    worth = rewards - rewards.mean() if grouped else rewards
+    placed, tokens = placed_rewards(data, lengths, worth, seed)
+    if is_placed:
+        token_rewards += tokens
+    else:
+        token_rewards[torch.arange(len(lengths)), last] += worth
     returns = token_rewards.flip(1).cumsum(1).flip(1)
     advantages = (returns - returns[mask].mean()) / (returns[mask].var() + 1e-8).sqrt()
     ratio = torch.exp(now - data["sampled"])
@@ -134,6 +190,26 @@ def plus_plus(settings, seed, lengths):
     return {
         "settings": settings, "rewards": rewards.tolist(), "now": rows(data["now"]), "sampled": rows(data["sampled"]),
         "reference": rows(data["reference"]), "advantages": rows(advantages), "loss": loss.item(), "slopes": rows(now.grad),
+        **({"placed": rows(placed)} if is_placed else {}),
+    }
+
+
+def quark(settings, seed, lengths, rewards):
+    """Quark's loss by its formula: quantiles by rank, where equals share the one of their middle, and a divergence whose estimate at a
+    sampled token is weighed by how much likelier the reference was to say it."""
+    data = batch(seed, lengths)
+    now = data["now"].clone().requires_grad_()
+    tags, mask, rewards = len(settings["quantile_tags"]), data["mask"].bool(), torch.tensor(rewards)
+    middle = [((rewards < r).sum() + (rewards == r).sum() / 2) / len(rewards) for r in rewards]
+    log_ratio = now - data["reference"]
+    distance = torch.exp(data["reference"] - data["sampled"]) * (torch.exp(log_ratio) - 1 - log_ratio)
+    loss = (settings["beta"] * distance - now)[mask].mean()
+    loss.backward()
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "settings": settings, "rewards": rewards.tolist(), "quantiles": [min(int(tags * share), tags - 1) for share in middle],
+        "now": rows(data["now"]), "sampled": rows(data["sampled"]), "reference": rows(data["reference"]), "loss": loss.item(),
+        "slopes": rows(now.grad),
     }
 
 
@@ -162,8 +238,17 @@ def main():
         plus_plus({"baseline": kind, "beta": beta}, 200 + seed, [4, 2, 7, 1])
         for seed, (kind, beta) in enumerate([("none", 0.2), ("none", 0.0), ("group", 0.2)])
     ]
+    plus += [plus_plus({"baseline": kind, "beta": 0.2}, 210, [4, 2, 7, 1], True) for kind in ["none", "group"]]
+    placed = {
+        "ppo": [placed_ppo({"kl_coef": 0.1, "gamma": 0.9, "lam": 0.8}, 220, [4, 2, 7, 1]), placed_ppo({"kl_coef": 0.0, "gamma": 1.0, "lam": 0.95}, 221, [5, 3])],
+        "rloo": [placed_rloo({"epsilon": 0.2}, 230, [4, 2, 7, 1]), placed_rloo({"epsilon": 0.05}, 231, [3, 6])],
+    }
+    quarks = [
+        quark({"beta": 0.3, "quantile_tags": ["bad ", "fair ", "good "]}, 240, [4, 2, 7, 1], [0.5, -1.0, 3.0, 3.0]),
+        quark({"beta": 0.05, "quantile_tags": ["a", "b", "c", "d", "e"]}, 241, [3, 3, 2, 5, 1, 2], [0.0, 1.0, 2.0, 2.0, -0.5, 0.25]),
+    ]
     made_by = "scripts/make_policy_fixtures.py, TRL 1.16"
-    print(json.dumps({"made_by": made_by, "cases": cases, "reinforce_plus_plus": plus}))
+    print(json.dumps({"made_by": made_by, "cases": cases, "reinforce_plus_plus": plus, "placed": placed, "quark": quarks}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
 use crate::reference::Reference;
-use crate::rewards::{NamedReward, Rollout};
+use crate::rewards::{Granularity, NamedReward, Rollout, placed, token_ends};
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
 use crate::time_spent::TimeSpent;
@@ -138,7 +138,8 @@ impl<'a> Collector<'a> {
         let (mut groups, texts) = self.answers(who, &prompts, (voice, &parameters), self.seed.named("beside"))?;
         let (rewards, costs) = {
             let rollouts = rollouts_of(&groups, &texts);
-            (total(&self.said(self.rewards, &rollouts)?), total(&self.said(self.costs, &rollouts)?))
+            let said = |who| Ok::<_, Error>(total(&self.said(who, &rollouts, None)?));
+            (said(self.rewards)?, said(self.costs)?)
         };
         set_worth(&mut groups, rewards, costs);
         Ok(groups)
@@ -195,14 +196,18 @@ impl<'a> Collector<'a> {
     /// Sets what completions are worth, and what they cost.
     fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
         let rollouts = rollouts_of(groups, texts);
-        let (rewards, costs) = (self.said(self.rewards, &rollouts)?, self.said(self.costs, &rollouts)?);
-        self.measure_said("rewards", &rewards);
-        let weighed: Vec<_> = rewards.iter().map(|(named, said)| (named.weight, &said[..])).collect();
+        let ends = self.token_ends(groups, texts)?;
+        let opinions = self.said(self.rewards, &rollouts, ends.as_deref())?;
+        let costs = self.said(self.costs, &rollouts, None)?;
+        self.measure_said("rewards", &opinions);
+        let weighed: Vec<_> = opinions.iter().map(|opinion| (opinion.named.weight, &opinion.said[..])).collect();
         sampled::measure_rewarders(self.metrics, &weighed);
         self.measure_said("costs", &costs);
-        let mut rewards = total(&rewards);
+        let mut rewards = total(&opinions);
         if settings.shuffle_rewards {
             shuffle(&mut rewards, self.seed.named("shuffled rewards"));
+        } else {
+            place(groups, &opinions);
         }
         set_worth(groups, rewards, total(&costs));
         for group in groups.iter() {
@@ -219,9 +224,31 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// What each of some says of completions.
-    fn said<'w>(&self, who: &'w [NamedReward<'w>], of: &[Rollout<'_>]) -> Result<Vec<Opinion<'w>>, Error> {
-        let one = |named: &'w NamedReward<'w>| Ok((named, named.reward.score(of, self.cancel)?));
+    /// Behind how many bytes of their texts the tokens of completions end, where somebody is to say what lies at which.
+    fn token_ends(&self, groups: &[Group], texts: &[Vec<String>]) -> Result<Option<Vec<Vec<usize>>>, Error> {
+        if self.rewards.iter().all(|named| named.granularity == Granularity::Completion) {
+            return Ok(None);
+        }
+        let (voice, members) = (self.voice()?, groups.iter().flat_map(|group| &group.members));
+        let of = |(member, text): (&Member, &String)| token_ends(sampled::completion(member), text, voice.decode);
+        Ok(Some(members.zip(texts.iter().flatten()).map(of).collect()))
+    }
+
+    /// What each of some says of completions; `ends`: of their tokens, where it matters what lies at which.
+    fn said<'w>(
+        &self,
+        who: &'w [NamedReward<'w>],
+        of: &[Rollout<'_>],
+        ends: Option<&[Vec<usize>]>,
+    ) -> Result<Vec<Opinion<'w>>, Error> {
+        let one = |named: &'w NamedReward<'w>| match ends.filter(|_| named.granularity != Granularity::Completion) {
+            None => Ok(Opinion { named, said: named.reward.score(of, self.cancel)?, placed: Vec::new() }),
+            Some(ends) => {
+                let placed = placed(named, of, ends, self.cancel)?;
+                let said = placed.iter().map(|worth| Some(worth.as_ref()?.iter().sum())).collect();
+                Ok(Opinion { named, said, placed: placed.into_iter().map(Option::unwrap_or_default).collect() })
+            }
+        };
         let started = Instant::now();
         let said = who.iter().map(one).collect();
         let spent = self.spent.get();
@@ -230,7 +257,7 @@ impl<'a> Collector<'a> {
     }
 
     fn measure_said(&mut self, what: &str, opinions: &[Opinion<'_>]) {
-        for (NamedReward { name, .. }, said) in opinions {
+        for Opinion { named: NamedReward { name, .. }, said, .. } in opinions {
             let known: Vec<f64> = said.iter().flatten().copied().collect();
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add(&format!("{what}/{name}/mean"), mean * known.len() as f64, known.len() as f64);
@@ -281,16 +308,21 @@ pub(crate) enum Speaker {
 }
 
 /// Somebody, and what they say of each completion.
-type Opinion<'w> = (&'w NamedReward<'w>, Vec<Option<f64>>);
+struct Opinion<'w> {
+    named: &'w NamedReward<'w>,
+    said: Vec<Option<f64>>,
+    /// By completion and token, where they say what lies at which.
+    placed: Vec<Vec<f64>>,
+}
 
 /// The weighted sum of what is said of each completion, by those that say something, of whom an ensemble says one thing; nothing
 /// where nobody is asked.
 fn total(opinions: &[Opinion<'_>]) -> Vec<Option<f64>> {
-    let ensemble = opinions.iter().find_map(|(named, _)| named.ensemble).unwrap_or_default();
-    let count = opinions.first().map_or(0, |(_, said)| said.len());
+    let ensemble = opinions.iter().find_map(|opinion| opinion.named.ensemble).unwrap_or_default();
+    let count = opinions.first().map_or(0, |opinion| opinion.said.len());
     let said = |index: usize, together: bool| {
-        let those = opinions.iter().filter(move |(named, _)| named.ensemble.is_some() == together);
-        those.filter_map(move |(named, said)| Some(named.weight * said[index]?))
+        let those = opinions.iter().filter(move |opinion| opinion.named.ensemble.is_some() == together);
+        those.filter_map(move |opinion| Some(opinion.named.weight * opinion.said[index]?))
     };
     let of = |index: usize| {
         let alone = said(index, false).reduce(|sum, value| sum + value);
@@ -298,6 +330,20 @@ fn total(opinions: &[Opinion<'_>]) -> Vec<Option<f64>> {
         alone.map_or(together, |alone| Some(alone + together.unwrap_or(0.0)))
     };
     (0..count).map(of).collect()
+}
+
+/// Notes what lies at which token, by those that say so.
+fn place(groups: &mut [Group], opinions: &[Opinion<'_>]) {
+    let fine: Vec<&Opinion<'_>> = opinions.iter().filter(|opinion| !opinion.placed.is_empty()).collect();
+    for (index, member) in
+        groups.iter_mut().flat_map(|group| &mut group.members).enumerate().filter(|_| !fine.is_empty())
+    {
+        member.placed = vec![0.0; member.sampled.len()];
+        for opinion in &fine {
+            let said = member.placed.iter_mut().zip(&opinion.placed[index]);
+            said.for_each(|(at, worth)| *at += opinion.named.weight * worth);
+        }
+    }
 }
 
 /// Completions as rewards see them.

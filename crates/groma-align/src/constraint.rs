@@ -105,7 +105,12 @@ impl Constraint {
     /// What is learned from, of a rollout's worth and cost; nothing where either is not known.
     pub(crate) fn weighed(&self, member: &Member) -> Option<f64> {
         let both = member.reward.zip(member.cost);
-        both.map(|(reward, cost)| (reward - self.multiplier * cost) / (1.0 + self.multiplier))
+        both.map(|(reward, cost)| (reward - self.multiplier * cost) / self.unit())
+    }
+
+    /// What worth is divided by.
+    pub(crate) fn unit(&self) -> f64 {
+        1.0 + self.multiplier
     }
 
     /// Moves the multiplier by what rollouts cost.

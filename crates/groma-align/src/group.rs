@@ -38,6 +38,9 @@ pub struct Member {
     /// What a rollout was found to be worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f64>,
+    /// Of a rollout, how much of that lies at each scored token; the rest lies at the last. Empty: all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placed: Vec<f64>,
     /// What a rollout was found to cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
@@ -74,6 +77,15 @@ impl Member {
     /// A sequence of which nothing is known.
     pub fn new(sequence: Sequence) -> Self {
         Member { sequence, ..Member::default() }
+    }
+
+    /// The reward of each token of a rollout that is learned from; together they are its reward.
+    pub(crate) fn token_rewards(&self) -> Vec<f64> {
+        let mut rewards = self.placed.clone();
+        rewards.resize(self.sampled.len(), 0.0);
+        let rest = self.reward.unwrap_or(0.0) - rewards.iter().sum::<f64>();
+        rewards.last_mut().into_iter().for_each(|last| *last += rest);
+        rewards
     }
 }
 
@@ -175,7 +187,7 @@ mod tests {
     /// Whatever is known of a member, a resumed run must not go on with another value of it.
     #[test]
     fn the_digest_hears_everything_but_the_place() {
-        let changes: [fn(&mut Group); 13] = [
+        let changes: [fn(&mut Group); 14] = [
             |g| g.members[0].sequence.ids[2] = 9,
             |g| g.members[0].sequence.supervised[1] = true,
             |g| g.members[1].label = Some(false),
@@ -183,6 +195,7 @@ mod tests {
             |g| g.members[0].margin = Some(0.5),
             |g| g.members[0].steps = vec![(1, true)],
             |g| g.members[0].reward = Some(1.0),
+            |g| g.members[0].placed = vec![0.5],
             |g| g.members[0].advantage = Some(1.0),
             |g| g.members[0].cost = Some(1.0),
             |g| g.members[0].estimates = vec![Estimate::default()],

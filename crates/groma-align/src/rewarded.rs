@@ -133,7 +133,9 @@ impl Rewarded {
 
     /// Makes of what was said of completions what they are worth to the method.
     pub(crate) fn weigh(&self, groups: &mut [Group]) {
+        let unit = self.scaling.unit() * self.constraint.as_ref().map_or(1.0, Constraint::unit);
         for member in groups.iter_mut().flat_map(|group| &mut group.members) {
+            member.placed.iter_mut().for_each(|worth| *worth /= unit);
             let penalty = if member.ended == Some(true) { 0.0 } else { self.missing_eos_penalty };
             member.reward = member.reward.map(|reward| self.scaling.scaled(reward) - penalty);
             if let Some(constraint) = &self.constraint {

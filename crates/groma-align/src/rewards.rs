@@ -3,17 +3,21 @@
 mod ensemble;
 mod exact_match;
 mod final_answer;
+mod granularity;
 mod judge;
 mod length;
 mod lexicon;
 mod model;
 mod overlong;
+mod parts;
 mod regex;
 mod reward;
 mod rule;
 mod truth;
 
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
+pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY, placed};
+pub(crate) use parts::token_ends;
 pub(crate) use reward::{NamedReward, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
@@ -63,8 +67,11 @@ impl<'s> Panel<'s> {
             let problem = format!("weighs rewards, and `{SETTING} = {AVERAGED}` asks one model: leave it out");
             return Err(settings.invalid("reward_weights", problem));
         }
-        rules(settings, self.rules, None)?;
+        let rules = rules(settings, self.rules, None)?;
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
+        if self.role == Role::Reward {
+            self.check_granularity(settings, &rules)?;
+        }
         match self.weights.filter(|weights| weights.len() != count) {
             Some(weights) => {
                 let problem = format!("has {} weights for {count} {name}s", weights.len());
@@ -72,6 +79,27 @@ impl<'s> Panel<'s> {
             }
             None => Ok(count),
         }
+    }
+
+    /// # Errors
+    /// Where a rule is to say of parts what it says of wholes, and where models that are to be placed speak as one.
+    fn check_granularity(&self, settings: &Hyperparameters, rules: &[NamedReward<'_>]) -> Result<(), Error> {
+        let all = Granularity::of_settings(settings, self.rules.len() + self.models.len())?;
+        let (of_rules, of_models) = all.split_at(self.rules.len());
+        let wholes = |(rule, wanted): &(&NamedReward<'_>, &Granularity)| {
+            **wanted == Granularity::Span && !rule.reward.judges_parts()
+        };
+        if let Some((rule, _)) = rules.iter().zip(of_rules).find(wholes) {
+            let problem = format!("{} judges wholes, not spans: give it completion or sentence", rule.name);
+            return Err(settings.invalid(granularity::SETTING, problem));
+        }
+        let together = settings.values.get(SETTING).and_then(Value::as_str).is_some_and(|way| way != "sum");
+        if together && of_models.iter().any(|wanted| *wanted != Granularity::Completion) {
+            let problem =
+                format!("places the reward of each model by itself, and `{SETTING}` makes one of all: leave one out");
+            return Err(settings.invalid(granularity::SETTING, problem));
+        }
+        Ok(())
     }
 
     /// All of them, each in its seat.
@@ -99,6 +127,7 @@ impl<'s> Panel<'s> {
                 name: AVERAGED.to_owned(),
                 weight: 1.0,
                 ensemble: Some(Ensemble::Sum),
+                granularity: Granularity::Completion,
                 reward: Box::new(model),
             };
             all.extend(model.map(named));
@@ -107,20 +136,34 @@ impl<'s> Panel<'s> {
             if let Filler::Weights(model, encoder) = seat.filler {
                 let reward = Box::new(ModelReward::new(model, encoder, step_reward(settings))?);
                 let ensemble = (self.role == Role::Reward).then(|| Ensemble::new(settings));
-                all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, reward });
+                let granularity = Granularity::Completion;
+                all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, granularity, reward });
             }
         }
         for (named, weight) in all.iter_mut().zip(self.weights.unwrap_or_default()) {
             named.weight = *weight;
         }
-        Ok(all)
+        if self.role == Role::Reward {
+            let wanted = Granularity::of_settings(settings, self.rules.len() + self.models.len())?;
+            all.iter_mut().zip(wanted).for_each(|(named, granularity)| named.granularity = granularity);
+        }
+        match all.iter().find(|named| named.granularity == Granularity::Span && !named.reward.judges_parts()) {
+            Some(named) => {
+                let problem = format!(
+                    "`{}` scores wholes, and reward_granularity asks it for spans: steps are what a process reward model has",
+                    named.name
+                );
+                Err(Error::Role { role: self.role.name(), problem })
+            }
+            None => Ok(all),
+        }
     }
 }
 
 /// The setting that says what the rewards of steps come to.
 pub(crate) const STEP_REWARD: &str = "step_reward";
 /// What it chooses among.
-pub(crate) const STEP_REWARDS: &[&str] = &["product", "min", "mean", "last"];
+pub(crate) const STEP_REWARDS: &[&str] = &["product", "min", "mean", "last", "sum"];
 
 /// Whether one model is made of all reward models.
 fn averages(settings: &Hyperparameters) -> bool {
@@ -169,7 +212,8 @@ fn rules<'a>(
     let named = |name: &String| RULES.iter().find(|rule| rule.id == name);
     let build = |rule: &Rule| {
         let reward = (rule.build)(settings, judge)?;
-        Ok(NamedReward { name: rule.id.to_owned(), weight: 1.0, ensemble: None, reward })
+        let (name, granularity) = (rule.id.to_owned(), Granularity::Completion);
+        Ok(NamedReward { name, weight: 1.0, ensemble: None, granularity, reward })
     };
     names.iter().filter_map(named).map(build).collect()
 }

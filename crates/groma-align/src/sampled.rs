@@ -68,7 +68,8 @@ pub(crate) fn measure_distance(metrics: &mut Metrics, groups: &[Cow<'_, Group>])
     }
 }
 
-fn completion(member: &Member) -> &[u32] {
+/// The tokens of a completion.
+pub(crate) fn completion(member: &Member) -> &[u32] {
     &member.sequence.ids[member.sequence.prompt().len()..]
 }
 

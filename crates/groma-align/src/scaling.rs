@@ -67,9 +67,14 @@ impl Scaling {
 
     /// A reward on the scale of all so far.
     pub(crate) fn scaled(&self, reward: f64) -> f64 {
+        let mean = if self.normalises { self.seen.mean } else { 0.0 };
+        ((reward - mean) / self.unit()).clamp(-self.clip, self.clip)
+    }
+
+    /// What rewards are divided by.
+    pub(crate) fn unit(&self) -> f64 {
         let deviation = (self.seen.squares / (self.seen.count - 1.0).max(1.0)).sqrt();
-        let brought = if self.normalises { (reward - self.seen.mean) / (deviation + EPSILON) } else { reward };
-        brought.clamp(-self.clip, self.clip)
+        if self.normalises { deviation + EPSILON } else { 1.0 }
     }
 
     /// What is carried from step to step.

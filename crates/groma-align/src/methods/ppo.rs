@@ -1,7 +1,8 @@
 //! Proximal policy optimisation with a critic: each token is rewarded, and compared with what was to be expected there.
 //!
 //! Schulman et al. 2017, arXiv 1707.06347; Ziegler et al. 2019, arXiv 1909.08593, for language models. As in TRL (0.23) the
-//! reward of a token is `-kl_coef KL_t`, that of the last one has the completion's score beside it; advantages are generalised
+//! reward of a token is `-kl_coef KL_t`, that of the last one has the completion's score beside it (or each what of the score lies at
+//! it, see `reward_granularity`); advantages are generalised
 //! (GAE) and whitened over all that was sampled at once. The loss is the mean over the tokens of an optimizer step of
 //! `-min(r A, clip(r) A) + vf_coef / 2 max((V - R)^2, (clip(V) - R)^2)`, `R` being what the critic should have said.
 //!
@@ -23,7 +24,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, collect, reference, scaling};
+use crate::{Error, Hyperparameters, Metrics, collect, reference, rewards, scaling};
 use groma_data::Shape;
 use groma_model::Head;
 use kl_controller::KlController;
@@ -60,6 +61,7 @@ pub(crate) const METHOD: Method = Method {
             ),
         ],
         rollout::REWARDS,
+        rewards::GRANULARITY,
         &[
             reference::REF_MODEL,
             parameter(
@@ -201,13 +203,9 @@ impl Ppo {
     /// The reward of each token of a completion.
     fn rewards(&self, member: &Member, metrics: &mut Metrics) -> Vec<f64> {
         let (Some(score), false) = (member.reward, member.sampled.is_empty()) else { return Vec::new() };
-        let mut rewards = vec![0.0; member.sampled.len()];
-        let distances = self.distances(member);
-        rewards.iter_mut().zip(&distances).for_each(|(reward, distance)| *reward = -self.kl.weight * distance);
-        let shaped: f64 = rewards.iter().sum();
-        if let Some(last) = rewards.last_mut() {
-            *last += score;
-        }
+        let (mut rewards, distances) = (member.token_rewards(), self.distances(member));
+        rewards.iter_mut().zip(&distances).for_each(|(reward, distance)| *reward -= self.kl.weight * distance);
+        let shaped = -self.kl.weight * distances.iter().sum::<f64>();
         if !member.reference.is_empty() {
             metrics.add("objective/kl", distances.iter().sum(), 1.0);
         }
@@ -453,9 +451,10 @@ mod tests {
             let estimates = value.into_iter().map(|value| Estimate { value, ..Estimate::default() }).collect();
             let reference = singles(case, "reference")[index].clone();
             let (reward, ended) = (case["scores"][index].as_f64(), Some(true));
+            let placed = case.get("placed").map_or(Vec::new(), |_| rows(case, "placed")[index].clone());
             let sequence = Sequence::completion(&[0], &ids);
             Group {
-                members: vec![Member { sampled, reference, reward, ended, estimates, ..Member::new(sequence) }],
+                members: vec![Member { sampled, reference, reward, placed, ended, estimates, ..Member::new(sequence) }],
                 ..Group::default()
             }
         };
@@ -524,6 +523,21 @@ mod tests {
                     &rows(case, "value_slopes")[index],
                     &format!("{what} slopes of values"),
                 );
+            }
+        }
+    }
+
+    /// Of rewards that lie at tokens, see `scripts/make_policy_fixtures.py`.
+    #[test]
+    fn advantages_of_placed_rewards_are_those_of_the_equations() {
+        let fixture: Value = serde_json::from_str(include_str!("../../fixtures/policy_losses.json")).unwrap();
+        for case in fixture["placed"]["ppo"].as_array().unwrap() {
+            let (mut ppo, mut groups) = (ppo(&case["settings"]).unwrap(), rollouts(case));
+            ppo.judge(&mut groups, &mut Metrics::default());
+            for (index, group) in groups.iter().enumerate() {
+                let of = |read: fn(&Estimate) -> f64| group.members[0].estimates.iter().map(read);
+                assert_close(of(|e| e.advantage), &rows(case, "advantages")[index], "advantages");
+                assert_close(of(|e| e.target), &rows(case, "returns")[index], "returns");
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::{Rewarded, number};
 use crate::role::Role;
-use crate::{Error, Hyperparameters, constraint, rollout};
+use crate::{Error, Hyperparameters, constraint, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -33,6 +33,7 @@ pub(crate) const METHOD: Method = Method {
         &[rollout::COMPLETIONS],
         rollout::PASSES,
         rollout::REWARDS,
+        rewards::GRANULARITY,
         whole::PARAMETERS,
         &[Parameter {
             name: "baseline",

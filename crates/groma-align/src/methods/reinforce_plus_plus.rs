@@ -5,7 +5,8 @@
 //! completion's score beside it; a token's advantage is what comes from it on, less the mean over all tokens, divided by their
 //! deviation. With `baseline` `group`: the advantage of all tokens of a completion is its score less its group's mean, brought to
 //! scale in the same way, and the distance to the reference (k2, `(log π - log π_ref)^2 / 2`) is in the loss instead. The loss is
-//! the mean over the tokens of a step of `-min(r A, clip(r) A)`. The paper multiplies no ratio of a token beyond those limits.
+//! the mean over the tokens of a step of `-min(r A, clip(r) A)`. Rewards that are placed at tokens (`reward_granularity`) are theirs,
+//! and a token's advantage is made of what comes from it on, with `baseline` `group` too. The paper multiplies no ratio of a token beyond those limits.
 
 use super::advantages::{generalised, whiten};
 use super::policy::{self, Clip, clipped, k2, log_ratios, measure, measure_clipped};
@@ -19,7 +20,7 @@ use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, constraint, reference, rewards};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -43,6 +44,7 @@ pub(crate) const METHOD: Method = Method {
         &[rollout::COMPLETIONS],
         rollout::PASSES,
         rollout::REWARDS,
+        rewards::GRANULARITY,
         &[
             reference::REF_MODEL,
             Parameter {
@@ -140,18 +142,15 @@ impl ReinforcePlusPlus {
     /// The rewards of a completion's tokens.
     fn rewards(&self, member: &Member) -> Vec<f64> {
         let in_reward = if self.raw.baseline == Kinds::None { self.raw.beta } else { 0.0 };
-        let mut rewards = vec![0.0; member.sampled.len()];
+        let mut rewards = member.token_rewards();
         for (reward, (logp, reference)) in rewards.iter_mut().zip(member.sampled.iter().zip(&member.reference)) {
-            *reward = -in_reward * (f64::from(*logp) - f64::from(*reference));
-        }
-        if let Some(last) = rewards.last_mut() {
-            *last += member.reward.unwrap_or(0.0);
+            *reward -= in_reward * (f64::from(*logp) - f64::from(*reference));
         }
         rewards
     }
 }
 
-/// Takes the mean of the group off its rewards.
+/// Takes the mean of the group off its rewards, at the last token where they are placed.
 fn compare(group: &mut Group) {
     let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
     let (mean, _) = mean_and_deviation(&known);
@@ -263,7 +262,10 @@ mod tests {
             let member = |(index, (sampled, reference)): (usize, (Vec<f32>, Vec<f32>))| {
                 let ids: Vec<u32> = (0..sampled.len() as u32).map(|t| 100 * index as u32 + t + 1).collect();
                 let reward = case["rewards"][index].as_f64();
-                Member { sampled, reference, reward, ..Member::new(Sequence::completion(&[0], &ids)) }
+                let placed = case
+                    .get("placed")
+                    .map_or(Vec::new(), |_| rows("placed")[index].iter().map(|&at| at.into()).collect());
+                Member { sampled, reference, reward, placed, ..Member::new(Sequence::completion(&[0], &ids)) }
             };
             let members = rows("sampled").into_iter().zip(rows("reference")).enumerate().map(member).collect();
             let mut groups = [Group { members, ..Group::default() }];

@@ -11,7 +11,7 @@ use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, collect, constraint, rollout};
+use crate::{Error, collect, constraint, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 
@@ -32,6 +32,7 @@ pub(crate) const METHOD: Method = Method {
         &[rollout::COMPLETIONS],
         rollout::PASSES,
         rollout::REWARDS,
+        rewards::GRANULARITY,
         whole::PARAMETERS,
         constraint::PARAMETERS,
     ],

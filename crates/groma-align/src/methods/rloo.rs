@@ -9,7 +9,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, constraint, rollout};
+use crate::{Error, constraint, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::GROUPS,
         rollout::REWARDS,
+        rewards::GRANULARITY,
         whole::PARAMETERS,
         &[Parameter {
             name: "normalize_advantages",
@@ -75,7 +76,9 @@ fn normalise(groups: &mut [Group]) {
     let advantages = || groups.iter().flat_map(|group| &group.members).filter_map(|member| member.advantage);
     let (mean, deviation) = mean_and_deviation(&advantages().collect::<Vec<_>>());
     for member in groups.iter_mut().flat_map(|group| &mut group.members) {
-        member.advantage = member.advantage.map(|advantage| (advantage - mean) / (deviation + 1e-4));
+        let unit = deviation + 1e-4;
+        member.advantage = member.advantage.map(|advantage| (advantage - mean) / unit);
+        member.placed.iter_mut().for_each(|worth| *worth /= unit);
     }
 }
 

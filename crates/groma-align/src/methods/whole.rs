@@ -4,10 +4,14 @@
 //! The distance to the reference is part of what a completion is worth, `R - beta Σ_t (log π_old - log π_ref)`, without gradient;
 //! the ratio to the sampler is that of whole completions, clipped, so that one collection may serve several steps. The loss is
 //! the mean over completions, however they are cut into micro-batches. Methods differ in what was to be expected.
+//!
+//! Where rewards are placed at tokens (`reward_granularity`), a token answers for what comes from it on: its advantage is that of
+//! the completion less what lay at the tokens before it, `A_t = A - Σ_{s<t} r_s`, which keeps the gradient's mean and takes noise
+//! from it; ratios are then those of tokens, `Σ_t -min(r_t A_t, clip(r_t) A_t)`, so that the loss has one slope for each.
 
 use super::policy::{self, Clip, clipped, log_ratios, measure, measure_clipped};
 use crate::collect::Collector;
-use crate::group::Group;
+use crate::group::{Group, Member};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
@@ -159,13 +163,14 @@ impl<B: Baseline> Objective for Whole<B> {
         let (mut sum, mut slopes) = (0.0, Vec::new());
         for (index, member) in step.groups[micro].iter().flat_map(|group| &group.members).enumerate() {
             let ratios = log_ratios(&said.logps(index), member);
-            let (value, slope, [below, above]) = clipped(ratios.iter().sum(), member.advantage.unwrap_or(0.0), clip);
-            slopes.push(vec![slope; ratios.len()]);
+            let found =
+                if member.placed.is_empty() { whole(&ratios, member, clip) } else { by_token(&ratios, member, clip) };
             if !ratios.is_empty() {
-                sum += value;
+                sum += found.value;
                 measure(metrics, said, index, &ratios);
-                measure_clipped(metrics, [below, above].map(|clipped| f64::from(u8::from(clipped))), 1.0);
+                measure_clipped(metrics, found.cut, found.count);
             }
+            slopes.push(found.slopes);
         }
         Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total.max(1.0)), ..Slopes::default() }
     }
@@ -180,7 +185,90 @@ impl<B: Baseline> Objective for Whole<B> {
     }
 }
 
+/// The loss of a completion, its slopes, and how many of how many ratios were clipped below and above.
+struct Found {
+    value: f64,
+    slopes: Vec<f64>,
+    cut: [f64; 2],
+    count: f64,
+}
+
+/// Of one action.
+fn whole(ratios: &[f64], member: &Member, clip: Clip) -> Found {
+    let (value, slope, cut) = clipped(ratios.iter().sum(), member.advantage.unwrap_or(0.0), clip);
+    Found { value, slopes: vec![slope; ratios.len()], cut: cut.map(|is| f64::from(u8::from(is))), count: 1.0 }
+}
+
+/// Of tokens that answer for what comes from them on.
+fn by_token(ratios: &[f64], member: &Member, clip: Clip) -> Found {
+    let mut found = Found { value: 0.0, slopes: Vec::new(), cut: [0.0; 2], count: ratios.len() as f64 };
+    let mut ahead = member.advantage;
+    for (&ratio, worth) in ratios.iter().zip(&member.placed) {
+        let (value, slope, cut) = clipped(ratio, ahead.unwrap_or(0.0), clip);
+        found.value += value;
+        found.slopes.push(slope);
+        found.cut.iter_mut().zip(cut).for_each(|(sum, is)| *sum += f64::from(u8::from(is)));
+        ahead = ahead.map(|ahead| ahead - worth);
+    }
+    found
+}
+
 /// The rewards of all completions that have one.
 pub(super) fn known(groups: &[Group]) -> impl Iterator<Item = f64> + '_ {
     groups.iter().flat_map(|group| &group.members).filter_map(|member| member.reward)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequence::Sequence;
+
+    const CLIP: Clip = Clip { low: 0.2, high: 0.2 };
+
+    fn numbers(value: &Value) -> Vec<Vec<f64>> {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    /// Losses and slopes by autograd where tokens answer for what comes from them on, see `scripts/make_policy_fixtures.py`.
+    #[test]
+    fn losses_of_placed_rewards_are_those_of_the_equations() {
+        let fixture: Value = serde_json::from_str(include_str!("../../fixtures/policy_losses.json")).unwrap();
+        for case in fixture["placed"]["rloo"].as_array().unwrap() {
+            let epsilon = case["settings"]["epsilon"].as_f64().unwrap();
+            let clip = Clip { low: epsilon, high: epsilon };
+            let (now, sampled, slopes) = (numbers(&case["now"]), numbers(&case["sampled"]), numbers(&case["slopes"]));
+            let (mut sum, count) = (0.0, now.len() as f64);
+            for (index, placed) in numbers(&case["placed"]).into_iter().enumerate() {
+                let ids: Vec<u32> = (0..placed.len() as u32).collect();
+                let advantage = case["advantages"][index].as_f64();
+                let member = Member { placed, advantage, ..Member::new(Sequence::completion(&[0], &ids)) };
+                let ratios: Vec<f64> = now[index].iter().zip(&sampled[index]).map(|(now, then)| now - then).collect();
+                let found = by_token(&ratios, &member, clip);
+                sum += found.value;
+                let near = found.slopes.iter().zip(&slopes[index]).all(|(a, b)| (a / count - b).abs() < 1e-12);
+                assert!(near && found.slopes.len() == slopes[index].len(), "{:?} {:?}", found.slopes, slopes[index]);
+            }
+            assert!((sum / count - case["loss"].as_f64().unwrap()).abs() < 1e-12);
+        }
+    }
+
+    /// Slopes are central differences; and where nothing lies before the last token, all of them are those of the whole.
+    #[test]
+    fn tokens_answer_for_what_comes_from_them_on() {
+        let member = |placed: &[f64]| Member { placed: placed.to_vec(), advantage: Some(0.7), ..Member::default() };
+        let (at, h) = ([0.1, -0.05, 0.3], 1e-6);
+        let placed = member(&[0.5, 0.4, 0.0]);
+        let found = by_token(&at, &placed, CLIP);
+        for token in 0..at.len() {
+            let moved = |by: f64| {
+                let mut ratios = at;
+                ratios[token] += by;
+                by_token(&ratios, &placed, CLIP).value
+            };
+            assert!((found.slopes[token] - (moved(h) - moved(-h)) / (2.0 * h)).abs() < 1e-8, "{token}");
+        }
+        let on_policy = |member: &Member| by_token(&[0.0; 3], member, CLIP).slopes;
+        assert_eq!(on_policy(&member(&[0.0, 0.0, 2.0])), whole(&[0.0; 3], &member(&[]), CLIP).slopes);
+        assert!(on_policy(&placed).iter().zip([-0.7, -0.2, 0.2]).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
 }

@@ -1,6 +1,7 @@
 //! A reward model: the score behind the last token of prompt and completion, in its own tokens and template; of a process reward
 //! model, what the scores of the steps come to.
 
+use super::parts::{Part, line_ends};
 use super::reward::{Reward, Rollout};
 use crate::Error;
 use crate::encode::{Continuation, Encode};
@@ -85,14 +86,30 @@ impl<'a> ModelReward<'a> {
 
     fn of(&self, sequences: &[&Continuation], go_on: &mut dyn FnMut(usize) -> bool) -> Result<Vec<f32>, Error> {
         if self.model.spec().rewards_steps() {
-            let ends: Vec<Vec<usize>> =
-                sequences.iter().map(|sequence| self.encoder.step_ends(&sequence.ids, sequence.prompt)).collect();
-            let stepped = sequences.iter().zip(&ends).map(|(sequence, ends)| Stepped { ids: &sequence.ids, ends });
-            let steps = step_rewards(&self.model, &stepped.collect::<Vec<_>>(), View::plain(), go_on)?;
-            return Ok(steps.iter().map(|steps| self.steps.of(steps)).collect());
+            return Ok(self.step_by_step(sequences, go_on)?.iter().map(|steps| self.steps.of(steps)).collect());
         }
         let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
         Ok(rewards(&self.model, &ids, View::plain(), go_on)?.into_iter().flatten().collect())
+    }
+
+    /// What a process reward model says of each step.
+    fn step_by_step(
+        &self,
+        sequences: &[&Continuation],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let ends: Vec<Vec<usize>> =
+            sequences.iter().map(|sequence| self.encoder.step_ends(&sequence.ids, sequence.prompt)).collect();
+        let stepped = sequences.iter().zip(&ends).map(|(sequence, ends)| Stepped { ids: &sequence.ids, ends });
+        Ok(step_rewards(&self.model, &stepped.collect::<Vec<_>>(), View::plain(), go_on)?)
+    }
+
+    /// What each step adds to what the steps up to it come to. Steps end with lines, and the last with the completion.
+    fn added(&self, steps: &[f32], text: &str) -> Vec<Part> {
+        let so_far: Vec<f64> = (1..=steps.len()).map(|count| f64::from(self.steps.of(&steps[..count]))).collect();
+        let lines = line_ends(text);
+        let end = |step: usize| lines.get(step).filter(|_| step + 1 < steps.len()).copied().unwrap_or(usize::MAX);
+        Part::increments(&so_far, (0..steps.len()).map(end))
     }
 }
 
@@ -102,5 +119,20 @@ impl Reward for ModelReward<'_> {
         let fitting: Vec<&Continuation> = sequences.iter().flatten().collect();
         let mut scores = self.of(&fitting, &mut |_| !cancel.is_requested())?.into_iter();
         Ok(sequences.iter().map(|sequence| sequence.as_ref().and_then(|_| scores.next()).map(f64::from)).collect())
+    }
+
+    fn judges_parts(&self) -> bool {
+        self.model.spec().rewards_steps()
+    }
+
+    fn parts(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<Vec<Part>>>, Error> {
+        let sequences = rollouts.iter().map(|rollout| self.sequence(rollout)).collect::<Result<Vec<_>, _>>()?;
+        let fitting: Vec<&Continuation> = sequences.iter().flatten().collect();
+        let mut said = self.step_by_step(&fitting, &mut |_| !cancel.is_requested())?.into_iter();
+        let one = |(sequence, rollout): (&Option<Continuation>, &Rollout<'_>)| {
+            let steps = sequence.as_ref().and_then(|_| said.next())?;
+            (!steps.is_empty()).then(|| self.added(&steps, rollout.completion))
+        };
+        Ok(sequences.iter().zip(rollouts).map(one).collect())
     }
 }

@@ -1,9 +1,11 @@
 //! 1 where an expression matches: formats, words that ought to be said. The expressions cannot backtrack.
 
-use super::reward::Rollout;
-use super::rule::{EachBy, Rule};
-use crate::Hyperparameters;
+use super::parts::Part;
+use super::reward::{Reward, Rollout};
+use super::rule::Rule;
 use crate::parameter::{Kind, Parameter};
+use crate::{Error, Hyperparameters};
+use groma_run::Cancel;
 
 pub(super) const RULE: Rule = Rule {
     id: "regex",
@@ -23,9 +25,7 @@ pub(super) const RULE: Rule = Rule {
         if wanted(settings).is_empty() {
             return Err(settings.invalid(PATTERN, "must be given"));
         }
-        Ok(Box::new(EachBy(move |rollout: &Rollout<'_>| {
-            Some(f64::from(u8::from(pattern.is_match(rollout.completion))))
-        })))
+        Ok(Box::new(Pattern(pattern)))
     },
 };
 
@@ -33,4 +33,24 @@ const PATTERN: &str = "regex_pattern";
 
 fn wanted(settings: &Hyperparameters) -> &str {
     settings.values.get(PATTERN).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+struct Pattern(regex::Regex);
+
+impl Reward for Pattern {
+    fn score(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        let one = |rollout: &Rollout<'_>| Some(f64::from(u8::from(self.0.is_match(rollout.completion))));
+        Ok(rollouts.iter().map(one).collect())
+    }
+
+    fn judges_parts(&self) -> bool {
+        true
+    }
+
+    /// The first match.
+    fn parts(&self, rollouts: &[Rollout<'_>], _: &Cancel) -> Result<Vec<Option<Vec<Part>>>, Error> {
+        let first = |rollout: &Rollout<'_>| self.0.find(rollout.completion).map(|found| found.end());
+        let part = |end: Option<usize>| Some(end.into_iter().map(|end| Part { end, worth: 1.0 }).collect());
+        Ok(rollouts.iter().map(|rollout| part(first(rollout))).collect())
+    }
 }

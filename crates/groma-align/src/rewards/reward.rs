@@ -1,6 +1,8 @@
 //! Who says what a completion is worth.
 
 use super::ensemble::Ensemble;
+use super::granularity::Granularity;
+use super::parts::Part;
 use crate::Error;
 use groma_run::Cancel;
 use serde_json::{Map, Value};
@@ -23,6 +25,21 @@ pub(crate) trait Reward {
     /// # Errors
     /// What keeps it from saying anything, and a request to stop.
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error>;
+
+    /// Whether it says which parts of a completion it judges.
+    fn judges_parts(&self) -> bool {
+        false
+    }
+
+    /// Of each rollout, the parts that it judges: what they add comes to what [`Reward::score`] says. Of one that judges wholes, the
+    /// whole.
+    ///
+    /// # Errors
+    /// As [`Reward::score`].
+    fn parts(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<Vec<Part>>>, Error> {
+        let whole = |worth| vec![Part { end: usize::MAX, worth }];
+        Ok(self.score(rollouts, cancel)?.into_iter().map(|said| said.map(whole)).collect())
+    }
 }
 
 /// A reward under the name that metrics have for it, and how much it counts.
@@ -31,5 +48,7 @@ pub(crate) struct NamedReward<'a> {
     pub(crate) weight: f64,
     /// How it is put together with others of an ensemble before that is added to the rest; `None`: it is in none.
     pub(crate) ensemble: Option<Ensemble>,
+    /// Where what it says lies.
+    pub(crate) granularity: Granularity,
     pub(crate) reward: Box<dyn Reward + 'a>,
 }

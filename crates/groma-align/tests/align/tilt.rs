@@ -60,7 +60,8 @@ fn trained(method: &str, given: Value) -> (Vec<f64>, Vec<f64>) {
     let mut model = setup(model, &settings).unwrap();
     let before = logps(&model, &sequences);
     assert!((before.iter().map(|logp| logp.exp()).sum::<f64>() - 1.0).abs() < 1e-5, "these are all");
-    let voice = Voice { stop_ids: vec![END], ..voice() };
+    // Each token is a sentence.
+    let voice = Voice { stop_ids: vec![END], decode: &|ids: &[u32]| "a. ".repeat(ids.len()), ..voice() };
     train(&mut model, Session { voice: Some(voice), ..Session::new(&settings, &rows) }).unwrap();
     (before, logps(&model, &sequences))
 }
@@ -83,8 +84,10 @@ fn the_tilted_reference_is_reached() {
         ("rloo", json!({"max_steps": 400, "beta": BETA})),
         ("reinforce", json!({"max_steps": 400, "beta": BETA})),
         ("reinforce", json!({"max_steps": 400, "beta": BETA, "baseline": "batch_mean"})),
+        ("rloo", json!({"max_steps": 400, "beta": BETA, "reward_granularity": "sentence"})),
         ("remax", json!({"max_steps": 400, "beta": BETA})),
         ("reinforce_plus_plus", json!({"max_steps": 400, "beta": BETA})),
+        ("reinforce_plus_plus", json!({"max_steps": 400, "beta": BETA, "reward_granularity": "sentence"})),
         ("online_dpo", json!({"max_steps": 400, "beta": BETA, "preference": "bradley_terry"})),
         ("xpo", json!({"max_steps": 400, "beta": BETA, "preference": "bradley_terry", "alpha": 0.0})),
         ("a2po", json!({"max_steps": 400, "beta1": BETA, "beta2": BETA})),

@@ -30,15 +30,18 @@ pub enum StepReward {
     Mean,
     /// That of the last: an outcome reward.
     Last,
+    /// Their sum: each step has its own (Wu et al. 2023, arXiv 2306.01693).
+    Sum,
 }
 
 impl StepReward {
     /// All of them, by name.
-    pub const NAMED: [(&'static str, StepReward); 4] = [
+    pub const NAMED: [(&'static str, StepReward); 5] = [
         ("product", StepReward::Product),
         ("min", StepReward::Least),
         ("mean", StepReward::Mean),
         ("last", StepReward::Last),
+        ("sum", StepReward::Sum),
     ];
 
     /// Of probabilities, step by step; NaN of none.
@@ -49,6 +52,7 @@ impl StepReward {
             StepReward::Least => steps.iter().copied().fold(f32::INFINITY, f32::min),
             StepReward::Mean => steps.iter().sum::<f32>() / steps.len() as f32,
             StepReward::Last => steps[steps.len() - 1],
+            StepReward::Sum => steps.iter().sum(),
         }
     }
 }
