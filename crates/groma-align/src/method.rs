@@ -52,6 +52,8 @@ pub(crate) struct Masks {
     pub(crate) assistant_only: bool,
     /// What a step ends with; it is added to those that do not.
     pub(crate) step_separator: String,
+    /// What prompts are also asked with before them: behind the plain prompt, a row's group has one for each.
+    pub(crate) tags: Vec<String>,
 }
 
 /// Metrics that every method logs.

@@ -21,6 +21,7 @@ mod policy;
 mod ppo;
 mod pro;
 mod process_reward;
+mod quark;
 mod raft;
 mod ranking;
 mod reinforce;
@@ -73,6 +74,7 @@ pub static METHODS: &[&Method] = &[
     &nash_md::METHOD,
     &a2po::METHOD,
     &raft::METHOD,
+    &quark::METHOD,
     &f_dpg::METHOD,
 ];
 

@@ -4,6 +4,7 @@ use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::group::{Group, Member};
 use crate::method::Masks;
+use crate::rewrites::tagged;
 use crate::sequence::Sequence;
 use crate::training::{Boundary, OnFinding, Truncation};
 use crate::{Error, LengthStatistics, Settings};
@@ -271,14 +272,19 @@ impl<'a> Preparation<'a> {
 
     /// A prompt, to which the model in training finds completions.
     fn prompt(&mut self, row: &Row, place: &str) -> groma_model::Result<Option<Group>> {
-        let ids = self.encoder.prompt(row.question())?;
-        let sequence = Sequence { supervised: vec![false; ids.len()], ids };
-        if sequence.ids.is_empty() || sequence.ids.len() >= self.max_length {
+        let tagged = self.masks.tags.iter().map(|tag| tagged(row.question(), tag));
+        let asked = std::iter::once(row.question().clone()).chain(tagged).map(|prompt| self.encoder.prompt(&prompt));
+        let asked = asked.collect::<groma_model::Result<Vec<_>>>()?;
+        if asked.iter().any(|ids| ids.is_empty() || ids.len() >= self.max_length) {
             self.findings.add(Check::PromptTooLong, Severity::Warning, place);
             return Ok(None);
         }
-        self.check_bos(&sequence, place);
-        Ok(Some(Group { columns: columns(row), ..Group::of(place.to_owned(), sequence) }))
+        let sequence = |ids: Vec<u32>| Sequence { supervised: vec![false; ids.len()], ids };
+        let members: Vec<Member> = asked.into_iter().map(|ids| Member::new(sequence(ids))).collect();
+        if let Some(plain) = members.first() {
+            self.check_bos(&plain.sequence, place);
+        }
+        Ok(Some(Group { place: place.to_owned(), members, columns: columns(row) }))
     }
 
     /// Applies `truncation_mode`; `false`: the row is left out.

@@ -14,6 +14,7 @@ mod turns;
 
 pub use edits::{Edit, applied as apply_edits, edits};
 pub use rewrite::{Rewrite, Rewriter};
+pub(crate) use turns::tagged;
 
 use crate::Error;
 use crate::nearest::nearest;

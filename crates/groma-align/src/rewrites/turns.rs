@@ -26,7 +26,7 @@ pub(super) fn asked_with(turns: &Turns, text: &str) -> Vec<Message> {
 }
 
 /// A prompt with a text before what the user says last, or before the whole of a plain one.
-pub(super) fn tagged(prompt: &Content, tag: &str) -> Content {
+pub(crate) fn tagged(prompt: &Content, tag: &str) -> Content {
     let Content::Messages(turns) = prompt else { return Content::Text(format!("{tag}{}", prompt.plain())) };
     let mut messages = turns.messages.clone();
     match messages.iter_mut().rev().find(|message| message.role == "user") {

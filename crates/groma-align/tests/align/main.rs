@@ -16,6 +16,7 @@ mod ppo;
 mod precision;
 mod preflight;
 mod proofs;
+mod quark;
 mod resume;
 mod reward_models;
 mod rewrites;

@@ -72,6 +72,10 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("grpo", json!({"loss_type": "sapo", "top_entropy_quantile": 0.3, "entropy_coef": 0.01, "beta": 0.1})),
         ("grpo", json!({"dynamic_sampling": true, "num_generations": 2})),
         ("gmpo", json!({"beta": 0.1})),
+        (
+            "rloo",
+            json!({"reward_funcs": ["regex", "length"], "regex_pattern": "[a-e]", "reward_granularity": ["span", "completion"]}),
+        ),
         ("ppo", json!({"num_ppo_epochs": 2})),
         ("ppo", json!({"num_ppo_epochs": 2, "value_model": "critic", "kl_estimator": "k3", "whiten_rewards": true})),
         ("online_dpo", json!({"loss_type": "ipo", "num_generations": 2})),
@@ -79,6 +83,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("nash_md", json!({})),
         ("a2po", json!({"beta2": 0.1})),
         ("raft", json!({"num_generations": 2, "reward_thresholds": [-2.0, -1.0]})),
+        ("quark", json!({"pool_size": 12, "quantile_tags": ["b", "a"]})),
         ("f_dpg", json!({"num_generations": 2})),
         ("a_lol", json!({})),
         ("a_lol", json!({"a_lol_variant": "kl"})),

@@ -378,6 +378,7 @@ pub(super) const PROOFS: &[Proof] = &[
     rewarded("nash_md", Golden::Cases("online_losses.json")),
     rewarded("a2po", POLICIES),
     rewarded("raft", Golden::Beside("methods/raft.rs")),
+    Proof { optimum: Optimum::Elsewhere("quark.rs"), ..rewarded("quark", Golden::Beside("methods/quark.rs")) },
     f_dpg("reverse_kl", TILT),
     f_dpg("forward_kl", TILT),
     f_dpg("jensen_shannon", TILT),
