@@ -213,6 +213,29 @@ def quark(settings, seed, lengths, rewards):
     }
 
 
+def masked(settings, seed, count, vocab):
+    """Log-probabilities among the tokens that a second model finds likely, entropies, and slopes by autograd (NLPO)."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda: 6.0 * torch.rand(count, vocab, generator=generator).float().double() - 3.0
+    raw, lagged = draw().requires_grad_(), draw()
+    cap = settings["softcap"]
+    logits = raw if cap is None else cap * torch.tanh(raw / cap)
+    sorted_p, order = torch.softmax(lagged, 1).sort(1, descending=True)
+    keep = (sorted_p.cumsum(1) - sorted_p) < settings["top_p"]
+    if settings["top_k"]:
+        keep[:, settings["top_k"]:] = False
+    allowed = torch.zeros(count, vocab, dtype=torch.bool).scatter(1, order, keep)
+    logps = torch.log_softmax((logits / settings["temperature"]).masked_fill(~allowed, -torch.inf), 1)
+    targets = [int(row.nonzero()[seed % int(row.sum())]) for row in allowed]
+    chosen = logps[torch.arange(count), targets]
+    chosen.sum().backward()
+    entropies = -torch.where(allowed, logps.exp() * logps, 0.0).sum(1)
+    return dict(
+        settings, logits=raw.tolist(), lagged=lagged.tolist(), targets=targets, logps=chosen.tolist(), entropies=entropies.tolist(),
+        slopes=raw.grad.tolist(),
+    )
+
+
 def main():
     cases = []
     for seed, settings in enumerate([
@@ -247,8 +270,13 @@ def main():
         quark({"beta": 0.3, "quantile_tags": ["bad ", "fair ", "good "]}, 240, [4, 2, 7, 1], [0.5, -1.0, 3.0, 3.0]),
         quark({"beta": 0.05, "quantile_tags": ["a", "b", "c", "d", "e"]}, 241, [3, 3, 2, 5, 1, 2], [0.0, 1.0, 2.0, 2.0, -0.5, 0.25]),
     ]
+    masks = [
+        masked({"top_p": 0.9, "top_k": 0, "temperature": 0.7, "softcap": None}, 250, 4, 12),
+        masked({"top_p": 0.8, "top_k": 3, "temperature": 1.0, "softcap": None}, 251, 3, 70),
+        masked({"top_p": 0.6, "top_k": 0, "temperature": 1.3, "softcap": 2.0}, 252, 3, 20),
+    ]
     made_by = "scripts/make_policy_fixtures.py, TRL 1.16"
-    print(json.dumps({"made_by": made_by, "cases": cases, "reinforce_plus_plus": plus, "placed": placed, "quark": quarks}))
+    print(json.dumps({"made_by": made_by, "cases": cases, "reinforce_plus_plus": plus, "placed": placed, "quark": quarks, "masked": masks}))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics, sampled};
 use groma_data::below;
 use groma_model::generate::{
-    Beside, Finish, Generation, GenerationContext, GenerationPrompt, generate, generate_mixed,
+    Beside, Finish, Generation, GenerationContext, GenerationPrompt, generate, generate_guided, generate_mixed,
 };
+use groma_model::guidance::{ActionMask, Guidance, Guide};
 use groma_model::sampling::SamplingParameters;
 use groma_model::{Transformer, View};
 use groma_run::{Cancel, Seed};
@@ -42,6 +43,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) costs: &'a [NamedReward<'a>],
     /// Who says what is to be expected of prefixes, where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
+    /// The policy as it was some time ago, where that says what may be chosen.
+    pub(crate) lagged: Option<&'a Transformer>,
     /// Of this collection alone.
     pub(crate) seed: Seed,
     pub(crate) metrics: &'a mut Metrics,
@@ -171,6 +174,14 @@ impl<'a> Collector<'a> {
         let started = Instant::now();
         let made = match who {
             Speaker::Policy => generate(self.model, &asked, &context, &mut go_on),
+            Speaker::Masked(mask) => {
+                let missing = || Error::Role { role: "policy", problem: "nobody says what it may choose".into() };
+                let transformer = self.lagged.ok_or_else(missing)?;
+                let prompts: Vec<Vec<u32>> = asked.iter().map(|prompt| prompt.ids.clone()).collect();
+                let guides = [Guide { transformer, view: View::plain(), prompts: &prompts }];
+                let guidance = Guidance { guides: &guides, rule: &mask };
+                generate_guided(self.model, &asked, &context, &guidance, &mut go_on)
+            }
             Speaker::Reference => {
                 let (model, adapter) = reference()?;
                 let context = GenerationContext { view: View::with_adapter(adapter), ..context };
@@ -301,6 +312,8 @@ impl<'a> Collector<'a> {
 pub(crate) enum Speaker {
     /// The policy as it is now.
     Policy,
+    /// The same, where it chooses among what a copy of it finds likely.
+    Masked(ActionMask),
     /// The reference.
     Reference,
     /// Both, token by token: the geometric mixture in which the reference has this share.

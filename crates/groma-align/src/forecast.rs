@@ -1,7 +1,7 @@
 //! How much memory a run will take, from its settings and rows; see [`MemoryEstimate`] for what is counted.
 
 use crate::group::Group;
-use crate::memory::{MemoryEstimate, divergence_values, head_values};
+use crate::memory::{MemoryEstimate, divergence_values, head_values, masked_values};
 use crate::objective::Objective;
 use crate::role::{Role, Seat};
 use crate::{Error, Prepared, Settings, value_head};
@@ -16,11 +16,11 @@ pub(crate) fn check_memory(
     settings: &Settings,
     prepared: &Prepared,
     seats: &[Seat<'_>],
-    with_copy: bool,
+    copies: usize,
 ) -> Result<(), Error> {
     let estimate = estimate_memory(model, settings, prepared, seats);
     // What fills the seats is there already, and not among what is available.
-    let needed = estimate.total() - estimate.seats + if with_copy { MemoryEstimate::of_copy(model) } else { 0 };
+    let needed = estimate.total() - estimate.seats + copies as u64 * MemoryEstimate::of_copy(model);
     match available_memory_bytes() {
         Some(available) if needed > available => {
             Err(Error::Memory { needed_bytes: needed, available_bytes: available })
@@ -47,7 +47,8 @@ pub fn estimate_memory(
         (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
         _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
-    let heads = settings.heads().iter().map(read).sum();
+    let heads: u64 = settings.heads().iter().map(read).sum();
+    let heads = heads + if sizes.masks { masked_values(model.spec(), sizes.scored_tokens() as u64) } else { 0 };
     let estimate = MemoryEstimate::new(model, rows, heads, settings.training.gradient_checkpointing);
     let sampled = estimate.with_sampling(model, sizes.sampled_at_once(), sizes.cached());
     let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, rows));
@@ -73,6 +74,8 @@ struct Sizes<'a> {
     sampled: Option<(usize, usize, usize)>,
     /// Whether rows are learned from as they are.
     as_they_are: bool,
+    /// Whether a lagged copy says what may be chosen.
+    masks: bool,
 }
 
 impl<'a> Sizes<'a> {
@@ -88,7 +91,8 @@ impl<'a> Sizes<'a> {
         let sampled = sampling.map(|sampling| (members, prompts, sampling.max_completion_length));
         let packs = objective.as_ref().and_then(|objective| objective.packs());
         let as_they_are = objective.as_ref().is_none_or(|objective| objective.learns_rows());
-        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are }
+        let masks = objective.as_ref().is_some_and(|objective| objective.lag().is_some());
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, masks }
     }
 
     fn micro(&self) -> usize {

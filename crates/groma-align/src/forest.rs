@@ -1,5 +1,6 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
+use crate::masked::Masked;
 use crate::noise::Noise;
 use crate::rivals::Rivals;
 use crate::sequence::Sequence;
@@ -7,6 +8,7 @@ use crate::{Error, value_head};
 use groma_kernels::{
     Cotangent, Divergence, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
 };
+use groma_model::guidance::ActionMask;
 use groma_model::tree::distinct_rows;
 use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
 use groma_run::Seed;
@@ -76,10 +78,7 @@ impl Forest {
         mut tape: Tape<'m>,
         run: Run,
     ) -> Result<Scored<'m>, Error> {
-        let noise = run.noise.map(|noise| noise.rows(&self.tree, &self.ends, model.spec().hidden_size));
-        let pass = Pass { added: noise.as_deref(), ..run.pass() };
-        let hidden = model.hidden_at(&mut tape, &self.tree, &self.distinct, &pass)?;
-        let hidden = tape.gather_rows(&hidden, &self.rows);
+        let hidden = self.hidden(model, &mut tape, run)?;
         let head = tape.head(
             &hidden,
             &model.unembed()?,
@@ -105,7 +104,34 @@ impl Forest {
             }
             false => None,
         };
-        Ok(Scored { tape, head, half, values, rivals })
+        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals })
+    }
+
+    /// [`Forest::forward`] of a policy that chooses among what a copy of it finds likely.
+    pub(crate) fn forward_masked<'m>(
+        &self,
+        model: &'m Transformer,
+        mut tape: Tape<'m>,
+        run: Run,
+        (lagged, mask): (&Transformer, ActionMask),
+    ) -> Result<Scored<'m>, Error> {
+        let finds = {
+            let mut tape = Tape::inference(lagged.backend().clone());
+            let hidden = self.hidden(lagged, &mut tape, Run::plain(true))?;
+            lagged.logits(&hidden)?
+        };
+        let hidden = self.hidden(model, &mut tape, run)?;
+        let masked = Masked::of(&mut tape, (model, &hidden), &finds, &self.targets, (mask, run.temperature))?;
+        let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
+        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals: None })
+    }
+
+    /// Hidden states, one a slot.
+    fn hidden<'m>(&self, model: &'m Transformer, tape: &mut Tape<'m>, run: Run) -> Result<groma_kernels::Var, Error> {
+        let noise = run.noise.map(|noise| noise.rows(&self.tree, &self.ends, model.spec().hidden_size));
+        let pass = Pass { added: noise.as_deref(), ..run.pass() };
+        let hidden = model.hidden_at(tape, &self.tree, &self.distinct, &pass)?;
+        Ok(tape.gather_rows(&hidden, &self.rows))
     }
 
     /// Runs a critic; what it expects at each slot.
@@ -229,11 +255,18 @@ pub(crate) struct SlopesBySlot<'a> {
     pub(crate) rivals: &'a [f32],
 }
 
+/// Log-probabilities among all tokens, or among those that may be chosen.
+#[derive(Debug)]
+enum Read {
+    Whole(HeadVar),
+    Masked(Masked),
+}
+
 /// Log-probabilities of a forest, and the tape that differentiates them.
 #[derive(Debug)]
 pub(crate) struct Scored<'m> {
     tape: Tape<'m>,
-    head: HeadVar,
+    head: Read,
     half: Option<Vec<f32>>,
     values: Option<groma_kernels::Var>,
     rivals: Option<Rivals>,
@@ -242,7 +275,10 @@ pub(crate) struct Scored<'m> {
 impl Scored<'_> {
     /// By slot.
     pub(crate) fn output(&self) -> &HeadOutput {
-        self.head.output()
+        match &self.head {
+            Read::Whole(head) => head.output(),
+            Read::Masked(masked) => masked.output(),
+        }
     }
 
     /// Log-probabilities at half the temperature by slot, where they were wanted; no gradient goes through them.
@@ -261,10 +297,13 @@ impl Scored<'_> {
     }
 
     /// Adds the gradients of the sum over slots of what was read times its slope: log-probabilities, entropies where there are slopes
-    /// for them and, where they were asked for, values and rivals.
+    /// for them (and all tokens may be chosen) and, where they were asked for, values and rivals.
     pub(crate) fn backward(mut self, of: SlopesBySlot<'_>, gradients: &mut Gradients) {
         let backend = self.tape.backend().clone();
-        let mut cotangents = vec![Cotangent::Head { head: &self.head, d_logp: of.logps, d_entropy: of.entropies }];
+        let mut cotangents = vec![match &self.head {
+            Read::Whole(head) => Cotangent::Head { head, d_logp: of.logps, d_entropy: of.entropies },
+            Read::Masked(masked) => masked.cotangent(&self.tape, of.logps),
+        }];
         cotangents.extend(self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(of.values))));
         cotangents.extend(self.rivals.as_mut().map(|rivals| rivals.cotangent(of.rivals)));
         self.tape.backward(cotangents, gradients);

@@ -28,6 +28,8 @@ pub(crate) struct Models<'a> {
     pub(crate) teacher: Option<&'a Transformer>,
     /// Where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
+    /// The policy as it was some time ago, where that says what may be chosen.
+    pub(crate) lagged: Option<&'a Transformer>,
 }
 
 /// Gradients of the models that train.
@@ -101,7 +103,10 @@ impl Learner<'_> {
         let seed = self.noise.map(|seed| seed.index(number as u64));
         let noise = objective.embedding_noise().zip(seed).map(|(alpha, seed)| Noise { alpha, seed });
         let run = Run { temperature, half_temperature, noise, values: own_values, rivals, ..self.policy(number) };
-        let scored = forest.forward(self.models.policy, self.tape(), run)?;
+        let scored = match objective.lag().zip(self.models.lagged) {
+            Some((lag, lagged)) => forest.forward_masked(self.models.policy, self.tape(), run, (lagged, lag.mask))?,
+            None => forest.forward(self.models.policy, self.tape(), run)?,
+        };
         let critic = self.models.critic.map(|critic| self.criticise(critic, forest)).transpose()?;
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();

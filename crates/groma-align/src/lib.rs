@@ -28,6 +28,7 @@ mod hyperparameters;
 mod learn;
 mod lengths;
 mod look;
+mod masked;
 mod memory;
 mod method;
 mod methods;

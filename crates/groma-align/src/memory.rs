@@ -170,6 +170,11 @@ pub(crate) fn divergence_values(spec: &Spec, teacher: &Spec, rows: u64) -> u64 {
     2 * logits + rows * (2 * spec.hidden_size + teacher.hidden_size) as u64
 }
 
+/// Values of log-probabilities among tokens that a copy finds likely: logits of both, raw and finished, and their gradients.
+pub(crate) fn masked_values(spec: &Spec, rows: u64) -> u64 {
+    4 * rows * spec.vocab_size as u64
+}
+
 /// Values that the log-probability head holds: logits, and their gradient's share of hidden states.
 fn logp_values(spec: &Spec, rows: u64) -> u64 {
     let shape = HeadShape {

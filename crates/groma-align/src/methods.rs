@@ -15,6 +15,7 @@ mod grpo;
 mod kto;
 mod listwise_dpo;
 mod nash_md;
+mod nlpo;
 mod online_dpo;
 mod orpo;
 mod policy;
@@ -69,6 +70,7 @@ pub static METHODS: &[&Method] = &[
     &grpo::METHOD,
     &gmpo::METHOD,
     &ppo::METHOD,
+    &nlpo::METHOD,
     &online_dpo::METHOD,
     &xpo::METHOD,
     &nash_md::METHOD,

@@ -8,6 +8,7 @@ use crate::rewards::Panel;
 use crate::rollout::{Rollouts, Sampling};
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
+use groma_model::guidance::ActionMask;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -50,6 +51,10 @@ pub(crate) trait Objective {
     fn has_critic(&self) -> bool {
         false
     }
+    /// Which actions a policy may take that is sampled and learned, where not all; see [`Lag`].
+    fn lag(&self) -> Option<Lag> {
+        None
+    }
     /// Who says what completions cost.
     fn costs(&self) -> Option<Panel<'_>> {
         None
@@ -87,6 +92,13 @@ pub(crate) trait Objective {
     fn restore(&mut self, _state: &Value) -> Result<(), String> {
         Ok(())
     }
+}
+
+/// Actions are those that a copy of the policy finds likely, which is taken anew before every so many collections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lag {
+    pub(crate) mask: ActionMask,
+    pub(crate) every: u64,
 }
 
 /// What is read of the model.

@@ -179,7 +179,7 @@ impl<'a> Around<'_, 'a> {
     where
         'a: 'm,
     {
-        Models { policy, teacher: self.teacher, critic: critic.map(|critic| &critic.model) }
+        Models { policy, teacher: self.teacher, critic: critic.map(|critic| &critic.model), lagged: None }
     }
 
     /// What is at hand in the first half of the loop.
@@ -193,6 +193,7 @@ impl<'a> Around<'_, 'a> {
             rewards: self.rewards,
             costs: self.costs,
             critic: models.critic,
+            lagged: models.lagged,
             seed,
             metrics,
             rows: &self.session.train.groups,

@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
-//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`), `moments.safetensors` (both
+//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`, of a lagged copy as `lagged.NAME`), `moments.safetensors` (both
 //! moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::alarms::Watched;
@@ -24,6 +24,8 @@ const STATE: &str = "state.json";
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTS: &str = "moments.safetensors";
 const PREFIX: &str = "step-";
+/// What names of a lagged copy's weights begin with.
+const LAGGED: &str = "lagged.";
 /// Largest `state.json` that is read, in bytes.
 const STATE_BYTES_LIMIT: u64 = 1 << 30;
 
@@ -134,12 +136,20 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     /// Writes a checkpoint, reads it back, and removes the oldest beyond the limit: never the one just verified.
-    pub(crate) fn save(&self, state: &State, trained: &[Trained<'_>], backend: &dyn Backend) -> Result<PathBuf, Error> {
+    pub(crate) fn save(
+        &self,
+        state: &State,
+        trained: &[Trained<'_>],
+        lagged: Option<&Transformer>,
+        backend: &dyn Backend,
+    ) -> Result<PathBuf, Error> {
         let path = self.directory.join(format!("{PREFIX}{:08}", state.step));
         let mut target = AtomicDirectory::create_on(&self.files, &path)?;
         let json = serde_json::to_vec_pretty(state).map_err(|source| Error::Encode { what: STATE, source })?;
         target.write(STATE, &json)?;
-        write_tensors(&mut target, WEIGHTS, backend, &trained.iter().flat_map(Trained::weights).collect::<Vec<_>>())?;
+        let weights = trained.iter().flat_map(Trained::weights);
+        let copied = trained.first().into_iter().zip(lagged).flat_map(|(policy, copy)| policy.copied(copy));
+        write_tensors(&mut target, WEIGHTS, backend, &weights.chain(copied).collect::<Vec<_>>())?;
         write_tensors(&mut target, MOMENTS, backend, &trained.iter().flat_map(Trained::moments).collect::<Vec<_>>())?;
         target.commit()?;
         verify_directory(&path)?;
@@ -215,7 +225,43 @@ impl Checkpoints {
     }
 }
 
+/// The copy of a policy that lags behind, out of a checkpoint; the policy is as it was.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if what is there does not fit.
+pub(crate) fn lagged(path: &Path, policy: &mut Transformer) -> Result<Transformer, Error> {
+    let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
+    let backend = policy.backend().clone();
+    let read = |id: ParameterId| {
+        let parameter = policy.parameters().get(id);
+        let values = values(path, &mut weights, &format!("{LAGGED}{}", parameter.name), parameter.len())?;
+        Ok(backend.upload(&values))
+    };
+    let then = policy.parameters().trainable().into_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    let now = swap(policy, then)?;
+    let copy = policy.frozen_copy();
+    swap(policy, now)?;
+    Ok(copy)
+}
+
+/// Puts buffers in the place of those that train, and gives these back.
+fn swap(policy: &mut Transformer, mut with: Vec<Buffer>) -> Result<Vec<Buffer>, Error> {
+    for (id, other) in policy.parameters().trainable().into_iter().zip(&mut with) {
+        let parameter = policy.parameters_mut().get_mut(id);
+        let name = parameter.name.clone();
+        std::mem::swap(parameter.buffer_mut().ok_or(groma_model::Error::ParameterHeld { name })?, other);
+    }
+    Ok(with)
+}
+
 impl Trained<'_> {
+    /// Of a copy of the model, what trains in the model.
+    fn copied<'c>(&self, copy: &'c Transformer) -> Vec<(String, &'c Buffer)> {
+        let of = |id: ParameterId| copy.parameters().get(id);
+        let trainable = self.model.parameters().trainable();
+        trainable.into_iter().map(|id| (format!("{LAGGED}{}", of(id).name), of(id).buffer())).collect()
+    }
+
     fn load(&mut self, path: &Path, weights: &mut SafetensorsFile, moments: &mut SafetensorsFile) -> Result<(), Error> {
         let (model, prefix) = (&mut *self.model, self.prefix);
         let backend = model.backend().clone();

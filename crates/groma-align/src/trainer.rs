@@ -16,7 +16,7 @@ use crate::roles::{self, Around};
 use crate::rollout::Rollouts;
 use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
-use crate::state::{Checkpoints, Collection, Identity, State, Trained};
+use crate::state::{self, Checkpoints, Collection, Identity, State, Trained};
 use crate::time_spent::TimeSpent;
 use crate::watches::Chosen;
 use crate::{Error, Metrics, Prepared, Settings, sampled};
@@ -65,8 +65,8 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
-    let copied = matches!(reference, Some(Reference::Copy(_)));
-    check_memory(model, settings, session.train, &session.seats, copied)?;
+    let copies = usize::from(matches!(reference, Some(Reference::Copy(_)))) + usize::from(objective.lag().is_some());
+    check_memory(model, settings, session.train, &session.seats, copies)?;
     let critic = session.seat(Role::Critic).and_then(Seat::weights).map(Critic::of).transpose()?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
@@ -88,6 +88,8 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
 struct Run<'r, 'a> {
     model: &'r mut Transformer,
     critic: Option<Critic>,
+    /// See [`crate::objective::Lag`].
+    lagged: Option<Transformer>,
     around: Around<'r, 'a>,
     objective: &'r mut dyn Objective,
     feed: Feed<'r>,
@@ -141,13 +143,14 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut optimizer = Optimizer::new(model.parameters(), &**model.backend());
         let mut state = State::new(identity, training.seed);
         let latest = checkpoints.as_ref().filter(|_| session.resume).and_then(|all| Some((all, all.latest()?)));
-        let mut saved = None;
+        let (mut saved, mut lagged) = (None, None);
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
             let mut trained = trained(model, &mut optimizer, critic.as_mut());
             state = all.load(&path, &identity, session.across_machines, &mut trained)?;
             let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
             objective.restore(&state.objective).map_err(problem)?;
+            lagged = objective.lag().filter(|_| state.step > 0).map(|_| state::lagged(&path, model)).transpose()?;
             saved = Some(path);
         }
         state.objective = objective.state();
@@ -164,6 +167,7 @@ impl<'r, 'a> Run<'r, 'a> {
             collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
             model,
             critic,
+            lagged,
             around,
             objective,
             feed,
@@ -304,7 +308,7 @@ impl<'r, 'a> Run<'r, 'a> {
         };
         let mut gradients = Both::default();
         let mut learner = Learner {
-            models: self.around.models(self.model, self.critic.as_ref()),
+            models: Models { lagged: self.lagged.as_ref(), ..self.around.models(self.model, self.critic.as_ref()) },
             gradients: Some(&mut gradients),
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
@@ -365,7 +369,11 @@ impl<'r, 'a> Run<'r, 'a> {
         let rows = self.feed.batch(&self.order.batch(step), micro);
         let started = Instant::now();
         let seed = Seed::new(training.seed).named("rollouts").index(step);
-        let models = self.around.models(self.model, self.critic.as_ref());
+        let number = (step - 1) / self.pace.steps();
+        if self.objective.lag().is_some_and(|lag| number.is_multiple_of(lag.every)) {
+            self.lagged = Some(self.model.frozen_copy());
+        }
+        let models = Models { lagged: self.lagged.as_ref(), ..self.around.models(self.model, self.critic.as_ref()) };
         let mut collector = self.around.collector(models, metrics, seed);
         let mut groups = self.objective.collect(&mut collector, rows.groups)?;
         if self.objective.rollouts().is_some() {
@@ -435,7 +443,7 @@ impl<'r, 'a> Run<'r, 'a> {
         // What is carried from step to step is the run's.
         let wrong = |problem| self.around.session.settings.invalid("eval_steps", problem);
         objective.restore(&self.state.objective).map_err(wrong)?;
-        let models = around.models(self.model, self.critic.as_ref());
+        let models = Models { lagged: self.lagged.as_ref(), ..around.models(self.model, self.critic.as_ref()) };
         let mut values = held_out_metrics(models, &around, &mut **objective, rows)?;
         values.insert("epoch".into(), self.state.epoch);
         self.observers.iter_mut().for_each(|observer| observer.evaluated(step, &values));
@@ -454,7 +462,7 @@ impl<'r, 'a> Run<'r, 'a> {
         self.state.collection = amid.then(|| Collection { groups: groups() });
         let backend = self.model.backend().clone();
         let trained = trained(self.model, &mut self.optimizer, self.critic.as_mut());
-        let path = checkpoints.save(&self.state, &trained, &*backend)?;
+        let path = checkpoints.save(&self.state, &trained, self.lagged.as_ref(), &*backend)?;
         let step = self.state.step;
         self.observers.iter_mut().for_each(|observer| observer.saved(step, &path));
         self.saved = Some(path);

@@ -1,6 +1,7 @@
 //! What a model that does not train is asked for: scores of continuations, rewards of texts, how their tokens were foreseen, distances
 //! between two models, and samples; and the keys and values that are kept meanwhile.
 
+mod action_mask;
 pub(crate) mod cache;
 pub(crate) mod divergence;
 pub(crate) mod foreseen;

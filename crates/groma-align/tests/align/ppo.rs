@@ -29,6 +29,53 @@ fn on_the_policy_that_sampled_nothing_has_moved() {
     }
 }
 
+/// The same of a policy that chooses among what a copy of it finds likely, which is taken anew now and then: sampler and learner see
+/// one mask.
+#[test]
+fn sampler_and_learner_see_one_mask() {
+    for more in [
+        json!({}),
+        json!({"temperature": 1.3, "mask_top_p": 0.5, "mask_update": 1}),
+        json!({"mask_top_p": 1.0, "mask_top_k": 2, "mask_update": 2, "lora": {"r": 2}}),
+    ] {
+        let mut given = json!({"max_steps": 5, "num_ppo_epochs": 1, "learning_rate": 3e-2, "logging_steps": 1,
+            "mask_update": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let settings = settings("nlpo", given);
+        let (history, _) = run(&settings, &prepared(&settings), model(1));
+        for (step, metrics) in &history.logged {
+            assert_eq!(metrics["sampling/sampling_logp_difference/max"], 0.0, "{more} step {step}");
+            assert!(metrics["policy/entropy_avg"] > 0.0 && metrics["policy/entropy_avg"] < (38f64).ln());
+        }
+    }
+}
+
+/// Who may choose one token alone chooses it, and learns nothing; who may choose all is PPO.
+#[test]
+fn a_mask_of_one_leaves_nothing_to_learn_and_of_all_leaves_ppo() {
+    let given = |more: Value| {
+        let mut given = json!({"max_steps": 2, "learning_rate": 1e-2, "logging_steps": 1, "vf_coef": 0.0, "kl_coef": 0.0,
+            "per_device_train_batch_size": 4, "max_grad_norm": 1.0});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        given
+    };
+    let go = |method: &str, more: Value| {
+        let settings = settings(method, given(more));
+        run(&settings, &prepared(&settings), model(1)).0
+    };
+    let one = go("nlpo", json!({"mask_top_k": 1}));
+    for (step, (_, metrics)) in one.steps.iter().zip(&one.logged) {
+        assert_eq!((step.grad_norm, metrics["policy/entropy_avg"]), (0.0, 0.0));
+    }
+    let (all, ppo) = (go("nlpo", json!({"mask_top_p": 1.0})), go("ppo", json!({})));
+    for (a, b) in all.steps.iter().zip(&ppo.steps) {
+        assert!(
+            (a.loss - b.loss).abs() < 1e-5 && (a.grad_norm - b.grad_norm).abs() < 1e-3 * b.grad_norm,
+            "{a:?} {b:?}"
+        );
+    }
+}
+
 /// A reward model with this head on this model's trunk.
 fn scorer(seed: u64) -> Transformer {
     let spec = Spec { outputs: vec![Head::SCORE], ..spec() };

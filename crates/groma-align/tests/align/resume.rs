@@ -150,6 +150,17 @@ fn what_ppo_carries_from_step_to_step() {
     }
 }
 
+/// A copy that lags behind is kept as it was when it was taken.
+#[test]
+fn a_copy_that_lags_behind() {
+    for more in [json!({}), json!({"lora": {"dropout": 0.1}})] {
+        let mut given = json!({"max_steps": 7, "learning_rate": 3e-2, "per_device_train_batch_size": 2, "num_ppo_epochs": 1,
+            "mask_update": 3, "mask_top_k": 5, "logging_steps": 2, "eval_steps": 3});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        resumes_at_every_step("nlpo", given);
+    }
+}
+
 #[test]
 fn distillation_on_rows_and_on_samples() {
     resumes_at_every_step(

@@ -165,20 +165,61 @@ fn the_nash_policy_is_reached() {
     assert!(left < 0.03 && left < 0.05 * from, "{from} {left}");
 }
 
-/// The geometric mixture of two policies, token by token; as probabilities of completions.
-fn mixture(policy: &[f64], other: &[f64], sequences: &[Vec<u32>], share: f64) -> Vec<f64> {
+/// Behind a mask that stays, the optimum is the tilt of those completions that the mask lets pass.
+#[test]
+fn the_tilt_of_what_may_be_chosen_is_reached() {
+    const KEPT: usize = 3;
+    let sequences = completions();
+    let given = json!({"max_steps": 800, "kl_coef": BETA, "mask_top_p": 1.0, "mask_top_k": KEPT, "mask_update": 1000});
+    let (before, after) = trained("nlpo", given);
+    let allowed = |prefix: &[u32]| -> Vec<bool> {
+        let next = next(&before, &sequences, prefix);
+        let likelier = |id: usize| next.iter().filter(|other| **other > next[id]).count();
+        (0..VOCAB).map(|id| likelier(id) < KEPT).collect()
+    };
+    let passes = |ids: &Vec<u32>| (0..ids.len()).all(|at| allowed(&ids[..at])[ids[at] as usize]);
+    let masked = |logps: &[f64]| -> Vec<f64> {
+        let step = |ids: &[u32], at: usize| {
+            let (next, allowed) = (next(logps, &sequences, &ids[..at]), allowed(&ids[..at]));
+            next[ids[at] as usize] / next.iter().zip(allowed).filter(|(_, is)| *is).map(|(p, _)| p).sum::<f64>()
+        };
+        sequences.iter().map(|ids| (0..ids.len()).map(|at| step(ids, at)).product()).collect()
+    };
+    let passing: Vec<bool> = sequences.iter().map(passes).collect();
+    let tilted = |(index, ids): (usize, &Vec<u32>)| {
+        if passing[index] { (before[index] + reward(ids) / BETA).exp() } else { 0.0 }
+    };
+    let optimum: Vec<f64> = sequences.iter().enumerate().map(tilted).collect();
+    let total: f64 = optimum.iter().sum();
+    let from = |policy: &[f64]| -> f64 {
+        let each = policy.iter().zip(&optimum).zip(&passing).filter(|(_, passes)| **passes);
+        each.map(|((p, best), _)| p * (p / (best / total)).ln()).sum()
+    };
+    let (start, left) = (from(&masked(&before)), from(&masked(&after)));
+    println!(
+        "nlpo: {left:.4} nats left of {start:.4}; {} of {} pass",
+        passing.iter().filter(|is| **is).count(),
+        passing.len()
+    );
+    assert!(passing.iter().any(|is| !is) && left < 0.03 && left < 0.05 * start, "{start} {left}");
+}
+
+/// What a policy over all completions says of the next token.
+fn next(logps: &[f64], sequences: &[Vec<u32>], prefix: &[u32]) -> Vec<f64> {
     // The probability of all completions that begin so.
-    let begins = |logps: &[f64], prefix: &[u32]| -> f64 {
+    let begins = |prefix: &[u32]| -> f64 {
         sequences.iter().zip(logps).filter(|(ids, _)| ids.starts_with(prefix)).map(|(_, logp)| logp.exp()).sum()
     };
-    let next = |logps: &[f64], prefix: &[u32]| -> Vec<f64> {
-        let all = begins(logps, prefix);
-        (0..VOCAB as u32).map(|id| begins(logps, &[prefix, &[id]].concat()) / all).collect()
-    };
+    let all = begins(prefix);
+    (0..VOCAB as u32).map(|id| begins(&[prefix, &[id]].concat()) / all).collect()
+}
+
+/// The geometric mixture of two policies, token by token; as probabilities of completions.
+fn mixture(policy: &[f64], other: &[f64], sequences: &[Vec<u32>], share: f64) -> Vec<f64> {
     let step = |prefix: &[u32], id: u32| {
-        let weights: Vec<f64> = next(policy, prefix)
+        let weights: Vec<f64> = next(policy, sequences, prefix)
             .iter()
-            .zip(next(other, prefix))
+            .zip(next(other, sequences, prefix))
             .map(|(p, q)| p.powf(1.0 - share) * q.powf(share))
             .collect();
         weights[id as usize] / weights.iter().sum::<f64>()

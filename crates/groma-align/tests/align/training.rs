@@ -78,6 +78,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ),
         ("ppo", json!({"num_ppo_epochs": 2})),
         ("ppo", json!({"num_ppo_epochs": 2, "value_model": "critic", "kl_estimator": "k3", "whiten_rewards": true})),
+        ("nlpo", json!({"num_ppo_epochs": 2, "mask_update": 2, "mask_top_p": 0.7})),
         ("online_dpo", json!({"loss_type": "ipo", "num_generations": 2})),
         ("xpo", json!({"alpha": 0.1, "preference": "bradley_terry"})),
         ("nash_md", json!({})),

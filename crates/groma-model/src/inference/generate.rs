@@ -13,7 +13,7 @@ use groma_run::Seed;
 
 use crate::hooks::Cell;
 use crate::inference::cache::{Cache, KvCache};
-use crate::inference::guidance::{Guidance, Guide, Mixture, Rule, log_probs};
+use crate::inference::guidance::{Guidance, Guide, Mixture, Rule, log_probs, normalised};
 use crate::inference::prefixes::{Kept, Known};
 use crate::inference::sampling::SamplingParameters;
 use crate::transformer::Input;
@@ -50,7 +50,8 @@ pub struct Generation {
     /// Tokens, a final stop token included.
     pub ids: Vec<u32>,
     /// Natural log-probability of each token under the model itself, without filters, at
-    /// [`SamplingParameters::logp_temperature`]: what training would say of it, to the bit.
+    /// [`SamplingParameters::logp_temperature`]: what training would say of it, to the bit. Under a rule that says so
+    /// ([`Rule::reports_steered`]), that of what the rule makes.
     pub logps: Vec<f32>,
     /// The text without stop token and stop string.
     pub text: String,
@@ -408,7 +409,8 @@ impl<'a> Batch<'a> {
         for_each_mut(&mut chosen, work, |row, sample| {
             let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
             let weights = steered.as_ref().map_or(distribution.0, |rows| &rows[row]);
-            sample.choose(&prompts[sample.prompt].ids, (weights, distribution), context, limit);
+            let reports = rule.is_some_and(Rule::reports_steered);
+            sample.choose(&prompts[sample.prompt].ids, (weights, distribution, reports), context, limit);
         });
         Ok(())
     }
@@ -510,7 +512,7 @@ impl Sample {
     fn choose(
         &mut self,
         prompt: &[u32],
-        (weights, (logits, log_sum_exp)): (&[f32], (&[f32], f64)),
+        (weights, (logits, log_sum_exp), reports_steered): (&[f32], (&[f32], f64), bool),
         context: &GenerationContext,
         limit: usize,
     ) {
@@ -522,8 +524,9 @@ impl Sample {
         let mut rng = self.seed.index(self.ids.len() as u64).rng();
         let token = parameters.choose(weights, &history, &mut rng);
         self.ids.push(token);
-        let logit = logits[token as usize] * (1.0 / parameters.logp_temperature);
-        self.logps.push((f64::from(logit) - log_sum_exp) as f32);
+        let own = || f64::from(logits[token as usize] * (1.0 / parameters.logp_temperature)) - log_sum_exp;
+        let steered = || normalised(weights, parameters.logp_temperature)[token as usize];
+        self.logps.push((if reports_steered { steered() } else { own() }) as f32);
         if parameters.stop_ids.contains(&token) {
             self.finish = Some(Finish::Stop);
         } else if let Some(end) = self.stop_string(context) {

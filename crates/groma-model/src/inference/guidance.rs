@@ -1,11 +1,18 @@
 //! Generation under guidance: what a model would say next, set against what it, or another, says when asked otherwise.
 
+pub use super::action_mask::ActionMask;
+
 use crate::{Error, Result, Transformer, View};
 
 /// Makes one distribution of several.
 pub trait Rule: Sync {
     /// Of the model's log-probabilities over the next token, and each guide's: log-weights, up to a constant.
     fn steer(&self, own: &[f64], guides: &[Vec<f64>]) -> Vec<f64>;
+
+    /// Whether the log-probabilities that are reported are those of what it makes, and not the model's own.
+    fn reports_steered(&self) -> bool {
+        false
+    }
 }
 
 /// Who says what he would say, too.
@@ -124,11 +131,18 @@ impl Rule for Mixture {
 }
 
 /// Log-probabilities of logits.
-pub(crate) fn log_probs(logits: &[f32]) -> Vec<f64> {
-    let most = logits.iter().fold(f64::NEG_INFINITY, |most, &logit| most.max(f64::from(logit)));
-    let total: f64 = logits.iter().map(|&logit| (f64::from(logit) - most).exp()).sum();
+pub fn log_probs(logits: &[f32]) -> Vec<f64> {
+    normalised(logits, 1.0)
+}
+
+/// Log-probabilities of logits or log-weights divided by a temperature; `-inf` where a weight is.
+pub fn normalised(weights: &[f32], temperature: f32) -> Vec<f64> {
+    let factor = 1.0 / temperature;
+    let divided = || weights.iter().map(|&weight| f64::from(weight * factor));
+    let most = divided().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = divided().map(|weight| (weight - most).exp()).sum();
     let normaliser = most + total.ln();
-    logits.iter().map(|&logit| f64::from(logit) - normaliser).collect()
+    divided().map(|weight| weight - normaliser).collect()
 }
 
 #[cfg(test)]
@@ -139,7 +153,7 @@ mod tests {
         probabilities.iter().map(|p| p.ln()).collect()
     }
 
-    fn normalised(weights: &[f64]) -> Vec<f64> {
+    fn shares(weights: &[f64]) -> Vec<f64> {
         let total: f64 = weights.iter().map(|weight| weight.exp()).sum();
         weights.iter().map(|weight| weight.exp() / total).collect()
     }
@@ -153,8 +167,8 @@ mod tests {
         let (own, biased) = ([0.5, 0.3, 0.2], vec![logs(&[0.7, 0.2, 0.1])]);
         let debias = SelfDebias { decay: 50.0, floor: 0.0 };
         let expected = [4.5397868702434476e-05, 0.5999727612787785, 0.39998184085251903];
-        assert!(close(&normalised(&debias.steer(&logs(&own), &biased)), &expected));
-        let floored = normalised(&SelfDebias { floor: 0.01, ..debias }.steer(&logs(&own), &biased));
+        assert!(close(&shares(&debias.steer(&logs(&own), &biased)), &expected));
+        let floored = shares(&SelfDebias { floor: 0.01, ..debias }.steer(&logs(&own), &biased));
         assert!(close(&floored, &[0.005 / 0.505, 0.3 / 0.505, 0.2 / 0.505]));
         assert_eq!(debias.steer(&logs(&own), &[logs(&own)]), logs(&own));
         // Of several attributes, the one by which a token gains most counts.
@@ -167,11 +181,11 @@ mod tests {
         let own = logs(&[0.4, 0.3, 0.2, 0.1]);
         let uniform = vec![logs(&[0.25; 4])];
         let all = SelfDetox { top_k: 0, weight: 2.0 };
-        assert!(close(&normalised(&all.steer(&own, &uniform)), &[0.4, 0.3, 0.2, 0.1]));
+        assert!(close(&shares(&all.steer(&own, &uniform)), &[0.4, 0.3, 0.2, 0.1]));
         let two = SelfDetox { top_k: 2, ..all };
-        assert!(close(&normalised(&two.steer(&own, &uniform)), &[4.0 / 7.0, 3.0 / 7.0, 0.0, 0.0]));
+        assert!(close(&shares(&two.steer(&own, &uniform)), &[4.0 / 7.0, 3.0 / 7.0, 0.0, 0.0]));
         // What the other finds likely comes last.
-        let steered = normalised(&two.steer(&own, &[logs(&[0.7, 0.1, 0.1, 0.1])]));
+        let steered = shares(&two.steer(&own, &[logs(&[0.7, 0.1, 0.1, 0.1])]));
         assert!(steered[1] > steered[0] && steered[2] == 0.0);
     }
 

@@ -102,6 +102,11 @@ impl SamplingParameters {
         if everything { weights.pick(u) } else { pick(&self.kept(&weights), u) }
     }
 
+    /// Tokens that survive the filters.
+    pub(crate) fn support(&self, logits: &[f32]) -> impl Iterator<Item = usize> + use<> {
+        self.kept(&Weights::new(logits, self.temperature)).into_iter().map(|(token, _)| token)
+    }
+
     /// Tokens that survive the filters with their weights, most likely first.
     fn kept(&self, weights: &Weights<'_>) -> Vec<(usize, f64)> {
         let mut kept = weights.all();

@@ -369,6 +369,7 @@ pub(super) const PROOFS: &[Proof] = &[
         ..rewarded("gmpo", POLICIES)
     },
     rewarded("ppo", Golden::Cases("ppo.json")),
+    rewarded("nlpo", Golden::Beside("masked.rs")),
     online("online_dpo", "sigmoid", TILT),
     online("online_dpo", "hinge", PAIRS_OF_DPO),
     online("online_dpo", "ipo", PAIRS_OF_DPO),
