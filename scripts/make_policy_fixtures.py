@@ -20,6 +20,7 @@ import torch
 from trl import GRPOTrainer, RLOOTrainer
 from trl.experimental.a2po import A2POTrainer
 from trl.experimental.gmpo import GMPOTrainer
+from trl.experimental.iw_opd import IWOPDTrainer
 
 torch.set_default_dtype(torch.float64)
 
@@ -236,6 +237,31 @@ def masked(settings, seed, count, vocab):
     )
 
 
+def iw_opd(gamma, seed, lengths):
+    """IW-OPD's loss, given what the teacher and the sampler said; the slope of a log-probability by way of its logit's."""
+    data = batch(seed, lengths)
+    count, width = data["mask"].shape
+    generator = torch.Generator().manual_seed(3000 + seed)
+    logits = torch.randn(count, width, 5, generator=generator).requires_grad_()
+    tokens = torch.randint(0, 5, (count, width), generator=generator)
+    stub = types.SimpleNamespace(
+        temperature=1.0, iw_opd_gamma=gamma, iw_opd_epsilon=1e-8, model=types.SimpleNamespace(training=True),
+        _metrics={"train": collections.defaultdict(list)},
+    )
+    labels = torch.where(data["mask"].bool(), tokens, -100)
+    loss = IWOPDTrainer._compute_iw_opd_loss(stub, logits, tokens, labels, data["reference"], data["sampled"])
+    loss.backward()
+    chosen = lambda values: values.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    now = chosen(torch.log_softmax(logits.detach(), -1))
+    slopes = chosen(logits.grad) / (1 - now.exp())
+    rows = lambda values: [row[:length].tolist() for row, length in zip(values, lengths)]
+    return {
+        "method": "iw_opd", "settings": {"teacher_model": "teacher", "iw_opd_gamma": gamma}, "advantages": [None] * count, "now": rows(now),
+        "sampled": rows(data["sampled"]), "reference": rows(data["reference"]), "entropies": rows(data["entropies"]),
+        "loss": loss.item(), "slopes": rows(slopes), "entropy_slopes": [],
+    }
+
+
 def main():
     cases = []
     for seed, settings in enumerate([
@@ -257,6 +283,7 @@ def main():
     for seed, settings in enumerate([{"beta": 0.0}, {"beta": 0.0, "epsilon": 0.1, "epsilon_high": 0.3}]):
         cases.append(case("rloo", settings, 100 + seed, [3, 5, 2, 6]))
     cases += [a2po({"beta2": beta}, 150 + seed, [4, 2, 7, 1]) for seed, beta in enumerate([1e-3, 0.3])]
+    cases += [iw_opd(gamma, 160 + seed, [4, 2, 7, 1]) for seed, gamma in enumerate([0.5, 2.0])]
     plus = [
         plus_plus({"baseline": kind, "beta": beta}, 200 + seed, [4, 2, 7, 1])
         for seed, (kind, beta) in enumerate([("none", 0.2), ("none", 0.0), ("group", 0.2)])

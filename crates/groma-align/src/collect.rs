@@ -5,6 +5,7 @@ use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
 use crate::reference::Reference;
 use crate::rewards::{Granularity, NamedReward, Rollout, placed, token_ends};
+use crate::role::Role;
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
 use crate::time_spent::TimeSpent;
@@ -41,6 +42,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) voice: Option<&'a Voice<'a>>,
     pub(crate) rewards: &'a [NamedReward<'a>],
     pub(crate) costs: &'a [NamedReward<'a>],
+    /// Who is learned from, where somebody is.
+    pub(crate) teacher: Option<&'a Transformer>,
     /// Who says what is to be expected of prefixes, where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
     /// The policy as it was some time ago, where that says what may be chosen.
@@ -64,6 +67,16 @@ impl<'a> Collector<'a> {
             Some(reference) => reference.attach(self.model, groups, self.temperature, self.pass_rows),
             None => Ok(groups),
         }
+    }
+
+    /// Groups with what the teacher says of their members, in the reference's place.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where there is none.
+    pub(crate) fn taught<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
+        let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
+        let teacher = Reference::Model(self.teacher.ok_or_else(missing)?);
+        teacher.attach(self.model, groups, self.temperature, self.pass_rows)
     }
 
     /// Completions of prompts by whoever it is, with their log-probabilities and rewards.

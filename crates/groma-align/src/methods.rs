@@ -12,6 +12,7 @@ mod gmpo;
 #[cfg(test)]
 mod golden;
 mod grpo;
+mod iw_opd;
 mod kto;
 mod listwise_dpo;
 mod nash_md;
@@ -48,6 +49,7 @@ use crate::{Error, Method};
 pub static METHODS: &[&Method] = &[
     &sft::METHOD,
     &distillation::METHOD,
+    &iw_opd::METHOD,
     &reward::METHOD,
     &process_reward::METHOD,
     &dpo::METHOD,

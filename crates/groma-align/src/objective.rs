@@ -4,6 +4,7 @@
 use crate::collect::Collector;
 use crate::forest::Forest;
 use crate::group::Group;
+use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::rollout::{Rollouts, Sampling};
 use crate::{Error, Metrics};
@@ -15,8 +16,17 @@ use std::ops::Range;
 
 /// A method at work.
 pub(crate) trait Objective {
-    /// What it reads of the model.
-    fn reads(&self) -> Reads;
+    /// How it is rewarded for what it samples; `None`: it learns from rows, or from a teacher.
+    fn rewarded(&self) -> Option<&Rewarded> {
+        None
+    }
+    /// What it reads of the model; of what it samples, log-probabilities at the temperature of sampling.
+    fn reads(&self) -> Reads {
+        self.rewarded().map_or(Reads::PLAIN, |rewarded| {
+            let temperature = rewarded.rollouts.sampling.temperature;
+            Reads::Tokens { temperature, half_temperature: false }
+        })
+    }
     /// By how much the sum of the losses of these groups is divided: pairs, completions or tokens.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64;
     /// The losses of a micro-batch: the groups of `micro` among those of an optimizer step, of which `said` tells what the model
@@ -33,7 +43,7 @@ pub(crate) trait Objective {
     }
     /// How it samples groups that are rewarded; `None`: each row stays one.
     fn rollouts(&self) -> Option<&Rollouts> {
-        None
+        self.rewarded().map(|rewarded| &rewarded.rollouts)
     }
     /// Whether it learns from rows as they are beside what it samples.
     fn learns_rows(&self) -> bool {
@@ -57,7 +67,7 @@ pub(crate) trait Objective {
     }
     /// Who says what completions cost.
     fn costs(&self) -> Option<Panel<'_>> {
-        None
+        self.rewarded().and_then(Rewarded::costs)
     }
     /// Gathers what the next steps learn from, starting from rows: looks up what the reference says of them, samples, asks for
     /// rewards.

@@ -192,6 +192,7 @@ impl<'a> Around<'_, 'a> {
             voice: self.session.voice.as_ref(),
             rewards: self.rewards,
             costs: self.costs,
+            teacher: models.teacher,
             critic: models.critic,
             lagged: models.lagged,
             seed,

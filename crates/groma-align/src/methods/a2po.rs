@@ -10,12 +10,11 @@ use super::policy::{self, log_ratios, mask, measure};
 use crate::collect::{Collector, Speaker};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Range, parameter};
 use crate::rewarded::Rewarded;
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
@@ -142,20 +141,12 @@ fn at_best(rewards: &[f64], beta: f64) -> f64 {
 }
 
 impl Objective for A2po {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
         true
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

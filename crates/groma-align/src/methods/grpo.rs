@@ -17,12 +17,11 @@ use super::policy::{self, k3, log_ratios, measure, measure_clipped};
 use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{self, Rewarded};
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::{Error, Hyperparameters, Metrics, constraint, reference};
 use completion::{Completion, Found, Limits};
 use entropy::Entropies;
@@ -280,20 +279,12 @@ impl Grpo {
 }
 
 impl Objective for Grpo {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
         self.raw.beta > 0.0
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

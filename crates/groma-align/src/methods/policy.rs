@@ -142,7 +142,9 @@ mod tests {
         for case in fixture["cases"].as_array().unwrap() {
             let method = Method::find(case["method"].as_str().unwrap()).unwrap();
             let mut given = case["settings"].as_object().unwrap().clone();
-            given.insert("reward_funcs".into(), "length".into());
+            if method.samples() {
+                given.insert("reward_funcs".into(), "length".into());
+            }
             if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
                 given.insert("num_generations".into(), 4.into());
             }

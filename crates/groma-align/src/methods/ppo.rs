@@ -1,9 +1,9 @@
 //! Proximal policy optimisation with a critic: each token is rewarded, and compared with what was to be expected there.
 //!
 //! Schulman et al. 2017, arXiv 1707.06347; Ziegler et al. 2019, arXiv 1909.08593, for language models. As in TRL (0.23) the
-//! reward of a token is `-kl_coef KL_t`, that of the last one has the completion's score beside it (or each what of the score lies at
-//! it, see `reward_granularity`); advantages are generalised
-//! (GAE) and whitened over all that was sampled at once. The loss is the mean over the tokens of an optimizer step of
+//! reward of a token is `-kl_coef KL_t`, that of the last one has the completion's score beside it (or each token what of the score
+//! lies at it, see `reward_granularity`); advantages are generalised (GAE) and whitened over all that was sampled at once. The loss is
+//! the mean over the tokens of an optimizer step of
 //! `-min(r A, clip(r) A) + vf_coef / 2 max((V - R)^2, (clip(V) - R)^2)`, `R` being what the critic should have said.
 //!
 //! Otherwise than in TRL: the score lies at the last token, not behind it; means are taken over the tokens of a step, not of a
@@ -23,12 +23,11 @@ use crate::collect::{Collector, Speaker};
 use crate::constraint;
 use crate::group::{Estimate, Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Lag, Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Lag, Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::{Error, Hyperparameters, Metrics, collect, reference, rewards, scaling};
 use demonstrations::demonstrated;
 use groma_data::Shape;
@@ -251,12 +250,8 @@ fn members(groups: &mut [Group]) -> impl Iterator<Item = &mut Member> {
 }
 
 impl Objective for Ppo {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
@@ -273,10 +268,6 @@ impl Objective for Ppo {
 
     fn lag(&self) -> Option<Lag> {
         self.lag
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

@@ -15,12 +15,11 @@ use super::policy;
 use crate::collect::Collector;
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Range, parameter};
 use crate::rewarded::Rewarded;
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::sequence::Sequence;
 use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
@@ -180,20 +179,12 @@ fn forward_kl(logp: f64, reference: f64, sampled: f64) -> (f64, f64) {
 }
 
 impl Objective for Quark {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
         self.beta > 0.0
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

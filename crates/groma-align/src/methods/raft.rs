@@ -11,12 +11,11 @@ use super::policy::{self, mask};
 use crate::collect::{Collector, Speaker};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, parameter};
 use crate::rewarded::{Rewarded, number};
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
@@ -142,21 +141,13 @@ fn kl_bound(n: usize) -> f64 {
 }
 
 impl Objective for Raft {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     /// Of which nothing is asked but that it speaks.
     fn needs_reference(&self) -> bool {
         self.raw.sampler == Sampler::Reference
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

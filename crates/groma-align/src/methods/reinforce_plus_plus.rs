@@ -14,12 +14,11 @@ use super::whole;
 use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Estimate, Group, Member};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
-use crate::rewards::Panel;
 use crate::role::Role;
-use crate::rollout::{self, Rollouts};
+use crate::rollout;
 use crate::{Error, Hyperparameters, Metrics, constraint, reference, rewards};
 use groma_data::Shape;
 use groma_model::Head;
@@ -160,20 +159,12 @@ fn compare(group: &mut Group) {
 }
 
 impl Objective for ReinforcePlusPlus {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
         self.raw.beta > 0.0
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

@@ -12,11 +12,9 @@
 use super::policy::{self, Clip, clipped, log_ratios, measure, measure_clipped};
 use crate::collect::Collector;
 use crate::group::{Group, Member};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
-use crate::rewards::Panel;
-use crate::rollout::Rollouts;
 use crate::{Error, Hyperparameters, Metrics, collect, reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -113,20 +111,12 @@ impl<B: Baseline> Whole<B> {
 }
 
 impl<B: Baseline> Objective for Whole<B> {
-    fn reads(&self) -> Reads {
-        Reads::Tokens { temperature: self.rewarded.rollouts.sampling.temperature, half_temperature: false }
-    }
-
-    fn rollouts(&self) -> Option<&Rollouts> {
-        Some(&self.rewarded.rollouts)
+    fn rewarded(&self) -> Option<&Rewarded> {
+        Some(&self.rewarded)
     }
 
     fn needs_reference(&self) -> bool {
         self.raw.beta > 0.0
-    }
-
-    fn costs(&self) -> Option<Panel<'_>> {
-        self.rewarded.costs()
     }
 
     fn collect<'a>(

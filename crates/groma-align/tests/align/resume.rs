@@ -130,6 +130,11 @@ fn rollouts_that_several_steps_learn_from() {
     );
     resumes_at_every_step(
         "rloo",
+        json!({"max_steps": 4, "learning_rate": 1e-2, "num_iterations": 2, "reward_funcs": ["regex", "length"],
+        "regex_pattern": "[a-e]", "reward_granularity": ["span", "completion"]}),
+    );
+    resumes_at_every_step(
+        "rloo",
         json!({"max_steps": 6, "learning_rate": 1e-2, "lora": {"dropout": 0.1}, "temperature": 0.8, "logging_steps": 2}),
     );
 }

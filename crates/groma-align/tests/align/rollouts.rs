@@ -76,7 +76,10 @@ fn rewards(method: &str, given: Value) -> (f64, f64) {
     (mean(&history.logged[..8]), mean(&history.logged[32..]))
 }
 
-/// The same with rewards exchanged at random: whatever moves then was not learned from them.
+/// The same with rewards exchanged at random: whatever moves then was not learned from them. Noise alone lets a policy walk, and as
+/// nearly all completions are of the worst length at first, a walk can only raise the reward: over 24 seeds by 0.17 (standard error
+/// 0.03) in the mean for REINFORCE and by 0.09 (0.05) for REINFORCE++, by up to 1.22 in one, and where lengths can move both ways, by
+/// -0.001 and -0.004. So the middle of the seeds counts.
 #[test]
 fn rewards_rise_and_shuffled_ones_do_not() {
     let ppo = json!({"max_steps": 160, "logging_steps": 4, "per_device_train_batch_size": 11});
@@ -90,7 +93,7 @@ fn rewards_rise_and_shuffled_ones_do_not() {
         ("ppo", ppo),
     ] {
         let (before, after) = rewards(method, more.clone());
-        let null: Vec<f64> = (1..=4)
+        let mut null: Vec<f64> = (1..=4)
             .map(|seed| {
                 let mut given = json!({"shuffle_rewards": true, "seed": seed});
                 given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -99,8 +102,9 @@ fn rewards_rise_and_shuffled_ones_do_not() {
             })
             .collect();
         println!("{method}: {before:.3} -> {after:.3}; shuffled {null:.3?}");
-        let mean = null.iter().sum::<f64>() / null.len() as f64;
-        assert!(after - before > 0.5 && mean.abs() < 0.25 * (after - before), "{method}: {before} {after} {null:?}");
+        null.sort_by(f64::total_cmp);
+        let middle = 0.5 * (null[1] + null[2]);
+        assert!(after - before > 0.5 && middle.abs() < 0.25 * (after - before), "{method}: {before} {after} {null:?}");
     }
 }
 

@@ -230,6 +230,7 @@ pub(super) const PROOFS: &[Proof] = &[
         given: r#"{"lmbda": 0.0}"#,
         swap: Swap::None("rows prefer nothing"),
     },
+    Proof { optimum: Optimum::Teacher, given: r#"{"max_completion_length": 2}"#, ..rewarded("iw_opd", POLICIES) },
     Proof {
         method: "reward",
         kind: None,
