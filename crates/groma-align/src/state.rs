@@ -2,8 +2,9 @@
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
-//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`, of a lagged copy as `lagged.NAME`), `moments.safetensors` (both
-//! moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of rows is a function of seed and step.
+//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
+//! `lagged.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of
+//! rows is a function of seed and step.
 
 use crate::alarms::Watched;
 use crate::group::Group;

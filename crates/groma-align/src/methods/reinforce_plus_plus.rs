@@ -5,8 +5,9 @@
 //! completion's score beside it; a token's advantage is what comes from it on, less the mean over all tokens, divided by their
 //! deviation. With `baseline` `group`: the advantage of all tokens of a completion is its score less its group's mean, brought to
 //! scale in the same way, and the distance to the reference (k2, `(log π - log π_ref)^2 / 2`) is in the loss instead. The loss is
-//! the mean over the tokens of a step of `-min(r A, clip(r) A)`. Rewards that are placed at tokens (`reward_granularity`) are theirs,
-//! and a token's advantage is made of what comes from it on, with `baseline` `group` too. The paper multiplies no ratio of a token beyond those limits.
+//! the mean over the tokens of a step of `-min(r A, clip(r) A)`. Rewards that are placed at tokens (`reward_granularity`) are
+//! theirs, and a token's advantage is made of what comes from it on, with `baseline` `group` too. The paper multiplies no ratio of a
+//! token beyond those limits.
 
 use super::advantages::{generalised, whiten};
 use super::policy::{self, Clip, clipped, k2, log_ratios, measure, measure_clipped};
