@@ -103,14 +103,14 @@ impl<'a> ModelReward<'a> {
         let stepped = sequences.iter().zip(&ends).map(|(sequence, ends)| Stepped { ids: &sequence.ids, ends });
         Ok(step_rewards(&self.model, &stepped.collect::<Vec<_>>(), View::plain(), go_on)?)
     }
+}
 
-    /// What each step adds to what the steps up to it come to. Steps end with lines, and the last with the completion.
-    fn added(&self, steps: &[f32], text: &str) -> Vec<Part> {
-        let so_far: Vec<f64> = (1..=steps.len()).map(|count| f64::from(self.steps.of(&steps[..count]))).collect();
-        let lines = line_ends(text);
-        let end = |step: usize| lines.get(step).filter(|_| step + 1 < steps.len()).copied().unwrap_or(usize::MAX);
-        Part::increments(&so_far, (0..steps.len()).map(end))
-    }
+/// What each step adds to what the steps up to it come to. Steps end with lines, and the last with the completion.
+fn added(reward: StepReward, steps: &[f32], text: &str) -> Vec<Part> {
+    let so_far: Vec<f64> = (1..=steps.len()).map(|count| f64::from(reward.of(&steps[..count]))).collect();
+    let lines = line_ends(text);
+    let end = |step: usize| lines.get(step).filter(|_| step + 1 < steps.len()).copied().unwrap_or(usize::MAX);
+    Part::increments(&so_far, (0..steps.len()).map(end))
 }
 
 impl Reward for ModelReward<'_> {
@@ -131,8 +131,29 @@ impl Reward for ModelReward<'_> {
         let mut said = self.step_by_step(&fitting, &mut |_| !cancel.is_requested())?.into_iter();
         let one = |(sequence, rollout): (&Option<Continuation>, &Rollout<'_>)| {
             let steps = sequence.as_ref().and_then(|_| said.next())?;
-            (!steps.is_empty()).then(|| self.added(&steps, rollout.completion))
+            (!steps.is_empty()).then(|| added(self.steps, &steps, rollout.completion))
         };
         Ok(sequences.iter().zip(rollouts).map(one).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step gets what it changes, at its line, and all of them what they come to; with `sum`, its own.
+    #[test]
+    fn steps_get_what_they_add() {
+        let (steps, text) = ([0.5, 0.25, 1.0], "two\n\nis\nand");
+        for (_, reward) in StepReward::NAMED {
+            let parts = added(reward, &steps, text);
+            assert_eq!(parts.iter().map(|part| part.end).collect::<Vec<_>>(), [4, 8, usize::MAX]);
+            let whole = f64::from(reward.of(&steps));
+            assert!((parts.iter().map(|part| part.worth).sum::<f64>() - whole).abs() < 1e-12, "{reward:?}");
+        }
+        let worths = |reward| added(reward, &steps, text).iter().map(|part| part.worth).collect::<Vec<_>>();
+        assert_eq!(worths(StepReward::Sum), [0.5, 0.25, 1.0]);
+        assert_eq!(worths(StepReward::Product), [0.5, -0.375, 0.0]);
+        assert_eq!(worths(StepReward::Least), [0.5, -0.25, 0.0]);
     }
 }

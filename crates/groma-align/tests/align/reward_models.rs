@@ -180,6 +180,10 @@ fn scorer(seed: u64) -> Transformer {
 
 /// Trains by RLOO under reward models of these seeds, each under its own name.
 fn under(rewarding: &[&Transformer], given: Value) -> (History, Transformer) {
+    asked(rewarding, given).unwrap()
+}
+
+fn asked(rewarding: &[&Transformer], given: Value) -> Result<(History, Transformer), groma_align::Error> {
     let names: Vec<String> = (0..rewarding.len()).map(|index| format!("reward-{index}")).collect();
     let mut all = json!({"reward_model": names, "reward_funcs": null, "max_steps": 3, "learning_rate": 1e-2});
     all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
@@ -204,8 +208,8 @@ fn under(rewarding: &[&Transformer], given: Value) -> (History, Transformer) {
     }
     let session =
         Session { seats, voice: Some(voice()), observers: vec![&mut history], ..Session::new(&settings, &rows) };
-    train(&mut policy, session).unwrap();
-    (history, policy)
+    train(&mut policy, session)?;
+    Ok((history, policy))
 }
 
 /// Models that agree are as one; of those that do not, the worst case is below the mean, and doubt lies between or below.
@@ -245,4 +249,24 @@ fn a_process_reward_model_rewards_completions() {
     let judge = trained(&given, &prepared_of(&given, &steps(20, |row, step| step == row % 5)));
     let logged = under(&[&judge], json!({"logging_steps": 1, "step_reward": "min"})).0.logged;
     assert!(logged.iter().all(|(_, metrics)| (0.0..=1.0).contains(&metrics["reward"])));
+}
+
+/// Several of them, each with its weight at its own granularity: what completions are worth is the same.
+#[test]
+fn reward_models_are_placed_each_as_finely_as_it_can_be() {
+    let given = settings("process_reward", json!({"num_train_epochs": 2, "learning_rate": 1e-2}));
+    let steps = trained(&given, &prepared_of(&given, &steps(20, |row, step| step == row % 5)));
+    let whole = scorer(7);
+    let reward = |granularity: Value| {
+        let given = json!({"reward_weights": [2.0, 0.5], "step_reward": "sum", "reward_granularity": granularity,
+            "max_steps": 1, "logging_steps": 1});
+        asked(&[&steps, &whole], given).map(|(history, _)| history.logged[0].1["reward"])
+    };
+    let plain = reward(json!("completion")).unwrap();
+    for granularity in [json!(["span", "completion"]), json!(["span", "sentence"]), json!("sentence")] {
+        let placed = reward(granularity.clone()).unwrap();
+        assert!((placed - plain).abs() < 1e-6, "{granularity}: {placed} {plain}");
+    }
+    let error = reward(json!("span")).unwrap_err().to_string();
+    assert!(error.contains("reward-1") && error.contains("scores wholes"), "{error}");
 }
