@@ -149,6 +149,37 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         ("groma-align/tests/align/ppo.rs", "costs_fall_below_their_limit_and_rise_without_one"),
     ),
     at(
+        "Fine-grained rewards, distributed over tokens",
+        "Wu 2023; Liu 2022 (SENSEI)",
+        "train ppo",
+        "groma-align/src/rewards/granularity.rs",
+        ("groma-align/src/rewards/granularity.rs", "what_lies_at_tokens_adds_up_to_the_whole"),
+    ),
+    at(
+        "Quark",
+        "Lu 2022",
+        "train quark",
+        "groma-align/src/methods/quark.rs",
+        ("groma-align/tests/align/quark.rs", "reward_rises_with_the_tag"),
+    ),
+    at(
+        "NLPO",
+        "Ramamurthy 2022",
+        "train nlpo",
+        "groma-align/src/methods/nlpo.rs",
+        ("groma-align/tests/align/tilt.rs", "the_tilt_of_what_may_be_chosen_is_reached"),
+    ),
+    left_out(
+        "ILQL",
+        "Snell 2022",
+        "it takes heads of the size of the vocabulary, with copies that follow them, and a decoder of their own",
+    ),
+    left_out(
+        "Pessimistic MLE",
+        "Zhu 2023",
+        "a reward model does not keep the covariance of the comparisons that it learned from; what doubt costs can be had of several reward models, by `reward_ensemble`",
+    ),
+    at(
         "Rewards of several goals",
         "Coste 2023; Rame 2024",
         "train grpo",
