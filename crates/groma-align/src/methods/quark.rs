@@ -4,15 +4,15 @@
 //! Lu et al. 2022, arXiv 2205.13636: explore (sample behind the tag of the best), quantise (all that was sampled so far), learn
 //! `-log p(y | x, tag) + beta KL(p_ref(. | x) | p(. | x, tag))`, again and again; the loss is the mean over the tokens of a step.
 //! Otherwise than in the paper: a tag is plain text before the prompt, and no new token; the best has none unless `tag_best`, so that
-//! the model answers as the best does when it is asked plainly; completions that are worth the same share a quantile; the oldest
-//! leave a pool that is full; and the divergence is estimated at the tokens that were sampled, `w (ρ - 1 - log ρ)` with
-//! `ρ = p / p_ref` and `w = p_ref / p_sampler`, whose mean over what is sampled is the divergence, where the paper sums over the
-//! vocabulary.
+//! the model answers as the best does when it is asked plainly; with `baseline` `group`, rewards are compared within their prompt
+//! before they are sorted; completions that are worth the same share a quantile; the oldest leave a pool that is full; and the
+//! divergence is estimated at the tokens that were sampled, `w (ρ - 1 - log ρ)` with `ρ = p / p_ref` and `w = p_ref / p_sampler`, whose
+//! mean over what is sampled is the divergence, where the paper sums over the vocabulary.
 
 mod pool;
 
 use super::policy;
-use crate::collect::Collector;
+use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Said, Slopes, Step};
@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 const TAGS: &str = "quantile_tags";
+const BASELINE: &str = "baseline";
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -71,6 +72,13 @@ pub(crate) const METHOD: Method = Method {
                 "Whether the best have their tag too, as in the paper; else the model answers as they do when it is asked plainly.",
             ),
             parameter(
+                BASELINE,
+                Kind::Choice(&["none", "group"]),
+                "\"none\"",
+                None,
+                "Whether completions are sorted by their rewards less the mean of their prompt's group, which takes num_generations of 2 or more: where what is asked decides what can be had, else the best are those of easy prompts.",
+            ),
+            parameter(
                 "pool_size",
                 Kind::Integer,
                 "1024",
@@ -98,7 +106,15 @@ struct Raw {
     beta: f64,
     quantile_tags: OneOrMany<String>,
     tag_best: bool,
+    baseline: Kinds,
     pool_size: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Kinds {
+    None,
+    Group,
 }
 
 /// What prompts begin with, from the worst quantile to the best.
@@ -117,6 +133,7 @@ fn tags(settings: &Hyperparameters) -> Result<Vec<String>, Error> {
 struct Quark {
     rewarded: Rewarded,
     beta: f64,
+    baseline: Kinds,
     quantiles: usize,
     pool: Pool,
 }
@@ -127,8 +144,12 @@ impl Quark {
         if raw.beta == 0.0 {
             reference::unasked(settings, "beta")?;
         }
-        let pool = Pool::new(raw.pool_size);
-        Ok(Quark { rewarded: Rewarded::new(settings)?, beta: raw.beta, quantiles: tags(settings)?.len(), pool })
+        let (rewarded, quantiles) = (Rewarded::new(settings)?, tags(settings)?.len());
+        if raw.baseline == Kinds::Group && rewarded.rollouts.num_generations < 2 {
+            let problem = "has nothing to compare with where num_generations is 1: sample two or more of each prompt";
+            return Err(settings.invalid(BASELINE, problem));
+        }
+        Ok(Quark { rewarded, beta: raw.beta, baseline: raw.baseline, quantiles, pool: Pool::new(raw.pool_size) })
     }
 
     /// Puts completions into the pool, with what the reference says of them behind the plain prompt.
@@ -145,7 +166,10 @@ impl Quark {
         for (group, row) in known.iter().zip(rows) {
             // The first of a row is the plain prompt; behind it are those of the quantiles.
             let prompts: Vec<&[u32]> = row.members.iter().skip(1).map(|member| &member.sequence.ids[..]).collect();
-            self.pool.add(group.members.iter().filter_map(|member| Entry::of(&group.place, &prompts, member)));
+            let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
+            let expected = if self.baseline == Kinds::Group { mean_and_deviation(&known).0 } else { 0.0 };
+            let entry = |member: &Member| Entry::of(&group.place, &prompts, member, expected);
+            self.pool.add(group.members.iter().filter_map(entry));
         }
         Ok(())
     }
@@ -319,7 +343,7 @@ mod tests {
                 let ids: Vec<u32> = (0..sampled.len() as u32).map(|t| 100 * index as u32 + t + 10).collect();
                 let reward = case["rewards"][index].as_f64();
                 let member = Member { sampled, reference, reward, ..Member::new(Sequence::completion(&[9], &ids)) };
-                quark.pool.add(Entry::of("rows:1", &prompts, &member));
+                quark.pool.add(Entry::of("rows:1", &prompts, &member, 0.0));
             }
             let quantiles = quark.pool.quantiles(quark.quantiles);
             assert_eq!(json!(quantiles), case["quantiles"]);
@@ -358,7 +382,7 @@ mod tests {
             reward: Some(0.1 + 0.2),
             ..Member::new(Sequence::completion(&[1], &[2, 3]))
         };
-        full.pool.add(Entry::of("rows:1", &[&[5], &[1]], &member));
+        full.pool.add(Entry::of("rows:1", &[&[5], &[1]], &member, 0.1));
         let state: Value = serde_json::from_str(&full.state().to_string()).unwrap();
         let mut fresh = new();
         fresh.restore(&state).unwrap();
@@ -371,5 +395,8 @@ mod tests {
         let given = json!({"reward_funcs": "length", "quantile_tags": "good "});
         let error = Settings::resolve(&METHOD, given.as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("quantile_tags") && error.contains("two tags"), "{error}");
+        let given = json!({"reward_funcs": "length", "baseline": "group"});
+        let error = Settings::resolve(&METHOD, given.as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("baseline") && error.contains("num_generations"), "{error}");
     }
 }

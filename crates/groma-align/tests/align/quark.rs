@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const TAGS: [&str; 3] = ["z", "y", "x"];
 
 fn quark(more: Value) -> (Settings, Prepared) {
-    let mut given = json!({"max_steps": 120, "learning_rate": 5e-3, "per_device_train_batch_size": 22, "beta": 0.01,
+    let mut given = json!({"max_steps": 200, "learning_rate": 5e-3, "per_device_train_batch_size": 22, "beta": 0.01,
         "quantile_tags": TAGS, "num_generations": 2, "length_target": 2, "max_completion_length": 8,
         "lr_scheduler_type": "constant", "num_iterations": 2, "pool_size": 5000});
     given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

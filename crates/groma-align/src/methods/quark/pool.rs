@@ -17,6 +17,8 @@ pub(super) struct Entry {
     prompts: Vec<Vec<u32>>,
     completion: Vec<u32>,
     pub(super) reward: f64,
+    /// What the reward is compared with before it is sorted.
+    expected: f64,
     /// Log-probabilities when it was sampled, and of the reference where it was asked.
     sampled: Vec<f32>,
     reference: Vec<f32>,
@@ -24,16 +26,21 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Of a completion that was rewarded and is learned from.
-    pub(super) fn of(place: &str, prompts: &[&[u32]], member: &Member) -> Option<Self> {
+    pub(super) fn of(place: &str, prompts: &[&[u32]], member: &Member, expected: f64) -> Option<Self> {
         let reward = member.reward.filter(|_| !member.sampled.is_empty())?;
         Some(Entry {
             place: place.to_owned(),
             prompts: prompts.iter().map(|ids| ids.to_vec()).collect(),
             completion: completion(member).to_vec(),
             reward,
+            expected,
             sampled: member.sampled.clone(),
             reference: member.reference.clone(),
         })
+    }
+
+    fn worth(&self) -> f64 {
+        self.reward - self.expected
     }
 
     fn group(&self, quantile: usize) -> Group {
@@ -78,11 +85,11 @@ impl Pool {
 
     /// The quantile of each completion among so many, the best being the last: that of the middle of those that are worth as much.
     pub(super) fn quantiles(&self, count: usize) -> Vec<usize> {
-        let mut sorted: Vec<f64> = self.entries().map(|entry| entry.reward).collect();
+        let mut sorted: Vec<f64> = self.entries().map(Entry::worth).collect();
         sorted.sort_by(f64::total_cmp);
         let of = |entry: &Entry| {
-            let below = sorted.partition_point(|other| *other < entry.reward);
-            let up_to = sorted.partition_point(|other| *other <= entry.reward);
+            let below = sorted.partition_point(|other| *other < entry.worth());
+            let up_to = sorted.partition_point(|other| *other <= entry.worth());
             // `floor(count * (below + equal / 2) / all)`, in whole numbers.
             (count * (below + up_to) / (2 * sorted.len())).min(count - 1)
         };
@@ -132,7 +139,7 @@ mod tests {
         let entry = |&reward: &f64| {
             let member =
                 Member { reward: Some(reward), sampled: vec![0.0], ..Member::new(Sequence::completion(&[0], &[1])) };
-            Entry::of("rows:1", &[&[0], &[1]], &member)
+            Entry::of("rows:1", &[&[0], &[1]], &member, 0.0)
         };
         pool.add(rewards.iter().filter_map(entry));
         pool
@@ -151,8 +158,8 @@ mod tests {
         let rewards: Vec<f64> = (0..10).map(f64::from).collect();
         let kept: Vec<f64> = pool(&rewards).entries().map(|entry| entry.reward).collect();
         assert_eq!(kept, rewards[2..]);
-        assert!(Entry::of("rows:1", &[], &Member { sampled: vec![0.0], ..Member::default() }).is_none());
-        assert!(Entry::of("rows:1", &[], &Member { reward: Some(1.0), ..Member::default() }).is_none());
+        assert!(Entry::of("rows:1", &[], &Member { sampled: vec![0.0], ..Member::default() }, 0.0).is_none());
+        assert!(Entry::of("rows:1", &[], &Member { reward: Some(1.0), ..Member::default() }, 0.0).is_none());
     }
 
     #[test]
