@@ -6,6 +6,7 @@ use crate::forest::{Forest, Run, SlopesBySlot};
 use crate::group::{Group, Member};
 use crate::noise::Noise;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::reference::Reference;
 use crate::role::Role;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::{Head, Transformer};
@@ -24,6 +25,8 @@ pub(crate) struct Loss {
 #[derive(Clone, Copy)]
 pub(crate) struct Models<'a> {
     pub(crate) policy: &'a Transformer,
+    /// Where the method compares with one.
+    pub(crate) reference: Option<&'a Reference<'a>>,
     /// Where the method learns from one.
     pub(crate) teacher: Option<&'a Transformer>,
     /// Where it is another model than the policy.

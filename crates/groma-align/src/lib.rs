@@ -33,6 +33,7 @@ mod method;
 mod methods;
 mod metrics;
 mod moments;
+mod moving;
 mod nearest;
 mod noise;
 mod objective;

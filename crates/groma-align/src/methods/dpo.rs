@@ -10,7 +10,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::training::OneOrMany;
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -32,6 +32,7 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         reference::PARAMETERS,
+        moving::PARAMETERS,
         &[
             Parameter {
                 name: "beta",

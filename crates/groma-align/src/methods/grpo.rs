@@ -23,7 +23,7 @@ use crate::rewarded::{self, Rewarded};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, constraint, moving, reference};
 use completion::{Completion, Found, Limits};
 use entropy::Entropies;
 use groma_data::Shape;
@@ -51,6 +51,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::GROUPS,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             parameter(

@@ -18,7 +18,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -39,6 +39,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::PASSES,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             MISSING_EOS_PENALTY,
             reference::REF_MODEL,

@@ -17,7 +17,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -42,6 +42,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         &[MISSING_EOS_PENALTY],
         PARAMETERS,
+        moving::PARAMETERS,
         constraint::PARAMETERS,
     ],
     overrides: &[

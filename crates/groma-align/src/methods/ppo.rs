@@ -23,7 +23,7 @@ use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, collect, reference, scaling};
+use crate::{Error, Hyperparameters, Metrics, collect, moving, reference, scaling};
 use groma_data::Shape;
 use groma_model::Head;
 use kl_controller::KlController;
@@ -60,6 +60,7 @@ pub(crate) const METHOD: Method = Method {
             ),
         ],
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             parameter(

@@ -12,7 +12,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::{Rewarded, number};
 use crate::role::Role;
-use crate::{Error, Hyperparameters, constraint, rollout};
+use crate::{Error, Hyperparameters, constraint, moving, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -34,6 +34,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::PASSES,
         rollout::REWARDS,
         whole::PARAMETERS,
+        moving::PARAMETERS,
         &[Parameter {
             name: "baseline",
             kind: Kind::Choice(&["none", "running_mean", "batch_mean"]),

@@ -19,7 +19,7 @@ use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::role::Role;
 use crate::rollout::{self, Rollouts};
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, constraint, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -43,6 +43,7 @@ pub(crate) const METHOD: Method = Method {
         &[rollout::COMPLETIONS],
         rollout::PASSES,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             Parameter {

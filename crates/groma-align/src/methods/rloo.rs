@@ -9,7 +9,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, constraint, rollout};
+use crate::{Error, constraint, moving, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::GROUPS,
         rollout::REWARDS,
         whole::PARAMETERS,
+        moving::PARAMETERS,
         &[Parameter {
             name: "normalize_advantages",
             kind: Kind::Boolean,
