@@ -45,6 +45,10 @@ pub fn estimate_memory(
             divergence_values(model.spec(), teacher.spec(), sizes.scored_tokens() as u64)
         }
         (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
+        (HeadKind::Unembedding, None) if sizes.compares => {
+            let rows = sizes.scored_tokens() as u64;
+            head_values(head, model.spec(), rows) + divergence_values(model.spec(), model.spec(), rows)
+        }
         _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
     let heads = settings.heads().iter().map(read).sum();
@@ -73,6 +77,8 @@ struct Sizes<'a> {
     sampled: Option<(usize, usize, usize)>,
     /// Whether rows are learned from as they are.
     as_they_are: bool,
+    /// Whether whole distributions are compared with the reference's.
+    compares: bool,
 }
 
 impl<'a> Sizes<'a> {
@@ -88,7 +94,8 @@ impl<'a> Sizes<'a> {
         let sampled = sampling.map(|sampling| (members, prompts, sampling.max_completion_length));
         let packs = objective.as_ref().and_then(|objective| objective.packs());
         let as_they_are = objective.as_ref().is_none_or(|objective| objective.learns_rows());
-        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are }
+        let compares = objective.as_ref().is_some_and(|objective| objective.divergence_from_reference().is_some());
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, compares }
     }
 
     fn micro(&self) -> usize {

@@ -4,7 +4,7 @@
 //! policy without its adapter; from a copy of the model that training starts from; from another model; or from one that follows the
 //! policy (`moving.rs`).
 
-use crate::forest::{Run, in_passes};
+use crate::forest::{Beside, Run, in_passes};
 use crate::group::Group;
 use crate::moving::Moves;
 use crate::parameter::{Kind, Parameter};
@@ -182,7 +182,7 @@ fn passes(
     in_passes(groups, pass_rows, &mut |forest| {
         before()?;
         let tape = Tape::inference(model.backend().clone());
-        let scored = together(|| forest.forward(model, tape, run))?;
+        let scored = together(|| forest.forward(model, tape, run, &Beside::default()))?;
         Ok(scored.output().logp.clone())
     })
 }

@@ -100,7 +100,8 @@ pub(crate) fn reference<'a>(
     pace: Pace,
     pass_rows: usize,
 ) -> Result<Option<Reference<'a>>, Error> {
-    if !(objective.needs_reference() || watches::need_reference(&session.settings.values)) {
+    let compared = objective.divergence_from_reference().is_some();
+    if !(objective.needs_reference() || compared || watches::need_reference(&session.settings.values)) {
         return Ok(None);
     }
     let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));
@@ -109,7 +110,8 @@ pub(crate) fn reference<'a>(
         return Ok(Some(Reference::Moving(Box::new(moving::copy(begins)?))));
     }
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
-    if objective.rollouts().is_some() {
+    // A table has nothing to say of what is sampled, nor of what else might have been.
+    if objective.rollouts().is_some() || compared {
         return Ok(Some(match other {
             Some((other, _)) => Reference::Model(other),
             None if switch => Reference::WithoutAdapter,

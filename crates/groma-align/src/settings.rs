@@ -95,7 +95,8 @@ impl Settings {
         self.check_seats()?;
         (self.method.masks)(self)?;
         let objective = (self.method.build)(self)?;
-        Moves::check(self, objective.needs_reference())
+        let compares = objective.needs_reference() || objective.divergence_from_reference().is_some();
+        Moves::check(self, compares)
     }
 
     /// A server says what it says in words; whoever wants more of a model needs its weights.
