@@ -16,11 +16,11 @@ pub(crate) fn check_memory(
     settings: &Settings,
     prepared: &Prepared,
     seats: &[Seat<'_>],
-    with_copy: bool,
+    copies: u64,
 ) -> Result<(), Error> {
     let estimate = estimate_memory(model, settings, prepared, seats);
     // What fills the seats is there already, and not among what is available.
-    let needed = estimate.total() - estimate.seats + if with_copy { MemoryEstimate::of_copy(model) } else { 0 };
+    let needed = estimate.total() - estimate.seats + copies * MemoryEstimate::of_copy(model);
     match available_memory_bytes() {
         Some(available) if needed > available => {
             Err(Error::Memory { needed_bytes: needed, available_bytes: available })

@@ -2,7 +2,8 @@
 //!
 //! Gorbatovski et al. 2024, arXiv 2404.09656 (TR-DPO), equations 4 and 5, as TRL's `sync_ref_model` has it: after an optimizer step whose
 //! number `ref_model_sync_steps` divides, each weight of the reference is `(1 - α) ref + α policy` with `ref_model_mixup_alpha` for α;
-//! 1 is the paper's hard update, less a soft one. In f32, the products first, as PyTorch has them. A reference that moves is asked anew at each collection, and no table of it is kept.
+//! 1 is the paper's hard update, less a soft one. In f32, the products first, as PyTorch has them. A reference that moves is asked anew at
+//! each collection, and no table of it is kept.
 //!
 //! Where an adapter trains, the weights that are mixed are those with the adapter added in, so that the mixture is one of what both
 //! models compute with, and not of factors; TRL refuses adapters. The reference then is a whole model beside the policy, in memory and in

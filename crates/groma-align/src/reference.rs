@@ -115,9 +115,13 @@ impl Reference<'_> {
         }
     }
 
-    /// Whether it is a model of its own, beside the policy and those in seats.
-    pub(crate) fn is_beside(&self) -> bool {
-        matches!(self, Reference::Copy(_) | Reference::Moving(_))
+    /// Of how many copies of the policy there must be room for it: of one that moves, for another while it does.
+    pub(crate) fn copies(&self) -> u64 {
+        match self {
+            Reference::Known(_) | Reference::WithoutAdapter | Reference::Model(_) => 0,
+            Reference::Copy(_) => 1,
+            Reference::Moving(_) => 2,
+        }
     }
 
     /// The model that speaks for it, and whether its adapter takes part, beside the policy as it is now.

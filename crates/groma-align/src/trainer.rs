@@ -66,8 +66,8 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
-    let copied = reference.as_ref().is_some_and(Reference::is_beside);
-    check_memory(model, settings, session.train, &session.seats, copied)?;
+    let copies = reference.as_ref().map_or(0, Reference::copies);
+    check_memory(model, settings, session.train, &session.seats, copies)?;
     let critic = session.seat(Role::Critic).and_then(Seat::weights).map(Critic::of).transpose()?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
