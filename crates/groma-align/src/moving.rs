@@ -116,14 +116,14 @@ fn mixed(reference: &[f32], policy: &[f32], alpha: f64) -> Vec<f32> {
     reference.iter().zip(policy).map(|(reference, policy)| reference * own + policy * others).collect()
 }
 
+/// New values of a parameter, from its name and those that it has.
+type Make<'m> = dyn FnMut(&str, &[f32]) -> Result<Vec<f32>, Error> + 'm;
+
 /// Puts other values in the place of a frozen model's, parameter by parameter.
 ///
 /// # Errors
 /// Those of what makes the values.
-pub(crate) fn replace(
-    model: &mut Transformer,
-    make: &mut dyn FnMut(&str, &[f32]) -> Result<Vec<f32>, Error>,
-) -> Result<(), Error> {
+pub(crate) fn replace(model: &mut Transformer, make: &mut Make<'_>) -> Result<(), Error> {
     let backend = model.backend().clone();
     let ids: Vec<_> = model.parameters().iter().map(|(id, _)| id).collect();
     for id in ids {
