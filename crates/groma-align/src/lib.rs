@@ -85,6 +85,7 @@ pub use nearest::nearest;
 pub use observer::{Collected, Every, History, Observer, StepReport};
 pub use parameter::{Kind, Parameter, Range, Variant, settle};
 pub use prepare::{Limits, Prepared, prepare, prepare_read};
+pub use rewards::{ToRate, rate};
 pub use rewrites::{Edit, REWRITES, Rewrite, Rewriter, apply_edits, edits};
 pub use role::{Filler, Role, Seat, named_seats};
 pub use roles::{check_reader, check_tokens};

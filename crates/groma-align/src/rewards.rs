@@ -13,6 +13,8 @@ mod reward;
 mod rule;
 mod truth;
 
+pub use judge::{ToRate, rate};
+
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use reward::{NamedReward, Rollout};
 

@@ -37,11 +37,11 @@ pub struct Generate {
     #[serde(default = "all")]
     pub top_p: f32,
     /// Make pairs of the answers. `demonstrations`: the row's own answer is preferred to each (SPIN). Else the best answer to a prompt is
-    /// preferred to the worst, where they differ: by the row's `truth` and `worth`; by `reward`, a reward model's; by `likelihood`, how
-    /// much more likely the model finds an answer than another model does, which is how a model trained by DPO judges itself.
+    /// preferred to the worst, where they differ: by `truth`, the row's `truth` and `worth`; by `reward`, a reward model's; by `judge`, a
+    /// rating in words; by `likelihood`, how much more likely the model finds an answer than another model does, as DPO rewards it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs: Option<Pairs>,
-    /// The reward model, or the other model, named as `model` is.
+    /// The reward model, or the other model, named as `model` is; who judges, where it is not the model itself (Self-Rewarding).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -56,6 +56,8 @@ pub enum Pairs {
     Truth,
     /// The same by a reward model.
     Reward,
+    /// The same by a judge's ratings.
+    Judge,
     /// The same by how much likelier the model finds it than another does.
     Likelihood,
 }
@@ -66,8 +68,13 @@ impl Pairs {
         match self {
             Pairs::Demonstrations | Pairs::Truth => None,
             Pairs::Reward => Some(Part::Reward),
-            Pairs::Likelihood => Some(Part::Prediction),
+            Pairs::Judge | Pairs::Likelihood => Some(Part::Prediction),
         }
+    }
+
+    /// Whether that model must be named.
+    pub(crate) fn needs_other(self) -> bool {
+        matches!(self, Pairs::Reward | Pairs::Likelihood)
     }
 }
 

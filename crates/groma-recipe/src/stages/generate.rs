@@ -47,7 +47,8 @@ impl StageWork for Generate {
             asked.require(Kind::Generate)?;
             runner.note_asked(&asked);
             let by = by.as_ref().map(|by| runner.ask(by)).transpose()?;
-            by.as_ref().map_or(Ok(()), |by| by.require(Kind::Reply))?;
+            let asks = if self.pairs == Some(Pairs::Judge) { Kind::Generate } else { Kind::Reply };
+            by.as_ref().map_or(Ok(()), |by| by.require(asks))?;
             self.answer(runner, recorder, (&asked, by.as_ref()), &data)
         })
     }
@@ -67,8 +68,11 @@ impl Generate {
             Generate { pairs: Some(pairs), num_generations: 1, .. } if *pairs != Pairs::Demonstrations => {
                 wrong("num_generations", "2 or more, so that one answer can be better than another")
             }
-            Generate { pairs, by, .. } if pairs.and_then(Pairs::asks).is_some() != by.is_some() => {
-                wrong("by", "given with pairs by reward or likelihood, and left out else")
+            Generate { pairs: Some(pairs), by: None, .. } if pairs.needs_other() => {
+                wrong("by", "given with these pairs")
+            }
+            Generate { pairs, by: Some(_), .. } if pairs.and_then(Pairs::asks).is_none() => {
+                wrong("by", "left out with these pairs: nobody else is asked")
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Makes pairs of a model's answers: the row's own answer above each, or the best above the worst.
 
+use groma_align::{ToRate, rate};
 use groma_data::Content;
 use groma_lm::{Continuation, Control, LanguageModel, Scored};
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use crate::rows::question;
 use crate::worth::Worth;
 
 use super::answered::Answered;
+
+/// Longest verdict of a judge, in tokens.
+const VERDICT_TOKENS: usize = 512;
 
 /// How answers are preferred, and who is asked for that.
 pub(super) struct Prefers<'a> {
@@ -45,6 +49,7 @@ impl Prefers<'_> {
             Pairs::Demonstrations | Pairs::Truth => {
                 return answered.iter().map(|answered| by_truth(answered)).collect();
             }
+            Pairs::Judge => self.rated(answered)?,
             Pairs::Reward => self.asked(self.by, answered, &|scored| scored.reward.map(f64::from))?,
             Pairs::Likelihood => {
                 let sum = |scored: &Scored| Some(scored.sum());
@@ -55,6 +60,22 @@ impl Prefers<'_> {
         };
         let mut rest = by_answer.into_iter();
         Ok(answered.iter().map(|answered| rest.by_ref().take(answered.texts.len()).collect()).collect())
+    }
+
+    /// How each answer is rated, by the judge or by the model itself.
+    fn rated(&self, answered: &[Answered<'_>]) -> Result<Vec<Option<f64>>, Error> {
+        let of_prompt = |one: &'_ Answered<'_>| {
+            let reference = one.question.row.other.get("reference").and_then(Value::as_str).map(str::to_owned);
+            (one.question.prompt.plain(), reference)
+        };
+        let questions: Vec<(String, Option<String>)> = answered.iter().map(of_prompt).collect();
+        let each = answered.iter().zip(&questions).flat_map(|(one, (question, reference))| {
+            let to_rate = move |answer| ToRate { question: question.clone(), reference: reference.as_deref(), answer };
+            one.texts.iter().map(String::as_str).map(to_rate)
+        });
+        let all: Vec<ToRate<'_>> = each.collect();
+        let judge = |judge: &dyn LanguageModel| Ok::<_, Error>(rate(judge, &all, VERDICT_TOKENS, self.control)?);
+        Ok(self.by.unwrap_or(self.model).lend(None, judge)?.0)
     }
 
     /// What is read of what a model says of each answer.
