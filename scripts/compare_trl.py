@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo | --tpo] [--sync]
 
-DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, and --orpo ORPO.
+DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, --orpo ORPO, and --tpo TPO with its
+kinds, whose gold answers are the chosen ones of other rows. With --sync the reference of DPO or KTO follows the policy every five steps
+(TR-DPO); the whole model alone is trained then, as TRL refuses adapters.
 
 With --kto, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
 batch, groma along all rows. With --orpo, TRL's cross-entropy is taken of completions alone, as groma takes it: TRL's own counts
@@ -33,6 +35,7 @@ import trl
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = "\n\nAssistant:"
+SYNC = {"sync_ref_model": True, "ref_model_mixup_alpha": 0.6, "ref_model_sync_steps": 5}
 
 
 def rows(path, count, longest=sys.maxsize):
@@ -74,6 +77,10 @@ def older(method):
         from trl.experimental.cpo import CPOConfig as config, CPOTrainer as trainer
 
         return config, type("InOrder", (InOrder, trainer), {})
+    if method == "tpo":
+        from trl.experimental.tpo import TPOConfig as config, TPOTrainer as trainer
+
+        return config, type("InOrder", (InOrder, trainer), {})
     from trl.experimental.orpo import ORPOConfig as config, ORPOTrainer as trainer
 
     def concatenated_forward(self, model, batch):
@@ -107,9 +114,10 @@ def trl_run(method, model_dir, data, options, adapter, output):
         config, kind, own = trl.KTOConfig, trl.KTOTrainer, {"loss_type": options["loss_type"]}
     else:
         config, kind = older(method)
-        own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha") if key in options}
+        own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options}
     if method in ("dpo", "kto"):
-        own |= {"train_sampling_strategy": "sequential", "precompute_ref_log_probs": adapter is None}
+        moves = {key: value for key, value in options.items() if key in SYNC}
+        own |= {"train_sampling_strategy": "sequential", "precompute_ref_log_probs": adapter is None and not moves, **moves}
     arguments = config(
         output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
         gradient_checkpointing=False, dataloader_pin_memory=False,
@@ -172,14 +180,16 @@ def main():
     parser.add_argument("--cpo", action="store_true", help="compare CPO; --loss-type is sigmoid, hinge, ipo, simpo or alphapo")
     parser.add_argument("--no-lora", action="store_true", help="train the whole model alone, which needs no peft")
     parser.add_argument("--orpo", action="store_true", help="compare ORPO")
+    parser.add_argument("--tpo", action="store_true", help="compare TPO; --loss-type is sigmoid, hinge, ipo or tpo-l")
+    parser.add_argument("--sync", action="store_true", help="let the reference follow the policy")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
-    method = "kto" if given.kto else "cpo" if given.cpo else "orpo" if given.orpo else "dpo"
+    method = "kto" if given.kto else "cpo" if given.cpo else "orpo" if given.orpo else "tpo" if given.tpo else "dpo"
     if given.loss_type is None:
         given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "orpo": ["orpo"],
-                           "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"]}[method]
+                           "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
     for loss_type in given.loss_type:
         options = {
             "beta": 0.1, "learning_rate": given.learning_rate, "max_steps": given.steps,
@@ -195,10 +205,16 @@ def main():
             options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
         elif loss_type == "simpo":
             options |= {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 0.5, "cpo_alpha": 0.0}
+        elif method == "tpo":
+            options |= {"loss_type": loss_type, "tpo_alpha": 0.5, **({"tpo_l_gamma": 0.3} if loss_type == "tpo-l" else {})}
         elif method == "cpo":
             options["loss_type"] = loss_type
+        if given.sync:
+            options |= SYNC
         # Cut completions are mismatched before or after the cut: none is.
         data = rows(given.pairs, given.steps * 4, 250 if given.kto else sys.maxsize)
+        if given.tpo:
+            data = [{**row, "reference": other["chosen"]} for row, other in zip(data, data[1:] + data[:1])]
         if given.kto:
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
@@ -207,7 +223,7 @@ def main():
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row) + "\n" for row in data)
             runs = [("full", None), ("lora", os.path.join(directory, "adapter"))]
-            for name, adapter in runs[: 1 if given.no_lora else 2]:
+            for name, adapter in runs[: 1 if given.no_lora or given.sync else 2]:
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
                 theirs, slow = trl_run(method, given.model, dataset, options, adapter, directory)

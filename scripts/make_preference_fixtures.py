@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes crates/groma-align/fixtures/preference_losses.json: losses and slopes of TRL's own DPO, CPO and ORPO code, and of formulas.
+"""Makes crates/groma-align/fixtures/preference_losses.json: losses and slopes of TRL's own DPO, CPO, ORPO and TPO code, and of formulas.
 
     python scripts/make_preference_fixtures.py > crates/groma-align/fixtures/preference_losses.json
 
 `DPOTrainer._compute_loss` runs with a model that gives back log-probabilities that were drawn; `cpo_loss` and `odds_ratio_loss` of
 the other trainers are called on sums, or means, of them, and what they add for the chosen completions is the mean over all their
-tokens. What TRL does not have is written from its paper (`PAPERS`). Slopes are those of autograd, in f64 (in f32 where the
+tokens. `TPOTrainer._compute_loss` gets logits of two tokens that have the drawn log-probabilities. What TRL does not have is written from its paper (`PAPERS`). Slopes are those of autograd, in f64 (in f32 where the
 trainers' code is). Needs torch and trl 1.16.
 """
 
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from trl import DPOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
+from trl.experimental.tpo import TPOTrainer
 
 torch.set_default_dtype(torch.float64)
 LENGTHS = [(4, 2), (3, 6), (1, 5)]
@@ -106,6 +107,31 @@ def dpo(settings, seed):
     return case("dpo", settings, logps, loss, reference=as_lists(reference))
 
 
+def tpo(settings, seed):
+    """TRL's trainer, on two triples: chosen completions first, then rejected, then gold ones, as its batches have them."""
+    lengths, scores, order = [4, 2, 3, 1, 5, 3], [1.0, 0.0, 2.0, 2.0, 1.5, 0.5], [0, 4, 1, 5, 2, 3]
+    logps = rows(seed, lengths)
+    width = PROMPT + max(lengths)
+    mask = torch.zeros(len(lengths), width, dtype=torch.long)
+    logits = []
+    for row, member in enumerate(order):
+        mask[row, PROMPT : PROMPT + lengths[member]] = 1
+        others = torch.full((width,), -1.0)
+        own = torch.cat([others[: PROMPT - 1], logps[member], others[: width - PROMPT - lengths[member] + 1]])
+        logits.append(torch.stack([own, torch.log(-torch.expm1(own))], -1))
+    same = lambda value: value
+    trainer = types.SimpleNamespace(
+        model=types.SimpleNamespace(training=False), accelerator=types.SimpleNamespace(device="cpu", gather=same, gather_for_metrics=same),
+        tpo_alpha=settings.get("tpo_alpha", 1.0), loss_type=settings.get("loss_type", "sigmoid"), beta=settings.get("beta", 0.01),
+        label_smoothing=settings.get("label_smoothing", 0.0), tpo_l_gamma=settings.get("tpo_l_gamma", 0.5),
+        _metrics={"eval": collections.defaultdict(list)}, _total_train_tokens=0, _tp_size=1,
+    )
+    said = types.SimpleNamespace(logits=torch.stack(logits))
+    inputs = {"input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask}
+    loss = TPOTrainer._compute_loss(trainer, lambda **_: said, inputs, False)
+    return case("tpo", settings, logps, loss, sizes=[3, 3], scores=scores)
+
+
 def weighted(all_rows, member, lengths, ld_alpha):
     """The sum over a completion, tokens beyond the shorter one's length weighted."""
     pair = member - member % 2
@@ -154,6 +180,10 @@ def main():
     cases += [paper(settings, 200 + index) for index, settings in enumerate([
         {"loss_type": "dpop", "beta": 0.3, "dpop_lambda": 5.0}, {"loss_type": "dpop", "beta": 0.1, "dpop_lambda": 50.0},
         {"loss_type": "sigmoid_length", "beta": 0.2, "length_alpha": 0.1},
+    ])]
+    cases += [tpo(settings, 300 + index) for index, settings in enumerate([
+        {}, {"beta": 0.4, "label_smoothing": 0.1, "tpo_alpha": 0.3}, {"loss_type": "hinge", "beta": 0.3}, {"loss_type": "ipo", "beta": 0.2},
+        {"loss_type": "tpo-l", "beta": 1.5, "tpo_l_gamma": 0.7}, {"loss_type": "tpo-l", "beta": 2.0, "label_smoothing": 0.05, "tpo_alpha": 0.1},
     ])]
     print(json.dumps({"made_by": "scripts/make_preference_fixtures.py, TRL 1.16", "cases": cases}))
 

@@ -4,8 +4,8 @@
     python scripts/make_row_fixtures.py > crates/groma-align/fixtures/row_losses.json
 
 Written from the papers' formulas (see each function), in f64, without the program's code; slopes are those of autograd. CRINGE's
-`top` holds, token by token, the log-probability of the likeliest token other than the target. Cases that are `held` hold a value
-while the slope is taken. Needs torch.
+`top` holds, token by token, the log-probability of the likeliest token other than the target; `divergences` how far the distribution there
+is from the reference's. Cases that are `held` hold a value while the slope is taken. Needs torch.
 """
 
 import itertools
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 torch.set_default_dtype(torch.float64)
 LENGTHS = [4, 2, 3, 1, 5, 3]
-REFERENCED = ("kto", "listwise_dpo")
+REFERENCED = ("kto", "listwise_dpo", "beta_dpo", "tdpo")
 
 
 def rows(seed, lengths):
@@ -129,7 +129,37 @@ def cringe(logps, _, __, labels, s, top):
     return total / sum(len(row) for row in logps)
 
 
-def case(method, settings, seed, loss, known, held=False, top=None):
+# The same, with the other of the paper's regularisers: the divergence at the tokens of the best completion.
+def slic_held(logps, _, sizes, scores, settings, divergences):
+    calibrated = mean_of_groups(slic)(logps, logps, sizes, scores, {**settings, "sft_weight": 0.0})
+    first, total = 0, 0.0
+    for size in sizes:
+        total = total + divergences[max(range(first, first + size), key=lambda member: scores[member])].mean()
+        first += size
+    return calibrated + settings["sft_weight"] * total / len(sizes)
+
+
+# Wu et al. 2024, section 4.2, as the authors' code has it at the first step; without filtering.
+def beta_dpo(logps, reference, _, s):
+    d = torch.stack([row.sum() - other.sum() for row, other in zip(logps, reference)])
+    apart = d[0::2] - d[1::2]
+    mean = (1 - s["beta_momentum"]) * apart.mean()
+    beta = max(s["beta"] * (1 + s["beta_alpha"] * (apart.mean() - mean)).item(), 1e-3)
+    return -F.logsigmoid(beta * apart).mean()
+
+
+# Zeng et al. 2024, equations 16 and 18.
+def tdpo(logps, reference, _, s, divergences):
+    u = torch.stack([row.sum() - other.sum() for row, other in zip(logps, reference)])
+    k = torch.stack([row.sum() for row in divergences])
+    if s["loss_type"] == "tdpo1":
+        z = s["beta"] * (u[0::2] - u[1::2]) - s["beta"] * (k[1::2] - k[0::2])
+    else:
+        z = s["beta"] * (u[0::2] - u[1::2]) - s["tdpo_alpha"] * s["beta"] * (k[1::2] - k[0::2].detach())
+    return -F.logsigmoid(z).mean()
+
+
+def case(method, settings, seed, loss, known, held=False, top=None, moved=False):
     logps = rows(seed, LENGTHS)
     reference = [row.detach() for row in rows(seed + 1000, LENGTHS)] if method in REFERENCED else [torch.zeros(n) for n in LENGTHS]
     if top is not None:
@@ -137,6 +167,12 @@ def case(method, settings, seed, loss, known, held=False, top=None):
         value = loss(logps, reference, *known.values(), settings, others)
         slopes = torch.autograd.grad(value, [*logps, *others], materialize_grads=True)
         extra = {"top": [row.tolist() for row in others], "top_slopes": [slope.tolist() for slope in slopes[len(logps):]]}
+        slopes = slopes[: len(logps)]
+    elif moved:
+        divergences = [(-row).detach().requires_grad_() for row in rows(seed + 3000, LENGTHS)]
+        value = loss(logps, reference, *known.values(), settings, divergences)
+        slopes = torch.autograd.grad(value, [*logps, *divergences], materialize_grads=True)
+        extra = {"divergences": [row.tolist() for row in divergences], "divergence_slopes": [slope.tolist() for slope in slopes[len(logps):]]}
         slopes = slopes[: len(logps)]
     else:
         value = loss(logps, reference, *known.values(), settings)
@@ -152,6 +188,7 @@ def case(method, settings, seed, loss, known, held=False, top=None):
 
 def main():
     ranked = {"sizes": [4, 2], "scores": [1.0, 3.5, 0.5, 2.0, -1.0, 1.5]}
+    pairs_alone = {"sizes": [2] * 3}
     single = {"sizes": [1] * 6, "labels": [True, False, False, True, True, False]}
     beside = {"sizes": [2] * 3, "labels": [True, None, False, None, True, None]}
     cases = [
@@ -169,6 +206,11 @@ def main():
         case("kto", {"loss_type": "bco", "beta": 0.3, "undesirable_weight": 0.7}, 14, kto, beside, held=True),
         case("unlikelihood", {"unlikelihood_alpha": 0.5}, 15, unlikelihood, single),
         case("cringe", {"ct_loss_weight": 0.6}, 16, cringe, single, top=True),
+        case("slic", {"loss_type": "rank", "slic_delta": 0.7, "sft_weight": 0.3, "length_penalty": 1.0, "slic_regularizer": "kl"}, 17, slic_held, ranked, moved=True),
+        case("beta_dpo", {"beta": 0.3, "beta_alpha": 0.6, "beta_momentum": 0.7, "filter_ratio": 0.0}, 18, beta_dpo, pairs_alone, held=True),
+        case("beta_dpo", {"beta": 0.3, "beta_alpha": 50.0, "beta_momentum": 0.9, "filter_ratio": 0.0}, 19, beta_dpo, pairs_alone, held=True),
+        case("tdpo", {"beta": 0.3, "loss_type": "tdpo1"}, 20, tdpo, pairs_alone, moved=True),
+        case("tdpo", {"beta": 0.4, "loss_type": "tdpo2", "tdpo_alpha": 0.7}, 21, tdpo, pairs_alone, held=True, moved=True),
     ]
     print(json.dumps({"made_by": "scripts/make_row_fixtures.py", "cases": cases}))
 

@@ -16,11 +16,11 @@ pub(crate) fn check_memory(
     settings: &Settings,
     prepared: &Prepared,
     seats: &[Seat<'_>],
-    copies: usize,
+    copies: u64,
 ) -> Result<(), Error> {
     let estimate = estimate_memory(model, settings, prepared, seats);
     // What fills the seats is there already, and not among what is available.
-    let needed = estimate.total() - estimate.seats + copies as u64 * MemoryEstimate::of_copy(model);
+    let needed = estimate.total() - estimate.seats + copies * MemoryEstimate::of_copy(model);
     match available_memory_bytes() {
         Some(available) if needed > available => {
             Err(Error::Memory { needed_bytes: needed, available_bytes: available })
@@ -45,6 +45,10 @@ pub fn estimate_memory(
             divergence_values(model.spec(), teacher.spec(), sizes.scored_tokens() as u64)
         }
         (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
+        (HeadKind::Unembedding, None) if sizes.compares => {
+            let rows = sizes.scored_tokens() as u64;
+            head_values(head, model.spec(), rows) + divergence_values(model.spec(), model.spec(), rows)
+        }
         _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
     let heads: u64 = settings.heads().iter().map(read).sum();
@@ -76,6 +80,8 @@ struct Sizes<'a> {
     as_they_are: bool,
     /// Whether a lagged copy says what may be chosen.
     masks: bool,
+    /// Whether whole distributions are compared with the reference's.
+    compares: bool,
 }
 
 impl<'a> Sizes<'a> {
@@ -92,7 +98,8 @@ impl<'a> Sizes<'a> {
         let packs = objective.as_ref().and_then(|objective| objective.packs());
         let as_they_are = objective.as_ref().is_none_or(|objective| objective.learns_rows());
         let masks = objective.as_ref().is_some_and(|objective| objective.lag().is_some());
-        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, masks }
+        let compares = objective.as_ref().is_some_and(|objective| objective.divergence_from_reference().is_some());
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, masks, compares }
     }
 
     fn micro(&self) -> usize {

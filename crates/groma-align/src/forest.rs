@@ -2,7 +2,7 @@
 
 use crate::masked::Masked;
 use crate::noise::Noise;
-use crate::rivals::Rivals;
+use crate::rivals::{Draws, Rivals};
 use crate::sequence::Sequence;
 use crate::{Error, value_head};
 use groma_kernels::{
@@ -77,6 +77,7 @@ impl Forest {
         model: &'m Transformer,
         mut tape: Tape<'m>,
         run: Run,
+        beside: &Beside,
     ) -> Result<Scored<'m>, Error> {
         let hidden = self.hidden(model, &mut tape, run)?;
         let head = tape.head(
@@ -97,14 +98,17 @@ impl Forest {
         };
         let half = run.half_temperature.then(half).transpose()?;
         let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
-        let rivals = match run.rivals {
-            true => {
-                let read = (model.spec().final_softcap, run.temperature);
-                Some(Rivals::of(&mut tape, &hidden, &model.unembed()?, &self.targets, read))
-            }
-            false => None,
-        };
-        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals })
+        let (softcap, temperature) = (model.spec().final_softcap, run.temperature);
+        let unembed = model.unembed()?;
+        let rivals = beside
+            .rivals
+            .as_ref()
+            .map(|draws| Rivals::of(&mut tape, &hidden, &unembed, &self.targets, ((softcap, temperature), draws)));
+        let divergence = beside
+            .compared
+            .as_ref()
+            .map(|(other, kind)| tape.divergence(&hidden, &unembed, other, *kind, softcap, temperature));
+        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals, divergence })
     }
 
     /// [`Forest::forward`] of a policy that chooses among what a copy of it finds likely.
@@ -123,7 +127,7 @@ impl Forest {
         let hidden = self.hidden(model, &mut tape, run)?;
         let masked = Masked::of(&mut tape, (model, &hidden), &finds, &self.targets, (mask, run.temperature))?;
         let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
-        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals: None })
+        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals: None, divergence: None })
     }
 
     /// Hidden states, one a slot.
@@ -146,10 +150,10 @@ impl Forest {
         Ok(critic.head(tape, &value_head::of(critic.spec()).name, &hidden)?)
     }
 
-    /// What a teacher's divergences are taken from: its hidden states, one a slot.
-    pub(crate) fn taught(&self, teacher: &Transformer) -> Result<TeacherVar, Error> {
+    /// What divergences from a model, with its adapter or without, are taken from: its hidden states, one a slot.
+    pub(crate) fn taught(&self, teacher: &Transformer, adapter: bool) -> Result<TeacherVar, Error> {
         let mut tape = Tape::inference(teacher.backend().clone());
-        let hidden = teacher.hidden_at(&mut tape, &self.tree, &self.distinct, &Run::plain(true).pass())?;
+        let hidden = teacher.hidden_at(&mut tape, &self.tree, &self.distinct, &Run::plain(adapter).pass())?;
         let hidden = tape.gather_rows(&hidden, &self.rows);
         Ok(TeacherVar { hidden, unembed: teacher.unembed()?, softcap: teacher.spec().final_softcap })
     }
@@ -214,26 +218,23 @@ pub(crate) struct Run {
     pub(crate) half_temperature: bool,
     /// Whether the head of values is asked too.
     pub(crate) values: bool,
-    /// Whether the likeliest other tokens are wanted too.
-    pub(crate) rivals: bool,
+}
+
+/// What is read beside log-probabilities, from the same hidden states.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// A likely other token in the place of each.
+    pub(crate) rivals: Option<Draws>,
+    /// How far the distribution at each is from another model's.
+    pub(crate) compared: Option<(TeacherVar, Divergence)>,
 }
 
 impl Run {
     /// A pass without dropout that yields log-probabilities alone.
     pub(crate) fn plain(adapter: bool) -> Run {
         let wants = HeadWants::default();
-        let (recompute, half_temperature, values, rivals) = (false, false, false, false);
-        Run {
-            adapter,
-            dropout: None,
-            noise: None,
-            recompute,
-            wants,
-            temperature: 1.0,
-            half_temperature,
-            values,
-            rivals,
-        }
+        let (recompute, half_temperature, values) = (false, false, false);
+        Run { adapter, dropout: None, noise: None, recompute, wants, temperature: 1.0, half_temperature, values }
     }
 
     fn pass(&self) -> Pass<'static> {
@@ -253,6 +254,7 @@ pub(crate) struct SlopesBySlot<'a> {
     pub(crate) entropies: &'a [f32],
     pub(crate) values: &'a [f32],
     pub(crate) rivals: &'a [f32],
+    pub(crate) divergences: &'a [f32],
 }
 
 /// Log-probabilities among all tokens, or among those that may be chosen.
@@ -270,6 +272,7 @@ pub(crate) struct Scored<'m> {
     half: Option<Vec<f32>>,
     values: Option<groma_kernels::Var>,
     rivals: Option<Rivals>,
+    divergence: Option<DivergenceVar>,
 }
 
 impl Scored<'_> {
@@ -291,13 +294,18 @@ impl Scored<'_> {
         Some(self.tape.backend().download(self.values.as_ref()?.buffer()))
     }
 
-    /// Log-probabilities of the likeliest other tokens by slot, where they were wanted.
+    /// Log-probabilities of rivals by slot, where they were wanted.
     pub(crate) fn rivals(&self) -> Option<Vec<f32>> {
         self.rivals.as_ref().map(Rivals::logps)
     }
 
+    /// Divergences from another model by slot, where they were wanted.
+    pub(crate) fn divergences(&self) -> &[f32] {
+        self.divergence.as_ref().map_or(&[], DivergenceVar::values)
+    }
+
     /// Adds the gradients of the sum over slots of what was read times its slope: log-probabilities, entropies where there are slopes
-    /// for them (and all tokens may be chosen) and, where they were asked for, values and rivals.
+    /// for them (and all tokens may be chosen) and, where they were asked for, values, rivals and divergences.
     pub(crate) fn backward(mut self, of: SlopesBySlot<'_>, gradients: &mut Gradients) {
         let backend = self.tape.backend().clone();
         let mut cotangents = vec![match &self.head {
@@ -306,6 +314,8 @@ impl Scored<'_> {
         }];
         cotangents.extend(self.values.as_ref().map(|values| Cotangent::Value(values, backend.upload(of.values))));
         cotangents.extend(self.rivals.as_mut().map(|rivals| rivals.cotangent(of.rivals)));
+        let divergence = self.divergence.as_ref();
+        cotangents.extend(divergence.map(|divergence| Cotangent::Divergence { divergence, d_value: of.divergences }));
         self.tape.backward(cotangents, gradients);
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::Error;
 use crate::Metrics;
-use crate::forest::{Forest, Run, SlopesBySlot};
+use crate::forest::{Beside, Forest, Run, SlopesBySlot};
 use crate::group::{Group, Member};
 use crate::noise::Noise;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::reference::Reference;
+use crate::rivals::Draws;
 use crate::role::Role;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::{Head, Transformer};
@@ -24,6 +26,8 @@ pub(crate) struct Loss {
 #[derive(Clone, Copy)]
 pub(crate) struct Models<'a> {
     pub(crate) policy: &'a Transformer,
+    /// Where the method compares with one.
+    pub(crate) reference: Option<&'a Reference<'a>>,
     /// Where the method learns from one.
     pub(crate) teacher: Option<&'a Transformer>,
     /// Where it is another model than the policy.
@@ -98,33 +102,60 @@ impl Learner<'_> {
             Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
             Reads::Rivals => (1.0, false),
         };
-        let rivals = objective.reads() == Reads::Rivals;
+        let beside = self.beside(objective, &step.groups[micro.clone()], forest)?;
         let own_values = objective.has_critic() && self.models.critic.is_none();
         let seed = self.noise.map(|seed| seed.index(number as u64));
         let noise = objective.embedding_noise().zip(seed).map(|(alpha, seed)| Noise { alpha, seed });
-        let run = Run { temperature, half_temperature, noise, values: own_values, rivals, ..self.policy(number) };
+        let run = Run { temperature, half_temperature, noise, values: own_values, ..self.policy(number) };
         let scored = match objective.lag().zip(self.models.lagged) {
             Some((lag, lagged)) => forest.forward_masked(self.models.policy, self.tape(), run, (lagged, lag.mask))?,
-            None => forest.forward(self.models.policy, self.tape(), run)?,
+            None => forest.forward(self.models.policy, self.tape(), run, &beside)?,
         };
         let critic = self.models.critic.map(|critic| self.criticise(critic, forest)).transpose()?;
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();
         let rivals = scored.rivals().unwrap_or_default();
-        let said = Said { half, values: &values, rivals: &rivals, ..Said::of_tokens(forest, scored.output()) };
+        let divergences = scored.divergences();
+        let said =
+            Said { half, values: &values, rivals: &rivals, divergences, ..Said::of_tokens(forest, scored.output()) };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
             objective.survey(step, &of_all(&said, step.groups, &scored.output().logp));
             objective.survey_entropies(&of_all(&said, step.groups, &scored.output().entropy));
         }
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            let Slopes { logps, entropies, values, rivals, .. } = &slopes;
-            scored.backward(SlopesBySlot { logps, entropies, values, rivals }, &mut gradients.policy);
+            let Slopes { logps, entropies, values, rivals, divergences, .. } = &slopes;
+            let slopes = SlopesBySlot { logps, entropies, values, rivals, divergences };
+            scored.backward(slopes, &mut gradients.policy);
             if let Some(critic) = critic {
-                critic.backward(&slopes.values, &mut gradients.critic);
+                critic.backward(values, &mut gradients.critic);
             }
         }
         Ok(slopes)
+    }
+
+    /// What is read of a micro-batch beside log-probabilities.
+    fn beside(&self, objective: &dyn Objective, groups: &[Cow<'_, Group>], forest: &Forest) -> Result<Beside, Error> {
+        let rivals = (objective.reads() == Reads::Rivals).then(|| {
+            let mut keys = vec![0; forest.slot_count()];
+            for (member, sequence) in groups.iter().flat_map(|group| group.sequences()).enumerate() {
+                let of_member = Draws::keys(sequence);
+                forest.slots(member).iter().zip(of_member).for_each(|(&slot, key)| keys[slot as usize] = key);
+            }
+            Draws { among: objective.rivals(), keys }
+        });
+        let compared = match objective.divergence_from_reference() {
+            Some(kind) => {
+                let missing = || Error::Role {
+                    role: Role::Reference.name(),
+                    problem: "nobody is there to be compared with".into(),
+                };
+                let (model, adapter) = self.models.reference.ok_or_else(missing)?.speaker(self.models.policy)?;
+                Some((forest.taught(model, adapter)?, kind))
+            }
+            None => None,
+        };
+        Ok(Beside { rivals, compared })
     }
 
     /// A critic's pass over the micro-batch.
@@ -172,7 +203,7 @@ impl Learner<'_> {
         let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.models.teacher) else {
             return Err(Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() });
         };
-        let taught = forest.taught(teacher)?;
+        let taught = forest.taught(teacher, true)?;
         let mut tape = self.tape();
         let run = Run { temperature, ..self.policy(number) };
         let found = forest.forward_divergence(self.models.policy, &mut tape, &taught, kind, run)?;
@@ -194,8 +225,8 @@ impl Learner<'_> {
             let groups = &step.groups[micro.clone()];
             let forest = forest(groups);
             let run = Run { temperature, ..self.policy(number) };
-            let scored =
-                forest.forward(self.models.policy, Tape::inference(self.models.policy.backend().clone()), run)?;
+            let tape = Tape::inference(self.models.policy.backend().clone());
+            let scored = forest.forward(self.models.policy, tape, run, &Beside::default())?;
             let said = Said::of_tokens(&forest, scored.output());
             logps.extend(of_all(&said, groups, &scored.output().logp));
             entropies.extend(of_all(&said, groups, &scored.output().entropy));

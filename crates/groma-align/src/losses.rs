@@ -30,6 +30,7 @@ mod sigmoid_length;
 mod sigmoid_norm;
 mod simpo;
 mod sppo_hard;
+mod tpo_l;
 mod weighting;
 
 use crate::parameter::{Parameter, Variant};
@@ -86,11 +87,16 @@ pub const REFERENCE_FREE: &[ReferenceFree] = &[
     ReferenceFree { kind: ipo::KIND, by_token: true },
     ReferenceFree { kind: simpo::KIND, by_token: true },
     ReferenceFree { kind: orpo::KIND, by_token: true },
+    ReferenceFree { kind: tpo_l::KIND, by_token: true },
 ];
 
 /// Those that TRL's CPO trainer has, as choices of `loss_type`.
 pub(crate) const CPO_VARIANTS: &[Variant] =
     &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant(), simpo::KIND.variant()];
+
+/// Those of triple preference optimisation, as choices of `loss_type`.
+pub(crate) const TPO_VARIANTS: &[Variant] =
+    &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant(), tpo_l::KIND.variant()];
 
 /// Those of pairs that were just sampled, as choices of `loss_type`.
 pub(crate) const ONLINE_VARIANTS: &[Variant] = &[sigmoid::KIND.variant(), hinge::KIND.variant(), ipo::KIND.variant()];

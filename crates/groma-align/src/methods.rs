@@ -3,6 +3,7 @@
 mod a2po;
 mod a_lol;
 mod advantages;
+mod beta_dpo;
 mod cpo;
 mod cringe;
 mod distillation;
@@ -36,6 +37,8 @@ mod sft;
 mod simpo;
 mod slic;
 mod stable_alignment;
+mod tdpo;
+mod tpo;
 mod unlikelihood;
 mod whole;
 mod xpo;
@@ -53,10 +56,13 @@ pub static METHODS: &[&Method] = &[
     &reward::METHOD,
     &process_reward::METHOD,
     &dpo::METHOD,
+    &beta_dpo::METHOD,
+    &tdpo::METHOD,
     &kto::METHOD,
     &cpo::METHOD,
     &simpo::METHOD,
     &orpo::METHOD,
+    &tpo::METHOD,
     &rrhf::METHOD,
     &pro::METHOD,
     &stable_alignment::METHOD,

@@ -6,6 +6,7 @@ use crate::forest::Forest;
 use crate::group::Group;
 use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
+use crate::rivals::Among;
 use crate::rollout::{Rollouts, Sampling};
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
@@ -56,6 +57,15 @@ pub(crate) trait Objective {
     /// Whether it compares with a reference.
     fn needs_reference(&self) -> bool {
         false
+    }
+    /// How far the policy's distribution at each scored token is from the reference's, where it learns from that as well: see
+    /// [`Said::divergences`]. Whoever asks for it reads tokens.
+    fn divergence_from_reference(&self) -> Option<Divergence> {
+        None
+    }
+    /// Among how many likeliest other tokens a rival is drawn, and by what, where rivals are read.
+    fn rivals(&self) -> Among {
+        Among::default()
     }
     /// Whether it learns from what a critic says, and the critic with it: see [`Said::values`].
     fn has_critic(&self) -> bool {
@@ -121,7 +131,7 @@ pub(crate) enum Reads {
         /// Whether those at half of it are wanted, too.
         half_temperature: bool,
     },
-    /// Log-probabilities of scored tokens, and of the likeliest other token at each of their places.
+    /// Log-probabilities of scored tokens, and of a likely other token at each of their places (see [`Objective::rivals`]).
     Rivals,
     /// The score behind the last token.
     Scores,
@@ -166,11 +176,11 @@ pub(crate) struct Said<'a> {
     pub(crate) half: Option<&'a [f32]>,
     /// By member, or by member and step, and then by label; empty unless scores are read.
     pub(crate) scores: &'a [f32],
-    /// By slot; empty unless divergences are read.
+    /// By slot; empty unless divergences, from a teacher or from the reference, are read.
     pub(crate) divergences: &'a [f32],
     /// By slot, what the critic expects before the token; empty unless there is one.
     pub(crate) values: &'a [f32],
-    /// By slot, the log-probability of the likeliest other token; empty unless rivals are read.
+    /// By slot, the log-probability of the rival; empty unless rivals are read.
     pub(crate) rivals: &'a [f32],
 }
 
@@ -215,6 +225,8 @@ pub(crate) struct Slopes {
     pub(crate) values: Vec<f32>,
     /// By slot, for the entropy there; empty where nothing goes through it.
     pub(crate) entropies: Vec<f32>,
-    /// By slot, for the log-probability of the likeliest other token; empty unless rivals are read.
+    /// By slot, for the log-probability of the rival; empty unless rivals are read.
     pub(crate) rivals: Vec<f32>,
+    /// By slot, for the divergence from the reference there; empty unless it is read beside log-probabilities.
+    pub(crate) divergences: Vec<f32>,
 }

@@ -6,7 +6,6 @@ use crate::group::Group;
 use crate::learn::{Learner, Models, forest};
 use crate::objective::{Objective, Reads, Step};
 use crate::{Error, Metrics};
-use groma_model::Transformer;
 use std::borrow::Cow;
 
 /// Groups that the test looks at.
@@ -24,7 +23,7 @@ pub(crate) struct Polarity {
 impl Polarity {
     /// Of the first groups that say what is wanted; `None` where none does.
     pub(crate) fn of(
-        model: &Transformer,
+        models: Models<'_>,
         objective: &mut dyn Objective,
         groups: &[Cow<'_, Group>],
     ) -> Result<Option<Self>, Error> {
@@ -34,9 +33,9 @@ impl Polarity {
             return Ok(None);
         }
         let exchanged: Vec<Cow<'_, Group>> = telling.iter().map(|group| Cow::Owned(group.exchanged())).collect();
-        let labelled = slope(model, objective, &telling)?;
+        let labelled = slope(models, objective, &telling)?;
         // The sides after the exchange are the opposite of those that the rows meant.
-        Ok(Some(Polarity { labelled, exchanged: -slope(model, objective, &exchanged)? }))
+        Ok(Some(Polarity { labelled, exchanged: -slope(models, objective, &exchanged)? }))
     }
 
     /// # Errors
@@ -48,11 +47,10 @@ impl Polarity {
 }
 
 /// How the loss changes as members gain by their sides.
-fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, Group>]) -> Result<f64, Error> {
+fn slope(models: Models<'_>, objective: &mut dyn Objective, groups: &[Cow<'_, Group>]) -> Result<f64, Error> {
     let step = Step { groups, total: objective.total(groups) };
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
-    let models = Models { policy: model, teacher: None, critic: None, lagged: None };
     let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {

@@ -1,10 +1,12 @@
 //! The reference's log-probabilities, token by token, for any method; sums and weights belong to the loss.
 //!
 //! They come from a table, computed once before training and kept on disk by (model digest, adapter, sequence); from the
-//! policy without its adapter; from a copy of the model that training starts from; or from another model.
+//! policy without its adapter; from a copy of the model that training starts from; from another model; or from one that follows the
+//! policy (`moving.rs`).
 
-use crate::forest::{Run, in_passes};
+use crate::forest::{Beside, Run, in_passes};
 use crate::group::Group;
+use crate::moving::Moves;
 use crate::parameter::{Kind, Parameter};
 use crate::sequence::Sequence;
 use crate::{Error, Hyperparameters, watches};
@@ -49,13 +51,18 @@ const PRECOMPUTE: &str = "precompute_ref_log_probs";
 /// Where the reference would be gone once training starts.
 pub(crate) fn precompute(settings: &Hyperparameters) -> Result<Option<bool>, Error> {
     let wanted = settings.values.get(PRECOMPUTE).and_then(serde_json::Value::as_bool);
-    if wanted == Some(false) && settings.training.lora.is_none() {
+    let moves = Moves::of(settings)?.is_some();
+    if wanted == Some(false) && settings.training.lora.is_none() && !moves {
         let problem = "without `lora` the reference is gone once training starts: leave it out, or set it to true";
         return Err(settings.invalid(PRECOMPUTE, problem));
     }
-    if wanted == Some(false) && !settings.values.get(REF_MODEL.name).is_none_or(serde_json::Value::is_null) {
+    if wanted == Some(false) && !moves && !settings.values.get(REF_MODEL.name).is_none_or(serde_json::Value::is_null) {
         let problem =
             "with ref_model the reference is not the model without its adapter: leave it out, or set it to true";
+        return Err(settings.invalid(PRECOMPUTE, problem));
+    }
+    if wanted == Some(true) && moves {
+        let problem = "with sync_ref_model the reference moves, and is asked anew at each step: leave one of them out";
         return Err(settings.invalid(PRECOMPUTE, problem));
     }
     Ok(wanted)
@@ -95,9 +102,28 @@ pub(crate) enum Reference<'a> {
     Copy(Box<Transformer>),
     /// Another model.
     Model(&'a Transformer),
+    /// A model that follows the policy.
+    Moving(Box<Transformer>),
 }
 
 impl Reference<'_> {
+    /// The model that moves, where it does.
+    pub(crate) fn moving(&mut self) -> Option<&mut Transformer> {
+        match self {
+            Reference::Moving(model) => Some(model),
+            _ => None,
+        }
+    }
+
+    /// Of how many copies of the policy there must be room for it: of one that moves, for another while it does.
+    pub(crate) fn copies(&self) -> u64 {
+        match self {
+            Reference::Known(_) | Reference::WithoutAdapter | Reference::Model(_) => 0,
+            Reference::Copy(_) => 1,
+            Reference::Moving(_) => 2,
+        }
+    }
+
     /// The model that speaks for it, and whether its adapter takes part, beside the policy as it is now.
     ///
     /// # Errors
@@ -108,7 +134,7 @@ impl Reference<'_> {
                 Err(Error::Role { role: "reference", problem: "a table of it cannot be sampled".into() })
             }
             Reference::WithoutAdapter => Ok((policy, false)),
-            Reference::Copy(model) => Ok((model, true)),
+            Reference::Copy(model) | Reference::Moving(model) => Ok((model, true)),
             Reference::Model(model) => Ok((model, true)),
         }
     }
@@ -160,7 +186,7 @@ fn passes(
     in_passes(groups, pass_rows, &mut |forest| {
         before()?;
         let tape = Tape::inference(model.backend().clone());
-        let scored = together(|| forest.forward(model, tape, run))?;
+        let scored = together(|| forest.forward(model, tape, run, &Beside::default()))?;
         Ok(scored.output().logp.clone())
     })
 }

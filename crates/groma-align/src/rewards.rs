@@ -15,6 +15,8 @@ mod reward;
 mod rule;
 mod truth;
 
+pub use judge::{ToRate, rate};
+
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY, placed};
 pub(crate) use parts::token_ends;

@@ -3,6 +3,7 @@
 use crate::collect::Collector;
 use crate::critic::Critic;
 use crate::learn::Models;
+use crate::moving::{self, Moves};
 use crate::objective::Objective;
 use crate::order::Order;
 use crate::reference::{self, Reference, Tables};
@@ -99,12 +100,18 @@ pub(crate) fn reference<'a>(
     pace: Pace,
     pass_rows: usize,
 ) -> Result<Option<Reference<'a>>, Error> {
-    if !(objective.needs_reference() || watches::need_reference(&session.settings.values)) {
+    let compared = objective.divergence_from_reference().is_some();
+    if !(objective.needs_reference() || compared || watches::need_reference(&session.settings.values)) {
         return Ok(None);
     }
     let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));
+    if Moves::of(session.settings)?.is_some() {
+        let begins = other.map_or(model, |(other, _)| other);
+        return Ok(Some(Reference::Moving(Box::new(moving::copy(begins)?))));
+    }
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
-    if objective.rollouts().is_some() {
+    // A table has nothing to say of what is sampled, nor of what else might have been.
+    if objective.rollouts().is_some() || compared {
         return Ok(Some(match other {
             Some((other, _)) => Reference::Model(other),
             None if switch => Reference::WithoutAdapter,
@@ -161,7 +168,6 @@ pub(crate) fn digest(seats: &[Seat<'_>]) -> Option<Digest> {
 #[derive(Clone, Copy)]
 pub(crate) struct Around<'r, 'a> {
     pub(crate) session: &'r Session<'a>,
-    pub(crate) reference: Option<&'r Reference<'a>>,
     pub(crate) teacher: Option<&'a Transformer>,
     pub(crate) rewards: &'r [NamedReward<'a>],
     pub(crate) costs: &'r [NamedReward<'a>],
@@ -174,19 +180,26 @@ pub(crate) struct Around<'r, 'a> {
 }
 
 impl<'a> Around<'_, 'a> {
-    /// The models of a step; the critic where it is another one than the policy.
-    pub(crate) fn models<'m>(&self, policy: &'m Transformer, critic: Option<&'m Critic>) -> Models<'m>
+    /// The models of a step; the critic where it is another one than the policy, and the copy that lags behind where there is one.
+    pub(crate) fn models<'m>(
+        &self,
+        policy: &'m Transformer,
+        reference: Option<&'m Reference<'a>>,
+        critic: Option<&'m Critic>,
+        lagged: Option<&'m Transformer>,
+    ) -> Models<'m>
     where
         'a: 'm,
     {
-        Models { policy, teacher: self.teacher, critic: critic.map(|critic| &critic.model), lagged: None }
+        let critic = critic.map(|critic| &critic.model);
+        Models { policy, reference, teacher: self.teacher, critic, lagged }
     }
 
     /// What is at hand in the first half of the loop.
     pub(crate) fn collector<'c>(&'c self, models: Models<'c>, metrics: &'c mut Metrics, seed: Seed) -> Collector<'c> {
         Collector {
             model: models.policy,
-            reference: self.reference,
+            reference: models.reference,
             pass_rows: self.pass_rows,
             temperature: self.temperature,
             voice: self.session.voice.as_ref(),

@@ -1,5 +1,6 @@
 //! From a config table to checked hyperparameters.
 
+use crate::moving::Moves;
 use crate::nearest::nearest;
 use crate::parameter::{self, Variant};
 use crate::role::{Role, named_seats};
@@ -93,7 +94,9 @@ impl Settings {
         self.check_samples()?;
         self.check_seats()?;
         (self.method.masks)(self)?;
-        (self.method.build)(self).map(|_| ())
+        let objective = (self.method.build)(self)?;
+        let compares = objective.needs_reference() || objective.divergence_from_reference().is_some();
+        Moves::check(self, compares)
     }
 
     /// A server says what it says in words; whoever wants more of a model needs its weights.

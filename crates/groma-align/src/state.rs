@@ -3,12 +3,12 @@
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
 //! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
-//! `lagged.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`). The data position is the step itself: the order of
-//! rows is a function of seed and step.
+//! `lagged.NAME`, all of a reference that moves as `reference.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`).
+//! The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::alarms::Watched;
 use crate::group::Group;
-use crate::{Error, Metrics};
+use crate::{Error, Metrics, moving};
 use groma_kernels::{Backend, Buffer, ParameterId};
 use groma_model::training::{Moments, Optimizer, write_tensors};
 use groma_model::{SafetensorsFile, Transformer};
@@ -119,12 +119,12 @@ impl State {
     }
 }
 
-/// A model that trains, and its optimizer.
-pub(crate) struct Trained<'a> {
+/// A model that changes in a run: it trains, with its optimizer, or follows one that does.
+pub(crate) struct Changing<'a> {
     /// What its parameters' names begin with, beside those of the policy.
     pub(crate) prefix: &'static str,
     pub(crate) model: &'a mut Transformer,
-    pub(crate) optimizer: &'a mut Optimizer,
+    pub(crate) optimizer: Option<&'a mut Optimizer>,
 }
 
 /// Where checkpoints lie, and how many are kept.
@@ -140,7 +140,7 @@ impl Checkpoints {
     pub(crate) fn save(
         &self,
         state: &State,
-        trained: &[Trained<'_>],
+        changing: &[Changing<'_>],
         lagged: Option<&Transformer>,
         backend: &dyn Backend,
     ) -> Result<PathBuf, Error> {
@@ -148,10 +148,10 @@ impl Checkpoints {
         let mut target = AtomicDirectory::create_on(&self.files, &path)?;
         let json = serde_json::to_vec_pretty(state).map_err(|source| Error::Encode { what: STATE, source })?;
         target.write(STATE, &json)?;
-        let weights = trained.iter().flat_map(Trained::weights);
-        let copied = trained.first().into_iter().zip(lagged).flat_map(|(policy, copy)| policy.copied(copy));
+        let weights = changing.iter().flat_map(Changing::weights);
+        let copied = changing.first().into_iter().zip(lagged).flat_map(|(policy, copy)| policy.copied(copy));
         write_tensors(&mut target, WEIGHTS, backend, &weights.chain(copied).collect::<Vec<_>>())?;
-        write_tensors(&mut target, MOMENTS, backend, &trained.iter().flat_map(Trained::moments).collect::<Vec<_>>())?;
+        write_tensors(&mut target, MOMENTS, backend, &changing.iter().flat_map(Changing::moments).collect::<Vec<_>>())?;
         target.commit()?;
         verify_directory(&path)?;
         self.remove_old()?;
@@ -199,7 +199,7 @@ impl Checkpoints {
         path: &Path,
         identity: &Identity,
         across_machines: bool,
-        trained: &mut [Trained<'_>],
+        changing: &mut [Changing<'_>],
     ) -> Result<State, Error> {
         let mut state: State = read_json(&path.join(STATE), STATE_BYTES_LIMIT)?;
         if state.format > FORMAT {
@@ -219,8 +219,8 @@ impl Checkpoints {
         }
         let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
         let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
-        for trained in trained {
-            trained.load(path, &mut weights, &mut moments)?;
+        for model in changing {
+            model.load(path, &mut weights, &mut moments)?;
         }
         Ok(state)
     }
@@ -255,7 +255,7 @@ fn swap(policy: &mut Transformer, mut with: Vec<Buffer>) -> Result<Vec<Buffer>, 
     Ok(with)
 }
 
-impl Trained<'_> {
+impl Changing<'_> {
     /// Of a copy of the model, what trains in the model.
     fn copied<'c>(&self, copy: &'c Transformer) -> Vec<(String, &'c Buffer)> {
         let of = |id: ParameterId| copy.parameters().get(id);
@@ -266,13 +266,18 @@ impl Trained<'_> {
     fn load(&mut self, path: &Path, weights: &mut SafetensorsFile, moments: &mut SafetensorsFile) -> Result<(), Error> {
         let (model, prefix) = (&mut *self.model, self.prefix);
         let backend = model.backend().clone();
+        let Some(optimizer) = &mut self.optimizer else {
+            return moving::replace(model, &mut |name, held| {
+                values(path, weights, &format!("{prefix}{name}"), held.len())
+            });
+        };
         for id in model.parameters().trainable() {
             let parameter = model.parameters_mut().get_mut(id);
             let name = format!("{prefix}{}", parameter.name);
             let target =
                 parameter.buffer_mut().ok_or_else(|| groma_model::Error::ParameterHeld { name: name.clone() })?;
             *target = backend.upload(&values(path, weights, &name, target.len())?);
-            if let Some(state) = self.optimizer.moments.get_mut(&id) {
+            if let Some(state) = optimizer.moments.get_mut(&id) {
                 for (kind, target) in [("m", &mut state.m), ("v", &mut state.v)] {
                     let read = values(path, moments, &format!("{kind}.{name}"), target.len())?;
                     *target = backend.upload(&read);
@@ -283,13 +288,15 @@ impl Trained<'_> {
     }
 
     fn weights(&self) -> Vec<(String, &Buffer)> {
-        let trainable = self.model.parameters().iter().filter(|(_, parameter)| parameter.trainable);
-        trainable.map(|(_, parameter)| (format!("{}{}", self.prefix, parameter.name), parameter.buffer())).collect()
+        let follows = self.optimizer.is_none();
+        let all = self.model.parameters().iter().filter(|(_, parameter)| parameter.trainable || follows);
+        all.map(|(_, parameter)| (format!("{}{}", self.prefix, parameter.name), parameter.buffer())).collect()
     }
 
     fn moments(&self) -> Vec<(String, &Buffer)> {
         let name = |id: ParameterId| format!("{}{}", self.prefix, self.model.parameters().get(id).name);
-        let moments = self.optimizer.moments.iter().map(|(&id, moments)| (name(id), moments));
+        let moments = self.optimizer.iter().flat_map(|optimizer| &optimizer.moments);
+        let moments = moments.map(|(&id, moments)| (name(id), moments));
         moments.flat_map(|(name, Moments { m, v })| [(format!("m.{name}"), m), (format!("v.{name}"), v)]).collect()
     }
 }

@@ -5,6 +5,7 @@ use crate::critic::Critic;
 use crate::feed::{Batch, Feed};
 use crate::forecast::{check_memory, largest_micro_batch};
 use crate::learn::{Both, Learner, Loss, Models};
+use crate::moving::Moves;
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
 use crate::order::Order;
@@ -16,7 +17,7 @@ use crate::roles::{self, Around};
 use crate::rollout::Rollouts;
 use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
-use crate::state::{self, Checkpoints, Collection, Identity, State, Trained};
+use crate::state::{self, Changing, Checkpoints, Collection, Identity, State};
 use crate::time_spent::TimeSpent;
 use crate::watches::Chosen;
 use crate::{Error, Metrics, Prepared, Settings, sampled};
@@ -65,13 +66,13 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         Some(rows) => Some(((settings.method.build)(settings)?, rows)),
         None => None,
     };
-    let copies = usize::from(matches!(reference, Some(Reference::Copy(_)))) + usize::from(objective.lag().is_some());
+    let lagging = u64::from(objective.lag().is_some());
+    let copies = reference.as_ref().map_or(0, Reference::copies) + lagging;
     check_memory(model, settings, session.train, &session.seats, copies)?;
     let critic = session.seat(Role::Critic).and_then(Seat::weights).map(Critic::of).transpose()?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
         session: &session,
-        reference: reference.as_ref(),
         teacher: session.seat(Role::Teacher).and_then(Seat::weights),
         rewards: &rewards,
         costs: &costs,
@@ -79,14 +80,24 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
         temperature: objective.reads().temperature(),
         cancel: &session.cancel,
     };
-    let mut run = Run::start((model, critic), around, feed, pace, &mut *objective, held_out, observers)?;
+    let beside = Beside { reference, critic };
+    let mut run = Run::start((model, beside), around, feed, pace, &mut *objective, held_out, observers)?;
     run.go()?;
     run.finish()
+}
+
+/// The models of a run beside the policy that it may change.
+struct Beside<'a> {
+    reference: Option<Reference<'a>>,
+    critic: Option<Critic>,
 }
 
 /// A run in progress.
 struct Run<'r, 'a> {
     model: &'r mut Transformer,
+    reference: Option<Reference<'a>>,
+    /// How the reference follows the policy, where it does.
+    moves: Option<Moves>,
     critic: Option<Critic>,
     /// See [`crate::objective::Lag`].
     lagged: Option<Transformer>,
@@ -114,7 +125,7 @@ struct Run<'r, 'a> {
 
 impl<'r, 'a> Run<'r, 'a> {
     fn start(
-        (model, mut critic): (&'r mut Transformer, Option<Critic>),
+        (model, Beside { mut reference, mut critic }): (&'r mut Transformer, Beside<'a>),
         around: Around<'r, 'a>,
         feed: Feed<'r>,
         pace: Pace,
@@ -146,8 +157,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let (mut saved, mut lagged) = (None, None);
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
-            let mut trained = trained(model, &mut optimizer, critic.as_mut());
-            state = all.load(&path, &identity, session.across_machines, &mut trained)?;
+            let mut changing = changing(model, &mut optimizer, critic.as_mut(), reference.as_mut());
+            state = all.load(&path, &identity, session.across_machines, &mut changing)?;
             let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
             objective.restore(&state.objective).map_err(problem)?;
             lagged = objective.lag().filter(|_| state.step > 0).map(|_| state::lagged(&path, model)).transpose()?;
@@ -166,6 +177,8 @@ impl<'r, 'a> Run<'r, 'a> {
             evaluated: Some(state.evaluated.clone()).filter(|values| !values.is_empty()),
             collected: Batch::of_members(collected.unwrap_or_default(), training.per_device_train_batch_size),
             model,
+            reference,
+            moves: Moves::of(session.settings)?,
             critic,
             lagged,
             around,
@@ -207,14 +220,17 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut checked = (settings.method.build)(settings)?;
         self.check_first_loss(&mut *checked, &batch)?;
         let batch = self.rows(&rows)?;
-        Polarity::of(self.model, &mut *checked, &batch.groups)?.map_or(Ok(()), Polarity::check)
+        let models =
+            self.around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref());
+        Polarity::of(models, &mut *checked, &batch.groups)?.map_or(Ok(()), Polarity::check)
     }
 
     /// Rows as they are learned from, in one micro-batch, for methods that do not sample.
     fn rows(&mut self, rows: &[usize]) -> Result<Batch<'r>, Error> {
         let mut batch = self.feed.batch(rows, rows.len().max(1));
         let mut ignored = Metrics::default();
-        let models = self.around.models(self.model, self.critic.as_ref());
+        let models =
+            self.around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref());
         let mut collector = self.around.collector(models, &mut ignored, Seed::new(0));
         batch.groups = self.objective.collect(&mut collector, batch.groups)?;
         Ok(batch)
@@ -225,7 +241,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let known = self.around.session.seat(Role::Reference).is_none() && self.heads_are_new();
         let expected = objective.loss_at_start(&batch.groups).filter(|_| known);
         let Some(expected) = expected else { return Ok(()) };
-        let models = self.around.models(self.model, self.critic.as_ref());
+        let models =
+            self.around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref());
         let found = measure(models, objective, batch, &mut Metrics::default())?.value;
         if !found.is_finite() {
             return Err(self.non_finite(1, "loss", batch.places()));
@@ -308,7 +325,7 @@ impl<'r, 'a> Run<'r, 'a> {
         };
         let mut gradients = Both::default();
         let mut learner = Learner {
-            models: Models { lagged: self.lagged.as_ref(), ..self.around.models(self.model, self.critic.as_ref()) },
+            models: self.around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref()),
             gradients: Some(&mut gradients),
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
@@ -333,6 +350,9 @@ impl<'r, 'a> Run<'r, 'a> {
         self.optimizer.step(target, &gradients.policy, &adamw, at, grad_norm)?;
         if let Some(Critic { model, optimizer }) = &mut self.critic {
             optimizer.step((model.parameters_mut(), &*backend), &gradients.critic, &adamw, at, grad_norm)?;
+        }
+        if let (Some(moves), Some(reference)) = (self.moves, self.reference.as_mut().and_then(Reference::moving)) {
+            moves.follow(reference, self.model, step)?;
         }
         metrics.add("loss", loss.value, 1.0);
         self.state.metrics = metrics;
@@ -373,7 +393,8 @@ impl<'r, 'a> Run<'r, 'a> {
         if self.objective.lag().is_some_and(|lag| number.is_multiple_of(lag.every)) {
             self.lagged = Some(self.model.frozen_copy());
         }
-        let models = Models { lagged: self.lagged.as_ref(), ..self.around.models(self.model, self.critic.as_ref()) };
+        let models =
+            self.around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref());
         let mut collector = self.around.collector(models, metrics, seed);
         let mut groups = self.objective.collect(&mut collector, rows.groups)?;
         if self.objective.rollouts().is_some() {
@@ -443,7 +464,7 @@ impl<'r, 'a> Run<'r, 'a> {
         // What is carried from step to step is the run's.
         let wrong = |problem| self.around.session.settings.invalid("eval_steps", problem);
         objective.restore(&self.state.objective).map_err(wrong)?;
-        let models = Models { lagged: self.lagged.as_ref(), ..around.models(self.model, self.critic.as_ref()) };
+        let models = around.models(self.model, self.reference.as_ref(), self.critic.as_ref(), self.lagged.as_ref());
         let mut values = held_out_metrics(models, &around, &mut **objective, rows)?;
         values.insert("epoch".into(), self.state.epoch);
         self.observers.iter_mut().for_each(|observer| observer.evaluated(step, &values));
@@ -461,8 +482,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let groups = || self.collected.groups.iter().map(|group| group.clone().into_owned()).collect();
         self.state.collection = amid.then(|| Collection { groups: groups() });
         let backend = self.model.backend().clone();
-        let trained = trained(self.model, &mut self.optimizer, self.critic.as_mut());
-        let path = checkpoints.save(&self.state, &trained, self.lagged.as_ref(), &*backend)?;
+        let changing = changing(self.model, &mut self.optimizer, self.critic.as_mut(), self.reference.as_mut());
+        let path = checkpoints.save(&self.state, &changing, self.lagged.as_ref(), &*backend)?;
         let step = self.state.step;
         self.observers.iter_mut().for_each(|observer| observer.saved(step, &path));
         self.saved = Some(path);
@@ -500,7 +521,6 @@ pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Re
     let (pass_rows, temperature) = (0, objective.reads().temperature());
     let around = Around {
         session: &session,
-        reference: None,
         teacher: None,
         rewards: &[],
         costs: &[],
@@ -508,17 +528,22 @@ pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Re
         temperature,
         cancel: &session.cancel,
     };
-    held_out_metrics(around.models(model, None), &around, &mut *objective, rows)
+    held_out_metrics(around.models(model, None, None, None), &around, &mut *objective, rows)
 }
 
-/// The models that train.
-fn trained<'t>(
+/// The models that change.
+fn changing<'t>(
     model: &'t mut Transformer,
     optimizer: &'t mut Optimizer,
     critic: Option<&'t mut Critic>,
-) -> Vec<Trained<'t>> {
-    let critic = critic.map(|Critic { model, optimizer }| Trained { prefix: "critic.", model, optimizer });
-    [Trained { prefix: "", model, optimizer }].into_iter().chain(critic).collect()
+    reference: Option<&'t mut Reference<'_>>,
+) -> Vec<Changing<'t>> {
+    let critic =
+        critic.map(|Critic { model, optimizer }| Changing { prefix: "critic.", model, optimizer: Some(optimizer) });
+    let reference = reference.and_then(Reference::moving);
+    let reference = reference.map(|model| Changing { prefix: "reference.", model, optimizer: None });
+    let policy = Changing { prefix: "", model, optimizer: Some(optimizer) };
+    [Some(policy), critic, reference].into_iter().flatten().collect()
 }
 
 fn held_out_metrics(

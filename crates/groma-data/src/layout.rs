@@ -41,6 +41,17 @@ pub struct Layout {
 /// All layouts, the more demanding first, so that the first match is the right one.
 pub static LAYOUTS: &[Layout] = &[
     Layout {
+        name: "triple-preference",
+        shape: Shape::Ranked,
+        doc: "TRL's pairs with a gold answer in `reference`, which stands above both",
+        columns: &[&["prompt", "chosen", "rejected", "reference"]],
+        example: r#"{"prompt": "Name a fruit. ", "chosen": "Pear.", "rejected": "No.", "reference": "A pear is a fruit."}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
+        fits: |_| true,
+        read: triple,
+    },
+    Layout {
         name: "preference",
         shape: Shape::Preference,
         doc: "TRL's pairs, and UltraFeedback's, whose sides begin with the prompt; `margin` says by how much the chosen one is \
@@ -537,6 +548,17 @@ fn ranked(row: &mut RowReader) -> Made<Row> {
     }
     let scored = |(content, score)| Answer { score: Some(score), ..Answer::new(content) };
     let answers = completions.into_iter().zip(scores).map(scored).collect();
+    Ok(Row { prompt: Some(prompt), answers, ..Row::default() })
+}
+
+/// The gold answer, then the pair.
+fn triple(row: &mut RowReader) -> Made<Row> {
+    let prompt = row.prompt()?;
+    let gold = row.answer("reference", &prompt)?;
+    let (prompt, chosen, rejected) = row.pair(prompt)?;
+    same_form(&prompt, "reference", &gold)?;
+    let scored = |(content, score)| Answer { score: Some(score), ..Answer::new(content) };
+    let answers = [gold, chosen, rejected].into_iter().zip([2.0, 1.0, 0.0]).map(scored).collect();
     Ok(Row { prompt: Some(prompt), answers, ..Row::default() })
 }
 

@@ -46,6 +46,7 @@ mod tasks;
 mod train;
 mod want;
 mod work;
+mod worth;
 
 pub use asked::{Asked, Served};
 pub use base_name::base_name;
@@ -58,7 +59,7 @@ pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
-    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite,
+    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Pairs, Rewrite,
     TaskConfig, Train,
 };
 pub use resolve::{Find, Resolve};

@@ -97,14 +97,21 @@ pub const ALIGN: &str = include_str!("../recipes/align.toml");
 
 /// The recipe for what becomes of the gold where proxies of it are pushed.
 const OVEROPTIMISATION: &str = include_str!("../recipes/overoptimisation.toml");
+/// The recipes for rounds in which a model learns from what it says itself.
+const SPIN: &str = include_str!("../recipes/spin.toml");
+const ITERATIVE_DPO: &str = include_str!("../recipes/iterative-dpo.toml");
+const SELF_REWARDING: &str = include_str!("../recipes/self-rewarding.toml");
 /// The recipes that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 6] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("loop", LOOP),
     ("village", VILLAGE),
     ("align", ALIGN),
     ("hardening", HARDENING),
     ("injection", INJECTION),
     ("overoptimisation", OVEROPTIMISATION),
+    ("spin", SPIN),
+    ("iterative-dpo", ITERATIVE_DPO),
+    ("self-rewarding", SELF_REWARDING),
 ];
 
 impl Recipe {

@@ -17,7 +17,7 @@ pub use attack::Attack;
 pub use compare::Compare;
 pub use frontier::Frontier;
 pub use gate::{Condition, Gate};
-pub use generate::Generate;
+pub use generate::{Generate, Pairs};
 pub use inner::Inner;
 pub use inspect::{Chosen, Inspect};
 pub use measure::Measure;

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::sync::Arc;
+mod support;
 
-use groma_kernels::Cpu;
-use groma_recipe::{Error, Inputs, Recipe, Resolve, Summary, Work, run};
-use groma_run::{Cancel, Drawing, EventKind, Measurement, RunDirectory, RunRecords, Silent};
+use groma_run::{Drawing, EventKind, Measurement, RunRecords};
+use support::{done, refused};
 
 /// The untrained model of the village, two short trainings from it, and a reward model.
 const RECIPE: &str = r#"
@@ -54,24 +53,6 @@ best_of = [1, 2, 4]
 paths = { "by proxy" = ["rl-1", "rl-2"] }
 "#;
 
-fn done(text: &str) -> Result<(Summary, tempfile::TempDir), Error> {
-    let recipe = Recipe::parse("test", text, &[])?;
-    let nowhere = |name: &str| -> Result<_, Error> { panic!("{name} is to be made by the run") };
-    let inputs = Inputs { resolve: Resolve { model: &nowhere, data: &nowhere }, command: Vec::new() };
-    let directory = tempfile::tempdir().unwrap();
-    let run_directory = RunDirectory::create_or_resume(&directory.path().join("run"))?;
-    let work = Work {
-        backend: Arc::new(Cpu::new()),
-        progress: Arc::new(Silent),
-        cancel: Cancel::default(),
-        threads: 1,
-        across_machines: false,
-    };
-    groma_recipe::check(&recipe, inputs.resolve)?;
-    let summary = run(&recipe, &inputs, &run_directory, &work)?;
-    Ok((summary, directory))
-}
-
 fn number<'a>(all: &'a [Measurement], subject: &str, metric: &str, factor: Option<(&str, &str)>) -> &'a Measurement {
     let is_it = |row: &&Measurement| {
         let fits = factor.is_none_or(|(name, value)| row.factors.get(name).is_some_and(|found| found == value));
@@ -110,12 +91,7 @@ fn a_model_that_went_nowhere_is_nowhere_and_the_best_of_more_is_better() {
 
 #[test]
 fn what_cannot_be_done_is_said_before_anything_is_done() {
-    let error = |from: &str, to: &str| {
-        let recipe = Recipe::parse("test", &RECIPE.replace(from, to), &[]);
-        let nowhere = |name: &str| -> Result<_, Error> { panic!("{name} is to be made by the run") };
-        let resolve = Resolve { model: &nowhere, data: &nowhere };
-        recipe.and_then(|recipe| groma_recipe::check(&recipe, resolve).map(|_| ())).unwrap_err().to_string()
-    };
+    let error = |from: &str, to: &str| refused(&RECIPE.replace(from, to));
     assert!(error("label_noise = 0.25", "label_noise = 1.5").contains("label_noise"));
     assert!(
         error("data = \"village:train/prompts\"", "data = \"village:train/prompts\"\nlabel_noise = 0.5")

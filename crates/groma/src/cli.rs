@@ -159,6 +159,7 @@ const RUN_EXAMPLES: &str = "Examples:
   groma run --model my-model --preferences pairs.jsonl --attack gcg --goals goals.jsonl
   groma run --model my-model --eval mmlu --inspect direction=harmful.jsonl,harmless.jsonl
   groma run overoptimisation                  learned proxies of a known reward, pushed too far
+  groma run spin                              rounds of learning from its own answers (also iterative-dpo, self-rewarding)
   groma run --set stage.dpo.settings.beta=0.3 --name village-beta-0.3
   groma run --print-recipe > my-recipe.toml && groma run my-recipe.toml
 

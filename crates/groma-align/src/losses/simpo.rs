@@ -28,8 +28,13 @@ pub(super) const KIND: LossKind = LossKind {
 };
 
 fn evaluate(pair: &Pair, parameters: &LossParameters) -> PairLoss {
+    with_margin(pair, parameters, parameters.get(&SIMPO_GAMMA))
+}
+
+/// The loss with that margin γ.
+pub(super) fn with_margin(pair: &Pair, parameters: &LossParameters, margin: f64) -> PairLoss {
     let (chosen, rejected) = pair.mean_ratios();
-    let z = parameters.beta * (chosen - rejected) - parameters.get(&SIMPO_GAMMA);
+    let z = parameters.beta * (chosen - rejected) - margin;
     let (value, slope) = smoothed_logistic(z, parameters.get(&LABEL_SMOOTHING));
     let slope = parameters.beta * slope;
     PairLoss::of_ratios(value, slope / tokens(pair.chosen_tokens), -slope / tokens(pair.rejected_tokens))

@@ -1,19 +1,23 @@
-//! CRINGE: wanted completions are learned, and each token of others is to be less likely than the best that could stand in its place.
+//! CRINGE: wanted completions are learned, and each token of others is to be less likely than a good one that could stand in its place.
 //!
-//! Adolphs et al. 2022, arXiv 2211.05826, section 3. Of a token of an unwanted completion with logit `s`, and the largest logit `t` of any
-//! other token, the loss is `-log(e^t / (e^t + e^s))`: the authors' code with its one positive prediction (`k = 1`), which draws
-//! nothing. The authors draw `t` among the `k` largest; only `k = 1` is here. Logits and log-probabilities have the same differences.
+//! Adolphs et al. 2022, arXiv 2211.05826, section 3. Of a token of an unwanted completion with logit `s`, and the logit `t` of another
+//! token, the loss is `-log(e^t / (e^t + e^s))`. As in the authors' code the other one is drawn, by their probabilities, among the
+//! `num_pos_predictions` likeliest others; of one nothing is drawn. What is drawn hangs on the seed, the step and the tokens before alone.
+//! Logits and log-probabilities have the same differences.
 //! The loss is the mean over all completion tokens of the optimizer's batch; pairs count as two rows.
 
 use super::kto::apart;
+use crate::collect::Collector;
 use crate::group::Group;
 use crate::losses::{log_sigmoid, sigmoid};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::{Hyperparameters, Metrics};
+use crate::rivals::Among;
+use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
+use groma_run::Seed;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -23,28 +27,45 @@ pub(crate) const METHOD: Method = Method {
     names: &["cringe-loss"],
     title: "Contrastive iterative negative generation",
     paper: "arXiv:2211.05826",
-    doc: "Cross-entropy on wanted completions; each token of others is made less likely than the likeliest other token; no reference.",
+    doc: "Cross-entropy on wanted completions; each token of others is made less likely than a likely other token; no reference.",
     data: &[Shape::Labelled, Shape::Preference],
     roles: &[],
     heads: &[Head::UNEMBEDDING],
-    parameters: &[&[Parameter {
-        name: "ct_loss_weight",
-        kind: Kind::Float,
-        default: "1.0",
-        range: Some(Range::at_least(0.0)),
-        doc: "Weight of unwanted completions.",
-    }]],
+    parameters: &[&[
+        Parameter {
+            name: "ct_loss_weight",
+            kind: Kind::Float,
+            default: "1.0",
+            range: Some(Range::at_least(0.0)),
+            doc: "Weight of unwanted completions.",
+        },
+        Parameter {
+            name: "num_pos_predictions",
+            kind: Kind::Integer,
+            default: "1",
+            range: Some(Range::at_least(1.0)),
+            doc: "k: the token that stands against an unwanted one is drawn among so many likeliest others.",
+        },
+    ]],
     overrides: &[("learning_rate", "2e-5")],
     metrics: &[&["logps/chosen", "logps/rejected", "entropy"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| apart(groups),
-    build: |settings: &Hyperparameters| Ok(Box::new(settings.typed::<Cringe>()?)),
+    build: |settings: &Hyperparameters| Ok(Box::new(Cringe { raw: settings.typed()?, seed: Seed::new(0) })),
 };
 
 /// Values of the parameters above.
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Cringe {
+struct Raw {
     ct_loss_weight: f64,
+    num_pos_predictions: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cringe {
+    raw: Raw,
+    /// Of the step at hand.
+    seed: Seed,
 }
 
 impl Cringe {
@@ -53,14 +74,27 @@ impl Cringe {
         if wanted {
             return (-logp, [-1.0, 0.0]);
         }
-        let slope = self.ct_loss_weight * sigmoid(logp - rival);
-        (-self.ct_loss_weight * log_sigmoid(rival - logp), [slope, -slope])
+        let slope = self.raw.ct_loss_weight * sigmoid(logp - rival);
+        (-self.raw.ct_loss_weight * log_sigmoid(rival - logp), [slope, -slope])
     }
 }
 
 impl Objective for Cringe {
     fn reads(&self) -> Reads {
         Reads::Rivals
+    }
+
+    fn rivals(&self) -> Among {
+        Among { count: self.raw.num_pos_predictions, seed: self.seed }
+    }
+
+    fn collect<'a>(
+        &mut self,
+        collector: &mut Collector<'_>,
+        rows: Vec<Cow<'a, Group>>,
+    ) -> Result<Vec<Cow<'a, Group>>, Error> {
+        self.seed = collector.seed.named("rivals");
+        Ok(rows)
     }
 
     /// Completion tokens.
@@ -102,7 +136,7 @@ mod tests {
 
     #[test]
     fn golden_value_and_slopes() {
-        let cringe = Cringe { ct_loss_weight: 1.0 };
+        let cringe = Cringe { raw: Raw { ct_loss_weight: 1.0, num_pos_predictions: 1 }, seed: Seed::new(0) };
         assert!((cringe.token(false, 2.0, 1.0).0 - 1.3132616875182228).abs() < 1e-12);
         assert!(cringe.token(false, -1e4, 0.0).0 == 0.0);
         let h = 1e-6;

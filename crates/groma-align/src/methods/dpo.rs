@@ -10,7 +10,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::training::OneOrMany;
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -32,6 +32,7 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         reference::PARAMETERS,
+        moving::PARAMETERS,
         &[
             Parameter {
                 name: "beta",
@@ -128,7 +129,7 @@ struct Raw {
 /// Values of the parameters above, with the loss they make.
 #[derive(Clone, Debug)]
 pub(super) struct Dpo {
-    combination: Combination,
+    pub(super) combination: Combination,
     /// Whether there is a reference; else it says 0 of everything.
     reference: bool,
     ld_alpha: Option<f64>,
@@ -148,6 +149,14 @@ impl Dpo {
         Ok(Dpo { combination, reference: true, ld_alpha, use_weighting, whole: Vec::new() })
     }
 
+    /// DPO's own loss, and nothing beside it.
+    pub(super) fn plain(beta: f64) -> Option<Self> {
+        let terms = vec![(losses::kind("sigmoid")?, 1.0)];
+        let parameters = LossParameters { beta, ..LossParameters::default() };
+        let combination = Combination { terms, parameters, divergence: Divergence::ReverseKl, by_token: false };
+        Some(Dpo { combination, reference: true, ld_alpha: None, use_weighting: false, whole: Vec::new() })
+    }
+
     /// A kind of [`losses::REFERENCE_FREE`] with the settings' `beta`, and cross-entropy on chosen completions of that weight.
     pub(super) fn reference_free(settings: &Hyperparameters, loss_type: &str, supervised: f64) -> Result<Self, Error> {
         let beta = settings.values.get("beta").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
@@ -163,26 +172,30 @@ impl Dpo {
     }
 
     /// Pairs from the log-probabilities of their members' tokens.
-    fn pairs(&self, groups: &[Cow<'_, Group>], logps: &[Vec<f32>]) -> Vec<Pair> {
+    pub(super) fn pairs(&self, groups: &[Cow<'_, Group>], logps: &[Vec<f32>]) -> Vec<Pair> {
         let pair = |(group, logps): (&Cow<'_, Group>, &[Vec<f32>])| {
-            let reference = |side: usize| &group.members[side].reference[..];
-            let [policy_chosen, policy_rejected] = sums([&logps[0], &logps[1]], self.ld_alpha);
-            let [reference_chosen, reference_rejected] = sums([reference(0), reference(1)], self.ld_alpha);
-            Pair {
-                policy_chosen,
-                policy_rejected,
-                reference_chosen,
-                reference_rejected,
-                chosen_plain: logps[0].iter().map(|&logp| f64::from(logp)).sum(),
-                chosen_tokens: logps[0].len(),
-                rejected_tokens: logps[1].len(),
-            }
+            self.pair([&logps[0], &logps[1]], [0, 1].map(|side| &group.members[side].reference[..]))
         };
         groups.iter().zip(logps.chunks_exact(2)).map(pair).collect()
     }
 
+    /// A pair from what the policy and the reference say of the tokens of both sides.
+    pub(super) fn pair(&self, policy: [&[f32]; 2], reference: [&[f32]; 2]) -> Pair {
+        let [policy_chosen, policy_rejected] = sums(policy, self.ld_alpha);
+        let [reference_chosen, reference_rejected] = sums(reference, self.ld_alpha);
+        Pair {
+            policy_chosen,
+            policy_rejected,
+            reference_chosen,
+            reference_rejected,
+            chosen_plain: policy[0].iter().map(|&logp| f64::from(logp)).sum(),
+            chosen_tokens: policy[0].len(),
+            rejected_tokens: policy[1].len(),
+        }
+    }
+
     /// Slopes by member and token.
-    fn slopes(&self, result: &PairResult, [chosen, rejected]: [usize; 2]) -> [Vec<f64>; 2] {
+    pub(super) fn slopes(&self, result: &PairResult, [chosen, rejected]: [usize; 2]) -> [Vec<f64>; 2] {
         let shared = chosen.min(rejected);
         let weight = |index| token_weight(index, shared, self.ld_alpha);
         let loss = &result.loss;
@@ -226,7 +239,7 @@ impl Objective for Dpo {
             weigh(&mut results, said, half);
         }
         measure_pairs(metrics, &pairs, &results, self.combination.by_token);
-        measure_tokens(metrics, said, groups.len());
+        (0..2 * groups.len()).for_each(|member| measure_side(metrics, said, member, SIDES[member % 2]));
         let slopes =
             |(result, logps): (&PairResult, &[Vec<f32>])| self.slopes(result, [logps[0].len(), logps[1].len()]);
         let slopes: Vec<Vec<f64>> = results.iter().zip(logps.chunks_exact(2)).flat_map(slopes).collect();
@@ -240,7 +253,7 @@ impl Objective for Dpo {
 }
 
 /// Sizes of an optimizer step.
-fn totals(groups: &[Cow<'_, Group>]) -> Totals {
+pub(super) fn totals(groups: &[Cow<'_, Group>]) -> Totals {
     let chosen = groups.iter().filter_map(|group| group.sequences().next());
     Totals { pairs: groups.len(), chosen_tokens: chosen.map(|sequence| sequence.scored_count()).sum() }
 }
@@ -323,7 +336,8 @@ fn weigh(results: &mut [PairResult], said: &Said<'_>, half: &[f32]) {
     }
 }
 
-fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult], by_token: bool) {
+/// Logs what a loss makes of pairs.
+pub(super) fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult], by_token: bool) {
     for (pair, result) in pairs.iter().zip(results) {
         let per = |tokens: usize| if by_token { tokens.max(1) as f64 } else { 1.0 };
         let chosen = result.chosen_reward / per(pair.chosen_tokens);
@@ -338,18 +352,19 @@ fn measure_pairs(metrics: &mut Metrics, pairs: &[Pair], results: &[PairResult], 
     }
 }
 
-fn measure_tokens(metrics: &mut Metrics, said: &Said<'_>, pairs: usize) {
+/// The sides of a pair, by their names in metrics.
+pub(super) const SIDES: [&str; 2] = ["chosen", "rejected"];
+
+/// Logs what the policy says of the tokens of a pair's side.
+pub(super) fn measure_side(metrics: &mut Metrics, said: &Said<'_>, member: usize, side: &str) {
     let (forest, output) = (said.forest, said.output);
-    for sequence in 0..2 * pairs {
-        let slots = forest.slots(sequence);
-        let sum = |values: &[f32]| slots.iter().map(|&slot| f64::from(values[slot as usize])).sum::<f64>();
-        let count = slots.len() as f64;
-        metrics.add("entropy", sum(&output.entropy), count);
-        let side = if sequence % 2 == 0 { "logits/chosen" } else { "logits/rejected" };
-        metrics.add(side, sum(&output.mean_logit), count);
-        if sequence % 2 == 0 {
-            let right = |&&slot: &&u32| output.argmax[slot as usize] == forest.target(slot as usize);
-            metrics.add("mean_token_accuracy", slots.iter().filter(right).count() as f64, count);
-        }
+    let slots = forest.slots(member);
+    let sum = |values: &[f32]| slots.iter().map(|&slot| f64::from(values[slot as usize])).sum::<f64>();
+    let count = slots.len() as f64;
+    metrics.add("entropy", sum(&output.entropy), count);
+    metrics.add(&format!("logits/{side}"), sum(&output.mean_logit), count);
+    if side == SIDES[0] {
+        let right = |&&slot: &&u32| output.argmax[slot as usize] == forest.target(slot as usize);
+        metrics.add("mean_token_accuracy", slots.iter().filter(right).count() as f64, count);
     }
 }

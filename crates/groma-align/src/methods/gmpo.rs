@@ -8,7 +8,7 @@ use super::policy;
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Range, parameter};
 use crate::role::Role;
-use crate::{constraint, reference, rewarded, rollout};
+use crate::{constraint, moving, reference, rewarded, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 
@@ -26,6 +26,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::GROUPS,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             parameter(

@@ -23,6 +23,8 @@ struct Case {
     rows: Vec<Vec<f32>>,
     /// What the likeliest other tokens have; of none where the method does not read it.
     top: Vec<Vec<f32>>,
+    /// How far distributions are from the reference's; of none where the method does not read it.
+    moved: Vec<Vec<f32>>,
 }
 
 fn numbers(value: &Value) -> Vec<Vec<f32>> {
@@ -51,7 +53,8 @@ impl Case {
             Cow::Owned(Group { members: next.by_ref().take(size).map(member).collect(), ..Group::default() })
         };
         let groups = sizes.into_iter().map(group).collect();
-        Case { groups, rows, top: case.get("top").map_or(Vec::new(), numbers) }
+        let read = |name: &str| case.get(name).map_or(Vec::new(), numbers);
+        Case { groups, rows, top: read("top"), moved: read("divergences") }
     }
 
     /// The members of some groups.
@@ -82,13 +85,16 @@ impl Case {
             logp,
             ..HeadOutput::default()
         };
-        let mut rivals = vec![0.0; tree.slot_count()];
-        for (member, row) in
-            self.top[self.members(micro.clone()).start.min(self.top.len())..].iter().enumerate().take(rows.len())
-        {
-            tree.slots(member).iter().zip(row).for_each(|(&slot, &value)| rivals[slot as usize] = value);
-        }
-        let said = Said { rivals: &rivals, ..Said::of_tokens(&tree, &output) };
+        let members = self.members(micro.clone());
+        let by_slot = |rows: &[Vec<f32>]| {
+            let mut values = vec![0.0; tree.slot_count()];
+            for (member, row) in rows.iter().skip(members.start).take(members.len()).enumerate() {
+                tree.slots(member).iter().zip(row).for_each(|(&slot, &value)| values[slot as usize] = value);
+            }
+            values
+        };
+        let (rivals, divergences) = (by_slot(&self.top), by_slot(&self.moved));
+        let said = Said { rivals: &rivals, divergences: &divergences, ..Said::of_tokens(&tree, &output) };
         let slopes = objective.loss(step, micro, &said, &mut Metrics::default());
         (tree, slopes)
     }
@@ -121,24 +127,29 @@ fn objective(case: &Value) -> Box<dyn Objective> {
 #[test]
 fn losses_and_slopes_are_those_of_the_fixtures() {
     for case in cases() {
-        let (mut objective, known, name) =
-            (objective(&case), Case::of(&case), format!("{} {}", case["method"], case["settings"]));
+        let (known, name) = (Case::of(&case), format!("{} {}", case["method"], case["settings"]));
         let expected = numbers(&case["slopes"]);
+        let of_divergences = case.get("divergence_slopes").map(numbers);
         let count = known.groups.len();
         for cut in [count, 1] {
+            let mut objective = objective(&case);
             known.survey(&mut *objective);
             let mut sum = 0.0;
             for micro in [0..cut, cut..count] {
                 let (tree, found) = known.slopes(&mut *objective, micro.clone());
                 sum += found.sum;
-                for (member, row) in expected[known.members(micro)].iter().enumerate() {
-                    for (&slot, expected) in tree.slots(member).iter().zip(row) {
-                        let slope = found.logps[slot as usize];
-                        assert!(
-                            (slope - expected).abs() < 2e-6 * expected.abs().max(1.0),
-                            "{name}: {slope} {expected}"
-                        );
+                let agree = |found: &[f32], expected: &[Vec<f32>]| {
+                    for (member, row) in expected[known.members(micro.clone())].iter().enumerate() {
+                        for (&slot, expected) in tree.slots(member).iter().zip(row) {
+                            let slope = found[slot as usize];
+                            let near = (slope - expected).abs() < 2e-6 * expected.abs().max(1.0);
+                            assert!(near, "{name}: {slope} {expected}");
+                        }
                     }
+                };
+                agree(&found.logps, &expected);
+                if let Some(expected) = of_divergences.as_ref().filter(|_| !micro.is_empty()) {
+                    agree(&found.divergences, expected);
                 }
             }
             let (found, expected) = (sum / objective.total(&known.groups), case["loss"].as_f64().unwrap());
@@ -153,22 +164,36 @@ fn slopes_are_central_differences() {
         let (mut objective, known) = (objective(&case), Case::of(&case));
         known.survey(&mut *objective);
         let (tree, found) = known.slopes(&mut *objective, 0..known.groups.len());
+        let name = format!("{} {}", case["method"], case["settings"]);
+        let held = case.get("held").is_some();
         for member in 0..known.rows.len() {
             for token in 0..known.rows[member].len() {
-                let mut at = |by: f32| {
-                    let mut rows = known.rows.clone();
-                    rows[member][token] += by;
-                    let moved = Case { groups: known.groups.clone(), rows, top: known.top.clone() };
-                    // What is held while a slope is taken stays as it was.
-                    if case.get("held").is_none() {
-                        moved.survey(&mut *objective);
-                    }
-                    moved.loss(&mut *objective)
+                let mut difference = |change: &dyn Fn(&mut Case, f32)| {
+                    let mut at = |by: f32| {
+                        let mut moved = Case {
+                            groups: known.groups.clone(),
+                            rows: known.rows.clone(),
+                            top: known.top.clone(),
+                            moved: known.moved.clone(),
+                        };
+                        change(&mut moved, by);
+                        // What is held while a slope is taken stays as it was.
+                        if !held {
+                            moved.survey(&mut *objective);
+                        }
+                        moved.loss(&mut *objective)
+                    };
+                    (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP))
                 };
-                let difference = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
-                let slope = f64::from(found.logps[tree.slots(member)[token] as usize]);
-                let name = format!("{} {}", case["method"], case["settings"]);
-                assert!((slope - difference).abs() < 1e-4 * slope.abs().max(1.0), "{name}: {slope} {difference}");
+                let slot = tree.slots(member)[token] as usize;
+                let agree = |slope: f32, difference: f64| {
+                    let slope = f64::from(slope);
+                    assert!((slope - difference).abs() < 1e-4 * slope.abs().max(1.0), "{name}: {slope} {difference}");
+                };
+                agree(found.logps[slot], difference(&|case, by| case.rows[member][token] += by));
+                if !held && !found.divergences.is_empty() {
+                    agree(found.divergences[slot], difference(&|case, by| case.moved[member][token] += by));
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{self, Rewarded};
 use crate::role::Role;
 use crate::rollout;
-use crate::{Error, Hyperparameters, Metrics, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, constraint, moving, reference};
 use completion::{Completion, Found, Limits};
 use entropy::Entropies;
 use groma_data::Shape;
@@ -50,6 +50,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::GROUPS,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             parameter(

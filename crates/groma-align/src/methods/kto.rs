@@ -17,7 +17,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use crate::role::Role;
 use crate::sequence::Sequence;
-use crate::{Error, Hyperparameters, Metrics, reference};
+use crate::{Error, Hyperparameters, Metrics, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,7 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         reference::PARAMETERS,
+        moving::PARAMETERS,
         &[
             Parameter {
                 name: "beta",

@@ -8,8 +8,8 @@ use super::pro::plackett_luce;
 use super::ranking::{DATA, METRICS, Rank, Ranking};
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::reference;
 use crate::role::Role;
+use crate::{moving, reference};
 use groma_model::Head;
 
 const BETA: &str = "beta";
@@ -26,6 +26,7 @@ pub(crate) const METHOD: Method = Method {
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         reference::PARAMETERS,
+        moving::PARAMETERS,
         &[
             Parameter {
                 name: BETA,

@@ -17,7 +17,7 @@ use crate::parameter::{Kind, Range, parameter};
 use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::role::Role;
 use crate::rollout;
-use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -38,6 +38,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
         rollout::PASSES,
         rollout::REWARDS,
+        moving::PARAMETERS,
         &[
             MISSING_EOS_PENALTY,
             reference::REF_MODEL,

@@ -16,7 +16,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded};
 use crate::role::Role;
 use crate::rollout;
-use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
+use crate::{Error, Hyperparameters, Metrics, collect, constraint, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -41,6 +41,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         &[MISSING_EOS_PENALTY],
         PARAMETERS,
+        moving::PARAMETERS,
         constraint::PARAMETERS,
     ],
     overrides: &[

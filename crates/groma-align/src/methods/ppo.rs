@@ -28,7 +28,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::role::Role;
 use crate::rollout;
-use crate::{Error, Hyperparameters, Metrics, collect, reference, rewards, scaling};
+use crate::{Error, Hyperparameters, Metrics, collect, moving, reference, rewards, scaling};
 use demonstrations::demonstrated;
 use groma_data::Shape;
 use groma_model::Head;
@@ -59,6 +59,7 @@ pub(crate) const METHOD: Method = Method {
         PASSES,
         rollout::REWARDS,
         rewards::GRANULARITY,
+        moving::PARAMETERS,
         PARAMETERS,
         demonstrations::PARAMETERS,
         scaling::PARAMETERS,

@@ -5,6 +5,7 @@ use crate::group::{Group, Member};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::{Hyperparameters, Metrics};
 use groma_data::Shape;
+use groma_kernels::Divergence;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -31,12 +32,15 @@ pub(super) struct Ranking {
     pub(super) length_penalty: f64,
     /// Whether it is the log-probability less the reference's.
     pub(super) reference: bool,
+    /// What the supervised weight is of, in place of the best completion's cross-entropy: this divergence of its tokens from the
+    /// reference, the mean over them.
+    pub(super) held_by: Option<Divergence>,
 }
 
 impl Ranking {
     /// A loss of means over tokens, and the best completion's cross-entropy beside it.
     pub(super) fn of(rank: Rank) -> Self {
-        Ranking { rank, weight: 1.0, supervised: 1.0, length_penalty: 1.0, reference: false }
+        Ranking { rank, weight: 1.0, supervised: 1.0, length_penalty: 1.0, reference: false, held_by: None }
     }
 
     /// A number among a method's own settings.
@@ -44,9 +48,8 @@ impl Ranking {
         settings.values.get(name).and_then(serde_json::Value::as_f64).unwrap_or(1.0)
     }
 
-    /// Value of one group and slopes by member and token.
-    fn group(&self, group: &Group, logps: &[Vec<f32>], metrics: &mut Metrics) -> (f64, Vec<Vec<f64>>) {
-        let sum = |logps: &Vec<f32>| logps.iter().map(|&logp| f64::from(logp)).sum::<f64>();
+    /// Value of one group, and slopes by member and token: for log-probabilities, and for divergences.
+    fn group(&self, group: &Group, (logps, moved): (&[Vec<f32>], &[Vec<f32>]), metrics: &mut Metrics) -> Ranked {
         let length = |logps: &Vec<f32>| logps.len().max(1) as f64;
         let ratio = |(row, member): (&Vec<f32>, &Member)| {
             if self.reference { sum(row) - sum(&member.reference) } else { sum(row) }
@@ -56,15 +59,34 @@ impl Ranking {
         let scores: Vec<f64> = group.members.iter().map(score).collect();
         let (value, slopes) = (self.rank)(&said, &scores);
         let best = order(&scores).first().copied().unwrap_or(0);
-        let nll = -sum(&logps[best]) / length(&logps[best]);
+        let held = self.held_by.is_some();
+        let asked = if held { sum(&moved[best]) } else { -sum(&logps[best]) } / length(&logps[best]);
         measure(metrics, (&said, &scores), value, (sum(&logps[best]), length(&logps[best])));
+        let share = |index: usize, row: &Vec<f32>| if index == best { self.supervised / length(row) } else { 0.0 };
         let slope = |(index, (row, slope)): (usize, (&Vec<f32>, f64))| {
-            let learned = if index == best { self.supervised / length(row) } else { 0.0 };
+            let learned = if held { 0.0 } else { share(index, row) };
             vec![self.weight * slope / length(row).powf(self.length_penalty) - learned; row.len()]
         };
-        let slopes = logps.iter().zip(slopes).enumerate().map(slope).collect();
-        (self.weight * value + self.supervised * nll, slopes)
+        let logp_slopes = logps.iter().zip(slopes).enumerate().map(slope).collect();
+        let pull = |(index, row)| vec![share(index, row); row.len()];
+        let divergence_slopes = if held { logps.iter().enumerate().map(pull).collect() } else { Vec::new() };
+        Ranked {
+            value: self.weight * value + self.supervised * asked,
+            logps: logp_slopes,
+            divergences: divergence_slopes,
+        }
     }
+}
+
+/// What a loss makes of a group.
+struct Ranked {
+    value: f64,
+    logps: Vec<Vec<f64>>,
+    divergences: Vec<Vec<f64>>,
+}
+
+fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value)).sum()
 }
 
 impl Objective for Ranking {
@@ -76,25 +98,36 @@ impl Objective for Ranking {
         self.reference
     }
 
+    fn divergence_from_reference(&self) -> Option<Divergence> {
+        self.held_by
+    }
+
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
         groups.len() as f64
     }
 
     fn loss(&mut self, step: Step<'_>, micro: Range<usize>, said: &Said<'_>, metrics: &mut Metrics) -> Slopes {
-        let (mut sum, mut slopes, mut member) = (0.0, Vec::new(), 0);
+        let (mut sum, mut slopes, mut pulls, mut member) = (0.0, Vec::new(), Vec::new(), 0);
         for group in &step.groups[micro] {
             let members = member..member + group.members.len();
             member = members.end;
             let logps: Vec<Vec<f32>> = members.clone().map(|member| said.logps(member)).collect();
+            let moved: Vec<Vec<f32>> = match self.held_by {
+                Some(_) => members.clone().map(|member| said.of(member, said.divergences)).collect(),
+                None => Vec::new(),
+            };
             for member in members {
                 let entropy: f64 = said.of(member, &said.output.entropy).into_iter().map(f64::from).sum();
                 metrics.add("entropy", entropy, said.forest.slots(member).len() as f64);
             }
-            let (value, own) = self.group(group, &logps, metrics);
-            sum += value;
-            slopes.extend(own);
+            let found = self.group(group, (&logps, &moved), metrics);
+            sum += found.value;
+            slopes.extend(found.logps);
+            pulls.extend(found.divergences);
         }
-        Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total.max(1.0)), ..Slopes::default() }
+        let factor = 1.0 / step.total.max(1.0);
+        let divergences = if pulls.is_empty() { Vec::new() } else { said.spread(&pulls, factor) };
+        Slopes { sum, logps: said.spread(&slopes, factor), divergences, ..Slopes::default() }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::{Rewarded, number};
 use crate::role::Role;
-use crate::{Error, Hyperparameters, constraint, rewards, rollout};
+use crate::{Error, Hyperparameters, constraint, moving, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -35,6 +35,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         rewards::GRANULARITY,
         whole::PARAMETERS,
+        moving::PARAMETERS,
         &[Parameter {
             name: "baseline",
             kind: Kind::Choice(&["none", "running_mean", "batch_mean"]),

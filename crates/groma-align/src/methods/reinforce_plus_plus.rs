@@ -20,7 +20,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
 use crate::rollout;
-use crate::{Error, Hyperparameters, Metrics, constraint, reference, rewards};
+use crate::{Error, Hyperparameters, Metrics, constraint, moving, reference, rewards};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -45,6 +45,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::PASSES,
         rollout::REWARDS,
         rewards::GRANULARITY,
+        moving::PARAMETERS,
         &[
             reference::REF_MODEL,
             Parameter {

@@ -11,7 +11,7 @@ use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, collect, constraint, rewards, rollout};
+use crate::{Error, collect, constraint, moving, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 
@@ -34,6 +34,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         rewards::GRANULARITY,
         whole::PARAMETERS,
+        moving::PARAMETERS,
         constraint::PARAMETERS,
     ],
     overrides: &[("learning_rate", "1e-6")],

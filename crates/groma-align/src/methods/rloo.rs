@@ -9,7 +9,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
-use crate::{Error, constraint, rewards, rollout};
+use crate::{Error, constraint, moving, rewards, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -30,6 +30,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         rewards::GRANULARITY,
         whole::PARAMETERS,
+        moving::PARAMETERS,
         &[Parameter {
             name: "normalize_advantages",
             kind: Kind::Boolean,

@@ -3,8 +3,9 @@
 //! Zhao et al. 2022, arXiv 2210.00045, section 2.2, with four calibration losses of `s`, the log-probability of a completion, and `r`,
 //! its score: `rank`, `max(0, δ - s_i + s_j)` where `r_i > r_j`; `margin`, `max(0, δ (r_i - r_j) - s_i + s_j)`; `list`,
 //! `max(0, δ (j - i) - s_i + s_j)` for the i-th and j-th best; `reward`, minus the mean of `r` by `softmax(s)`. The paper draws one pair of the first two;
-//! here the mean over all pairs is taken, which is what the draw comes to. The regulariser is the cross-entropy of the best completion,
-//! the mean over its tokens; the paper's other, a KL divergence from the model that training starts from, is not here.
+//! here the mean over all pairs is taken, which is what the draw comes to. The regulariser is one of the paper's two, of the best completion
+//! as the mean over its tokens: its cross-entropy, or `KL(policy || reference)` over the vocabulary, from the model that training starts
+//! from.
 //!
 //! The papers have sums over tokens, which completions of unlike lengths set far apart before anything is learned; here `s` is the mean
 //! unless `length_penalty` says otherwise.
@@ -15,13 +16,18 @@ use super::ranking::{METRICS, Rank, Ranking, order, ordered};
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range, Variant};
+use crate::reference;
+use crate::role::Role;
 use groma_data::Shape;
+use groma_kernels::Divergence;
 use groma_model::Head;
 
 const LOSS: &str = "loss_type";
 const DELTA: &str = "slic_delta";
 const WEIGHT: &str = "sft_weight";
 const PENALTY: &str = "length_penalty";
+const REGULARISER: &str = "slic_regularizer";
+const KL: &str = "kl";
 
 /// A calibration loss, given δ.
 type Calibration = fn(&[f64], &[f64], f64) -> (f64, Vec<f64>);
@@ -56,9 +62,9 @@ pub(crate) const METHOD: Method = Method {
     names: &["slic-hf", "sequence-likelihood-calibration"],
     title: "Sequence likelihood calibration",
     paper: "arXiv:2210.00045",
-    doc: "Keeps the log-probabilities of better completions above those of worse ones by a margin, and learns the best; no reference.",
+    doc: "Keeps the log-probabilities of better completions above those of worse ones by a margin, and learns the best, or holds its tokens to a reference.",
     data: &[Shape::Ranked, Shape::Preference],
-    roles: &[],
+    roles: &[Role::Reference],
     heads: &[Head::UNEMBEDDING],
     parameters: &[&[
         Parameter {
@@ -80,8 +86,16 @@ pub(crate) const METHOD: Method = Method {
             kind: Kind::Float,
             default: "1.0",
             range: Some(Range::at_least(0.0)),
-            doc: "Weight of the best completion's cross-entropy beside the calibration.",
+            doc: "Weight of the regulariser beside the calibration.",
         },
+        Parameter {
+            name: REGULARISER,
+            kind: Kind::Choice(&["cross_entropy", KL]),
+            default: "\"cross_entropy\"",
+            range: None,
+            doc: "What is asked of the best completion: its cross-entropy, or at each of its tokens the divergence from the reference.",
+        },
+        reference::REF_MODEL,
         Parameter {
             name: PENALTY,
             kind: Kind::Float,
@@ -101,12 +115,17 @@ pub(crate) const METHOD: Method = Method {
         let (_, calibration) = *kind.ok_or_else(|| settings.invalid(LOSS, "is not known"))?;
         let delta = number(DELTA);
         let rank: Rank = Box::new(move |said, scores| calibration(said, scores, delta));
-        Ok(Box::new(Ranking { supervised: number(WEIGHT), length_penalty: number(PENALTY), ..Ranking::of(rank) }))
+        let compared = settings.values.get(REGULARISER).and_then(serde_json::Value::as_str) == Some(KL);
+        if !compared {
+            reference::unasked_unless(settings, "slic_regularizer is kl")?;
+        }
+        let ranking = Ranking { supervised: number(WEIGHT), length_penalty: number(PENALTY), ..Ranking::of(rank) };
+        Ok(Box::new(Ranking { held_by: compared.then_some(Divergence::ReverseKl), ..ranking }))
     },
 };
 
 /// A pair is a ranking of two.
-fn scored(mut group: Group) -> Group {
+pub(super) fn scored(mut group: Group) -> Group {
     if group.members.iter().all(|member| member.score.is_none()) {
         let count = group.members.len();
         group

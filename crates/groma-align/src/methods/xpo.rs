@@ -10,7 +10,7 @@ use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::rewarded::MISSING_EOS_PENALTY;
 use crate::role::Role;
-use crate::{Error, Hyperparameters, constraint, rollout};
+use crate::{Error, Hyperparameters, constraint, moving, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use serde::Deserialize;
@@ -31,6 +31,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::REWARDS,
         &[MISSING_EOS_PENALTY],
         PARAMETERS,
+        moving::PARAMETERS,
         &[Parameter {
             name: "alpha",
             kind: Kind::Float,

@@ -42,10 +42,55 @@ pub(super) const RULE: Rule = Rule {
 const MODEL: &str = "judge_model";
 const LENGTH: &str = "judge_max_new_tokens";
 
+/// An answer that is to be rated.
+#[derive(Clone, Debug)]
+pub struct ToRate<'a> {
+    /// What was asked.
+    pub question: String,
+    /// A good answer to hold beside it.
+    pub reference: Option<&'a str>,
+    /// What was answered.
+    pub answer: &'a str,
+}
+
+/// How a judge rates answers, from 1 to 10, in their order; nothing where it does not answer, or not so that a rating can be read.
+///
+/// # Errors
+/// A request to stop; [`Error::Role`] where none of the questions has an answer.
+pub fn rate(
+    judge: &dyn LanguageModel,
+    answers: &[ToRate<'_>],
+    max_new_tokens: usize,
+    control: Control<'_>,
+) -> Result<Vec<Option<f64>>, Error> {
+    let pattern = Regex::new(RATING).map_err(|error| role(error.to_string()))?;
+    let ask = |ToRate { question, reference, answer }: &ToRate<'_>| {
+        Ask::greedy(vec![Message::new("user", rating(question, *reference, answer))].into(), max_new_tokens)
+    };
+    let replies = judge.generate(&answers.iter().map(ask).collect::<Vec<_>>(), control);
+    if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
+        return Err(groma_run::Error::Interrupted.into());
+    }
+    match replies.iter().find_map(|reply| reply.as_ref().err()) {
+        Some(failure) if replies.iter().all(Result::is_err) => {
+            Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
+        }
+        _ => Ok(replies.iter().map(|reply| read(&pattern, reply.as_ref().ok()?)).collect()),
+    }
+}
+
+fn role(problem: String) -> Error {
+    Error::Role { role: Role::Judge.name(), problem }
+}
+
+fn read(pattern: &Regex, reply: &Reply) -> Option<f64> {
+    let groups = |line| pattern.captures_iter(line).filter_map(|found| Some(found.get(1)?.as_str()));
+    verdict(reply.text(), groups).and_then(read_rating).ok()
+}
+
 struct Judge<'a> {
     model: Option<&'a dyn LanguageModel>,
     max_new_tokens: usize,
-    pattern: Regex,
 }
 
 impl<'a> Judge<'a> {
@@ -54,41 +99,28 @@ impl<'a> Judge<'a> {
             return Err(settings.invalid(MODEL, "must be given with reward_funcs judge: who rates"));
         }
         let max_new_tokens = settings.values.get(LENGTH).and_then(Value::as_u64).unwrap_or(1) as usize;
-        let pattern = Regex::new(RATING).map_err(|error| settings.invalid(MODEL, error.to_string()))?;
-        Ok(Judge { model, max_new_tokens, pattern })
-    }
-
-    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
-        let role = |problem| Error::Role { role: Role::Judge.name(), problem };
-        let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
-        let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
-        let reference = rollout.columns.get("reference").and_then(Value::as_str);
-        let turn = Message::new("user", rating(&question, reference, rollout.completion));
-        Ok(Ask::greedy(vec![turn].into(), self.max_new_tokens))
-    }
-
-    fn read(&self, reply: &Reply) -> Option<f64> {
-        let groups = |line| self.pattern.captures_iter(line).filter_map(|found| Some(found.get(1)?.as_str()));
-        verdict(reply.text(), groups).and_then(read_rating).ok()
+        Ok(Judge { model, max_new_tokens })
     }
 }
 
 impl Reward for Judge<'_> {
     /// # Errors
-    /// A request to stop; [`Error::Role`] where none of the questions has an answer.
+    /// Those of [`rate`].
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
-        let role = |problem: String| Error::Role { role: Role::Judge.name(), problem };
         let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
-        let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
-        let replies = model.generate(&asks, Control { progress: &Silent, cancel });
-        if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
-            return Err(groma_run::Error::Interrupted.into());
-        }
-        match replies.iter().find_map(|reply| reply.as_ref().err()) {
-            Some(failure) if replies.iter().all(Result::is_err) => {
-                Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
-            }
-            _ => Ok(replies.iter().map(|reply| self.read(reply.as_ref().ok()?)).collect()),
-        }
+        let all = rollouts.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
+        let each = all.iter().map(|(question, reference, answer)| ToRate {
+            question: question.clone(),
+            reference: *reference,
+            answer,
+        });
+        rate(model, &each.collect::<Vec<_>>(), self.max_new_tokens, Control { progress: &Silent, cancel })
     }
+}
+
+/// What was asked, a good answer where the row has one, and the answer.
+fn asked<'r>(rollout: &Rollout<'r>) -> Result<(String, Option<&'r str>, &'r str), Error> {
+    let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
+    let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
+    Ok((question, rollout.columns.get("reference").and_then(Value::as_str), rollout.completion))
 }

@@ -12,6 +12,7 @@ mod backends;
 mod distillation;
 mod losses;
 mod memory;
+mod moving;
 mod ppo;
 mod precision;
 mod preflight;

@@ -92,6 +92,21 @@ fn dpo_with_an_adapter_and_dropout() {
     );
 }
 
+/// The reference's weights are kept as well, also where it is of a policy with an adapter, and where it was sampled with.
+#[test]
+fn a_reference_that_moves() {
+    let moving = |more: Value| {
+        let mut given = json!({"max_steps": 5, "learning_rate": 1e-2, "sync_ref_model": true, "ref_model_sync_steps": 2,
+            "logging_steps": 2, "eval_steps": 2});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        given
+    };
+    resumes_at_every_step("dpo", moving(json!({"per_device_train_batch_size": 4})));
+    resumes_at_every_step("kto", moving(json!({"lora": {"dropout": 0.1}})));
+    resumes_at_every_step("grpo", moving(json!({"beta": 0.1, "num_iterations": 2, "per_device_train_batch_size": 4})));
+    resumes_at_every_step("nash_md", moving(json!({"ref_model_mixup_alpha": 1.0})));
+}
+
 #[test]
 fn sft_packed() {
     resumes_at_every_step(

@@ -104,6 +104,12 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("cpo", json!({"loss_type": "simpo", "alpha": 0.25})),
         ("listwise_dpo", json!({})),
         ("slic", json!({"loss_type": "list"})),
+        ("slic", json!({"slic_regularizer": "kl"})),
+        ("cringe", json!({"num_pos_predictions": 3})),
+        ("beta_dpo", json!({})),
+        ("tdpo", json!({"loss_type": "tdpo1"})),
+        ("tdpo", json!({})),
+        ("tpo", json!({"loss_type": "tpo-l", "tpo_alpha": 0.3})),
     ] {
         // A pair of completions is not torn apart.
         let pairs = matches!(method, "online_dpo" | "xpo" | "nash_md");

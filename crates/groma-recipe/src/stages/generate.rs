@@ -1,9 +1,12 @@
-//! Lets a model answer prompts, and leaves the answers as rows to train on or to read.
+//! Lets a model answer prompts, and leaves the answers, or pairs of them, as rows to train on or to read.
 
-use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
-use groma_lm::{Ask, Control, Kind, LanguageModel, Reply, SamplingParameters};
+mod answered;
+mod pairs;
+
+use groma_data::{ReadOptions, Shape, ShapeOptions, read};
+use groma_lm::{Ask, Control, Kind, LanguageModel, SamplingParameters};
 use groma_run::{EventKind, Finished, Recorder, Seed};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,11 +15,13 @@ use crate::asked::Asked;
 use crate::data_file::{DataFile, write_file};
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
-use crate::records::Generate;
+use crate::records::{Generate, Pairs};
 use crate::resolve::Resolve;
 use crate::rows::question;
 use crate::runner::Runner;
 use crate::stage_work::StageWork;
+use answered::{Answered, Question};
+use pairs::Prefers;
 
 impl StageWork for Generate {
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
@@ -24,19 +29,27 @@ impl StageWork for Generate {
         let found = outside(recipe, &self.name, &self.data, resolve)?;
         let found = found.map(|path| prompts(&path, self.limit, Seed::new(recipe.seed))).transpose()?;
         let count = found.map_or(MADE.into(), |prompts| groma_run::counted(prompts.len() as u64, "prompt"));
-        Ok(vec![format!("{}: answers to {} ({count})", self.name, self.data)])
+        let what = if self.pairs.is_some() { "pairs of answers" } else { "answers" };
+        Ok(vec![format!("{}: {what} to {} ({count})", self.name, self.data)])
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
         let model = runner.model(&self.name, self.model.as_deref())?;
         let data = runner.data(&self.name, &self.data)?;
         let config = json!({ "stage": self, "template": runner.recipe.chat_template, "seed": runner.recipe.seed });
-        let key = runner.key(&self.name).config(&config)?.input("model", model.digest).input("data", data.digest);
+        let by = self.by.as_deref().map(|name| runner.model(&self.name, Some(name))).transpose()?;
+        let mut key = runner.key(&self.name).config(&config)?.input("model", model.digest).input("data", data.digest);
+        if let Some(by) = &by {
+            key = key.input("by", by.digest);
+        }
         runner.stage(key, model.is_here(), |runner, recorder| {
             let asked = runner.ask(&model)?;
             asked.require(Kind::Generate)?;
             runner.note_asked(&asked);
-            self.answer(runner, recorder, &asked, &data)
+            let by = by.as_ref().map(|by| runner.ask(by)).transpose()?;
+            let asks = if self.pairs == Some(Pairs::Judge) { Kind::Generate } else { Kind::Reply };
+            by.as_ref().map_or(Ok(()), |by| by.require(asks))?;
+            self.answer(runner, recorder, (&asked, by.as_ref()), &data)
         })
     }
 }
@@ -52,11 +65,20 @@ impl Generate {
             _ if !(self.top_p > 0.0 && self.top_p <= 1.0) => wrong("top_p", "above 0 and at most 1"),
             Generate { num_generations: 0, .. } => wrong("num_generations", "1 or more"),
             Generate { max_new_tokens: 0, .. } => wrong("max_new_tokens", "1 or more"),
+            Generate { pairs: Some(pairs), num_generations: 1, .. } if *pairs != Pairs::Demonstrations => {
+                wrong("num_generations", "2 or more, so that one answer can be better than another")
+            }
+            Generate { pairs: Some(pairs), by: None, .. } if pairs.needs_other() => {
+                wrong("by", "given with these pairs")
+            }
+            Generate { pairs, by: Some(_), .. } if pairs.and_then(Pairs::asks).is_none() => {
+                wrong("by", "left out with these pairs: nobody else is asked")
+            }
             _ => Ok(()),
         }
     }
 
-    fn asks(&self, prompts: &[Content], seed: Seed) -> Vec<Ask> {
+    fn asks(&self, prompts: &[Question], seed: Seed) -> Vec<Ask> {
         let sampling = SamplingParameters {
             max_new_tokens: self.max_new_tokens,
             temperature: self.temperature,
@@ -64,8 +86,8 @@ impl Generate {
             samples: self.num_generations,
             ..SamplingParameters::default()
         };
-        let ask = |(index, prompt): (usize, &Content)| Ask {
-            prompt: prompt.clone(),
+        let ask = |(index, question): (usize, &Question)| Ask {
+            prompt: question.prompt.clone(),
             sampling: sampling.clone(),
             seed: seed.index(index as u64),
             logps: false,
@@ -77,7 +99,7 @@ impl Generate {
         &self,
         runner: &mut Runner,
         recorder: &Recorder,
-        asked: &Asked,
+        (asked, by): (&Asked, Option<&Asked>),
         data: &DataFile,
     ) -> Result<Finished, Error> {
         let seed = Seed::new(runner.recipe.seed).named(&self.name);
@@ -89,13 +111,13 @@ impl Generate {
         let (replies, _) = asked.lend(None, generate)?;
         runner.work.cancel.check()?;
         let mut finished = Finished::default();
-        let mut lines = String::new();
-        let mut failures: BTreeMap<String, u64> = BTreeMap::new();
-        for (prompt, reply) in prompts.iter().zip(replies) {
+        let (mut answered, mut failures): (_, BTreeMap<String, u64>) = (Vec::new(), BTreeMap::new());
+        for (question, reply) in prompts.iter().zip(replies) {
             match reply {
                 Ok(reply) => {
                     finished.tokens += reply.usage.completion_tokens;
-                    rows(prompt, &reply).for_each(|row| lines.push_str(&format!("{row}\n")));
+                    let texts = reply.choices.into_iter().map(|choice| choice.text).collect();
+                    answered.push(Answered { question, texts });
                 }
                 Err(failure) => {
                     finished.unanswered += u64::from(failure.may_be_answered_later());
@@ -113,33 +135,39 @@ impl Generate {
                 &format!("no answer to {}: {reason}", groma_run::counted(*count, "prompt")),
             );
         }
-        let file = runner.recipe.place(&self.name, &Generate::output());
+        let rows = match self.pairs {
+            None => answered.iter().flat_map(Answered::rows).collect(),
+            Some(pairs) => Prefers { pairs, model: asked, by, control }.of(&answered)?,
+        };
+        if self.pairs.is_some() {
+            let text = format!(
+                "{} of {}",
+                groma_run::counted(rows.len() as u64, "pair"),
+                groma_run::counted(answered.len() as u64, "prompt")
+            );
+            recorder.message(EventKind::Note, &text);
+        }
+        let file = runner.recipe.place(&self.name, &self.output());
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
         write_file(&runner.directory.inside(&file)?, lines.as_bytes())?;
         finished.outputs.push(file);
-        finished.result = json!({ "prompts": prompts.len(), "failures": failures });
+        finished.result = json!({ "prompts": prompts.len(), "failures": failures, "rows": rows.len() });
         Ok(finished)
     }
 }
 
 /// The different prompts of a file's rows, in their order.
-fn prompts(path: &Path, limit: Option<usize>, seed: Seed) -> Result<Vec<Content>, Error> {
+fn prompts(path: &Path, limit: Option<usize>, seed: Seed) -> Result<Vec<Question>, Error> {
     let table = read(path, &ReadOptions::default())?.limited(limit, seed);
     let rows = table.into_rows(&ShapeOptions::default(), Shape::ALL)?;
-    let mut found: Vec<Content> = Vec::new();
+    let mut found: Vec<Question> = Vec::new();
     let mut seen = BTreeSet::new();
-    for (_, prompt, text) in rows.rows.iter().map(question) {
+    for row in rows.rows {
+        let (_, prompt, text) = question(&row);
         let prompt = prompt.unwrap_or(text);
         if seen.insert(prompt.to_value().to_string()) {
-            found.push(prompt);
+            found.push(Question { prompt, row });
         }
     }
     Ok(found)
-}
-
-/// A row for each answer, in the form of the prompt.
-fn rows<'a>(prompt: &'a Content, reply: &'a Reply) -> impl Iterator<Item = Value> + 'a {
-    reply.choices.iter().map(move |choice| {
-        let completion = prompt.answered(&choice.text);
-        json!({ "prompt": prompt, "completion": completion })
-    })
 }

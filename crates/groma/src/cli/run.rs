@@ -16,7 +16,7 @@ use super::numbers::at_least;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, group = ArgGroup::new("looked_at").multiple(true))]
 pub(crate) struct Run {
-    /// A recipe file, or the name of a built-in recipe (loop, village, hardening, injection, overoptimisation); loop where not given.
+    /// A recipe file, or the name of a built-in recipe (loop, village, hardening, injection, overoptimisation, spin, iterative-dpo, self-rewarding); loop where not given.
     pub(crate) recipe: Option<PathBuf>,
     /// The model to align, or to measure, attack and look into alone where there are no --preferences: a directory in Hugging Face
     /// layout, or a hub id (owner/name[@revision]).

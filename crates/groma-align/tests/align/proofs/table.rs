@@ -163,6 +163,24 @@ const BY_RATING: Optimum = Optimum::Order(Order {
     said: |logp, _, length| logp / length,
 });
 
+/// By rankings of two: what is told apart, without what is learned beside it.
+const fn tpo(kind: &'static str, theory: Theory, given: &'static str) -> Proof {
+    let optimum = policy(if matches!(kind.as_bytes(), b"sigmoid") { THREE } else { TWO }, scored_pairs, theory);
+    Proof { method: "tpo", swap: Swap::Flips(scored_ordered_pairs), ..dpo(kind, TRL, optimum, given) }
+}
+
+fn scored_pairs(world: World) -> Vec<Group> {
+    World::scored(world.pairs(), 1.0)
+}
+
+fn scored_ordered_pairs(world: World) -> Vec<Group> {
+    World::scored(world.ordered_pairs(), 1.0)
+}
+
+const fn tdpo(kind: &'static str, optimum: Optimum) -> Proof {
+    Proof { method: "tdpo", ..dpo(kind, ROWS, optimum, r#"{"beta": 0.5}"#) }
+}
+
 const fn cpo(kind: &'static str, optimum: Optimum, given: &'static str) -> Proof {
     Proof { method: "cpo", ..dpo(kind, TRL, optimum, given) }
 }
@@ -286,6 +304,14 @@ pub(super) const PROOFS: &[Proof] = &[
         policy(THREE, World::pairs, theory::tilt_less_length),
         r#"{"beta": 0.5, "length_alpha": 0.4}"#,
     ),
+    Proof {
+        kind: None,
+        method: "beta_dpo",
+        // Once nothing changes, the running mean is the batch's, and β is β_0.
+        ..dpo("", ROWS, policy(THREE, World::pairs, theory::tilt), r#"{"beta": 0.5, "filter_ratio": 0.0}"#)
+    },
+    tdpo("tdpo1", policy(THREE, World::pairs, theory::tilt_of_distributions)),
+    tdpo("tdpo2", BY_RATIO),
     kto("kto", BY_LABEL),
     kto("apo_zero_unpaired", BY_LABEL),
     kto(
@@ -306,6 +332,10 @@ pub(super) const PROOFS: &[Proof] = &[
             r#"{"beta": 1.0}"#,
         )
     },
+    tpo("sigmoid", theory::tilt_of_nothing, r#"{"beta": 0.5, "tpo_alpha": 0.0}"#),
+    tpo("hinge", theory::hinge_of_nothing, r#"{"beta": 0.7, "tpo_alpha": 0.0}"#),
+    tpo("ipo", theory::ipo_of_nothing, r#"{"beta": 0.2, "tpo_alpha": 0.0}"#),
+    tpo("tpo-l", theory::tpo_l, r#"{"beta": 1.0, "tpo_alpha": 0.0, "tpo_l_gamma": 0.5}"#),
     ranked("rrhf", None, BY_TOKEN, "{}"),
     ranked(
         "pro",
@@ -335,6 +365,12 @@ pub(super) const PROOFS: &[Proof] = &[
         "list",
         policy(TWO, |world| World::scored(world.pairs(), 1.0), theory::slic),
         r#"{"sft_weight": 0.0, "slic_delta": 1.5, "length_penalty": 0.0}"#,
+    ),
+    ranked(
+        "slic",
+        Some(("slic_regularizer", "kl")),
+        Optimum::Order(Order { world: TWO, rows: scored_ordered_pairs, said: |logp, _, length| logp / length }),
+        r#"{"sft_weight": 0.1, "slic_delta": 3.0}"#,
     ),
     slic("reward", policy(BEST, World::ranking, theory::best), r#"{"sft_weight": 0.0, "length_penalty": 0.0}"#),
     Proof {

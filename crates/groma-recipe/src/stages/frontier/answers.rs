@@ -1,8 +1,6 @@
 //! Answers of a model to prompts whose rows say what an answer is worth.
 
-use std::collections::BTreeMap;
-
-use groma_data::{Content, Shape, Truth};
+use groma_data::{Content, Shape};
 use groma_lm::{Ask, Continuation, Control, Encoder, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
 use groma_model::LocalModel;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
@@ -12,6 +10,7 @@ use crate::Error;
 use crate::data_file::DataFile;
 use crate::reading::Reading;
 use crate::rows::{question, read_rows};
+use crate::worth::Worth;
 
 /// A prompt, and what answers to it are worth.
 pub(super) struct Prompt {
@@ -19,8 +18,7 @@ pub(super) struct Prompt {
     /// What its row was made from, up to the first `/`: rows of one kind are not independent.
     pub(super) cluster: Option<String>,
     pub(super) asked: Content,
-    truth: Truth,
-    worth: BTreeMap<String, f64>,
+    worth: Worth,
 }
 
 /// The prompts of a file.
@@ -31,17 +29,12 @@ pub(super) fn prompts(file: &DataFile, limit: Option<usize>, seed: Seed) -> Resu
     let rows = read_rows(&file.path, Shape::ALL, limit, seed, &Reading::default())?;
     let one = |row: &groma_data::Row| {
         let (id, prompt, text) = question(row);
-        let column = |name: &str| row.other.get(name).cloned().unwrap_or_default();
-        let wrong = |name: &str, why: String| {
-            let problem = format!("{}: `{name}`: {why}; rows as in village:held_out/prompts are wanted", row.location);
-            Error::Worth { problem }
-        };
+        let source = row.other.get("source").and_then(serde_json::Value::as_str);
         Ok(Prompt {
             id,
-            cluster: column("source").as_str().and_then(|source| source.split('/').next().map(str::to_owned)),
+            cluster: source.and_then(|source| source.split('/').next().map(str::to_owned)),
             asked: prompt.unwrap_or(text),
-            truth: serde_json::from_value(column("truth")).map_err(|error| wrong("truth", error.to_string()))?,
-            worth: serde_json::from_value(column("worth")).map_err(|error| wrong("worth", error.to_string()))?,
+            worth: Worth::of(row)?,
         })
     };
     rows.rows.iter().map(one).collect()
@@ -99,7 +92,7 @@ impl Questions<'_> {
             let mut of_prompt = Vec::new();
             for choice in reply.choices {
                 of_prompt.push(Answer {
-                    gold: prompt.truth.worth(&prompt.worth, &choice.text),
+                    gold: prompt.worth.of_answer(&choice.text),
                     kl: choice.logps.iter().map(|logp| f64::from(*logp)).sum(),
                     tokens: choice.ids.len(),
                     text: choice.text,
