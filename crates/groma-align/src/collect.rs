@@ -3,6 +3,7 @@
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
+use crate::objective::Taught;
 use crate::reference::Reference;
 use crate::rewards::{NamedReward, Rollout};
 use crate::rollout::{Rollouts, Sampling, Voice};
@@ -61,6 +62,30 @@ impl<'a> Collector<'a> {
             Some(reference) => reference.attach(self.model, groups, self.temperature, self.pass_rows),
             None => Ok(groups),
         }
+    }
+
+    /// Notes how likely completions are to a teacher that is the model itself, behind what it reads in the prompts' place.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where nobody is there to teach; those of the model.
+    pub(crate) fn taught(&self, groups: &mut [Group], taught: Taught) -> Result<(), Error> {
+        let missing = || Error::Role { role: "teacher", problem: "nobody is there to learn from".into() };
+        let policy = Reference::Model(self.model);
+        let teacher = match taught {
+            Taught::ByPolicy => &policy,
+            _ => self.reference.ok_or_else(missing)?,
+        };
+        let read = |group: &Group| {
+            let members = group.members.iter().map(|member| Member::new(member.taught())).collect();
+            Cow::Owned(Group { members, ..Group::default() })
+        };
+        let read = groups.iter().map(read).collect();
+        let said = teacher.attach(self.model, read, self.temperature, self.pass_rows)?;
+        let said = said.into_iter().flat_map(|group| group.into_owned().members);
+        for (member, said) in groups.iter_mut().flat_map(|group| &mut group.members).zip(said) {
+            member.reference = said.reference;
+        }
+        Ok(())
     }
 
     /// Completions of prompts by whoever it is, with their log-probabilities and rewards.
@@ -219,9 +244,13 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// What each of some says of completions.
+    /// What each of some says of completions; what is no number is nothing said.
     fn said<'w>(&self, who: &'w [NamedReward<'w>], of: &[Rollout<'_>]) -> Result<Vec<Opinion<'w>>, Error> {
-        let one = |named: &'w NamedReward<'w>| Ok((named, named.reward.score(of, self.cancel)?));
+        let number = |value: Option<f64>| value.filter(|value| value.is_finite());
+        let one = |named: &'w NamedReward<'w>| {
+            let said = named.reward.score(of, self.cancel)?;
+            Ok((named, said.into_iter().map(number).collect()))
+        };
         let started = Instant::now();
         let said = who.iter().map(one).collect();
         let spent = self.spent.get();

@@ -5,8 +5,9 @@ use crate::Metrics;
 use crate::forest::{Forest, Run, SlopesBySlot};
 use crate::group::{Group, Member};
 use crate::noise::Noise;
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Reads, Said, Slopes, Step, Taught};
 use crate::role::Role;
+use crate::sequence::Sequence;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::{Head, Transformer};
 use groma_run::Seed;
@@ -26,6 +27,8 @@ pub(crate) struct Models<'a> {
     pub(crate) policy: &'a Transformer,
     /// Where the method learns from one.
     pub(crate) teacher: Option<&'a Transformer>,
+    /// Where there is one that speaks, and whether its adapter takes part.
+    pub(crate) reference: Option<(&'a Transformer, bool)>,
     /// Where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
 }
@@ -164,10 +167,22 @@ impl Learner<'_> {
         (number, micro): (usize, Range<usize>),
         forest: &Forest,
     ) -> Result<Slopes, Error> {
-        let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.models.teacher) else {
-            return Err(Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() });
+        let Reads::Divergence { kind, temperature, taught } = objective.reads() else { return Ok(Slopes::default()) };
+        let teacher = match taught {
+            Taught::ByTeacher => self.models.teacher.map(|teacher| (teacher, true)),
+            Taught::ByReference => self.models.reference,
+            Taught::ByPolicy => Some((self.models.policy, true)),
         };
-        let taught = forest.taught(teacher)?;
+        let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
+        let teacher = teacher.ok_or_else(missing)?;
+        let taught = match taught {
+            Taught::ByTeacher => forest.taught(teacher, forest)?,
+            Taught::ByReference | Taught::ByPolicy => {
+                let members = step.groups[micro.clone()].iter().flat_map(|group| &group.members);
+                let sequences: Vec<Sequence> = members.map(Member::taught).collect();
+                forest.taught(teacher, &Forest::new(&sequences.iter().collect::<Vec<_>>()))?
+            }
+        };
         let mut tape = self.tape();
         let run = Run { temperature, ..self.policy(number) };
         let found = forest.forward_divergence(self.models.policy, &mut tape, &taught, kind, run)?;

@@ -52,6 +52,10 @@ pub(crate) struct Masks {
     pub(crate) assistant_only: bool,
     /// What a step ends with; it is added to those that do not.
     pub(crate) step_separator: String,
+    /// What a teacher that is the model itself reads in the prompt's place, where the method has one: a template.
+    pub(crate) teacher_prompt: Option<String>,
+    /// Columns of a row that hold an attribute of its completion each; the model's head has an output for each.
+    pub(crate) attributes: Vec<String>,
 }
 
 /// Metrics that every method logs.

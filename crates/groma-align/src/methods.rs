@@ -3,6 +3,7 @@
 mod a2po;
 mod a_lol;
 mod advantages;
+mod attribute_reward;
 mod cpo;
 mod cringe;
 mod distillation;
@@ -29,6 +30,7 @@ mod remax;
 mod reward;
 mod rloo;
 mod rrhf;
+mod self_distillation;
 mod sft;
 mod simpo;
 mod slic;
@@ -37,7 +39,9 @@ mod unlikelihood;
 mod whole;
 mod xpo;
 
+pub(crate) use attribute_reward::of_row as attributes_of_row;
 pub use reward::pair_loss as reward_pair_loss;
+pub(crate) use self_distillation::{CONTEXT_PLACE, PROMPT_PLACE};
 
 use crate::nearest::nearest;
 use crate::{Error, Method};
@@ -46,8 +50,10 @@ use crate::{Error, Method};
 pub static METHODS: &[&Method] = &[
     &sft::METHOD,
     &distillation::METHOD,
+    &self_distillation::METHOD,
     &reward::METHOD,
     &process_reward::METHOD,
+    &attribute_reward::METHOD,
     &dpo::METHOD,
     &kto::METHOD,
     &cpo::METHOD,

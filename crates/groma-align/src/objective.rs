@@ -111,7 +111,20 @@ pub(crate) enum Reads {
         kind: Divergence,
         /// Of both distributions.
         temperature: f32,
+        /// By whom.
+        taught: Taught,
     },
+}
+
+/// Who teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taught {
+    /// Who sits in the teacher's seat.
+    ByTeacher,
+    /// The reference, which reads [`Member::context`](crate::group::Member::context) in the prompt's place.
+    ByReference,
+    /// The policy as it is now, which reads the same.
+    ByPolicy,
 }
 
 impl Reads {

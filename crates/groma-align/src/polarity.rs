@@ -52,7 +52,7 @@ fn slope(model: &Transformer, objective: &mut dyn Objective, groups: &[Cow<'_, G
     let step = Step { groups, total: objective.total(groups) };
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
-    let models = Models { policy: model, teacher: None, critic: None };
+    let models = Models { policy: model, teacher: None, reference: None, critic: None };
     let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {

@@ -1,5 +1,6 @@
 //! What sampled completions are worth: rules, one a file, and reward models, behind one trait.
 
+mod endpoint;
 mod ensemble;
 mod exact_match;
 mod final_answer;
@@ -11,13 +12,14 @@ mod overlong;
 mod regex;
 mod reward;
 mod rule;
+mod stimulus;
 mod truth;
 
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use reward::{NamedReward, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
-use model::ModelReward;
+use model::{ModelReward, Parts};
 use rule::Rule;
 
 use crate::parameter::Variant;
@@ -64,6 +66,7 @@ impl<'s> Panel<'s> {
             return Err(settings.invalid("reward_weights", problem));
         }
         rules(settings, self.rules, None)?;
+        parts(settings)?;
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
         match self.weights.filter(|weights| weights.len() != count) {
             Some(weights) => {
@@ -94,7 +97,7 @@ impl<'s> Panel<'s> {
                 Filler::Weights(model, encoder) => Some((model, encoder)),
                 Filler::Asked(_) => None,
             });
-            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), step_reward(settings))?;
+            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), &parts(settings)?)?;
             let named = |model| NamedReward {
                 name: AVERAGED.to_owned(),
                 weight: 1.0,
@@ -105,7 +108,7 @@ impl<'s> Panel<'s> {
         }
         for seat in seats.iter().filter(|seat| seat.role == self.role && !averages) {
             if let Filler::Weights(model, encoder) = seat.filler {
-                let reward = Box::new(ModelReward::new(model, encoder, step_reward(settings))?);
+                let reward = Box::new(ModelReward::new(model, encoder, &parts(settings)?)?);
                 let ensemble = (self.role == Role::Reward).then(|| Ensemble::new(settings));
                 all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, reward });
             }
@@ -123,8 +126,31 @@ pub(crate) const STEP_REWARD: &str = "step_reward";
 pub(crate) const STEP_REWARDS: &[&str] = &["product", "min", "mean", "last"];
 
 /// Whether one model is made of all reward models.
-fn averages(settings: &Hyperparameters) -> bool {
+pub(crate) fn averages(settings: &Hyperparameters) -> bool {
     settings.values.get(SETTING).and_then(Value::as_str) == Some(AVERAGED)
+}
+
+/// The setting that says how much attributes count.
+pub(crate) const ATTRIBUTE_WEIGHTS: &str = "attribute_weights";
+
+/// What is said of rewards in several parts.
+///
+/// # Errors
+/// [`Error::Setting`] for weights that are none.
+fn parts(settings: &Hyperparameters) -> Result<Parts, Error> {
+    let given = settings.values.get(ATTRIBUTE_WEIGHTS).cloned().unwrap_or_default();
+    let wrong = |problem: String| settings.invalid(ATTRIBUTE_WEIGHTS, problem);
+    let list: Option<OneOrMany<String>> = serde_json::from_value(given).map_err(|error| wrong(error.to_string()))?;
+    let weight = |text: &String| {
+        let number = |(name, weight): (&str, &str)| {
+            let weight = weight.trim().parse::<f64>().ok().filter(|weight| weight.is_finite())?;
+            Some((name.trim().to_owned(), weight))
+        };
+        let found = text.rsplit_once('=').and_then(number);
+        found.ok_or_else(|| wrong(format!("has `{text}`; an attribute is weighed as NAME=NUMBER")))
+    };
+    let weights = list.map(|list| list.as_slice().iter().map(weight).collect::<Result<Vec<_>, Error>>());
+    Ok(Parts { steps: step_reward(settings), attributes: weights.transpose()? })
 }
 
 fn step_reward(settings: &Hyperparameters) -> StepReward {
@@ -142,6 +168,8 @@ static RULES: &[Rule] = &[
     overlong::RULE,
     lexicon::RULE,
     judge::RULE,
+    endpoint::RULE,
+    stimulus::RULE,
     truth::RULE,
 ];
 
@@ -154,6 +182,8 @@ pub(crate) const VARIANTS: &[Variant] = &[
     overlong::RULE.variant(),
     lexicon::RULE.variant(),
     judge::RULE.variant(),
+    endpoint::RULE.variant(),
+    stimulus::RULE.variant(),
     truth::RULE.variant(),
 ];
 

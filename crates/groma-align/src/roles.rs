@@ -104,7 +104,7 @@ pub(crate) fn reference<'a>(
     }
     let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
-    if objective.rollouts().is_some() {
+    if objective.sampling().is_some() {
         return Ok(Some(match other {
             Some((other, _)) => Reference::Model(other),
             None if switch => Reference::WithoutAdapter,
@@ -173,13 +173,15 @@ pub(crate) struct Around<'r, 'a> {
     pub(crate) cancel: &'r Cancel,
 }
 
-impl<'a> Around<'_, 'a> {
+impl<'r, 'a> Around<'r, 'a> {
     /// The models of a step; the critic where it is another one than the policy.
     pub(crate) fn models<'m>(&self, policy: &'m Transformer, critic: Option<&'m Critic>) -> Models<'m>
     where
         'a: 'm,
+        'r: 'm,
     {
-        Models { policy, teacher: self.teacher, critic: critic.map(|critic| &critic.model) }
+        let reference = self.reference.and_then(|reference| reference.speaker(policy).ok());
+        Models { policy, teacher: self.teacher, reference, critic: critic.map(|critic| &critic.model) }
     }
 
     /// What is at hand in the first half of the loop.

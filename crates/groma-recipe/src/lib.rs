@@ -58,7 +58,7 @@ pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
-    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite,
+    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rate, Rewrite,
     TaskConfig, Train,
 };
 pub use resolve::{Find, Resolve};
