@@ -72,7 +72,7 @@ impl<'a> Collector<'a> {
         let missing = || Error::Role { role: "teacher", problem: "nobody is there to learn from".into() };
         let policy = Reference::Model(self.model);
         let teacher = match taught {
-            Taught::ByPolicy => &policy,
+            Taught::Policy => &policy,
             _ => self.reference.ok_or_else(missing)?,
         };
         let read = |group: &Group| {

@@ -169,15 +169,15 @@ impl Learner<'_> {
     ) -> Result<Slopes, Error> {
         let Reads::Divergence { kind, temperature, taught } = objective.reads() else { return Ok(Slopes::default()) };
         let teacher = match taught {
-            Taught::ByTeacher => self.models.teacher.map(|teacher| (teacher, true)),
-            Taught::ByReference => self.models.reference,
-            Taught::ByPolicy => Some((self.models.policy, true)),
+            Taught::Teacher => self.models.teacher.map(|teacher| (teacher, true)),
+            Taught::Reference => self.models.reference,
+            Taught::Policy => Some((self.models.policy, true)),
         };
         let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
         let teacher = teacher.ok_or_else(missing)?;
         let taught = match taught {
-            Taught::ByTeacher => forest.taught(teacher, forest)?,
-            Taught::ByReference | Taught::ByPolicy => {
+            Taught::Teacher => forest.taught(teacher, forest)?,
+            Taught::Reference | Taught::Policy => {
                 let members = step.groups[micro.clone()].iter().flat_map(|group| &group.members);
                 let sequences: Vec<Sequence> = members.map(Member::taught).collect();
                 forest.taught(teacher, &Forest::new(&sequences.iter().collect::<Vec<_>>()))?

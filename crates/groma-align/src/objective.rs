@@ -120,11 +120,11 @@ pub(crate) enum Reads {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taught {
     /// Who sits in the teacher's seat.
-    ByTeacher,
+    Teacher,
     /// The reference, which reads [`Member::context`](crate::group::Member::context) in the prompt's place.
-    ByReference,
+    Reference,
     /// The policy as it is now, which reads the same.
-    ByPolicy,
+    Policy,
 }
 
 impl Reads {

@@ -220,7 +220,7 @@ fn attributes_and_what_ends_a_step_are_written_and_read_back() {
         let whole = directory.path().join("whole");
         export.write(&whole).unwrap();
         export.verify(&whole).unwrap();
-        assert_eq!(Checkpoint::open(&whole).unwrap().spec().outputs, [head.clone()]);
+        assert_eq!(Checkpoint::open(&whole).unwrap().spec().outputs, std::slice::from_ref(&head));
         let base = BaseModel::at(checkpoint.directory());
         let config = LoraConfig { rank: 2, alpha: 4.0, dropout: 0.0, rank_stabilised: false, base };
         let modules: Vec<String> =

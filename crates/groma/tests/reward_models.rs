@@ -268,8 +268,26 @@ fn attributes_are_trained_written_and_read_by_name() {
         let of = |attribute: &str| scored["attributes"][attribute].as_f64().unwrap();
         assert!((scored["reward"].as_f64().unwrap() - (of("quality") + of("words")) / 2.0).abs() < 1e-5, "{scored}");
         // A weight of the unknown is refused; the known ones are a reward.
-        let policy = ["train", "rloo", "--model", "model", "--data", "rated.jsonl", "--output", "policy", "--set", "max_steps=1"];
-        let under = ["--set", "max_completion_length=4", "--set", "per_device_train_batch_size=4", "--set", "num_generations=2"];
+        let policy = [
+            "train",
+            "rloo",
+            "--model",
+            "model",
+            "--data",
+            "rated.jsonl",
+            "--output",
+            "policy",
+            "--set",
+            "max_steps=1",
+        ];
+        let under = [
+            "--set",
+            "max_completion_length=4",
+            "--set",
+            "per_device_train_batch_size=4",
+            "--set",
+            "num_generations=2",
+        ];
         let weighed = |weight: &str| {
             let reward = [format!("reward_model={name}"), format!("attribute_weights=[\"{weight}\"]")];
             let more = ["--set", &reward[0], "--set", &reward[1]].map(str::to_owned);

@@ -107,7 +107,7 @@ impl Objective for Distillation {
         Reads::Divergence {
             kind: Divergence::of_beta(self.beta),
             temperature: self.sampling.temperature,
-            taught: Taught::ByTeacher,
+            taught: Taught::Teacher,
         }
     }
 

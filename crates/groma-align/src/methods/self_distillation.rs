@@ -144,7 +144,7 @@ impl SelfDistillation {
     }
 
     fn taught(&self) -> Taught {
-        if self.is_base() { Taught::ByReference } else { Taught::ByPolicy }
+        if self.is_base() { Taught::Reference } else { Taught::Policy }
     }
 
     /// How much of a member's loss each of its tokens is.

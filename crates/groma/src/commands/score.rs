@@ -68,7 +68,8 @@ fn show_values(transformer: &Transformer, tokenizer: &Tokenizer, ids: &[u32], co
         // Of several attributes, their mean.
         let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
         let reward = Some(mean).filter(|_| transformer.spec().rewards());
-        let attributes: serde_json::Map<_, _> = names.iter().cloned().zip(values.iter().map(|&value| value.into())).collect();
+        let attributes: serde_json::Map<_, _> =
+            names.iter().cloned().zip(values.iter().map(|&value| value.into())).collect();
         print_json(&json!({ "tokens": rows, "values": values, "reward": reward, "attributes": attributes }))?;
     } else {
         let name = if transformer.spec().rewards() { "reward" } else { "label" };
