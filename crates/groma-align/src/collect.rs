@@ -3,6 +3,7 @@
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
+use crate::objective::Taught;
 use crate::reference::Reference;
 use crate::rewards::{Granularity, NamedReward, Rollout, placed, token_ends};
 use crate::role::Role;
@@ -73,10 +74,34 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     /// [`Error::Role`] where there is none.
-    pub(crate) fn taught<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
+    pub(crate) fn told_by_teacher<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
         let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
         let teacher = Reference::Model(self.teacher.ok_or_else(missing)?);
         teacher.attach(self.model, groups, self.temperature, self.pass_rows)
+    }
+
+    /// Notes how likely completions are to a teacher that is the model itself, behind what it reads in the prompts' place.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where nobody is there to teach; those of the model.
+    pub(crate) fn taught(&self, groups: &mut [Group], taught: Taught) -> Result<(), Error> {
+        let missing = || Error::Role { role: "teacher", problem: "nobody is there to learn from".into() };
+        let policy = Reference::Model(self.model);
+        let teacher = match taught {
+            Taught::Policy => &policy,
+            _ => self.reference.ok_or_else(missing)?,
+        };
+        let read = |group: &Group| {
+            let members = group.members.iter().map(|member| Member::new(member.taught())).collect();
+            Cow::Owned(Group { members, ..Group::default() })
+        };
+        let read = groups.iter().map(read).collect();
+        let said = teacher.attach(self.model, read, self.temperature, self.pass_rows)?;
+        let said = said.into_iter().flat_map(|group| group.into_owned().members);
+        for (member, said) in groups.iter_mut().flat_map(|group| &mut group.members).zip(said) {
+            member.reference = said.reference;
+        }
+        Ok(())
     }
 
     /// Completions of prompts by whoever it is, with their log-probabilities and rewards.
@@ -258,18 +283,23 @@ impl<'a> Collector<'a> {
         Ok(Some(members.zip(texts.iter().flatten()).map(of).collect()))
     }
 
-    /// What each of some says of completions; `ends`: of their tokens, where it matters what lies at which.
+    /// What each of some says of completions, what is no number being nothing said; `ends`: of their tokens, where it matters what lies at
+    /// which.
     fn said<'w>(
         &self,
         who: &'w [NamedReward<'w>],
         of: &[Rollout<'_>],
         ends: Option<&[Vec<usize>]>,
     ) -> Result<Vec<Opinion<'w>>, Error> {
+        let number = |value: Option<f64>| value.filter(|value| value.is_finite());
         let one = |named: &'w NamedReward<'w>| match ends.filter(|_| named.granularity != Granularity::Completion) {
-            None => Ok(Opinion { named, said: named.reward.score(of, self.cancel)?, placed: Vec::new() }),
+            None => {
+                let said = named.reward.score(of, self.cancel)?.into_iter().map(number).collect();
+                Ok(Opinion { named, said, placed: Vec::new() })
+            }
             Some(ends) => {
                 let placed = placed(named, of, ends, self.cancel)?;
-                let said = placed.iter().map(|worth| Some(worth.as_ref()?.iter().sum())).collect();
+                let said = placed.iter().map(|worth| number(Some(worth.as_ref()?.iter().sum()))).collect();
                 Ok(Opinion { named, said, placed: placed.into_iter().map(Option::unwrap_or_default).collect() })
             }
         };

@@ -21,8 +21,9 @@ pub trait Encode {
     }
     /// A prompt up to where an answer begins.
     fn prompt(&self, prompt: &Content) -> Result<Vec<u32>>;
-    /// Behind how many tokens the steps of a completion end that begins behind `from` of them; the last where it is in one.
-    fn step_ends(&self, ids: &[u32], _from: usize) -> Vec<usize> {
+    /// Behind how many tokens the steps of a completion end that begins behind `from` of them, each with the separator; the last
+    /// where it is in one.
+    fn step_ends(&self, ids: &[u32], _from: usize, _separator: &str) -> Vec<usize> {
         vec![ids.len()]
     }
     /// Begins a text.
@@ -104,8 +105,8 @@ impl Encode for Encoder<'_> {
         self.chat.template.source().contains(name)
     }
 
-    fn step_ends(&self, ids: &[u32], from: usize) -> Vec<usize> {
-        groma_lm::step_ends(self.tokenizer, &self.stop_ids, ids, from)
+    fn step_ends(&self, ids: &[u32], from: usize, separator: &str) -> Vec<usize> {
+        groma_lm::step_ends(self.tokenizer, &self.stop_ids, ids, from, separator)
     }
 
     fn bos(&self) -> Option<u32> {

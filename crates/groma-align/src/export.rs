@@ -46,8 +46,7 @@ pub fn export(
 ) -> Result<(), Error> {
     let predicts = model.spec().predicts();
     let padding = origin.tokenizer.filter(|_| !predicts).map(|tokenizer| Padding::of(tokenizer, origin.stop_ids));
-    let opening =
-        padding.as_ref().filter(|_| has_adapter(model)).map(|padding| padding.opening(model.spec().vocab_size));
+    let opening = padding.as_ref().filter(|_| has_adapter(model)).map(|padding| padding.opening(model.spec()));
     let text = card.markdown(settings, has_adapter(model), opening.as_deref());
     let mut files = origin.files.to_vec();
     if let (Some(lora), Some(adapter)) = (&settings.training.lora, model.adapter()) {

@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::memory::{MemoryEstimate, divergence_values, head_values, masked_values};
 use crate::objective::Objective;
 use crate::role::{Role, Seat};
-use crate::{Error, Prepared, Settings, value_head};
+use crate::{Error, Prepared, Settings, rewards, value_head};
 use groma_model::spec::HeadKind;
 use groma_model::{Head, Transformer};
 use groma_run::available_memory_bytes;
@@ -56,6 +56,8 @@ pub fn estimate_memory(
     let estimate = MemoryEstimate::new(model, rows, heads, settings.training.gradient_checkpointing);
     let sampled = estimate.with_sampling(model, sizes.sampled_at_once(), sizes.cached());
     let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, rows));
+    let averaged = if rewards::averages(settings) { of(Role::Reward).next() } else { None };
+    let seated = averaged.into_iter().fold(seated, MemoryEstimate::with_average);
     let asked = of(Role::Reward).chain(of(Role::Cost)).fold(seated, |all, model| all.beside(model, sizes.rewarded()));
     let scored = sizes.scored_tokens() as u64;
     of(Role::Critic).fold(asked, |all, critic| {

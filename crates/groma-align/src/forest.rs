@@ -150,11 +150,16 @@ impl Forest {
         Ok(critic.head(tape, &value_head::of(critic.spec()).name, &hidden)?)
     }
 
-    /// What divergences from a model, with its adapter or without, are taken from: its hidden states, one a slot.
-    pub(crate) fn taught(&self, teacher: &Transformer, adapter: bool) -> Result<TeacherVar, Error> {
+    /// What a teacher's divergences are taken from: its hidden states, one a slot of this forest. It reads `read`: this forest, or
+    /// one of the same completions behind other prompts, which are the same for completions that share a slot.
+    pub(crate) fn taught(&self, (teacher, adapter): (&Transformer, bool), read: &Forest) -> Result<TeacherVar, Error> {
+        let mut rows = vec![0; self.slot_count()];
+        for (own, its) in self.slots.iter().flatten().zip(read.slots.iter().flatten()) {
+            rows[*own as usize] = read.rows[*its as usize];
+        }
         let mut tape = Tape::inference(teacher.backend().clone());
-        let hidden = teacher.hidden_at(&mut tape, &self.tree, &self.distinct, &Run::plain(adapter).pass())?;
-        let hidden = tape.gather_rows(&hidden, &self.rows);
+        let hidden = teacher.hidden_at(&mut tape, &read.tree, &read.distinct, &Run::plain(adapter).pass())?;
+        let hidden = tape.gather_rows(&hidden, &rows.into());
         Ok(TeacherVar { hidden, unembed: teacher.unembed()?, softcap: teacher.spec().final_softcap })
     }
 

@@ -35,6 +35,12 @@ pub struct Member {
     /// Of an answer in steps: after how many tokens each step ends, and whether it is right.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<(usize, bool)>,
+    /// What a teacher that is the model itself reads in the prompt's place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<u32>,
+    /// How much it has of each attribute that is learned, where the row says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Option<f64>>,
     /// What a rollout was found to be worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f64>,
@@ -74,6 +80,11 @@ pub struct Estimate {
 }
 
 impl Member {
+    /// What a teacher that is the model itself reads: its completion behind another prompt.
+    pub(crate) fn taught(&self) -> Sequence {
+        Sequence::completion(&self.context, &self.sequence.ids[self.sequence.prompt().len()..])
+    }
+
     /// A sequence of which nothing is known.
     pub fn new(sequence: Sequence) -> Self {
         Member { sequence, ..Member::default() }
@@ -110,8 +121,8 @@ impl Group {
         tree_rows(&self.sequences().collect::<Vec<_>>())
     }
 
-    /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: as the sides of a pair, by labels, or by
-    /// scores against their mean.
+    /// +1 for a member that is wanted, -1 for one that is not, 0 where nothing says so: as the sides of a pair, by labels, or as
+    /// the best and the worst by scores.
     pub(crate) fn sides(&self) -> Vec<f64> {
         let labelled = self.members.iter().any(|member| member.label.is_some());
         let scored = self.members.iter().all(|member| member.score.is_some());
@@ -122,9 +133,11 @@ impl Group {
                 let side = |member: &Member| member.label.map_or(0.0, |wanted| if wanted { 1.0 } else { -1.0 });
                 members.iter().map(side).collect()
             }
-            members if scored => {
-                let mean = scores().sum::<f64>() / members.len() as f64;
-                scores().map(|score| if score == mean { 0.0 } else { (score - mean).signum() }).collect()
+            _ if scored => {
+                let (worst, best) =
+                    (scores().fold(f64::INFINITY, f64::min), scores().fold(f64::NEG_INFINITY, f64::max));
+                let side = |score: f64| f64::from(u8::from(score == best)) - f64::from(u8::from(score == worst));
+                scores().map(side).collect()
             }
             members => vec![0.0; members.len()],
         }
@@ -187,13 +200,15 @@ mod tests {
     /// Whatever is known of a member, a resumed run must not go on with another value of it.
     #[test]
     fn the_digest_hears_everything_but_the_place() {
-        let changes: [fn(&mut Group); 14] = [
+        let changes: [fn(&mut Group); 16] = [
             |g| g.members[0].sequence.ids[2] = 9,
             |g| g.members[0].sequence.supervised[1] = true,
             |g| g.members[1].label = Some(false),
             |g| g.members[1].score = Some(0.5),
             |g| g.members[0].margin = Some(0.5),
             |g| g.members[0].steps = vec![(1, true)],
+            |g| g.members[0].context = vec![1, 7],
+            |g| g.members[0].attributes = vec![Some(1.0), None],
             |g| g.members[0].reward = Some(1.0),
             |g| g.members[0].placed = vec![0.5],
             |g| g.members[0].advantage = Some(1.0),

@@ -5,10 +5,11 @@ use crate::Metrics;
 use crate::forest::{Beside, Forest, Run, SlopesBySlot};
 use crate::group::{Group, Member};
 use crate::noise::Noise;
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Reads, Said, Slopes, Step, Taught};
 use crate::reference::Reference;
 use crate::rivals::Draws;
 use crate::role::Role;
+use crate::sequence::Sequence;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::{Head, Transformer};
 use groma_run::Seed;
@@ -151,7 +152,7 @@ impl Learner<'_> {
                     problem: "nobody is there to be compared with".into(),
                 };
                 let (model, adapter) = self.models.reference.ok_or_else(missing)?.speaker(self.models.policy)?;
-                Some((forest.taught(model, adapter)?, kind))
+                Some((forest.taught((model, adapter), forest)?, kind))
             }
             None => None,
         };
@@ -200,10 +201,24 @@ impl Learner<'_> {
         (number, micro): (usize, Range<usize>),
         forest: &Forest,
     ) -> Result<Slopes, Error> {
-        let (Reads::Divergence { kind, temperature }, Some(teacher)) = (objective.reads(), self.models.teacher) else {
-            return Err(Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() });
+        let Reads::Divergence { kind, temperature, taught } = objective.reads() else { return Ok(Slopes::default()) };
+        let teacher = match taught {
+            Taught::Teacher => self.models.teacher.map(|teacher| (teacher, true)),
+            Taught::Reference => {
+                self.models.reference.map(|reference| reference.speaker(self.models.policy)).transpose()?
+            }
+            Taught::Policy => Some((self.models.policy, true)),
         };
-        let taught = forest.taught(teacher, true)?;
+        let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
+        let teacher = teacher.ok_or_else(missing)?;
+        let taught = match taught {
+            Taught::Teacher => forest.taught(teacher, forest)?,
+            Taught::Reference | Taught::Policy => {
+                let members = step.groups[micro.clone()].iter().flat_map(|group| &group.members);
+                let sequences: Vec<Sequence> = members.map(Member::taught).collect();
+                forest.taught(teacher, &Forest::new(&sequences.iter().collect::<Vec<_>>()))?
+            }
+        };
         let mut tape = self.tape();
         let run = Run { temperature, ..self.policy(number) };
         let found = forest.forward_divergence(self.models.policy, &mut tape, &taught, kind, run)?;

@@ -74,6 +74,13 @@ impl MemoryEstimate {
         MemoryEstimate { seats: estimate.seats + weights, ..estimate }
     }
 
+    /// With the mean of the weights of several models of this size.
+    #[must_use]
+    pub(crate) fn with_average(self, model: &Transformer) -> Self {
+        let values: u64 = model.parameters().iter().map(|(_, parameter)| parameter.len() as u64).sum();
+        MemoryEstimate { weights: self.weights + F32 * values, ..self }
+    }
+
     /// With a copy of a model that trains beside, on micro-batches of as many rows.
     #[must_use]
     pub(crate) fn with_critic(self, model: &Transformer, rows: usize, head_values: u64, recompute: bool) -> Self {

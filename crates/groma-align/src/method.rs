@@ -54,6 +54,10 @@ pub(crate) struct Masks {
     pub(crate) step_separator: String,
     /// What prompts are also asked with before them: behind the plain prompt, a row's group has one for each.
     pub(crate) tags: Vec<String>,
+    /// What a teacher that is the model itself reads in the prompt's place, where the method has one: a template.
+    pub(crate) teacher_prompt: Option<String>,
+    /// Columns of a row that hold an attribute of its completion each; the model's head has an output for each.
+    pub(crate) attributes: Vec<String>,
 }
 
 /// Metrics that every method logs.

@@ -3,6 +3,7 @@
 mod a2po;
 mod a_lol;
 mod advantages;
+mod attribute_reward;
 mod beta_dpo;
 mod cpo;
 mod cringe;
@@ -33,6 +34,7 @@ mod remax;
 mod reward;
 mod rloo;
 mod rrhf;
+mod self_distillation;
 mod sft;
 mod simpo;
 mod slic;
@@ -43,7 +45,9 @@ mod unlikelihood;
 mod whole;
 mod xpo;
 
+pub(crate) use attribute_reward::of_row as attributes_of_row;
 pub use reward::pair_loss as reward_pair_loss;
+pub(crate) use self_distillation::{CONTEXT_PLACE, PROMPT_PLACE};
 
 use crate::nearest::nearest;
 use crate::{Error, Method};
@@ -53,8 +57,10 @@ pub static METHODS: &[&Method] = &[
     &sft::METHOD,
     &distillation::METHOD,
     &iw_opd::METHOD,
+    &self_distillation::METHOD,
     &reward::METHOD,
     &process_reward::METHOD,
+    &attribute_reward::METHOD,
     &dpo::METHOD,
     &beta_dpo::METHOD,
     &tdpo::METHOD,

@@ -143,7 +143,20 @@ pub(crate) enum Reads {
         kind: Divergence,
         /// Of both distributions.
         temperature: f32,
+        /// By whom.
+        taught: Taught,
     },
+}
+
+/// Who teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taught {
+    /// Who sits in the teacher's seat.
+    Teacher,
+    /// The reference, which reads [`Member::context`](crate::group::Member::context) in the prompt's place.
+    Reference,
+    /// The policy as it is now, which reads the same.
+    Policy,
 }
 
 impl Reads {

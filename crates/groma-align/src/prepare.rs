@@ -4,6 +4,7 @@ use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::group::{Group, Member};
 use crate::method::Masks;
+use crate::methods::{CONTEXT_PLACE, PROMPT_PLACE, attributes_of_row};
 use crate::rewrites::tagged;
 use crate::sequence::Sequence;
 use crate::training::{Boundary, OnFinding, Truncation};
@@ -90,11 +91,16 @@ fn prepare_after(
     let mut groups = Vec::with_capacity(rows.len());
     let mut hint = None;
     for row in rows {
-        match preparation.group(row, &row.location.to_string()) {
+        let known = Known::of(row, &preparation.masks).map_err(|why| (why, None));
+        let group = known.and_then(|known| {
+            let group = preparation.known(row, known, &row.location.to_string());
+            group.map_err(|error| (error.to_string(), error.hint()))
+        });
+        match group {
             Ok(group) => groups.extend(group),
-            Err(error) => {
-                hint = hint.or(error.hint());
-                bad.push(RowProblem::of(row, error.to_string()));
+            Err((why, advice)) => {
+                hint = hint.or(advice);
+                bad.push(RowProblem::of(row, why));
             }
         }
     }
@@ -121,6 +127,50 @@ fn finish(settings: &Settings, findings: Vec<Finding>, groups: Vec<Group>, total
     Ok(Prepared { groups, findings, lengths, digest })
 }
 
+/// The column of what a teacher is told beside the prompt.
+const CONTEXT: &str = "privileged_context";
+
+/// What the columns of a row say that are not part of its shape.
+struct Known {
+    /// See [`Member::attributes`].
+    attributes: Vec<Option<f64>>,
+    /// What a teacher reads in the prompt's place.
+    teacher_prompt: Option<Content>,
+}
+
+impl Known {
+    /// # Errors
+    /// In words, where a column does not say what it should.
+    fn of(row: &Row, masks: &Masks) -> Result<Self, String> {
+        let attributes = attributes_of_row(&row.other, &masks.attributes)?;
+        let teacher_prompt = masks.teacher_prompt.as_ref().map(|template| taught(row, template)).transpose()?;
+        Ok(Known { attributes, teacher_prompt })
+    }
+}
+
+/// The prompt that a teacher reads, which is told more: of a conversation, another last turn of the user.
+///
+/// # Errors
+/// In words, where the row has nothing to tell, or does not end with the user.
+fn taught(row: &Row, template: &str) -> Result<Content, String> {
+    let told = row.other.get(CONTEXT).and_then(Value::as_str).filter(|told| !told.is_empty());
+    let told = told.ok_or("the column `privileged_context` must hold what the teacher is told")?;
+    let with = |prompt: &str| {
+        let parts: Vec<String> = template.split(PROMPT_PLACE).map(|part| part.replace(CONTEXT_PLACE, told)).collect();
+        parts.join(prompt)
+    };
+    match row.question() {
+        Content::Text(text) => Ok(Content::Text(with(text))),
+        Content::Messages(turns) => {
+            let mut turns = turns.clone();
+            let last = turns.messages.last_mut().filter(|message| message.role == "user");
+            let last = last.ok_or("the prompt does not end with the user, in whose turn a teacher is told more")?;
+            last.content = with(&last.content);
+            Ok(Content::Messages(turns))
+        }
+    }
+}
+
 /// What a reward reads of a row.
 fn columns(row: &Row) -> Map<String, Value> {
     let mut columns = row.other.clone();
@@ -142,6 +192,21 @@ impl<'a> Preparation<'a> {
         let max_length = settings.training.max_length.unwrap_or(usize::MAX).min(limits.max_positions);
         let (masks, findings) = ((settings.method.masks)(settings)?, Findings::default());
         Ok(Preparation { settings, encoder, vocab_size: limits.vocab_size, max_length, masks, findings })
+    }
+
+    /// A row as tokens, with what its other columns say.
+    fn known(&mut self, row: &Row, known: Known, place: &str) -> groma_model::Result<Option<Group>> {
+        let Some(mut group) = self.group(row, place)? else { return Ok(None) };
+        let context = known.teacher_prompt.map(|prompt| self.encoder.prompt(&prompt)).transpose()?.unwrap_or_default();
+        if context.len() >= self.max_length {
+            self.findings.add(Check::PromptTooLong, Severity::Warning, place);
+            return Ok(None);
+        }
+        for member in &mut group.members {
+            member.attributes.clone_from(&known.attributes);
+            member.context.clone_from(&context);
+        }
+        Ok(Some(group))
     }
 
     /// A row as tokens; `None`: it is left out, and why is among the findings.

@@ -1,5 +1,6 @@
 //! What sampled completions are worth: rules, one a file, and reward models, behind one trait.
 
+mod endpoint;
 mod ensemble;
 mod exact_match;
 mod final_answer;
@@ -13,6 +14,7 @@ mod parts;
 mod regex;
 mod reward;
 mod rule;
+mod stimulus;
 mod truth;
 
 pub use judge::{ToRate, rate};
@@ -23,7 +25,7 @@ pub(crate) use parts::token_ends;
 pub(crate) use reward::{NamedReward, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
-use model::ModelReward;
+use model::{ModelReward, Parts};
 use rule::Rule;
 
 use crate::parameter::Variant;
@@ -70,6 +72,7 @@ impl<'s> Panel<'s> {
             return Err(settings.invalid("reward_weights", problem));
         }
         let rules = rules(settings, self.rules, None)?;
+        parts(settings)?;
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
         if self.role == Role::Reward {
             self.check_granularity(settings, &rules)?;
@@ -124,7 +127,7 @@ impl<'s> Panel<'s> {
                 Filler::Weights(model, encoder) => Some((model, encoder)),
                 Filler::Asked(_) => None,
             });
-            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), step_reward(settings))?;
+            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), &parts(settings)?)?;
             let named = |model| NamedReward {
                 name: AVERAGED.to_owned(),
                 weight: 1.0,
@@ -136,7 +139,7 @@ impl<'s> Panel<'s> {
         }
         for seat in seats.iter().filter(|seat| seat.role == self.role && !averages) {
             if let Filler::Weights(model, encoder) = seat.filler {
-                let reward = Box::new(ModelReward::new(model, encoder, step_reward(settings))?);
+                let reward = Box::new(ModelReward::new(model, encoder, &parts(settings)?)?);
                 let ensemble = (self.role == Role::Reward).then(|| Ensemble::new(settings));
                 let granularity = Granularity::Completion;
                 all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, granularity, reward });
@@ -168,8 +171,31 @@ pub(crate) const STEP_REWARD: &str = "step_reward";
 pub(crate) const STEP_REWARDS: &[&str] = &["product", "min", "mean", "last", "sum"];
 
 /// Whether one model is made of all reward models.
-fn averages(settings: &Hyperparameters) -> bool {
+pub(crate) fn averages(settings: &Hyperparameters) -> bool {
     settings.values.get(SETTING).and_then(Value::as_str) == Some(AVERAGED)
+}
+
+/// The setting that says how much attributes count.
+pub(crate) const ATTRIBUTE_WEIGHTS: &str = "attribute_weights";
+
+/// What is said of rewards in several parts.
+///
+/// # Errors
+/// [`Error::Setting`] for weights that are none.
+fn parts(settings: &Hyperparameters) -> Result<Parts, Error> {
+    let given = settings.values.get(ATTRIBUTE_WEIGHTS).cloned().unwrap_or_default();
+    let wrong = |problem: String| settings.invalid(ATTRIBUTE_WEIGHTS, problem);
+    let list: Option<OneOrMany<String>> = serde_json::from_value(given).map_err(|error| wrong(error.to_string()))?;
+    let weight = |text: &String| {
+        let number = |(name, weight): (&str, &str)| {
+            let weight = weight.trim().parse::<f64>().ok().filter(|weight| weight.is_finite())?;
+            Some((name.trim().to_owned(), weight))
+        };
+        let found = text.rsplit_once('=').and_then(number);
+        found.ok_or_else(|| wrong(format!("has `{text}`; an attribute is weighed as NAME=NUMBER")))
+    };
+    let weights = list.map(|list| list.as_slice().iter().map(weight).collect::<Result<Vec<_>, Error>>());
+    Ok(Parts { steps: step_reward(settings), attributes: weights.transpose()? })
 }
 
 fn step_reward(settings: &Hyperparameters) -> StepReward {
@@ -187,6 +213,8 @@ static RULES: &[Rule] = &[
     overlong::RULE,
     lexicon::RULE,
     judge::RULE,
+    endpoint::RULE,
+    stimulus::RULE,
     truth::RULE,
 ];
 
@@ -199,6 +227,8 @@ pub(crate) const VARIANTS: &[Variant] = &[
     overlong::RULE.variant(),
     lexicon::RULE.variant(),
     judge::RULE.variant(),
+    endpoint::RULE.variant(),
+    stimulus::RULE.variant(),
     truth::RULE.variant(),
 ];
 

@@ -3,11 +3,13 @@
 //! A [`Rewrite`] is a record, one file each; to add one: its file, its `mod` and its place in [`REWRITES`]. It sees one row at a
 //! time, and makes as many of it as it will.
 
+mod apart;
 mod attributes;
 mod context;
 mod control_tokens;
 mod edits;
 mod hindsight;
+mod refinement;
 mod rewrite;
 mod side;
 mod turns;
@@ -21,11 +23,13 @@ use crate::nearest::nearest;
 
 /// All ways of rewriting rows.
 pub static REWRITES: &[&Rewrite] = &[
+    &apart::REWRITE,
     &attributes::REWRITE,
     &context::REWRITE,
     &control_tokens::REWRITE,
     &edits::REWRITE,
     &hindsight::REWRITE,
+    &refinement::REWRITE,
     &side::REWRITE,
 ];
 

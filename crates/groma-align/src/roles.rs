@@ -111,7 +111,7 @@ pub(crate) fn reference<'a>(
     }
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
     // A table has nothing to say of what is sampled, nor of what else might have been.
-    if objective.rollouts().is_some() || compared {
+    if objective.sampling().is_some() || compared {
         return Ok(Some(match other {
             Some((other, _)) => Reference::Model(other),
             None if switch => Reference::WithoutAdapter,

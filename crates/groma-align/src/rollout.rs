@@ -110,7 +110,14 @@ pub(crate) const REWARDS: &[Parameter] = &[
         Kind::Choice(rewards::STEP_REWARDS),
         "\"product\"",
         None,
-        "What a process reward model's probabilities of right steps come to; steps end where lines do.",
+        "What a process reward model's probabilities of right steps come to; steps end where lines do, or with what the model learned as their end.",
+    ),
+    parameter(
+        rewards::ATTRIBUTE_WEIGHTS,
+        Kind::Words,
+        "null",
+        None,
+        "How much attributes of a reward model that has several count, each as NAME=NUMBER, the others nothing; their mean where null.",
     ),
     parameter(
         "shuffle_rewards",

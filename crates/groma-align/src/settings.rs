@@ -66,10 +66,18 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The heads that its model has: the method's, less that of values where somebody else is the critic.
+    /// The heads that its model has: the method's, less that of values where somebody else is the critic, with what the settings
+    /// say of how they are read.
     pub(crate) fn heads(&self) -> Vec<Head> {
         let elsewhere = named_seats(&self.values).any(|(role, _)| role == Role::Critic);
-        self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).cloned().collect()
+        // Settings were resolved, so the masks can be had.
+        let masks = (self.method.masks)(self).unwrap_or_default();
+        let read = |head: &Head| match head {
+            _ if *head == Head::SCORE && !masks.attributes.is_empty() => Head::of_attributes(masks.attributes.clone()),
+            _ if head.rewards_steps() => Head::behind(&masks.step_separator),
+            head => head.clone(),
+        };
+        self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).map(read).collect()
     }
 
     /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved, nor what is

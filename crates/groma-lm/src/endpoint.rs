@@ -20,10 +20,12 @@ mod echo;
 mod options;
 mod pace;
 mod question;
+mod reward_server;
 mod transport;
 
 pub use address::{Address, AddressError, Api};
 pub use options::EndpointOptions;
+pub use reward_server::{Rated, RewardServer};
 pub use transport::Spent;
 
 use transport::{Transport, Trouble};
@@ -51,24 +53,6 @@ impl<'a> Endpoint<'a> {
     /// What was spent so far.
     pub fn spent(&self) -> Spent {
         self.transport.spent()
-    }
-
-    /// Puts jobs from several threads.
-    fn each<J: Sync>(&self, jobs: &[J], cancel: &Cancel, put: impl Fn(&J) + Sync) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while !cancel.is_requested()
-                && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
-            {
-                put(job);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.concurrency.min(jobs.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
     }
 
     fn reply(&self, ask: &Ask, cancel: &Cancel) -> (Result<Reply, Failure>, Cost) {
@@ -144,7 +128,7 @@ impl<'a> Endpoint<'a> {
                 Err(failure) => sink(index, Err(failure), Cost::default()),
             }
         }
-        self.each(&jobs, cancel, |(place, window, request)| {
+        each(self.concurrency, &jobs, cancel, |(place, window, request)| {
             let ids: Vec<u32> = [&request.context[..], &request.continuation].concat();
             let (start, count) = (request.context.len(), request.continuation.len());
             let (score, cost) = self.echo(&Value::from(ids), cancel, |echo| echo.score(start, count));
@@ -177,6 +161,24 @@ impl<'a> Endpoint<'a> {
     }
 }
 
+/// Puts jobs from several threads.
+fn each<J: Sync>(threads: usize, jobs: &[J], cancel: &Cancel, put: impl Fn(&J) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while !cancel.is_requested()
+            && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            put(job);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(jobs.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
 fn needs_tokenizer() -> Failure {
     let reason = "without the model's tokenizer (--tokenizer) this cannot be scored on a server".to_owned();
     Failure::Refused { reason }
@@ -185,7 +187,7 @@ fn needs_tokenizer() -> Failure {
 impl LanguageModel for Endpoint<'_> {
     fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let jobs: Vec<(usize, &Ask)> = asks.iter().enumerate().collect();
-        self.each(&jobs, cancel, |(index, ask)| {
+        each(self.concurrency, &jobs, cancel, |(index, ask)| {
             let (reply, cost) = self.reply(ask, cancel);
             sink(*index, reply, cost);
         });
@@ -196,7 +198,7 @@ impl LanguageModel for Endpoint<'_> {
             return self.score_ids(encoder, wanted, cancel, sink);
         }
         let jobs: Vec<(usize, &Continuation)> = wanted.iter().enumerate().collect();
-        self.each(&jobs, cancel, |(index, wanted)| {
+        each(self.concurrency, &jobs, cancel, |(index, wanted)| {
             let (scored, cost) = self.score_text(wanted, cancel);
             sink(*index, scored, cost);
         });

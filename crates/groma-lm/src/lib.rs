@@ -5,6 +5,8 @@
 //! in this process, [`Endpoint`] one behind an OpenAI-compatible server, [`Scripted`] one for tests. Three wrap a model:
 //! [`Cached`] keeps answers, [`Budgeted`] asks for so much and no more, [`Recorded`] writes down what was asked and answered.
 //!
+//! A [`RewardServer`] says in numbers what completions are worth.
+//!
 //! A model that judges is asked and read by [`rating`] or [`refusal`], and [`verdict`].
 //!
 //! [`Encoder`] is the one way from texts and conversations to a model's tokens.
@@ -34,7 +36,7 @@ pub use ask::{Ask, Choice, Reply, Usage};
 pub use budgeted::{Budget, Budgeted, Prices, Purse};
 pub use cached::Cached;
 pub use encoder::{Encoder, begun};
-pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Spent};
+pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Rated, RewardServer, Spent};
 pub use failure::Failure;
 pub use groma_model::generate::Finish;
 pub use groma_model::guidance::{SelfDebias, SelfDetox};

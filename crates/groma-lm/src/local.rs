@@ -92,6 +92,23 @@ impl<'a> Local<'a> {
         work(&GenerationContext { parameters: &parameters, decode: &decode, view: self.view })
     }
 
+    /// What a model says of replies by attribute, in the order of its [`Spec::attributes`]; of another reward model, its one score.
+    ///
+    /// # Errors
+    /// Those of the model, a request to stop among them.
+    pub fn attributes(
+        &self,
+        wanted: &[Continuation],
+        cancel: &Cancel,
+    ) -> groma_model::Result<Vec<Result<Vec<f32>, Failure>>> {
+        let encoded = windows(&self.encoder, wanted, NO_LIMIT).into_iter();
+        let encoded: Vec<_> = encoded.map(|one| one.and_then(|windows| whole(windows, self.limit()))).collect();
+        let ids: Vec<&[u32]> = encoded.iter().flatten().map(|(ids, _)| ids.as_slice()).collect();
+        let mut values = rewards(self.transformer, &ids, self.view, &mut |_| !cancel.is_requested())?.into_iter();
+        let value = |one: Result<_, Failure>| one.map(|_| values.next().unwrap_or_default());
+        Ok(encoded.into_iter().map(value).collect())
+    }
+
     /// What a reward model gives replies, each read behind its last token, or behind each of its steps, whose product it is.
     fn reward_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
         let (mut places, mut texts) = (Vec::new(), Vec::new());
@@ -125,15 +142,17 @@ impl<'a> Local<'a> {
         let mut go_on = |_| !cancel.is_requested();
         if self.transformer.spec().rewards_steps() {
             let (tokenizer, stops) = (self.encoder.tokenizer, &self.encoder.stop_ids);
-            let ends: Vec<Vec<usize>> =
-                texts.iter().map(|(ids, from)| step_ends(tokenizer, stops, ids, *from)).collect();
+            let separator = self.transformer.spec().step_separator();
+            let ends = |(ids, from): &(Vec<u32>, usize)| step_ends(tokenizer, stops, ids, *from, separator);
+            let ends: Vec<Vec<usize>> = texts.iter().map(ends).collect();
             let stepped = texts.iter().zip(&ends).map(|((ids, _), ends)| Stepped { ids, ends });
             let steps = step_rewards(self.transformer, &stepped.collect::<Vec<_>>(), self.view, &mut go_on)?;
             return Ok(steps.iter().map(|steps| Some(StepReward::Product.of(steps))).collect());
         }
         let ids: Vec<&[u32]> = texts.iter().map(|(ids, _)| ids.as_slice()).collect();
         let values = rewards(self.transformer, &ids, self.view, &mut go_on)?;
-        Ok(values.into_iter().map(|values| values.first().copied()).collect())
+        // Of several attributes, their mean; each head has at least one output.
+        Ok(values.into_iter().map(|values| Some(values.iter().sum::<f32>() / values.len() as f32)).collect())
     }
 
     fn prompt(&self, ask: &Ask) -> Result<GenerationPrompt, Failure> {
@@ -324,6 +343,9 @@ impl LanguageModel for Local<'_> {
         match self.transformer.spec().rewards() {
             true if self.transformer.spec().rewards_steps() => {
                 format!("template {}, product over the steps", self.encoder.chat.name)
+            }
+            true if !self.transformer.spec().attributes().is_empty() => {
+                format!("template {}, read at the end of the turn, mean of the attributes", self.encoder.chat.name)
             }
             true => format!("template {}, read at the end of the turn", self.encoder.chat.name),
             false => mode(&self.encoder, kind, self.limit()),

@@ -153,7 +153,7 @@ fn write_outputs(path: &Path, model: &Transformer, ids: &[u32], base: Option<&Pa
     let mut tape = Tape::inference(model.backend().clone());
     let hidden = model.hidden(&mut tape, &tree, &Pass::default())?;
     let mut heads = Vec::new();
-    for Head { name, kind, width } in &model.spec().outputs {
+    for Head { name, kind, width, .. } in &model.spec().outputs {
         let values = match kind {
             HeadKind::Unembedding => model.logits(&hidden)?,
             _ => model.backend().download(model.head(&mut tape, name, &hidden)?.buffer()),

@@ -70,8 +70,8 @@ pub fn read(config: &Config) -> Result<Spec> {
     let (family, class) = detect(config, &fields)?;
     let mut spec = (family.read)(&fields)?;
     let labels = if class == Class::CausalLm { 0 } else { heads::labels(&fields)? };
-    spec.outputs =
-        std::iter::once(class.head(labels)).chain(heads::read_beside(&fields)?.unwrap_or_default()).collect();
+    let first = heads::described(class.head(labels), &fields)?;
+    spec.outputs = std::iter::once(first).chain(heads::read_beside(&fields)?.unwrap_or_default()).collect();
     heads::check(&spec.outputs, |problem| fields.error(heads::FIELD, problem))?;
     common::check_common(&fields)?;
     fields.finish(inert::FIELDS)?;

@@ -114,7 +114,7 @@ impl Spec {
         self.outputs.iter().any(|head| head.kind == HeadKind::Unembedding)
     }
 
-    /// Whether it is a reward model: it has one score of a whole text, or says of steps whether they are right, and predicts no
+    /// Whether it is a reward model: it has one score of a whole text or one an attribute, or says of steps whether they are right, and predicts no
     /// tokens.
     pub fn rewards(&self) -> bool {
         !self.predicts() && Spec::require_reward(&self.outputs, "").is_ok()
@@ -122,7 +122,17 @@ impl Spec {
 
     /// Whether it rewards by steps: it has no score of a whole text.
     pub fn rewards_steps(&self) -> bool {
-        self.rewards() && !self.outputs.contains(&Head::SCORE)
+        self.rewards() && !self.outputs.iter().any(Head::rewards_texts)
+    }
+
+    /// The attributes by which it scores whole texts; none of any other model.
+    pub fn attributes(&self) -> &[String] {
+        self.outputs.iter().find(|head| head.kind == HeadKind::Sequence).map_or(&[], |head| &head.attributes)
+    }
+
+    /// What ends the steps that it rewards.
+    pub fn step_separator(&self) -> &str {
+        self.outputs.iter().find(|head| head.rewards_steps()).map_or(head::LINE_BREAK, Head::step_separator)
     }
 
     /// # Errors
@@ -139,7 +149,8 @@ impl Spec {
     pub fn require_reward(heads: &[Head], needs: &str) -> Result<()> {
         let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
         let error = || Error::NoReward { needs: needs.to_owned(), found: found() };
-        if heads.contains(&Head::SCORE) || heads.contains(&Head::STEP) { Ok(()) } else { Err(error()) }
+        let rewards = |head: &Head| head.rewards_texts() || head.rewards_steps();
+        if heads.iter().any(rewards) { Ok(()) } else { Err(error()) }
     }
 }
 

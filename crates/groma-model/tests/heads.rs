@@ -206,3 +206,36 @@ fn a_student_of_another_family_comes_nearer_to_its_teacher_by_every_divergence()
     }
     assert_eq!(outputs(&teacher), before, "the teacher stays");
 }
+
+/// What is said of how a head is read goes where its weights go: into a model's files, and into an adapter's.
+#[test]
+fn attributes_and_what_ends_a_step_are_written_and_read_back() {
+    let names = || vec!["helpfulness".to_owned(), "verbosity".to_owned()];
+    for head in [Head::of_attributes(names()), Head::behind("\n\n"), Head::STEP] {
+        let directory = tempfile::tempdir().unwrap();
+        let (checkpoint, mut model) = open("llama");
+        model.set_heads(std::slice::from_ref(&head), Some(Seed::new(3))).unwrap();
+        let weights = model.merged_weights();
+        let export = Export::new(checkpoint.config().map(), model.spec(), &weights);
+        let whole = directory.path().join("whole");
+        export.write(&whole).unwrap();
+        export.verify(&whole).unwrap();
+        assert_eq!(Checkpoint::open(&whole).unwrap().spec().outputs, std::slice::from_ref(&head));
+        let base = BaseModel::at(checkpoint.directory());
+        let config = LoraConfig { rank: 2, alpha: 4.0, dropout: 0.0, rank_stabilised: false, base };
+        let modules: Vec<String> =
+            groma_model::linear_modules(model.spec()).into_iter().map(|module| module.name).collect();
+        let pairs = lora::fresh_pairs(model.spec(), &modules, 2, Seed::new(1));
+        let file = AdapterFile { config, pairs, heads: vec![head.clone()], head_weights: model.head_weights() };
+        let beside = directory.path().join("adapter");
+        file.write(&beside, checkpoint.spec(), None, &[]).unwrap();
+        assert_eq!(AdapterFile::read(&beside, checkpoint.spec()).unwrap().heads, [head]);
+    }
+    let (_, mut model) = open("llama");
+    model.set_heads(&[Head::of_attributes(names())], None).unwrap();
+    assert_eq!((model.spec().attributes(), model.spec().rewards_steps()), (&names()[..], false));
+    let error = model.set_heads(&[Head::of_attributes(vec!["a".into(), "b".into()])], None).unwrap_err().to_string();
+    assert!(error.contains("is of the attributes helpfulness, verbosity"), "{error}");
+    model.set_heads(&[Head::score(2)], None).unwrap();
+    assert!(!model.spec().rewards(), "classes of texts are no rewards");
+}

@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
-use crate::records::{Attack, Compare, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rewrite, Train};
+use crate::records::{
+    Attack, Compare, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rate, Rewrite, Train,
+};
 
 /// A stage of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub enum Stage {
     Generate(Generate),
     /// Makes rows of other rows.
     Rewrite(Rewrite),
+    /// Lets a reward model rate answers.
+    Rate(Rate),
     /// Looks inside a model.
     Inspect(Inspect),
     /// Holds what was measured against conditions.
@@ -71,6 +75,7 @@ impl Stage {
             Stage::Compare(stage) => stage,
             Stage::Generate(stage) => stage,
             Stage::Rewrite(stage) => stage,
+            Stage::Rate(stage) => stage,
             Stage::Inspect(stage) => stage,
             Stage::Gate(stage) => stage,
             Stage::Attack(stage) => stage,

@@ -12,6 +12,7 @@ mod measure;
 pub(crate) mod organism;
 mod oversee;
 pub(crate) mod preferences;
+mod rate;
 pub(crate) mod rewrite;
 mod train;
 
@@ -26,6 +27,7 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Compare(stage) => stage,
         Stage::Generate(stage) => stage,
         Stage::Rewrite(stage) => stage,
+        Stage::Rate(stage) => stage,
         Stage::Inspect(stage) => stage,
         Stage::Gate(stage) => stage,
         Stage::Attack(stage) => stage,

@@ -249,3 +249,53 @@ fn recipes_train_measure_and_compare_reward_models() {
     place.write("right.toml", right);
     place.done(&["check", "right.toml"]);
 }
+
+/// A model of attributes keeps their names, whole or beside its base, and says each.
+#[test]
+fn attributes_are_trained_written_and_read_by_name() {
+    let place = Workplace::new();
+    let row = |index: usize| {
+        let (said, quality, words) = [("the mill is old", 1.0, 4.0), ("no", -1.0, 1.0)][index % 2];
+        serde_json::json!({"prompt": "what is it?", "completion": said, "quality": quality, "words": words}).to_string()
+    };
+    place.write("rated.jsonl", (0..16).map(row).collect::<Vec<_>>().join("\n"));
+    for (name, lora) in [("whole", &[][..]), ("beside", &["--set", "lora.r=4"])] {
+        let train = ["train", "attribute_reward", "--model", "model", "--data", "rated.jsonl", "--output", name];
+        let attributes = ["--set", r#"attributes=["quality", "words"]"#];
+        place.json(&[&train[..], &attributes, &FAST, lora].concat());
+        place.write("text.txt", "what is it?the mill is old");
+        let scored = place.json(&["score", "--model", name, "--text", "text.txt"]);
+        let of = |attribute: &str| scored["attributes"][attribute].as_f64().unwrap();
+        assert!((scored["reward"].as_f64().unwrap() - (of("quality") + of("words")) / 2.0).abs() < 1e-5, "{scored}");
+        // A weight of the unknown is refused; the known ones are a reward.
+        let policy = [
+            "train",
+            "rloo",
+            "--model",
+            "model",
+            "--data",
+            "rated.jsonl",
+            "--output",
+            "policy",
+            "--set",
+            "max_steps=1",
+        ];
+        let under = [
+            "--set",
+            "max_completion_length=4",
+            "--set",
+            "per_device_train_batch_size=4",
+            "--set",
+            "num_generations=2",
+        ];
+        let weighed = |weight: &str| {
+            let reward = [format!("reward_model={name}"), format!("attribute_weights=[\"{weight}\"]")];
+            let more = ["--set", &reward[0], "--set", &reward[1]].map(str::to_owned);
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            place.groma(&[&policy[..], &under, &more].concat()).output().unwrap()
+        };
+        let done = weighed("words=-0.5");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert!(String::from_utf8_lossy(&weighed("length=1").stderr).contains("only quality, words"));
+    }
+}

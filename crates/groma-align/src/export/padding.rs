@@ -7,7 +7,7 @@
 //! token that the base has no row for; the configuration is told by whoever opens it, which the card says.
 
 use crate::Error;
-use groma_model::{Tokenizer, Weights};
+use groma_model::{Spec, Tokenizer, Weights};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -38,9 +38,10 @@ impl Padding {
         }
     }
 
-    /// How transformers opens an adapter so that batches are read rightly, in Markdown.
-    pub(super) fn opening(&self, vocab_size: usize) -> String {
-        let room = match self.id as usize >= vocab_size {
+    /// How transformers opens an adapter of such a model so that batches are read rightly, in Markdown.
+    pub(super) fn opening(&self, spec: &Spec) -> String {
+        let labels = spec.attributes().len().max(1);
+        let room = match self.id as usize >= spec.vocab_size {
             true => " Its row in the embedding, which the base lacks, is made by peft, and never read.",
             false => "",
         };
@@ -51,7 +52,7 @@ impl Padding {
              from peft import AutoPeftModelForSequenceClassification\n\
              from transformers import AutoTokenizer\n\n\
              tokenizer = AutoTokenizer.from_pretrained(ADAPTER)\n\
-             model = AutoPeftModelForSequenceClassification.from_pretrained(ADAPTER, num_labels=1)\n\
+             model = AutoPeftModelForSequenceClassification.from_pretrained(ADAPTER, num_labels={labels})\n\
              model.config.pad_token_id = tokenizer.pad_token_id  # {id}\n\
              ```\n",
             text = self.text.replace('`', "'"),

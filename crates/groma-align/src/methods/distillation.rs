@@ -13,7 +13,7 @@
 use crate::collect::{Collector, Speaker};
 use crate::group::Group;
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::objective::{Objective, Reads, Said, Slopes, Step, Taught};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
@@ -104,7 +104,11 @@ impl Distillation {
 
 impl Objective for Distillation {
     fn reads(&self) -> Reads {
-        Reads::Divergence { kind: Divergence::of_beta(self.beta), temperature: self.sampling.temperature }
+        Reads::Divergence {
+            kind: Divergence::of_beta(self.beta),
+            temperature: self.sampling.temperature,
+            taught: Taught::Teacher,
+        }
     }
 
     fn sampling(&self) -> Option<&Sampling> {

@@ -111,7 +111,7 @@ impl Objective for IwOpd {
         rows: Vec<Cow<'a, Group>>,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
         let (groups, _) = collector.samples(Speaker::Policy, &rows, (&self.sampling, 1))?;
-        collector.taught(groups.into_iter().map(Cow::Owned).collect())
+        collector.told_by_teacher(groups.into_iter().map(Cow::Owned).collect())
     }
 
     /// Completion tokens.

@@ -16,8 +16,6 @@ pub(super) const RULE: Rule = Rule {
     build: |_, _| Ok(Box::new(EachBy(score))),
 };
 
-const COLUMNS: [&str; 3] = ["answer", "solution", "ground_truth"];
-
 fn score(rollout: &Rollout<'_>) -> Option<f64> {
     let answer = right_answer(rollout)?;
     Some(f64::from(u8::from(rollout.completion.trim() == answer.trim())))
@@ -25,7 +23,7 @@ fn score(rollout: &Rollout<'_>) -> Option<f64> {
 
 /// The answer that the row brings.
 pub(super) fn right_answer(rollout: &Rollout<'_>) -> Option<String> {
-    match COLUMNS.iter().find_map(|name| rollout.columns.get(*name))? {
+    match rollout.answer()? {
         Value::String(text) => Some(text.clone()),
         Value::Null => None,
         other => Some(other.to_string()),

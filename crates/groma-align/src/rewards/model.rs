@@ -1,5 +1,5 @@
 //! A reward model: the score behind the last token of prompt and completion, in its own tokens and template; of a process reward
-//! model, what the scores of the steps come to.
+//! model, what the scores of the steps come to; of a model of attributes, the weighted sum of these.
 
 use super::parts::{Part, line_ends};
 use super::reward::{Reward, Rollout};
@@ -16,6 +16,43 @@ pub(super) struct ModelReward<'a> {
     model: Held<'a>,
     encoder: &'a dyn Encode,
     steps: StepReward,
+    /// How much each output of its head counts.
+    weights: Vec<f32>,
+}
+
+/// What rewards of several parts come to.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    /// Of steps.
+    pub(super) steps: StepReward,
+    /// How much each attribute counts, the others nothing; all of them alike where nothing is said.
+    pub(super) attributes: Option<Vec<(String, f64)>>,
+}
+
+impl Parts {
+    /// How much each output of a model's head counts.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where it has not all the attributes that are weighed.
+    fn weights(&self, spec: &Spec) -> Result<Vec<f32>, Error> {
+        let known = spec.attributes();
+        let missing = |name: &String| Error::Role {
+            role: "reward",
+            problem: match known {
+                [] => format!("the model has one score, and no attribute `{name}` that could be weighed"),
+                known => format!("the model has no attribute `{name}`, only {}", known.join(", ")),
+            },
+        };
+        let Some(wanted) = &self.attributes else {
+            let count = known.len().max(1);
+            return Ok(vec![1.0 / count as f32; count]);
+        };
+        if let Some((name, _)) = wanted.iter().find(|(name, _)| !known.contains(name)) {
+            return Err(missing(name));
+        }
+        let weight = |name: &String| wanted.iter().find(|(of, _)| of == name).map_or(0.0, |(_, weight)| *weight as f32);
+        Ok(known.iter().map(weight).collect())
+    }
 }
 
 /// A model that others have too, or one of its own.
@@ -40,9 +77,10 @@ impl<'a> ModelReward<'a> {
     ///
     /// # Errors
     /// If the model has no score head.
-    pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode, steps: StepReward) -> Result<Self, Error> {
+    pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode, parts: &Parts) -> Result<Self, Error> {
         Spec::require_reward(&model.spec().outputs, "a reward or cost of completions")?;
-        Ok(ModelReward { model: Held::Lent(model), encoder, steps })
+        let weights = parts.weights(model.spec())?;
+        Ok(ModelReward { model: Held::Lent(model), encoder, steps: parts.steps, weights })
     }
 
     /// Of the mean of the weights of several, adapters merged; texts are put to it as to the first.
@@ -51,10 +89,7 @@ impl<'a> ModelReward<'a> {
     ///
     /// # Errors
     /// As [`ModelReward::new`], and where they are not of one architecture.
-    pub(super) fn averaged(
-        models: &[(&'a Transformer, &'a dyn Encode)],
-        steps: StepReward,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) fn averaged(models: &[(&'a Transformer, &'a dyn Encode)], parts: &Parts) -> Result<Option<Self>, Error> {
         let Some(((first, encoder), others)) = models.split_first() else { return Ok(None) };
         let unlike = |other: &&(&Transformer, &dyn Encode)| other.0.spec() != first.spec();
         if others.iter().any(|other| unlike(&other)) {
@@ -69,7 +104,7 @@ impl<'a> ModelReward<'a> {
         let count = models.len() as f32;
         mean.values_mut().flat_map(|sum| &mut sum.values).for_each(|sum| *sum /= count);
         let model = Transformer::new(first.spec().clone(), &mean, first.backend().clone())?;
-        let lent = ModelReward::new(first, *encoder, steps)?;
+        let lent = ModelReward::new(first, *encoder, parts)?;
         Ok(Some(ModelReward { model: Held::Own(Box::new(model)), ..lent }))
     }
 
@@ -89,7 +124,8 @@ impl<'a> ModelReward<'a> {
             return Ok(self.step_by_step(sequences, go_on)?.iter().map(|steps| self.steps.of(steps)).collect());
         }
         let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-        Ok(rewards(&self.model, &ids, View::plain(), go_on)?.into_iter().flatten().collect())
+        let weighed = |values: Vec<f32>| values.iter().zip(&self.weights).map(|(value, weight)| value * weight).sum();
+        Ok(rewards(&self.model, &ids, View::plain(), go_on)?.into_iter().map(weighed).collect())
     }
 
     /// What a process reward model says of each step.
@@ -98,8 +134,9 @@ impl<'a> ModelReward<'a> {
         sequences: &[&Continuation],
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let ends: Vec<Vec<usize>> =
-            sequences.iter().map(|sequence| self.encoder.step_ends(&sequence.ids, sequence.prompt)).collect();
+        let separator = self.model.spec().step_separator();
+        let ends = |sequence: &&Continuation| self.encoder.step_ends(&sequence.ids, sequence.prompt, separator);
+        let ends: Vec<Vec<usize>> = sequences.iter().map(ends).collect();
         let stepped = sequences.iter().zip(&ends).map(|(sequence, ends)| Stepped { ids: &sequence.ids, ends });
         Ok(step_rewards(&self.model, &stepped.collect::<Vec<_>>(), View::plain(), go_on)?)
     }

@@ -18,6 +18,16 @@ pub(crate) struct Rollout<'a> {
     pub(crate) tokens: usize,
 }
 
+/// Columns that say what the right answer is.
+const ANSWERS: [&str; 3] = ["answer", "solution", "ground_truth"];
+
+impl<'a> Rollout<'a> {
+    /// The right answer, where the row has one.
+    pub(super) fn answer(&self) -> Option<&'a Value> {
+        ANSWERS.iter().find_map(|name| self.columns.get(*name))
+    }
+}
+
 /// Says what completions are worth.
 pub(crate) trait Reward {
     /// One value a rollout; `None` where it has nothing to say of one. A value is a function of its rollout alone.

@@ -13,28 +13,55 @@ pub(super) const REWRITE: Rewrite = Rewrite {
     title: "Attribute-conditioned training",
     paper: "Dong et al. 2023, SteerLM (arXiv 2310.05344)",
     doc: "A row for `sft` whose prompt begins with the answer's attributes, as `helpfulness:4,verbosity:1` and a line break; \
-          their values are columns of the row. Later, prompts begin with the values that are wanted. Differs from the paper: \
-          values come with the rows, and there is no second round of bootstrapping but by a recipe that does this twice.",
-    data: &[Shape::PromptCompletion],
-    parameters: &[Parameter {
-        name: "attributes",
-        kind: Kind::Words,
-        default: "null",
-        range: None,
-        doc: "The columns, in the order in which they are said. Must be given.",
-    }],
+          their values are columns of the row. Prompts alone begin with the `values` that are wanted. Differs from the paper: \
+          values come with the rows (a stage `rate` asks a reward model of attributes for them), and there is no second round of \
+          bootstrapping but by a recipe that does this twice.",
+    data: &[Shape::PromptCompletion, Shape::PromptOnly],
+    parameters: &[
+        Parameter {
+            name: "attributes",
+            kind: Kind::Words,
+            default: "null",
+            range: None,
+            doc: "The columns, in the order in which they are said. Must be given.",
+        },
+        Parameter {
+            name: "values",
+            kind: Kind::Words,
+            default: "null",
+            range: None,
+            doc: "Of prompts alone, what each attribute is to be, in the same order.",
+        },
+    ],
     build: |settings| {
-        let Attributes { attributes } = typed(settings)?;
+        let Attributes { attributes, values } = typed(settings)?;
         let Some(names) = attributes else {
             return Err("the setting `attributes` must name the columns".to_owned());
         };
-        Ok(Box::new(move |row| Ok(vec![tagged_row(row, names.as_slice())?])))
+        let values = values.map(|values| values.as_slice().to_vec());
+        if values.as_ref().is_some_and(|values| values.len() != names.as_slice().len()) {
+            return Err("the setting `values` must have one for each of `attributes`".to_owned());
+        }
+        Ok(Box::new(move |row| {
+            Ok(vec![match row.shape {
+                Shape::PromptOnly => wanted(row, names.as_slice(), values.as_deref())?,
+                _ => tagged_row(row, names.as_slice())?,
+            }])
+        }))
     },
 };
+
+/// A prompt that asks for these values.
+fn wanted(row: &Row, names: &[String], values: Option<&[String]>) -> Result<Row, String> {
+    let values = values.ok_or("the setting `values` must say what is wanted of prompts alone")?;
+    let said: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("{name}:{value}")).collect();
+    Ok(Row { prompt: Some(tagged(row.question(), &format!("{}\n", said.join(",")))), ..row.clone() })
+}
 
 #[derive(Debug, Deserialize)]
 struct Attributes {
     attributes: Option<OneOrMany<String>>,
+    values: Option<OneOrMany<String>>,
 }
 
 fn tagged_row(row: &Row, names: &[String]) -> Result<Row, String> {

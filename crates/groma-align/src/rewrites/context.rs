@@ -12,21 +12,29 @@ pub(super) const REWRITE: Rewrite = Rewrite {
     paper: "Askell et al. 2021 (arXiv 2112.00861); Snell et al. 2022 (arXiv 2209.15189)",
     doc: "Puts a text before prompts (`change = add`), as a system turn or before a plain text; or takes it away again (`remove`). \
           A model answers prompts with it (a `generate` stage); the answers without it are rows for `sft`. Differs from Askell et \
-          al.: answers are sampled, in place of a divergence over whole distributions (for that, see `distillation`).",
+          al.: answers are sampled, in place of a divergence over whole distributions. For that, `tell` puts the text into the \
+          column `privileged_context`, which the teacher alone reads in `self_distillation`.",
     data: &[Shape::PromptOnly, Shape::PromptCompletion],
     parameters: &[
         Parameter { name: "context", kind: Kind::Text, default: "null", range: None, doc: "The text. Must be given." },
         Parameter {
             name: "change",
-            kind: Kind::Choice(&["add", "remove"]),
+            kind: Kind::Choice(&["add", "remove", "tell"]),
             default: "\"add\"",
             range: None,
-            doc: "Whether it is put there or taken away.",
+            doc: "Whether it is put there, taken away, or told a teacher.",
         },
     ],
     build: |settings| {
         let Context { context, change } = typed(settings)?;
         let Some(context) = context else { return Err("the setting `context` must hold the text".to_owned()) };
+        if change == "tell" {
+            return Ok(Box::new(move |row| {
+                let mut row = row.clone();
+                row.other.insert("privileged_context".to_owned(), context.as_str().into());
+                Ok(vec![row])
+            }));
+        }
         let change = if change == "add" { with } else { without };
         Ok(Box::new(move |row| {
             let prompt = Some(change(row.question(), &context)?);

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 mod adapters;
+mod attributes;
 mod backends;
 mod distillation;
 mod losses;
@@ -20,9 +21,11 @@ mod proofs;
 mod quark;
 mod resume;
 mod reward_models;
+mod reward_server;
 mod rewrites;
 mod rollouts;
 mod rows;
+mod self_distillation;
 mod settings;
 mod support;
 mod tilt;

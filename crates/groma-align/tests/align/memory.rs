@@ -157,3 +157,17 @@ fn recomputation_takes_less() {
     let (again, _) = peak("sft", json!({"gradient_checkpointing": true}), larger(Mlp::Gated), 300, false);
     assert!(again < 0.5 * kept, "{again} instead of {kept}");
 }
+
+/// The mean of the weights of reward models is one model more.
+#[test]
+fn averaged_weights_are_foretold() {
+    let scoring = Spec { outputs: vec![groma_model::Head::SCORE], ..spec() };
+    let scorer = Transformer::new(scoring.clone(), &weights(&scoring, 3), Arc::new(Cpu::new())).unwrap();
+    let values: usize = scorer.parameters().iter().map(|(_, parameter)| parameter.len()).sum();
+    let foretold = |ensemble: &str| {
+        let settings = settings("rloo", json!({"reward_model": ["a", "b"], "reward_ensemble": ensemble}));
+        let model = setup(model(1), &settings).unwrap();
+        estimate_memory(&model, &settings, &prepared(&settings), &beside(&settings, &scorer)).buffers()
+    };
+    assert_eq!(foretold("warm") - foretold("mean"), 4 * values as u64);
+}

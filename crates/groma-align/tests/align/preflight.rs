@@ -204,3 +204,20 @@ fn text_rows_learn_every_token() {
     train(&mut model, Session { observers: vec![&mut history], ..Session::new(&settings, &prepared) }).unwrap();
     assert_eq!(history.logged.len(), 1);
 }
+
+/// A long answer in the middle of a ranking weighs no more than the best and the worst: sums over its tokens are slopes, too.
+#[test]
+fn rankings_of_unlike_length_turn_round() {
+    let answer =
+        |said: &str, score: f64| groma_data::Answer { score: Some(score), ..groma_data::Answer::new(text(said)) };
+    let middle = " a long answer that goes on and on and on and on";
+    let answers = vec![answer(" a.", 3.0), answer(" b.", 2.9), answer(middle, 2.8), answer(" c.", 0.0)];
+    let row =
+        |line| Row { shape: groma_data::Shape::Ranked, answers: answers.clone(), ..preference(line, "w", " a", " b") };
+    for method in ["listwise_dpo", "pro"] {
+        let settings = settings(method, json!({"max_steps": 1, "per_device_train_batch_size": 1}));
+        let prepared = prepare(&settings, &[row(1)], &Letters::default(), limits()).unwrap();
+        let mut policy = setup(model(1), &settings).unwrap();
+        train(&mut policy, Session::new(&settings, &prepared)).unwrap();
+    }
+}

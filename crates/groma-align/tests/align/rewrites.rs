@@ -174,3 +174,59 @@ fn one_side_of_comparisons() {
     let answered = |row: &Row| row.answers.iter().all(|answer: &Answer| answer.label.is_none());
     assert!(rewritten("side", json!({}), &rows(Shape::Labelled)).iter().all(answered));
 }
+
+/// What people say of answers, as columns; and prompts alone that ask for values.
+#[test]
+fn answers_apart_bring_what_is_known_of_each() {
+    let made = rewritten("apart", json!({}), &rows(Shape::Preference)[..1]);
+    let known = |row: &Row| (row.other["quality"].clone(), row.other["words"].clone());
+    assert_eq!((known(&made[0]), known(&made[1])), ((json!(1), json!(3)), (json!(0), json!(2))));
+    assert_eq!((made[0].shape, shown(made[1].answer(0))), (Shape::PromptCompletion, " go away.".into()));
+    let ranked = rewritten("apart", json!({"quality": "worth"}), &rows(Shape::Ranked)[..1]);
+    assert_eq!(
+        ranked.iter().map(|row| row.other["worth"].clone()).collect::<Vec<_>>(),
+        [json!(2.0), json!(1.0), json!(-0.5)]
+    );
+    let labelled = rewritten("apart", json!({}), &rows(Shape::Labelled)[..2]);
+    assert_eq!((known(&labelled[0]).0, known(&labelled[1]).0), (json!(1), json!(0)));
+    let asked = Row::of_prompt(turns(&[("user", "hello")]), place(1));
+    let given = json!({"attributes": ["quality", "words"], "values": ["1", "3"]});
+    assert_eq!(shown(rewritten("attributes", given, &[asked])[0].prompt.as_ref()), "quality:1,words:3\nhello");
+    let wrong = Rewrite::find("attributes")
+        .unwrap()
+        .with(json!({"attributes": "a", "values": ["1", "2"]}).as_object().unwrap());
+    assert!(wrong.err().unwrap().to_string().contains("one for each"));
+}
+
+#[test]
+fn a_refinement_follows_feedback_and_is_taken_apart_again() {
+    let mut pair = Row::preference(
+        turns(&[("user", "hello")]),
+        turns(&[("assistant", "good day")]),
+        turns(&[("assistant", "go away")]),
+        place(1),
+    );
+    pair.other.insert("reason".into(), json!("friendly"));
+    let given = json!({"feedback": "Be {reason}."});
+    let taught = rewritten("refinement", given.clone(), std::slice::from_ref(&pair));
+    let asked = "user: hello\n\nassistant: go away\n\nuser: Be friendly.";
+    assert_eq!((shown(taught[0].prompt.as_ref()), shown(taught[0].answer(0))), (asked.into(), "good day".into()));
+    let mut own = Row::completion(turns(&[("user", "hello")]), turns(&[("assistant", "go away")]), place(2));
+    own.other = pair.other.clone();
+    let prompt = rewritten("refinement", given.clone(), std::slice::from_ref(&own));
+    assert_eq!((shown(prompt[0].prompt.as_ref()), prompt[0].answers.len()), (asked.into(), 0));
+    let undone = rewritten("refinement", json!({"change": "undo"}), &taught);
+    assert_eq!((shown(undone[0].prompt.as_ref()), shown(undone[0].answer(0))), ("hello".into(), "good day".into()));
+    own.other.clear();
+    let made = |given: Value| Rewrite::find("refinement").unwrap().with(given.as_object().unwrap());
+    assert!(made(given).unwrap()(&own).unwrap_err().contains("no column `reason`"));
+    assert!(made(json!({"change": "undo"})).unwrap()(&own).unwrap_err().contains("holds no answer"));
+    assert!(made(json!({})).err().unwrap().to_string().contains("`feedback` must hold"));
+}
+
+#[test]
+fn what_a_teacher_is_told_stands_in_a_column_of_its_own() {
+    let row = Row::of_prompt(text("hello"), place(1));
+    let told = rewritten("context", json!({"context": "be brief", "change": "tell"}), std::slice::from_ref(&row));
+    assert_eq!((&told[0].other["privileged_context"], told[0].question()), (&json!("be brief"), row.question()));
+}

@@ -304,3 +304,25 @@ fn completions_that_were_cut_off_can_be_left_out() {
     train(&mut model, session).unwrap();
     assert!(history.steps.iter().all(|step| step.loss == 0.0 && step.grad_norm == 0.0), "{:?}", history.steps);
 }
+
+/// A model that cannot be trained answers well where the hint holds a letter; the policy learns to say it, and without it the
+/// reward is none.
+#[test]
+fn a_policy_learns_the_hint_that_makes_a_frozen_model_answer() {
+    let reply = |ask: &Ask| {
+        let (question, hint) = ask.prompt.plain().split_once(" / ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(question.ends_with('?') || question.ends_with('.'));
+        let text = if hint.contains('q') { "It is Here." } else { "I do not know." }.to_owned();
+        Ok(Reply {
+            choices: vec![Choice { text, ids: Vec::new(), logps: Vec::new(), finish: Finish::Stop }],
+            ..Reply::default()
+        })
+    };
+    let frozen = Scripted::new(reply, |_| Err(Failure::NothingToScore));
+    let given = json!({"reward_funcs": ["stimulus"], "stimulus_template": "{prompt} / {hint}", "stimulus_pattern": "(?i)here",
+        "max_steps": 40, "learning_rate": 1e-2, "per_device_train_batch_size": 40, "lr_scheduler_type": "constant"});
+    let history = judged(&frozen, given).unwrap();
+    let reward = |step: usize| history.logged[step].1["rewards/stimulus/mean"];
+    println!("{} {}", reward(0), reward(39));
+    assert!(reward(0) < 0.5 && reward(39) > 0.95, "{} {}", reward(0), reward(39));
+}

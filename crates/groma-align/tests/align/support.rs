@@ -238,8 +238,15 @@ pub(crate) fn preferences() -> Vec<Row> {
     rows.iter().zip(1..).map(|((prompt, chosen, rejected), line)| preference(line, prompt, chosen, rejected)).collect()
 }
 
+/// Each with attributes: by whether it is a sentence that says anything, and by its length.
 pub(crate) fn completions() -> Vec<Row> {
-    preferences().iter().map(Row::first_completion).collect()
+    let known = |(index, row): (usize, Row)| {
+        let length = row.answers[0].content.plain().len() as f64;
+        let other = [("helpful", json!(index % 3)), ("long", json!(length / 8.0))];
+        let other = other.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Row { other, ..row }
+    };
+    preferences().iter().map(Row::first_completion).enumerate().map(known).collect()
 }
 
 /// The same rows in a shape: of pairs the first answers, wanted in every other row.
@@ -265,7 +272,11 @@ pub(crate) fn rows(shape: Shape) -> Vec<Row> {
         Shape::Ranked => preferences().into_iter().map(ranked).collect(),
         Shape::Preference => preferences(),
         Shape::PromptCompletion => completions(),
-        Shape::PromptOnly => preferences().into_iter().map(|row| Row { shape, answers: Vec::new(), ..row }).collect(),
+        Shape::PromptOnly => {
+            let told = |row: &Row| (String::from("privileged_context"), row.answers[0].content.plain().into());
+            let alone = |row: Row| Row { shape, other: [told(&row)].into_iter().collect(), answers: Vec::new(), ..row };
+            preferences().into_iter().map(alone).collect()
+        }
         Shape::Labelled => preferences().into_iter().enumerate().map(labelled).collect(),
         other => panic!("no rows of the shape {other}"),
     }
@@ -281,6 +292,9 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     }
     if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
         all["num_generations"] = json!(4);
+    }
+    if method.all_parameters().any(|parameter| parameter.name == "attributes") {
+        all["attributes"] = json!(["helpful", "long"]);
     }
     if method.roles.contains(&Role::Teacher) {
         all = json!({"boundary": "diverge", "teacher_model": "teacher", "max_completion_length": 8});

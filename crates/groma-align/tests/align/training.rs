@@ -155,10 +155,16 @@ fn every_method_learns_and_logs_its_metrics() {
         };
         let (before, after) = (sign * first[name], sign * last[name]);
         assert!(after < before - 0.2 * before.abs(), "{}: {before} {after}", method.id);
-        let named = |metric: &&str| metric.replace("{name}", "length");
+        let named = |metric: &&str| {
+            ["helpful", "long"].map(|attribute| metric.replace("{name}", "length").replace("{attribute}", attribute))
+        };
         let sampled = SAMPLED_METRICS.iter().filter(|_| method.samples());
-        let expected: BTreeSet<String> =
-            SHARED_METRICS.iter().chain(method.metrics.iter().copied().flatten()).chain(sampled).map(named).collect();
+        let expected: BTreeSet<String> = SHARED_METRICS
+            .iter()
+            .chain(method.metrics.iter().copied().flatten())
+            .chain(sampled)
+            .flat_map(named)
+            .collect();
         // What watches say, and the distance to a reference, have tests of their own.
         let found = last.keys().filter(|name| !name.starts_with("watch/") && *name != "sampling/kl");
         let found: BTreeSet<String> = found.cloned().collect();

@@ -25,14 +25,23 @@ pub struct Address {
     pub(crate) api: Api,
 }
 
+/// How a model on a server is written.
+const MODEL: &str = "URL#NAME, e.g. http://localhost:8000/v1#my-model";
+/// How a server of rewards is written.
+const REWARD: &str = "a URL, e.g. http://localhost:5000/get_reward";
+
 /// A text that begins like the address of a server and is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no model on a server: {why}; expected URL#NAME, e.g. http://localhost:8000/v1#my-model")]
+#[error("`{text}` is no {what} on a server: {why}; expected {expected}")]
 pub struct AddressError {
     /// The text, without what may be a secret.
     text: String,
     /// What is wrong.
     why: &'static str,
+    /// What it should have been.
+    what: &'static str,
+    /// How such a thing is written.
+    expected: &'static str,
 }
 
 impl Address {
@@ -47,26 +56,35 @@ impl Address {
     /// [`AddressError`].
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (url, model) = text.split_once('#').unwrap_or((text, ""));
-        let wrong = |why| Err(AddressError { text: without_user(text), why });
+        let wrong = |why| Err(AddressError { text: without_user(text), why, what: "model", expected: MODEL });
         let url = url.trim_end_matches('/');
         let (base, api) = match (url.strip_suffix("/chat/completions"), url.strip_suffix("/completions")) {
             (Some(base), _) => (base, Api::Chat),
             (None, Some(base)) => (base, Api::Completions),
             (None, None) => (url, Api::Both),
         };
-        let Ok(uri) = base.parse::<Uri>() else { return wrong("its URL cannot be read") };
-        match uri.authority().filter(|_| uri.scheme().is_some()) {
-            _ if !Self::is_meant(text) => wrong("it does not begin with http:// or https://"),
-            None => wrong("it names no host"),
-            Some(authority) if authority.as_str().contains('@') => {
-                wrong("it holds a user name or password; keys come from the environment")
+        match problem(base) {
+            Some(why) => wrong(why),
+            None if model.is_empty() => wrong("it does not name the model"),
+            None => Ok(Address { base: base.trim_end_matches('/').to_owned(), model: model.to_owned(), api }),
+        }
+    }
+
+    /// Reads the address of something that is asked at one path, as its place and that path.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub(super) fn with_path(text: &str) -> Result<(Self, String), AddressError> {
+        let wrong = |why| Err(AddressError { text: without_user(text), why, what: "reward", expected: REWARD });
+        match problem(text) {
+            Some(why) => wrong(why),
+            None if text.contains('#') => wrong("it names a model"),
+            None => {
+                let host = text.find("://").map_or(0, |scheme| scheme + 3);
+                let (base, path) = text[host..].split_once('/').unwrap_or((&text[host..], ""));
+                let base = format!("{}{base}", &text[..host]);
+                Ok((Address { base, model: String::new(), api: Api::Both }, path.to_owned()))
             }
-            Some(authority) if authority.port_u16().is_none() && Some(authority.as_str()) != Uri::host(&uri) => {
-                wrong("its port is no number")
-            }
-            _ if uri.query().is_some() => wrong("it holds a query"),
-            _ if model.is_empty() => wrong("it does not name the model"),
-            _ => Ok(Address { base: base.trim_end_matches('/').to_owned(), model: model.to_owned(), api }),
         }
     }
 
@@ -91,6 +109,22 @@ impl Address {
         host_of(&self.base).is_some_and(|host| {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         })
+    }
+}
+
+/// What is wrong with the URL of a server, if anything is.
+fn problem(url: &str) -> Option<&'static str> {
+    let Ok(uri) = url.parse::<Uri>() else { return Some("its URL cannot be read") };
+    match uri.authority().filter(|_| uri.scheme().is_some()) {
+        _ if !Address::is_meant(url) => Some("it does not begin with http:// or https://"),
+        None => Some("it names no host"),
+        Some(authority) if authority.as_str().contains('@') => {
+            Some("it holds a user name or password; keys come from the environment")
+        }
+        Some(authority) if authority.port_u16().is_none() && Some(authority.as_str()) != Uri::host(&uri) => {
+            Some("its port is no number")
+        }
+        _ => uri.query().map(|_| "it holds a query"),
     }
 }
 
@@ -145,6 +179,19 @@ mod tests {
         }
         let text = "https://h/v1/chat/completions#m";
         assert_eq!(Address::parse(text).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn what_is_asked_at_one_path_is_a_place_and_the_path() {
+        let parse = |text: &str| Address::with_path(text).map(|(address, path)| (address.base, path));
+        let both = |base: &str, path: &str| Ok((base.to_owned(), path.to_owned()));
+        assert_eq!(parse("http://localhost:5000/get_reward"), both("http://localhost:5000", "get_reward"));
+        assert_eq!(parse("https://h/a/b/"), both("https://h", "a/b/"));
+        assert_eq!(parse("http://h:1"), both("http://h:1", ""));
+        for wrong in ["h/get_reward", "http://", "http://h/r?key=1", "http://u:hush@h/r", "http://h/r#m", "ftp://h/r"] {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("get_reward") && !error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn step_rewards(
     view: &View,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<f32>>> {
-    let head = transformer.spec().outputs.iter().find(|head| **head == Head::STEP);
+    let head = transformer.spec().outputs.iter().find(|head| head.rewards_steps());
     let head = head.ok_or_else(|| missing(transformer, "score of steps"))?;
     let found = read(transformer, head, texts, view, progress)?;
     let right = |logits: &[f32]| (1.0 / (1.0 + f64::from(logits[0] - logits[1]).exp())) as f32;

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// What ends a step where nothing is said of that.
+pub(super) const LINE_BREAK: &str = "\n";
+
 /// A linear map from the hidden states behind the final norm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -11,6 +14,10 @@ pub struct Head {
     pub kind: HeadKind,
     /// Its outputs: labels, 1 for a scalar. 0 for the unembedding, which is as wide as the vocabulary.
     pub width: usize,
+    /// What its outputs are called where each is a number of its own: the attributes of a text; else none.
+    pub attributes: Cow<'static, [String]>,
+    /// Of a head that is read behind steps, what ends them; a line break where it does not say.
+    pub separator: Option<Cow<'static, str>>,
 }
 
 /// What a head is read as.
@@ -41,7 +48,7 @@ impl Head {
     pub const VALUE: Head = Head::new("value", HeadKind::Token, 1);
 
     const fn new(name: &'static str, kind: HeadKind, width: usize) -> Head {
-        Head { name: Cow::Borrowed(name), kind, width }
+        Head { name: Cow::Borrowed(name), kind, width, attributes: Cow::Borrowed(&[]), separator: None }
     }
 
     /// Scores of a sequence, one a label.
@@ -56,7 +63,38 @@ impl Head {
 
     /// Another one of this name.
     pub fn named(name: &str, kind: HeadKind, width: usize) -> Head {
-        Head { name: Cow::Owned(name.to_owned()), kind, width }
+        Head { name: Cow::Owned(name.to_owned()), ..Head::new("", kind, width) }
+    }
+
+    /// Scores of a sequence, one an attribute of it.
+    pub fn of_attributes(names: Vec<String>) -> Head {
+        Head { width: names.len(), attributes: Cow::Owned(names), ..Head::SCORE }
+    }
+
+    /// [`Head::STEP`] of steps that end with this.
+    pub fn behind(separator: &str) -> Head {
+        let separator = (separator != LINE_BREAK).then(|| Cow::Owned(separator.to_owned()));
+        Head { separator, ..Head::STEP }
+    }
+
+    /// What ends the steps that it is read behind.
+    pub fn step_separator(&self) -> &str {
+        self.separator.as_deref().unwrap_or(LINE_BREAK)
+    }
+
+    /// Whether it has the same weights as another: all but what is said of how it is read.
+    pub fn is_like(&self, other: &Head) -> bool {
+        (&self.name, self.kind, self.width) == (&other.name, other.kind, other.width)
+    }
+
+    /// Whether it rewards whole texts: by one number, or by one an attribute.
+    pub fn rewards_texts(&self) -> bool {
+        *self == Head::SCORE || (self.kind == HeadKind::Sequence && !self.attributes.is_empty())
+    }
+
+    /// Whether it rewards steps.
+    pub fn rewards_steps(&self) -> bool {
+        self.is_like(&Head::STEP)
     }
 
     /// What it is, in words.
@@ -64,6 +102,9 @@ impl Head {
         match (self.kind, self.width) {
             (HeadKind::Unembedding, _) => "an unembedding".to_owned(),
             (HeadKind::Sequence, 1) => "a score of whole texts (it is a reward model)".to_owned(),
+            (HeadKind::Sequence, _) if !self.attributes.is_empty() => {
+                format!("scores of whole texts by the attributes {} (it is a reward model)", self.attributes.join(", "))
+            }
             (HeadKind::Sequence, labels) => format!("scores of whole texts by {labels} labels"),
             (HeadKind::Token, 1) => format!("a head `{}` of each token", self.name),
             (HeadKind::Token, labels) => format!("a head `{}` of each token by {labels} labels", self.name),

@@ -6,6 +6,8 @@
 //! warning. The value head is called as TRL's `AutoModelForCausalLMWithValueHead` calls it (`v_head.summary`), any other as
 //! it is here.
 
+use std::borrow::Cow;
+
 use groma_run::Seed;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +20,12 @@ use crate::weights::tensor::Tensor;
 
 /// The field of a configuration that lists the heads beside the first.
 pub(crate) const FIELD: &str = "groma_heads";
+/// The field of an adapter's configuration that names a head's attributes, as `id2label` does in a model's.
+const ATTRIBUTES: &str = "groma_attributes";
+/// The field that says what ends the steps behind which a head is read.
+const SEPARATOR: &str = "groma_step_separator";
+/// The longest of such texts, in bytes.
+const TEXT_LIMIT: usize = 128;
 /// Most outputs of a head, and most heads beside the first.
 const WIDTH_LIMIT: usize = 1 << 20;
 const COUNT_LIMIT: usize = 64;
@@ -106,6 +114,46 @@ fn read_one(fields: &Fields<'_>, item: &Value) -> Result<Head> {
         return Err(fields.error(FIELD, "has a name that is not of letters, digits and underscores"));
     }
     Ok(Head::named(name, kind, width))
+}
+
+/// The first head, with what a configuration says of how it is read: the names of a regression's outputs, and what ends a step.
+pub(crate) fn described(first: Head, fields: &Fields<'_>) -> Result<Head> {
+    let separator = fields.text(SEPARATOR)?;
+    let listed = fields.texts(ATTRIBUTES)?.map(|names| names.into_iter().map(str::to_owned).collect());
+    let is_regression = fields.text("problem_type")? == Some("regression");
+    let named = fields.value("id2label").and_then(Value::as_object).filter(|_| is_regression);
+    let of = |labels: &Map<String, Value>| {
+        let name = |label: usize| labels.get(&label.to_string())?.as_str().map(str::to_owned);
+        (0..first.width).map(name).collect::<Option<Vec<String>>>()
+    };
+    let fits = |text: &str| (1..=TEXT_LIMIT).contains(&text.len());
+    if separator.is_some_and(|text| !fits(text)) {
+        return Err(fields.error(SEPARATOR, format!("is empty or longer than {TEXT_LIMIT} bytes")));
+    }
+    let wanted = |names: &Vec<String>| {
+        first.kind == HeadKind::Sequence
+            && first.width > 1
+            && names.len() == first.width
+            && names.iter().all(|name| fits(name))
+    };
+    let attributes = listed.or_else(|| named.and_then(of)).filter(wanted).map(Cow::Owned);
+    let separator = separator.filter(|_| first.rewards_steps()).map(|text| Cow::Owned(text.to_owned()));
+    let (attributes, separator) =
+        (attributes.unwrap_or(first.attributes.clone()), separator.or(first.separator.clone()));
+    Ok(Head { attributes, separator, ..first })
+}
+
+/// Says in a configuration how the first head is read.
+pub(crate) fn describe(config: &mut Map<String, Value>, first: &Head) {
+    config.remove(SEPARATOR);
+    config.extend(first.separator.iter().map(|separator| (SEPARATOR.to_owned(), json!(separator))));
+}
+
+/// Names the first head's attributes in an adapter's configuration.
+pub(crate) fn list_attributes(config: &mut Map<String, Value>, first: &Head) {
+    if !first.attributes.is_empty() {
+        config.insert(ATTRIBUTES.into(), json!(first.attributes));
+    }
 }
 
 /// Checks that names differ, from each other and from those of the trunk.

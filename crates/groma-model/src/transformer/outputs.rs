@@ -83,7 +83,18 @@ impl Transformer {
         }
         for head in heads {
             match self.spec.head(&head.name) {
-                Some(own) if own != head => {
+                Some(own)
+                    if [own, head].iter().all(|head| !head.attributes.is_empty())
+                        && own.attributes != head.attributes =>
+                {
+                    return refuse(format!(
+                        "its head {} is of the attributes {}, not {}",
+                        head.name,
+                        own.attributes.join(", "),
+                        head.attributes.join(", ")
+                    ));
+                }
+                Some(own) if !own.is_like(head) => {
                     return refuse(format!(
                         "its head {} has {} outputs of each {:?}, not {} of each {:?}",
                         head.name, own.width, own.kind, head.width, head.kind

@@ -137,8 +137,7 @@ impl AdapterFile {
         let modules: BTreeMap<String, LinearModule> =
             linear_modules(spec).into_iter().map(|module| (module.name.clone(), module)).collect();
         let mut reader = Reader { path: &path, family, modules: &modules, rank: lora.rank, file: &mut file };
-        let beside = heads::read_beside(&config.fields())?;
-        let heads = reader.heads(class, beside, spec)?;
+        let heads = reader.heads(class, &config.fields(), spec)?;
         let head_weights = reader.head_weights(&heads, spec)?;
         let pairs = reader.pairs(&heads, spec)?;
         let transposed = pairs.keys().any(|module| family.is_transposed(module));
@@ -300,6 +299,9 @@ impl AdapterFile {
         if let Some(directory) = &base.directory {
             map.insert(BASE_DIRECTORY.into(), json!(directory));
         }
+        let (_, first) = Class::of(&self.heads)?;
+        heads::describe(&mut map, first);
+        heads::list_attributes(&mut map, first);
         heads::write_beside(&mut map, &self.heads)?;
         Ok(map)
     }
@@ -365,6 +367,7 @@ fn read_config(config: &Config) -> Result<(LoraConfig, Class)> {
     let class = class(&fields)?;
     refuse_unsupported(&fields)?;
     heads::read_beside(&fields)?;
+    heads::described(Head::STEP, &fields)?;
     // The tensors themselves say which modules are adapted.
     fields.accept(&["target_modules", "modules_to_save", "fan_in_fan_out"]);
     fields.finish(&[IRRELEVANT])?;
@@ -439,7 +442,7 @@ impl<'a> Reader<'a> {
 
     /// The heads of the adapted model: the first by the adapter's task, as wide as its weights or as that of the base
     /// model; those beside it as the adapter lists them, or as the base model has them, with a value head of TRL's.
-    fn heads(&self, class: Class, beside: Option<Vec<Head>>, spec: &Spec) -> Result<Vec<Head>> {
+    fn heads(&self, class: Class, fields: &Fields<'_>, spec: &Spec) -> Result<Vec<Head>> {
         let rows = |name: &str| self.file.entries().get(name).and_then(|entry| entry.shape.first().copied());
         let of_class = class.head(1);
         let saved = head_names(self.family, std::slice::from_ref(&of_class), spec).into_iter().next();
@@ -451,9 +454,9 @@ impl<'a> Reader<'a> {
             }
             (None, None) => return Err(self.error("has no head, and neither has the model".into())),
         };
-        let mut heads = vec![first];
+        let mut heads = vec![heads::described(first, fields)?];
         let (own_class, _) = Class::of(&spec.outputs)?;
-        match beside {
+        match heads::read_beside(fields)? {
             Some(beside) => heads.extend(beside),
             None if own_class == class => {
                 heads.extend(spec.outputs.iter().filter(|head| head.name != of_class.name).cloned())

@@ -230,21 +230,27 @@ fn set_heads(config: &mut Map<String, Value>, family: &Family, heads: &[Head]) -
     })?;
     config.insert("architectures".into(), json!([architecture]));
     if class != Class::CausalLm {
-        set_labels(config, first.width);
+        set_labels(config, first);
     }
+    heads::describe(config, first);
     heads::write_beside(config, heads)
 }
 
-/// Names labels as transformers does: two of them need no word. Names that are there stay.
-fn set_labels(config: &mut Map<String, Value>, count: usize) {
+/// Names labels as transformers does: two of them need no word. Names that are there stay, but for those of attributes.
+fn set_labels(config: &mut Map<String, Value>, head: &Head) {
+    let count = head.width;
     config.remove("num_labels");
-    let named = config.get("id2label").and_then(Value::as_object).map(Map::len);
-    if count > 1 && named.unwrap_or(2) == count {
-        return;
+    if head.attributes.is_empty() {
+        let named = config.get("id2label").and_then(Value::as_object).map(Map::len);
+        if count > 1 && named.unwrap_or(2) == count {
+            return;
+        }
+    } else {
+        config.insert("problem_type".into(), json!("regression"));
     }
-    let pairs = (0..count).map(|label| (label.to_string(), format!("LABEL_{label}")));
-    config.insert("id2label".into(), pairs.clone().map(|(label, name)| (label, json!(name))).collect());
-    config.insert("label2id".into(), pairs.enumerate().map(|(label, (_, name))| (name, json!(label))).collect());
+    let name = |label: usize| head.attributes.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"));
+    config.insert("id2label".into(), (0..count).map(|label| (label.to_string(), json!(name(label)))).collect());
+    config.insert("label2id".into(), (0..count).map(|label| (name(label), json!(label))).collect());
 }
 
 /// Consecutive groups of at most `limit` bytes each, or of one larger tensor.

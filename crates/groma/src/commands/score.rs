@@ -62,14 +62,23 @@ fn show_values(transformer: &Transformer, tokenizer: &Tokenizer, ids: &[u32], co
     let found = rewards(transformer, &[ids], View::plain(), &mut |_| !cancel.is_requested())?;
     let values = found.first().map_or(&[][..], Vec::as_slice);
     let token = |id: u32| tokenizer.token(id).unwrap_or_default();
+    let names = transformer.spec().attributes();
     if context.json {
         let rows: Vec<_> = ids.iter().map(|&id| json!({ "id": id, "token": token(id) })).collect();
-        let reward = values.first().filter(|_| transformer.spec().rewards());
-        print_json(&json!({ "tokens": rows, "values": values, "reward": reward }))?;
+        // Of several attributes, their mean.
+        let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+        let reward = Some(mean).filter(|_| transformer.spec().rewards());
+        let attributes: serde_json::Map<_, _> =
+            names.iter().cloned().zip(values.iter().map(|&value| value.into())).collect();
+        print_json(&json!({ "tokens": rows, "values": values, "reward": reward, "attributes": attributes }))?;
     } else {
         let name = if transformer.spec().rewards() { "reward" } else { "label" };
         for (label, value) in values.iter().enumerate() {
-            let label = if values.len() > 1 { format!(" {label}") } else { String::new() };
+            let label = match names.get(label) {
+                Some(name) => format!(" {}", groma_report::for_terminal(name)),
+                None if values.len() > 1 => format!(" {label}"),
+                None => String::new(),
+            };
             print(&format!("{name}{label}\t{value:.6}\t{}\n", groma_run::counted(ids.len(), "token")));
         }
     }

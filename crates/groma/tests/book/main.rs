@@ -288,6 +288,7 @@ fn keys_of_recipes_are_those_of_their_records() {
             ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
             ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
             ("`kind = \"rewrite\"`", "groma-recipe/src/records/rewrite.rs", "Rewrite"),
+            ("`kind = \"rate\"`", "groma-recipe/src/records/rate.rs", "Rate"),
             ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
             ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
             ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),

@@ -180,6 +180,13 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "a reward model does not keep the covariance of the comparisons that it learned from; what doubt costs can be had of several reward models, by `reward_ensemble`",
     ),
     at(
+        "Directional stimulus prompting",
+        "Li 2023",
+        "train rloo",
+        "groma-align/src/rewards/stimulus.rs",
+        ("groma-align/tests/align/rollouts.rs", "a_policy_learns_the_hint_that_makes_a_frozen_model_answer"),
+    ),
+    at(
         "Rewards of several goals",
         "Coste 2023; Rame 2024",
         "train grpo",
@@ -243,6 +250,30 @@ pub(super) const FROM_TEXT: &[Line] = &[
         "run conditional",
         "groma-align/src/rewrites/control_tokens.rs",
         ("groma-align/tests/align/rewrites.rs", "tags_say_which_answer_comes"),
+    ),
+    at(
+        "SteerLM",
+        "Dong 2023",
+        "run steerlm",
+        "groma-align/src/methods/attribute_reward.rs",
+        ("groma-align/tests/align/attributes.rs", "the_optimum_is_the_mean_of_what_is_said_of_an_answer"),
+    ),
+    at(
+        "Imitation learning from language feedback (ILF)",
+        "Scheurer 2023",
+        "run ilf",
+        "groma-align/src/rewrites/refinement.rs",
+        ("groma-align/tests/align/rewrites.rs", "a_refinement_follows_feedback_and_is_taken_apart_again"),
+    ),
+    at(
+        "Context distillation",
+        "Askell 2021; Shenfeld 2026",
+        "train self_distillation",
+        "groma-align/src/methods/self_distillation.rs",
+        (
+            "groma-align/tests/align/self_distillation.rs",
+            "the_student_says_without_the_context_what_the_teacher_says_with_it",
+        ),
     ),
     at(
         "Unlikelihood",
