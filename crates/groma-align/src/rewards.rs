@@ -14,7 +14,7 @@ mod rule;
 mod truth;
 
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
-pub(crate) use reward::{NamedReward, Rollout};
+pub(crate) use reward::{NamedReward, Remote, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
 use model::ModelReward;

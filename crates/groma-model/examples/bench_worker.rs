@@ -7,7 +7,8 @@
 //!   tokens chosen) or `product` (a matrix product; billions of operations a second);
 //! - `ids`: a file with a JSON list of rows of token ids (for all but `product`);
 //! - `shared`: the first so many tokens are the same in all rows; they are computed once, and not learned from;
-//! - `repetitions`; `precision` (`f32` or `bf16`); for `decode` `new_tokens`, `samples` and `temperature` (0 is greedy).
+//! - `repetitions`; `precision` (`f32` or `bf16`); for `decode` `new_tokens`, `samples`, `temperature` (0 is
+//!   greedy) and `ends`: the first so many tokens of the vocabulary end a sample.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -55,6 +56,8 @@ struct Command {
     samples: usize,
     #[serde(default)]
     temperature: f32,
+    #[serde(default)]
+    ends: u32,
 }
 
 fn f32() -> String {
@@ -165,6 +168,7 @@ fn decode(model: &Transformer, command: &Command, rows: &[Vec<u32>]) -> Outcome<
         max_new_tokens: command.new_tokens,
         temperature: command.temperature,
         samples: command.samples,
+        stop_ids: (0..command.ends).collect(),
         ..SamplingParameters::default()
     };
     let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };

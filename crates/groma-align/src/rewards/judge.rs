@@ -4,7 +4,7 @@
 //! the task `judged-rating` asks: with the row's `reference`, where there is one, beside the answer. What it did not answer, or
 //! what cannot be read, has no value.
 
-use super::reward::{Reward, Rollout};
+use super::reward::{Remote, Reward, Rollout};
 use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
@@ -58,16 +58,7 @@ impl<'a> Judge<'a> {
         Ok(Judge { model, max_new_tokens, pattern })
     }
 
-    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
-        let role = |problem| Error::Role { role: Role::Judge.name(), problem };
-        let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
-        let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
-        let reference = rollout.columns.get("reference").and_then(Value::as_str);
-        let turn = Message::new("user", rating(&question, reference, rollout.completion));
-        Ok(Ask::greedy(vec![turn].into(), self.max_new_tokens))
-    }
-
-    fn read(&self, reply: &Reply) -> Option<f64> {
+    fn rating(&self, reply: &Reply) -> Option<f64> {
         let groups = |line| self.pattern.captures_iter(line).filter_map(|found| Some(found.get(1)?.as_str()));
         verdict(reply.text(), groups).and_then(read_rating).ok()
     }
@@ -77,18 +68,39 @@ impl Reward for Judge<'_> {
     /// # Errors
     /// A request to stop; [`Error::Role`] where none of the questions has an answer.
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
-        let role = |problem: String| Error::Role { role: Role::Judge.name(), problem };
         let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
         let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
-        let replies = model.generate(&asks, Control { progress: &Silent, cancel });
+        self.read(&model.generate(&asks, Control { progress: &Silent, cancel }))
+    }
+
+    fn remote(&self) -> Option<(&dyn LanguageModel, &dyn Remote)> {
+        self.model.filter(|model| model.is_elsewhere()).map(|model| (model, self as &dyn Remote))
+    }
+}
+
+impl Remote for Judge<'_> {
+    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
+        let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
+        let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
+        let reference = rollout.columns.get("reference").and_then(Value::as_str);
+        let turn = Message::new("user", rating(&question, reference, rollout.completion));
+        Ok(Ask::greedy(vec![turn].into(), self.max_new_tokens))
+    }
+
+    fn read(&self, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error> {
         if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
             return Err(groma_run::Error::Interrupted.into());
         }
         match replies.iter().find_map(|reply| reply.as_ref().err()) {
             Some(failure) if replies.iter().all(Result::is_err) => {
-                Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
+                let asked = groma_run::counted(replies.len(), "question");
+                Err(role(format!("none of {asked} was answered: {failure}")))
             }
-            _ => Ok(replies.iter().map(|reply| self.read(reply.as_ref().ok()?)).collect()),
+            _ => Ok(replies.iter().map(|reply| self.rating(reply.as_ref().ok()?)).collect()),
         }
     }
+}
+
+fn role(problem: String) -> Error {
+    Error::Role { role: Role::Judge.name(), problem }
 }
