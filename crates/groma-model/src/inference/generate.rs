@@ -18,7 +18,7 @@ use crate::inference::sampling::SamplingParameters;
 use crate::{Error, PrefixCache, Result, Transformer, View};
 
 /// Rows that are computed in a pass for samples to begin, about, at most; one always may.
-const PASS_ROWS: usize = 512;
+const PASS_ROWS: usize = 256;
 
 /// A prompt with the seed of its samples.
 #[derive(Clone, Debug, PartialEq)]
