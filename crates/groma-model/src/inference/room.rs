@@ -16,7 +16,7 @@ pub struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        Room { sequences: 256, rows: 16_384 }
+        Room { sequences: 128, rows: 12_288 }
     }
 }
 
