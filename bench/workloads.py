@@ -17,6 +17,7 @@ from setting import WORKERS
 ROWS, LENGTH = 8, 256
 PROMPT, NEW_TOKENS = 32, 128
 LONG_PROMPT, SAMPLES, NEW_SAMPLE_TOKENS = 400, 8, 100
+ROLLOUT_PROMPTS, MOST_ROLLOUT_TOKENS, ENDS = 64, 256, 80
 PAIRS_A_STEP, CHECKED_PAIRS = 8, 16
 SENTENCE = "Once upon a time there was a little dog who liked to play in the garden with his friends.\n"
 SUBJECTS = (
@@ -168,6 +169,21 @@ def samples(bench, model):
     )
 
 
+def rollouts(bench, model):
+    """Samples of many prompts, which end where they like: the lengths are as on a random model whose every `ENDS`-th token ends."""
+    vocabulary = json.loads((bench.models[model] / "config.json").read_text())["vocab_size"]
+    command = {
+        "workload": "decode", "ids": random_ids(bench, model, ROLLOUT_PROMPTS, PROMPT), "new_tokens": MOST_ROLLOUT_TOKENS,
+        "samples": SAMPLES, "ends": vocabulary // ENDS,
+    }
+    return Workload(
+        label=f"{ROLLOUT_PROMPTS} x {SAMPLES} samples of up to {MOST_ROLLOUT_TOKENS}, {name_of(bench, model)}",
+        check=dict(command, samples=1), command=dict(command, temperature=1.0),
+        amount=ROLLOUT_PROMPTS * SAMPLES, unit="samples/s", agree=agreement.tokens, ours=groma(bench, model),
+        peers=[torch_peer(bench, model, "transformers")],
+    )
+
+
 def chosen_pairs(bench, count):
     file = bench.scratch / f"pairs-{count}.jsonl"
     arguments = [bench.python, WORKERS / "choose_pairs.py", bench.options.pairs_file, bench.models["small"], count]
@@ -301,6 +317,7 @@ KINDS = {
     "decode-1": partial(decode, prompts=1),
     "decode-16": partial(decode, prompts=16),
     "samples-8": samples,
+    "rollouts": rollouts,
     "dpo": dpo,
     "grpo": grpo,
     "mmlu": mmlu,

@@ -81,6 +81,7 @@ class Worker:
     def decode(self, ids, command):
         self.model.eval()
         samples, temperature = command.get("samples", 1), command.get("temperature", 0.0)
+        ends = list(range(command.get("ends", 0)))
         settings = {"do_sample": False}
         if temperature > 0:
             settings = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, num_return_sequences=samples)
@@ -91,10 +92,15 @@ class Worker:
             compiled = CompileConfig()
             compiled._compile_all_devices = True
             settings.update(cache_implementation="static", compile_config=compiled)
+        if ends:
+            settings["eos_token_id"] = ends
         with torch.inference_mode():
             mask = torch.ones_like(ids)
             out = self.model.generate(ids, attention_mask=mask, max_new_tokens=command["new_tokens"], **settings)
-        return out[:, ids.shape[1] :].tolist()
+        made = out[:, ids.shape[1] :].tolist()
+        # What follows a sample's end fills the batch.
+        last = lambda sample: next((place for place, token in enumerate(sample) if token < len(ends)), len(sample))
+        return [sample[: last(sample) + 1] for sample in made]
 
 
 def main():

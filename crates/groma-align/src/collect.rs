@@ -1,27 +1,31 @@
 //! The first half of the loop: what a method has at hand while it gathers what it learns from.
 
+use crate::ahead::{self, Done, Ended, Replies};
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
 use crate::objective::Taught;
 use crate::reference::Reference;
-use crate::rewards::{Granularity, NamedReward, Rollout, placed, token_ends};
+use crate::rewards::{Granularity, NamedReward, Remote, Rollout, placed, token_ends};
 use crate::role::Role;
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
 use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics, sampled};
 use groma_data::below;
+use groma_lm::LanguageModel;
 use groma_model::generate::{
-    Beside, Finish, Generation, GenerationContext, GenerationPrompt, generate, generate_guided, generate_mixed,
+    Beside, Decoding, Event, Finish, Gathered, Generation, GenerationContext, GenerationPrompt, generate_each,
+    generate_mixed,
 };
 use groma_model::guidance::{ActionMask, Guidance, Guide};
 use groma_model::sampling::SamplingParameters;
 use groma_model::{Transformer, View};
 use groma_run::{Cancel, Seed};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is logged of the lengths of completions.
 pub(crate) const COMPLETIONS: &[&str] = &[
@@ -114,8 +118,12 @@ impl<'a> Collector<'a> {
         prompts: &[Cow<'_, Group>],
         rollouts: &Rollouts,
     ) -> Result<Vec<Group>, Error> {
-        let (mut groups, texts) = self.samples(who, prompts, (&rollouts.sampling, rollouts.num_generations))?;
-        self.reward(&mut groups, &texts, rollouts)?;
+        let voice = self.voice()?;
+        let parameters = rollouts.sampling.parameters(voice, rollouts.num_generations);
+        let mut answers = self.answers(who, prompts, (voice, &parameters), (self.seed, true))?;
+        self.measure(&answers.groups);
+        self.reward(&mut answers, rollouts)?;
+        let groups = answers.groups;
         Ok(groups)
     }
 
@@ -154,7 +162,8 @@ impl<'a> Collector<'a> {
         (sampling, samples): (&Sampling, usize),
     ) -> Result<(Vec<Group>, Vec<Vec<String>>), Error> {
         let voice = self.voice()?;
-        let (groups, texts) = self.answers(who, prompts, (voice, &sampling.parameters(voice, samples)), self.seed)?;
+        let parameters = sampling.parameters(voice, samples);
+        let Answers { groups, texts, .. } = self.answers(who, prompts, (voice, &parameters), (self.seed, false))?;
         self.measure(&groups);
         Ok((groups, texts))
     }
@@ -176,14 +185,12 @@ impl<'a> Collector<'a> {
             Some(samples) => sampling.parameters(voice, samples),
             None => sampling.greedy(voice),
         };
-        let (mut groups, texts) = self.answers(who, &prompts, (voice, &parameters), self.seed.named("beside"))?;
-        let (rewards, costs) = {
-            let rollouts = rollouts_of(&groups, &texts);
-            let said = |who| Ok::<_, Error>(total(&self.said(who, &rollouts, None)?));
-            (said(self.rewards)?, said(self.costs)?)
-        };
-        set_worth(&mut groups, rewards, costs);
-        Ok(groups)
+        let seed = self.seed.named("beside");
+        let mut answers = self.answers(who, &prompts, (voice, &parameters), (seed, true))?;
+        let (rewards, costs) = self.said(&answers, None)?;
+        let (rewards, costs) = (total(&rewards), total(&costs));
+        set_worth(&mut answers.groups, rewards, costs);
+        Ok(answers.groups)
     }
 
     fn voice(&self) -> Result<&'a Voice<'a>, Error> {
@@ -191,63 +198,94 @@ impl<'a> Collector<'a> {
         self.voice.ok_or_else(missing)
     }
 
-    /// Completions of prompts, with their log-probabilities, and as texts.
+    /// Completions of prompts, with their log-probabilities, as texts, and where `rewarded` with what was said of them meanwhile.
     fn answers(
         &self,
         who: Speaker,
         prompts: &[Cow<'_, Group>],
         (voice, parameters): (&Voice<'_>, &SamplingParameters),
-        seed: Seed,
-    ) -> Result<(Vec<Group>, Vec<Vec<String>>), Error> {
+        (seed, rewarded): (Seed, bool),
+    ) -> Result<Answers, Error> {
         let asked = prompts.iter().enumerate();
         let asked = asked
             .map(|(index, group)| GenerationPrompt { ids: prompt(group).to_vec(), seed: seed.index(index as u64) });
-        let context = GenerationContext { parameters, decode: voice.decode, view: View::plain() };
-        let mut go_on = |_| !self.cancel.is_requested();
         let asked: Vec<GenerationPrompt> = asked.collect();
+        let context = GenerationContext { parameters, decode: voice.decode, view: View::plain() };
+        let columns: Vec<&Map<String, Value>> = prompts.iter().map(|group| &group.columns).collect();
+        let remotes: Vec<(&dyn LanguageModel, &dyn Remote)> =
+            self.rewarders().filter(|_| rewarded).filter_map(asked_ahead).collect();
+        let mut gathered = Gathered::new(asked.len(), parameters.samples);
+        let mut answers = vec![Vec::new(); asked.len()];
+        let done = ahead::asking(&remotes, &columns, self.cancel, |tell| {
+            self.speak(who, &asked, &context, &mut |event| {
+                if let Event::Ended { prompt, sample, generation } = event {
+                    tell(&Ended { prompt, sample, text: generation.text.clone(), tokens: generation.ids.len() });
+                    if let Some(all) = gathered.put(prompt, sample, generation) {
+                        answers[prompt] = all;
+                    }
+                }
+                !self.cancel.is_requested()
+            })
+        });
+        let Done { took, said, waited, .. } = done?;
+        self.spend(took, waited);
+        let texts: Vec<Vec<String>> =
+            answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
+        let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
+        Ok(Answers { groups: prompts.iter().zip(answers).map(with).collect(), texts, said })
+    }
+
+    /// Lets somebody complete prompts.
+    fn speak(
+        &self,
+        who: Speaker,
+        asked: &[GenerationPrompt],
+        context: &GenerationContext<'_>,
+        told: &mut dyn FnMut(Event<'_>) -> bool,
+    ) -> Result<(), Error> {
         let reference = || {
             let missing = || Error::Role { role: "reference", problem: "nobody is there who could be sampled".into() };
             self.reference.ok_or_else(missing)?.speaker(self.model)
         };
-        let started = Instant::now();
+        let decoding = Decoding::default();
         let made = match who {
-            Speaker::Policy => generate(self.model, &asked, &context, &mut go_on),
+            Speaker::Policy => generate_each(self.model, asked, context, &decoding, told),
             Speaker::Masked(mask) => {
                 let missing = || Error::Role { role: "policy", problem: "nobody says what it may choose".into() };
                 let transformer = self.lagged.ok_or_else(missing)?;
                 let prompts: Vec<Vec<u32>> = asked.iter().map(|prompt| prompt.ids.clone()).collect();
                 let guides = [Guide { transformer, view: View::plain(), prompts: &prompts }];
                 let guidance = Guidance { guides: &guides, rule: &mask };
-                generate_guided(self.model, &asked, &context, &guidance, &mut go_on)
+                let decoding = Decoding { guidance: Some(&guidance), ..Decoding::default() };
+                generate_each(self.model, asked, context, &decoding, told)
             }
             Speaker::Reference => {
                 let (model, adapter) = reference()?;
-                let context = GenerationContext { view: View::with_adapter(adapter), ..context };
-                generate(model, &asked, &context, &mut go_on)
+                let context = GenerationContext { view: View::with_adapter(adapter), ..*context };
+                generate_each(model, asked, &context, &decoding, told)
             }
             Speaker::Mixture(share) => {
                 let (transformer, adapter) = reference()?;
-                generate_mixed(self.model, Beside { transformer, adapter, share }, &asked, &context, &mut go_on)
+                let beside = Beside { transformer, adapter, share };
+                generate_mixed(self.model, beside, asked, context, None, told)
             }
         };
-        let answers = match made {
-            Err(groma_model::Error::Cancelled) => return Err(groma_run::Error::Interrupted.into()),
-            answers => answers?,
-        };
+        match made {
+            Err(groma_model::Error::Cancelled) => Err(groma_run::Error::Interrupted.into()),
+            made => Ok(made?),
+        }
+    }
+
+    fn spend(&self, sampling: Duration, rewards: Duration) {
         let spent = self.spent.get();
-        self.spent.set(TimeSpent { sampling: spent.sampling + started.elapsed(), ..spent });
-        let texts: Vec<Vec<String>> =
-            answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
-        let with = |(prompt, answers): (&Cow<'_, Group>, Vec<Generation>)| sampled(prompt, answers);
-        Ok((prompts.iter().zip(answers).map(with).collect(), texts))
+        self.spent.set(TimeSpent { sampling: spent.sampling + sampling, rewards: spent.rewards + rewards, ..spent });
     }
 
     /// Sets what completions are worth, and what they cost.
-    fn reward(&mut self, groups: &mut [Group], texts: &[Vec<String>], settings: &Rollouts) -> Result<(), Error> {
-        let rollouts = rollouts_of(groups, texts);
-        let ends = self.token_ends(groups, texts)?;
-        let opinions = self.said(self.rewards, &rollouts, ends.as_deref())?;
-        let costs = self.said(self.costs, &rollouts, None)?;
+    fn reward(&mut self, answers: &mut Answers, settings: &Rollouts) -> Result<(), Error> {
+        let ends = self.token_ends(answers)?;
+        let (opinions, costs) = self.said(answers, ends.as_deref())?;
+        let Answers { groups, .. } = answers;
         self.measure_said("rewards", &opinions);
         let weighed: Vec<_> = opinions.iter().map(|opinion| (opinion.named.weight, &opinion.said[..])).collect();
         sampled::measure_rewarders(self.metrics, &weighed);
@@ -274,7 +312,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Behind how many bytes of their texts the tokens of completions end, where somebody is to say what lies at which.
-    fn token_ends(&self, groups: &[Group], texts: &[Vec<String>]) -> Result<Option<Vec<Vec<usize>>>, Error> {
+    fn token_ends(&self, Answers { groups, texts, .. }: &Answers) -> Result<Option<Vec<Vec<usize>>>, Error> {
         if self.rewards.iter().all(|named| named.granularity == Granularity::Completion) {
             return Ok(None);
         }
@@ -283,31 +321,42 @@ impl<'a> Collector<'a> {
         Ok(Some(members.zip(texts.iter().flatten()).map(of).collect()))
     }
 
-    /// What each of some says of completions, what is no number being nothing said; `ends`: of their tokens, where it matters what lies at
-    /// which.
-    fn said<'w>(
+    /// All who say what completions are worth, then all who say what they cost.
+    fn rewarders(&self) -> impl Iterator<Item = &'a NamedReward<'a>> + use<'a> {
+        self.rewards.iter().chain(self.costs)
+    }
+
+    /// What each says of completions that were rewarded, what is no number being nothing said: what they are worth, and what they cost.
+    /// `ends`: of their tokens, where it matters what lies at which.
+    fn said(
         &self,
-        who: &'w [NamedReward<'w>],
-        of: &[Rollout<'_>],
+        answers: &Answers,
         ends: Option<&[Vec<usize>]>,
-    ) -> Result<Vec<Opinion<'w>>, Error> {
+    ) -> Result<(Vec<Opinion<'a>>, Vec<Opinion<'a>>), Error> {
+        let rollouts = rollouts_of(&answers.groups, &answers.texts);
         let number = |value: Option<f64>| value.filter(|value| value.is_finite());
-        let one = |named: &'w NamedReward<'w>| match ends.filter(|_| named.granularity != Granularity::Completion) {
-            None => {
-                let said = named.reward.score(of, self.cancel)?.into_iter().map(number).collect();
-                Ok(Opinion { named, said, placed: Vec::new() })
-            }
-            Some(ends) => {
-                let placed = placed(named, of, ends, self.cancel)?;
+        let mut ahead = answers.said.iter();
+        let mut one = |named: &'a NamedReward<'a>| {
+            if let Some(ends) = ends.filter(|_| named.granularity != Granularity::Completion) {
+                let placed = placed(named, &rollouts, ends, self.cancel)?;
                 let said = placed.iter().map(|worth| number(Some(worth.as_ref()?.iter().sum()))).collect();
-                Ok(Opinion { named, said, placed: placed.into_iter().map(Option::unwrap_or_default).collect() })
+                return Ok(Opinion {
+                    named,
+                    said,
+                    placed: placed.into_iter().map(Option::unwrap_or_default).collect(),
+                });
             }
+            let said = match asked_ahead(named) {
+                Some((_, remote)) => remote.read(ahead.next().map_or(&[], Vec::as_slice))?,
+                None => named.reward.score(&rollouts, self.cancel)?,
+            };
+            Ok(Opinion { named, said: said.into_iter().map(number).collect(), placed: Vec::new() })
         };
         let started = Instant::now();
-        let said = who.iter().map(one).collect();
-        let spent = self.spent.get();
-        self.spent.set(TimeSpent { rewards: spent.rewards + started.elapsed(), ..spent });
-        said
+        let rewards = self.rewards.iter().map(&mut one).collect::<Result<_, Error>>();
+        let costs = self.costs.iter().map(&mut one).collect::<Result<_, Error>>();
+        self.spend(Duration::ZERO, started.elapsed());
+        Ok((rewards?, costs?))
     }
 
     fn measure_said(&mut self, what: &str, opinions: &[Opinion<'_>]) {
@@ -348,6 +397,20 @@ impl<'a> Collector<'a> {
             }
         }
     }
+}
+
+/// Who is asked of each completion as soon as it has ended: who says something of wholes, elsewhere.
+fn asked_ahead<'a>(named: &'a NamedReward<'a>) -> Option<(&'a dyn LanguageModel, &'a dyn Remote)> {
+    named.reward.remote().filter(|_| named.granularity == Granularity::Completion)
+}
+
+/// Completions of prompts.
+struct Answers {
+    groups: Vec<Group>,
+    /// As texts, by prompt.
+    texts: Vec<Vec<String>>,
+    /// What was said of them while they were sampled, by those of [`Collector::rewarders`] who are elsewhere.
+    said: Vec<Replies>,
 }
 
 /// Who completes prompts.

@@ -6,7 +6,7 @@ use crate::objective::Objective;
 use crate::role::{Role, Seat};
 use crate::{Error, Prepared, Settings, rewards, value_head};
 use groma_model::spec::HeadKind;
-use groma_model::{Head, Transformer};
+use groma_model::{Head, Room, Transformer};
 use groma_run::available_memory_bytes;
 
 /// # Errors
@@ -147,17 +147,20 @@ impl<'a> Sizes<'a> {
     /// Rows that the sampler's cache holds at once.
     fn cached(&self) -> usize {
         let Some((members, prompts, completion)) = self.sampled else { return 0 };
-        let longest = self.sum_of_largest(1, prompt);
-        let one = longest + members * (completion + groma_kernels::KEY_PANEL);
-        let all = self.sum_of_largest(prompts, prompt) + prompts * members * (completion + groma_kernels::KEY_PANEL);
-        all.min(one.max(groma_model::generate::BATCH_ROWS))
+        Room::default().rows_held(&self.largest(prompts, prompt), members, completion)
     }
 
     /// The sum of the sizes of so many groups, the largest.
     fn sum_of_largest(&self, count: usize, size: impl Fn(&Group) -> usize) -> usize {
+        self.largest(count, size).iter().sum()
+    }
+
+    /// The sizes of so many groups, the largest.
+    fn largest(&self, count: usize, size: impl Fn(&Group) -> usize) -> Vec<usize> {
         let mut sizes: Vec<usize> = self.groups.iter().map(size).collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes.iter().take(count).sum()
+        sizes.truncate(count);
+        sizes
     }
 }
 

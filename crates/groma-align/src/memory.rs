@@ -7,7 +7,7 @@
 
 use groma_kernels::{Buffer, HeadShape, Precision};
 use groma_model::spec::{HeadKind, Mlp, NormPlacement, QkNorm, Spec};
-use groma_model::{Head, Transformer};
+use groma_model::{Head, Room, Transformer};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -18,8 +18,6 @@ const HEAD_LOGITS: u64 = 1 << 21;
 const EMBEDDING: &str = "embed.weight";
 /// Rows of which logits of student and teacher exist at once, at least.
 const DIVERGENCE_ROWS: u64 = 64;
-/// Sequences that the sampler grows at once, at most.
-const SAMPLED_AT_ONCE: usize = 256;
 /// What the program needs besides buffers, in bytes: itself, tokenizer, rows, and what is kept for the next buffers.
 const BASE: u64 = 64 << 20;
 
@@ -60,10 +58,8 @@ impl MemoryEstimate {
     /// With a sampler of so many sequences, whose cache holds so many rows.
     #[must_use]
     pub(crate) fn with_sampling(self, model: &Transformer, sequences: usize, rows: usize) -> Self {
-        let spec = model.spec();
-        let keys = 2 * spec.layers.len() * spec.kv_heads * spec.head_dim;
-        let logits = SAMPLED_AT_ONCE.min(sequences) * spec.vocab_size;
-        self.before_the_tape((rows * keys + logits) as u64)
+        let logits = Room::default().sequences.min(sequences) * model.spec().vocab_size;
+        self.before_the_tape(rows as u64 * Room::row_bytes(model.spec()) / F32 + logits as u64)
     }
 
     /// With another model, which reads so many rows at once and keeps nothing of them.

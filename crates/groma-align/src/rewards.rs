@@ -22,7 +22,7 @@ pub use judge::{ToRate, rate};
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY, placed};
 pub(crate) use parts::token_ends;
-pub(crate) use reward::{NamedReward, Rollout};
+pub(crate) use reward::{NamedReward, Remote, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
 use model::{ModelReward, Parts};

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct TimeSpent {
     /// Sampling from the model in training.
     pub sampling: Duration,
-    /// Asking for rewards and costs.
+    /// Asking for rewards and costs, as far as nothing else was done meanwhile: judges on servers are asked while is sampled.
     pub rewards: Duration,
     /// All else: forward and backward passes, the reference's, teacher's and critic's too, and the optimizer.
     pub learning: Duration,

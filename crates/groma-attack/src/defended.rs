@@ -33,6 +33,10 @@ impl LanguageModel for Defended<'_> {
         self.model.refuses(kind)
     }
 
+    fn is_elsewhere(&self) -> bool {
+        self.model.is_elsewhere()
+    }
+
     fn mode(&self, kind: Kind) -> String {
         let mode = self.model.mode(kind);
         if kind == Kind::Generate { format!("{mode}, behind {}", self.name) } else { mode }

@@ -146,6 +146,10 @@ impl LanguageModel for Budgeted<'_> {
         reply
     }
 
+    fn is_elsewhere(&self) -> bool {
+        self.model.is_elsewhere()
+    }
+
     fn mode(&self, kind: Kind) -> String {
         self.model.mode(kind)
     }

@@ -222,6 +222,10 @@ impl LanguageModel for Endpoint<'_> {
         reply
     }
 
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+
     fn mode(&self, kind: Kind) -> String {
         match (&self.encoder, kind) {
             (_, Kind::Generate) => "the server's own template".to_owned(),

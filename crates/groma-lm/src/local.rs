@@ -1,7 +1,8 @@
 //! A model in this process.
 
 use groma_model::generate::{
-    Generation, GenerationContext, GenerationPrompt, generate, generate_guided, generate_telling,
+    Decoding, Event, Gathered, Generation, GenerationContext, GenerationPrompt, generate, generate_each,
+    generate_telling,
 };
 use groma_model::guidance::Guidance;
 use groma_model::rewards::{StepReward, Stepped, rewards, step_rewards};
@@ -17,9 +18,6 @@ use crate::tokens::{NO_LIMIT, Pending, Windows, mode, windows};
 use crate::{
     Ask, Choice, Continuation, Cost, Encoder, Failure, Kind, LanguageModel, Reply, Scored, Sink, Steering, Usage,
 };
-
-/// Prompts that are answered before their replies are handed out.
-const PROMPTS_AT_ONCE: usize = 128;
 
 /// How a local model is used.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,26 +171,28 @@ impl<'a> Local<'a> {
         self.steering.as_ref().map_or(Ok(Vec::new()), prompts)
     }
 
-    /// [`Local::sample`], steered where answers are; `beside` is what guides read, by prompt and guide.
+    /// [`Local::sample`], steered where answers are, each sample handed out when it ends; `beside` is what guides read, by prompt
+    /// and guide.
     fn steered(
         &self,
         prompts: &[GenerationPrompt],
         beside: Vec<Vec<Vec<u32>>>,
         parameters: &SamplingParameters,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> groma_model::Result<Vec<Vec<Generation>>> {
-        let Some(steering) = &self.steering else { return self.sample(prompts, parameters, progress) };
+        told: &mut dyn FnMut(Event<'_>) -> bool,
+    ) -> groma_model::Result<()> {
         let count = beside.first().map_or(0, Vec::len);
         let mut by_guide = vec![Vec::with_capacity(beside.len()); count];
         for read in beside {
             by_guide.iter_mut().zip(read).for_each(|(guide, ids)| guide.push(ids));
         }
-        let guides = steering.guides((self.transformer, self.view), &by_guide);
-        let guidance = Guidance { guides: &guides, rule: steering.rule() };
-        self.generating(parameters, |context| generate_guided(self.transformer, prompts, context, &guidance, progress))
+        let own = (self.transformer, self.view);
+        let guides = self.steering.as_ref().map_or(Vec::new(), |steering| steering.guides(own, &by_guide));
+        let guidance = self.steering.as_ref().map(|steering| Guidance { guides: &guides, rule: steering.rule() });
+        let decoding = Decoding { guidance: guidance.as_ref(), ..Decoding::default() };
+        self.generating(parameters, |context| generate_each(self.transformer, prompts, context, &decoding, told))
     }
 
-    /// Replies to asks of the same parameters.
+    /// Replies to asks of the same parameters, each handed out when its last sample has ended.
     fn reply(&self, asks: &[(usize, &Ask)], cancel: &Cancel, sink: &Sink<'_, Reply>) {
         let Some((_, Ask { sampling, .. })) = asks.first() else { return };
         let (mut places, mut prompts, mut beside) = (Vec::new(), Vec::new(), Vec::new());
@@ -207,15 +207,29 @@ impl<'a> Local<'a> {
             }
         }
         let started = Instant::now();
-        let made = self.steered(&prompts, beside, sampling, &mut |_| !cancel.is_requested());
-        let made = match made {
-            Ok(made) => made.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(Failure::from(error)); prompts.len()],
-        };
-        for (((index, logps), prompt), made) in places.into_iter().zip(&prompts).zip(made) {
-            let reply = made.map(|made| reply(prompt, made, logps));
+        let (mut gathered, mut open) = (Gathered::new(prompts.len(), sampling.samples), vec![true; prompts.len()]);
+        let mut hand_out = |prompt: usize, reply: Result<Reply, Failure>| {
             let usage = reply.as_ref().map_or(Usage::default(), |reply| reply.usage);
-            sink(index, reply, Cost { usage, seconds: started.elapsed().as_secs_f64() });
+            open[prompt] = false;
+            sink(places[prompt].0, reply, Cost { usage, seconds: started.elapsed().as_secs_f64() });
+        };
+        let ended = self.steered(&prompts, beside, sampling, &mut |event| {
+            if let Event::Ended { prompt, sample, generation } = event
+                && let Some(made) = gathered.put(prompt, sample, generation)
+            {
+                hand_out(prompt, Ok(reply(&prompts[prompt], made, places[prompt].1)));
+            }
+            !cancel.is_requested()
+        });
+        if let Err(error) = ended {
+            let failure = Failure::from(error);
+            for (index, _) in places.iter().zip(open).filter(|(_, open)| *open).map(|(place, _)| place) {
+                sink(
+                    *index,
+                    Err(failure.clone()),
+                    Cost { seconds: started.elapsed().as_secs_f64(), ..Cost::default() },
+                );
+            }
         }
     }
 }
@@ -243,14 +257,13 @@ fn reply(prompt: &GenerationPrompt, made: Vec<Generation>, logps: bool) -> Reply
     }
 }
 
-/// Runs of asks that can be sampled together: of equal parameters, and no more than [`PROMPTS_AT_ONCE`].
+/// Asks that can be sampled together: of equal parameters.
 fn batches(asks: &[Ask]) -> Vec<Vec<(usize, &Ask)>> {
     let mut batches: Vec<Vec<(usize, &Ask)>> = Vec::new();
     for (index, ask) in asks.iter().enumerate() {
-        let fits = |batch: &&mut Vec<(usize, &Ask)>| {
-            batch.len() < PROMPTS_AT_ONCE && batch.first().is_some_and(|(_, first)| first.sampling == ask.sampling)
-        };
-        match batches.iter_mut().rev().find(fits) {
+        let fits =
+            |batch: &&mut Vec<(usize, &Ask)>| batch.first().is_some_and(|(_, first)| first.sampling == ask.sampling);
+        match batches.iter_mut().find(fits) {
             Some(batch) => batch.push((index, ask)),
             None => batches.push(vec![(index, ask)]),
         }
@@ -314,9 +327,14 @@ impl LanguageModel for Local<'_> {
         let prompt = self.prompt(ask)?;
         if self.steering.is_some() {
             // Guides go token by token as well, and their answer is told as a whole.
-            let (beside, go_on) = (vec![self.beside(ask)?], &mut |_| !cancel.is_requested());
-            let made = self.steered(std::slice::from_ref(&prompt), beside, &ask.sampling, go_on)?;
-            let made: Vec<Generation> = made.into_iter().flatten().collect();
+            let (beside, mut gathered, mut made) =
+                (vec![self.beside(ask)?], Gathered::new(1, ask.sampling.samples), Vec::new());
+            self.steered(std::slice::from_ref(&prompt), beside, &ask.sampling, &mut |event| {
+                if let Event::Ended { prompt, sample, generation } = event {
+                    made = gathered.put(prompt, sample, generation).unwrap_or_default();
+                }
+                !cancel.is_requested()
+            })?;
             made.iter().for_each(|generation| piece(&generation.text));
             return Ok(reply(&prompt, made, ask.logps));
         }

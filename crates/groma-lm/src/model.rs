@@ -52,6 +52,11 @@ pub trait LanguageModel: Sync {
         None
     }
 
+    /// Whether its answers are computed elsewhere, so that they are waited for while something else is done here.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// The reply to one ask, of which pieces are handed out as they are made, or all of it at once by a model that makes no
     /// pieces.
     ///

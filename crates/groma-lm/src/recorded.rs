@@ -120,6 +120,10 @@ impl LanguageModel for Recorded<'_> {
         reply
     }
 
+    fn is_elsewhere(&self) -> bool {
+        self.model.is_elsewhere()
+    }
+
     fn mode(&self, kind: Kind) -> String {
         self.model.mode(kind)
     }

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail and say so")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use groma_data::Content;
 use groma_kernels::{Cotangent, Cpu, Edit, Gradients, HeadVar, HeadWants, Tape};
 use groma_lm::{Ask, Continuation, Control, LanguageModel, Local, LocalOptions};
+use groma_model::sampling::SamplingParameters;
 use groma_model::{Address, HookPoint, Hooks, Intervention, LocalModel, Pass, Site, TemplateChoice, TokenTree, View};
 use groma_organism::{Config, Recipe, Shape, Village};
-use groma_run::{Cancel, Silent};
+use groma_run::{Cancel, Seed, Silent};
 
 const EMBED: HookPoint = HookPoint { layer: 0, site: Site::Embed };
 
@@ -98,4 +99,35 @@ fn a_reply_in_pieces_is_the_reply() {
     let ask = Ask::greedy(Content::Text("Where".to_owned()), 24);
     let stopped = local.stream(&ask, &cancel, &mut |_| _ = cancel.request());
     assert_eq!(stopped, Err(groma_lm::Failure::Interrupted));
+}
+
+/// A short answer does not wait for a long one that was asked before it, and none for samples of another question; each is what
+/// it is alone.
+#[test]
+fn replies_are_handed_out_as_they_end() {
+    let model = model();
+    let local = Local::new(&model, LocalOptions::default());
+    let control = Control { progress: &Silent, cancel: &Cancel::default() };
+    let ask = |i: u64| Ask {
+        sampling: SamplingParameters { max_new_tokens: 30, samples: 2, ..SamplingParameters::default() },
+        seed: Seed::new(i),
+        ..Ask::greedy(Content::Text("Where is the mill".chars().take(3 + i as usize).collect()), 1)
+    };
+    let mut asks: Vec<Ask> = (0..6).map(ask).collect();
+    asks.iter_mut().for_each(|ask| ask.sampling.stop_strings = vec!["e".into()]);
+    let order = Mutex::new(Vec::new());
+    local.generate_each(&asks, control.cancel, &|index, reply, cost| {
+        assert!(cost.seconds > 0.0);
+        order.lock().unwrap().push((index, reply));
+    });
+    let mut order = order.into_inner().unwrap();
+    let tokens: Vec<usize> = order
+        .iter()
+        .map(|(_, reply)| reply.as_ref().unwrap().choices.iter().map(|choice| choice.ids.len()).max().unwrap())
+        .collect();
+    assert!(tokens.is_sorted() && tokens[0] < tokens[5], "{tokens:?}");
+    order.sort_by_key(|(index, _)| *index);
+    for (ask, (_, reply)) in asks.iter().zip(order) {
+        assert_eq!(local.generate(std::slice::from_ref(ask), control), [reply]);
+    }
 }

@@ -7,8 +7,10 @@
 //!   tokens chosen) or `product` (a matrix product; billions of operations a second);
 //! - `ids`: a file with a JSON list of rows of token ids (for all but `product`);
 //! - `shared`: the first so many tokens are the same in all rows; they are computed once, and not learned from;
-//! - `repetitions`; `precision` (`f32` or `bf16`); for `decode` `new_tokens`, `samples` and `temperature` (0 is greedy).
+//! - `repetitions`; `precision` (`f32` or `bf16`); for `decode` `new_tokens`, `samples`, `temperature` (0 is
+//!   greedy), `ends` (the first so many tokens of the vocabulary end a sample) and `room` (samples and keys at once).
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -16,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use groma_kernels::{Backend, Cpu, Precision};
-use groma_model::generate::{GenerationContext, GenerationPrompt, generate};
+use groma_model::generate::{Decoding, Event, GenerationContext, GenerationPrompt, generate_each};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ContinuationScore, ScoreOptions, ScoreRequest, score};
-use groma_model::{Checkpoint, Transformer, View};
+use groma_model::{Checkpoint, Room, Transformer, View};
 use groma_run::Seed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,6 +57,9 @@ struct Command {
     samples: usize,
     #[serde(default)]
     temperature: f32,
+    #[serde(default)]
+    ends: u32,
+    room: Option<(usize, usize)>,
 }
 
 fn f32() -> String {
@@ -165,12 +170,20 @@ fn decode(model: &Transformer, command: &Command, rows: &[Vec<u32>]) -> Outcome<
         max_new_tokens: command.new_tokens,
         temperature: command.temperature,
         samples: command.samples,
+        stop_ids: (0..command.ends).collect(),
         ..SamplingParameters::default()
     };
     let context = GenerationContext { parameters: &parameters, decode: &|_| String::new(), view: View::plain() };
     let prompts: Vec<_> = rows.iter().map(|row| GenerationPrompt { ids: row.clone(), seed: Seed::new(0) }).collect();
-    let generations = generate(model, &prompts, &context, &mut |_| true)?;
-    Ok(json!(generations.into_iter().flatten().map(|generation| generation.ids).collect::<Vec<_>>()))
+    let room = command.room.map(|(sequences, rows)| Room { sequences, rows });
+    let mut made = BTreeMap::new();
+    generate_each(model, &prompts, &context, &Decoding { room, ..Decoding::default() }, &mut |event| {
+        if let Event::Ended { prompt, sample, generation } = event {
+            made.insert((prompt, sample), generation.ids);
+        }
+        true
+    })?;
+    Ok(json!(made.into_values().collect::<Vec<_>>()))
 }
 
 /// Speed of a large matrix product, in billions of operations a second: what curves are compared with.

@@ -19,6 +19,7 @@ pub use hooks::{AdapterChoice, Address, HookPoint, Hooks, Intervention, Position
 pub use inference::divergence::divergence;
 pub use inference::foreseen::{Foreseen, foreseen};
 pub use inference::prefixes::PrefixCache;
+pub use inference::room::Room;
 pub use inference::{generate, guidance, rewards, sampling, score};
 pub use local::{
     ChatTemplate, LocalModel, TemplateChoice, base_checkpoint, open_tokenizer, open_transformer, spec_in, tokens_in,

@@ -18,7 +18,8 @@ use crate::hooks::Cell;
 pub struct SegmentId(u32);
 
 impl SegmentId {
-    fn index(self) -> usize {
+    /// Its place among the segments of its tree.
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }

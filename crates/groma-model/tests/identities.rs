@@ -3,20 +3,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use groma_kernels::{Backend, Cotangent, Cpu, Gradients, HeadWants, Naive, Tape, Var};
 use groma_model::generate::{
-    Beside, Generation, GenerationContext, GenerationPrompt, generate, generate_from, generate_guided, generate_mixed,
+    Beside, Decoding, Event, Generation, GenerationContext, GenerationPrompt, generate, generate_each, generate_from,
+    generate_guided, generate_mixed,
 };
 use groma_model::guidance::{Guidance, Guide, Rule, SelfDebias};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
-    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Site, TokenTree, Transformer, View, divergence,
-    linear_modules,
+    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Room, Site, TokenTree, Transformer, View,
+    divergence, linear_modules,
 };
 use groma_run::Seed;
+use rand_chacha::rand_core::Rng;
 
 mod support;
 use support::{model, model_on, random, spec, tokens, weights};
@@ -262,7 +265,94 @@ fn samples_do_not_depend_on_the_batch_and_carry_their_log_probabilities() {
     }
 }
 
-/// What a step of decoding takes, the step before has given back.
+/// The samples of a call, by prompt, each handed out once; as many tokens were told as they have.
+fn collected(
+    prompts: &[GenerationPrompt],
+    make: impl FnOnce(&mut dyn FnMut(Event<'_>) -> bool) -> groma_model::Result<()>,
+) -> Vec<Vec<Generation>> {
+    let mut made: Vec<BTreeMap<usize, Generation>> = vec![BTreeMap::new(); prompts.len()];
+    let mut drawn = 0;
+    make(&mut |event| {
+        match event {
+            Event::Drawn(tokens) => drawn += tokens.len(),
+            Event::Ended { prompt, sample, generation } => {
+                drawn -= generation.ids.len();
+                assert_eq!(made[prompt].insert(sample, generation), None);
+            }
+        }
+        true
+    })
+    .unwrap();
+    assert_eq!(drawn, 0);
+    made.into_iter().map(|samples| samples.into_values().collect()).collect()
+}
+
+/// However many samples go on at once, for however few keys there is room, with others whatever they are.
+#[test]
+fn samples_have_the_same_bits_in_any_room() {
+    let models: Vec<Transformer> = (0..4).map(model).collect();
+    let decode = |ids: &[u32]| ids.iter().map(|id| format!("{id} ")).collect::<String>();
+    for case in 0..48u64 {
+        let mut rng = Seed::new(case).rng();
+        let mut below = |limit: usize| rng.next_u32() as usize % limit;
+        let (model, guide) = (&models[case as usize % 4], &models[below(4)]);
+        let ids = |below: &mut dyn FnMut(usize) -> usize| {
+            let shared = tokens(below(2) as u64, 3 + below(40));
+            [shared, tokens(10 + below(30) as u64, below(9))].concat()
+        };
+        let count = 1 + below(7);
+        let mut prompts: Vec<_> = (0..count as u64)
+            .map(|i| GenerationPrompt { ids: ids(&mut below), seed: Seed::new(100 * case + i) })
+            .collect();
+        if case % 4 == 1 {
+            // Samples that end at once make believe that all are short, so that later ones have to make way.
+            prompts.iter_mut().step_by(3).for_each(|prompt| prompt.ids = tokens(case, 127));
+        }
+        let asked: Vec<Vec<u32>> = prompts.iter().map(|_| ids(&mut below)).collect();
+        let parameters = SamplingParameters {
+            max_new_tokens: 1 + below(90),
+            temperature: [0.0, 0.7, 1.0, 1.5][below(4)],
+            top_k: [0, 0, 7][below(3)],
+            top_p: [1.0, 1.0, 0.9][below(3)],
+            repetition_penalty: [1.0, 1.0, 1.2][below(3)],
+            stop_ids: (0..below(4) as u32).collect(),
+            samples: 1 + below(4),
+            ..SamplingParameters::default()
+        };
+        let steered = Hooks::new().intervene(Intervention {
+            point: HookPoint::block(1, Site::ResidPost),
+            address: Address { sequence: Some(0), ..Address::default() },
+            edit: groma_kernels::Edit::Scale { factor: 0.5 },
+        });
+        // An edit of one sample alone would be an error where others have its prompt.
+        let hooked =
+            View::from(if parameters.samples == 1 { steered } else { Hooks::new().read(HookPoint::block(0, Site::Z)) });
+        let view = if case % 3 == 2 { &hooked } else { View::plain() };
+        let context = GenerationContext { parameters: &parameters, decode: &decode, view };
+        let guides = [Guide { transformer: guide, view: View::plain(), prompts: &asked }];
+        let guidance = Guidance { guides: &guides, rule: &SelfDebias { decay: 10.0, floor: 0.01 } };
+        let made = |room, guidance| {
+            let decoding = Decoding { guidance, room: Some(room) };
+            collected(&prompts, |told| generate_each(model, &prompts, &context, &decoding, told))
+        };
+        let mixed = |room| {
+            let beside = Beside { transformer: guide, adapter: true, share: 0.4 };
+            collected(&prompts, |told| generate_mixed(model, beside, &prompts, &context, Some(room), told))
+        };
+        let room = Room { sequences: 1 + below(9), rows: below(600) };
+        let plain = made(Room::default(), None);
+        assert_eq!(made(room, None), plain, "case {case}: {room:?}");
+        if case % 3 == 0 {
+            assert_eq!(made(room, Some(&guidance)), made(Room::default(), Some(&guidance)), "case {case}: {room:?}");
+            assert_eq!(mixed(room), mixed(Room::default()), "case {case}: {room:?}");
+        }
+        if case % 3 == 1 {
+            let alone = |prompt| generate(model, std::slice::from_ref(prompt), &context, &mut |_| true).unwrap();
+            assert_eq!(prompts.iter().flat_map(alone).collect::<Vec<_>>(), plain, "case {case}");
+        }
+    }
+}
+
 /// A guide that says what the model says changes nothing; one that is asked otherwise steers each token as the rule does it from
 /// scores, whatever else is in the batch.
 #[test]
@@ -319,6 +409,7 @@ fn next_logps(model: &Transformer, context: &[u32]) -> Vec<f64> {
     scored.iter().map(|scored| f64::from(scored.logps[0])).collect()
 }
 
+/// What a step of decoding takes, the step before has given back.
 #[test]
 fn steps_of_decoding_take_no_new_memory() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -578,7 +669,7 @@ fn a_mixture_of_models_lies_between_them() {
     let context = GenerationContext { parameters: &parameters, decode: &decode, view: View::plain() };
     let mixed = |transformer, share| {
         let beside = Beside { transformer, adapter: true, share };
-        generate_mixed(&first, beside, &prompts, &context, &mut |_| true).unwrap()
+        collected(&prompts, |told| generate_mixed(&first, beside, &prompts, &context, None, told))
     };
     let ids = |made: &[Vec<groma_model::generate::Generation>]| -> Vec<Vec<u32>> {
         made.iter().flatten().map(|sample| sample.ids.clone()).collect()
@@ -593,5 +684,5 @@ fn a_mixture_of_models_lies_between_them() {
     let small = groma_model::Spec { vocab_size: 5, ..spec(0) };
     let small = Transformer::new(small.clone(), &weights(&small), Arc::new(Cpu::new())).unwrap();
     let beside = Beside { transformer: &small, adapter: true, share: 0.5 };
-    assert!(generate_mixed(&first, beside, &prompts, &context, &mut |_| true).is_err());
+    assert!(generate_mixed(&first, beside, &prompts, &context, None, &mut |_| true).is_err());
 }

@@ -4,7 +4,7 @@
 //! the task `judged-rating` asks: with the row's `reference`, where there is one, beside the answer. What it did not answer, or
 //! what cannot be read, has no value.
 
-use super::reward::{Reward, Rollout};
+use super::reward::{Remote, Reward, Rollout};
 use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
@@ -63,11 +63,19 @@ pub fn rate(
     max_new_tokens: usize,
     control: Control<'_>,
 ) -> Result<Vec<Option<f64>>, Error> {
-    let pattern = Regex::new(RATING).map_err(|error| role(error.to_string()))?;
-    let ask = |ToRate { question, reference, answer }: &ToRate<'_>| {
-        Ask::greedy(vec![Message::new("user", rating(question, *reference, answer))].into(), max_new_tokens)
-    };
-    let replies = judge.generate(&answers.iter().map(ask).collect::<Vec<_>>(), control);
+    let asks: Vec<Ask> = answers.iter().map(|answer| ask(answer, max_new_tokens)).collect();
+    ratings(&pattern()?, &judge.generate(&asks, control))
+}
+
+fn ask(ToRate { question, reference, answer }: &ToRate<'_>, max_new_tokens: usize) -> Ask {
+    Ask::greedy(vec![Message::new("user", rating(question, *reference, answer))].into(), max_new_tokens)
+}
+
+fn pattern() -> Result<Regex, Error> {
+    Regex::new(RATING).map_err(|error| role(error.to_string()))
+}
+
+fn ratings(pattern: &Regex, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error> {
     if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
         return Err(groma_run::Error::Interrupted.into());
     }
@@ -75,7 +83,7 @@ pub fn rate(
         Some(failure) if replies.iter().all(Result::is_err) => {
             Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
         }
-        _ => Ok(replies.iter().map(|reply| read(&pattern, reply.as_ref().ok()?)).collect()),
+        _ => Ok(replies.iter().map(|reply| read(pattern, reply.as_ref().ok()?)).collect()),
     }
 }
 
@@ -91,6 +99,7 @@ fn read(pattern: &Regex, reply: &Reply) -> Option<f64> {
 struct Judge<'a> {
     model: Option<&'a dyn LanguageModel>,
     max_new_tokens: usize,
+    pattern: Regex,
 }
 
 impl<'a> Judge<'a> {
@@ -99,7 +108,7 @@ impl<'a> Judge<'a> {
             return Err(settings.invalid(MODEL, "must be given with reward_funcs judge: who rates"));
         }
         let max_new_tokens = settings.values.get(LENGTH).and_then(Value::as_u64).unwrap_or(1) as usize;
-        Ok(Judge { model, max_new_tokens })
+        Ok(Judge { model, max_new_tokens, pattern: pattern()? })
     }
 }
 
@@ -108,19 +117,24 @@ impl Reward for Judge<'_> {
     /// Those of [`rate`].
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
         let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
-        let all = rollouts.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
-        let each = all.iter().map(|(question, reference, answer)| ToRate {
-            question: question.clone(),
-            reference: *reference,
-            answer,
-        });
-        rate(model, &each.collect::<Vec<_>>(), self.max_new_tokens, Control { progress: &Silent, cancel })
+        let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
+        self.read(&model.generate(&asks, Control { progress: &Silent, cancel }))
+    }
+
+    fn remote(&self) -> Option<(&dyn LanguageModel, &dyn Remote)> {
+        self.model.filter(|model| model.is_elsewhere()).map(|model| (model, self as &dyn Remote))
     }
 }
 
-/// What was asked, a good answer where the row has one, and the answer.
-fn asked<'r>(rollout: &Rollout<'r>) -> Result<(String, Option<&'r str>, &'r str), Error> {
-    let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
-    let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
-    Ok((question, rollout.columns.get("reference").and_then(Value::as_str), rollout.completion))
+impl Remote for Judge<'_> {
+    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
+        let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
+        let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
+        let reference = rollout.columns.get("reference").and_then(Value::as_str);
+        Ok(ask(&ToRate { question, reference, answer: rollout.completion }, self.max_new_tokens))
+    }
+
+    fn read(&self, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error> {
+        ratings(&self.pattern, replies)
+    }
 }

@@ -4,6 +4,7 @@ use super::ensemble::Ensemble;
 use super::granularity::Granularity;
 use super::parts::Part;
 use crate::Error;
+use groma_lm::{Ask, Failure, LanguageModel, Reply};
 use groma_run::Cancel;
 use serde_json::{Map, Value};
 
@@ -50,6 +51,26 @@ pub(crate) trait Reward {
         let whole = |worth| vec![Part { end: usize::MAX, worth }];
         Ok(self.score(rollouts, cancel)?.into_iter().map(|said| said.map(whole)).collect())
     }
+
+    /// Who answers elsewhere what is asked of rollouts, where it does nothing but ask: so that can be done while sampling goes on.
+    fn remote(&self) -> Option<(&dyn LanguageModel, &dyn Remote)> {
+        None
+    }
+}
+
+/// A reward that is the answer of somebody elsewhere.
+pub(crate) trait Remote: Sync {
+    /// What is asked of a rollout.
+    ///
+    /// # Errors
+    /// Where it cannot be put into words.
+    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error>;
+
+    /// What the answers say: what [`Reward::score`] says of the same rollouts.
+    ///
+    /// # Errors
+    /// Those of [`Reward::score`].
+    fn read(&self, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error>;
 }
 
 /// A reward under the name that metrics have for it, and how much it counts.

@@ -4,7 +4,7 @@ use crate::support::{fingerprint, model, prepared, settings, spec, voice, weight
 use crate::training::run;
 use groma_align::{Collected, Filler, History, Observer, Role, Seat, Session, setup, train};
 use groma_kernels::{Cpu, Precision};
-use groma_lm::{Ask, Choice, Failure, Finish, LanguageModel, Reply, Scripted};
+use groma_lm::{Ask, Choice, Continuation, Failure, Finish, Kind, LanguageModel, Reply, Scored, Scripted, Sink};
 use groma_model::Transformer;
 use groma_run::{Cancel, Class, Classify};
 use serde_json::{Value, json};
@@ -280,6 +280,40 @@ fn what_a_judge_says_is_learned_and_what_it_does_not_say_is_counted() {
         assert!(unscored > 4.0 && unscored < 36.0, "{unscored}");
         assert!(metrics["rewards/judge/mean"] >= 1.0 && metrics["reward"] >= 1.0, "{metrics:?}");
     }
+}
+
+/// A judge who is somewhere else.
+struct Elsewhere(Scripted);
+
+impl LanguageModel for Elsewhere {
+    fn generate_each(&self, asks: &[Ask], cancel: &Cancel, sink: &Sink<'_, Reply>) {
+        self.0.generate_each(asks, cancel, sink);
+    }
+
+    fn score_each(&self, wanted: &[Continuation], cancel: &Cancel, sink: &Sink<'_, Scored>) {
+        self.0.score_each(wanted, cancel, sink);
+    }
+
+    fn mode(&self, kind: Kind) -> String {
+        self.0.mode(kind)
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+}
+
+/// A judge who is asked while sampling goes on says what he would have said behind it, and stops the run as he would have.
+#[test]
+fn a_judge_elsewhere_is_asked_meanwhile_and_changes_nothing() {
+    let given = json!({"max_steps": 3, "per_device_train_batch_size": 40});
+    let fails = |answer: &str| answer.starts_with('a').then(|| Failure::Unavailable { reason: "down".into() });
+    let of = |judge: &dyn LanguageModel| judged(judge, given.clone()).unwrap();
+    let (behind, meanwhile) = (of(&judge(fails)), of(&Elsewhere(judge(fails))));
+    assert_eq!(meanwhile.logged, behind.logged);
+    let refused = Elsewhere(judge(|_| Some(Failure::Refused { reason: "no credit".into() })));
+    let error = judged(&refused, json!({"max_steps": 2})).unwrap_err().to_string();
+    assert!(error.contains("judge") && error.contains("no credit"), "{error}");
 }
 
 #[test]

@@ -1,29 +1,24 @@
 //! Sampling continuations: prompts that share prefixes and samples that share prompts are computed once.
 //!
-//! The prompts' radix tree is computed into the upper part of a cache; each sample then grows its own run of rows below
-//! its prompt. A sample is a function of the model, its prompt, the parameters and its seed: never of what else was in
-//! the batch.
+//! The prompts are one radix forest. As many samples as there is room for are decoded at once; what of the forest they need is in a
+//! cache, and each grows its own run of rows below its prompt. One that ends leaves its place to one that waits, whose prompt is
+//! computed in the pass in which the others get their next token. A sample is a function of the model, its prompt, the parameters
+//! and its seed: never of what else was decoded, nor of the room.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
-use groma_kernels::{AttentionLayout, AttentionSegment, KEY_PANEL, KeySpan, Tape, Var, for_each_mut, together};
+use groma_kernels::{for_each_mut, together};
 use groma_run::Seed;
 
-use crate::hooks::Cell;
-use crate::inference::cache::{Cache, KvCache};
+use crate::inference::decoder::{Decoder, Going};
+use crate::inference::forest::Forest;
 use crate::inference::guidance::{Guidance, Guide, Mixture, Rule, log_probs, normalised};
-use crate::inference::prefixes::{Kept, Known};
+use crate::inference::room::{Lengths, Room};
 use crate::inference::sampling::SamplingParameters;
-use crate::transformer::Input;
-use crate::tree::{distinct_rows, pack};
-use crate::{Error, Pass, PrefixCache, Result, SegmentId, TokenTree, Transformer, View};
+use crate::{Error, PrefixCache, Result, Transformer, View};
 
-/// Cache rows in one batch of prompts, at most (a single larger prompt still runs).
-pub const BATCH_ROWS: usize = 16_384;
-/// Sequences in one batch, at most.
-const BATCH_SEQUENCES: usize = 256;
+/// Rows that are computed in a pass for samples to begin, about, at most; one always may.
+const PASS_ROWS: usize = 256;
 
 /// A prompt with the seed of its samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +54,31 @@ pub struct Generation {
     pub finish: Finish,
 }
 
+/// What is told while samples are made.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Each sample that goes on got a token: these, in the order of the samples.
+    Drawn(&'a [u32]),
+    /// A sample has ended. Samples end in an order of their own, which depends on the room.
+    Ended {
+        /// The index of its prompt.
+        prompt: usize,
+        /// Its own, among those of the prompt.
+        sample: usize,
+        /// The sample.
+        generation: Generation,
+    },
+}
+
+/// How samples are made, besides what each of them depends on by itself.
+#[derive(Clone, Copy, Default)]
+pub struct Decoding<'a> {
+    /// Who has a say beside the model.
+    pub guidance: Option<&'a Guidance<'a>>,
+    /// How much is decoded at once; as memory allows where `None`.
+    pub room: Option<Room>,
+}
+
 /// What generation needs besides the model: text for ids, and when to stop.
 pub struct GenerationContext<'a> {
     /// How tokens are chosen; `stop_ids` must hold the tokenizer's own stop tokens too.
@@ -69,31 +89,37 @@ pub struct GenerationContext<'a> {
     pub view: &'a View,
 }
 
-struct Sample {
-    prompt: usize,
-    /// Cache rows of its own.
-    rows: Range<usize>,
-    ids: Vec<u32>,
-    logps: Vec<f32>,
-    seed: Seed,
-    /// Where its last token but one is kept beyond the call.
-    place: Option<u32>,
-    finish: Option<Finish>,
-    /// Bytes of text before a stop string, once one was found.
-    text_end: Option<usize>,
-}
-
 /// Samples continuations of each prompt: `result[prompt][sample]`.
 ///
 /// `progress` is told the number of tokens made since its last call, and stops the work with [`Error::Cancelled`] by
 /// returning `false`.
+///
+/// # Errors
+/// As for [`generate_each`].
 pub fn generate(
     transformer: &Transformer,
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    generate_with(transformer, prompts, context, (&mut None, None), &mut |_, made| progress(made))
+    collected((prompts, context), progress, |told| {
+        generate_each(transformer, prompts, context, &Decoding::default(), told)
+    })
+}
+
+/// [`generate`], handing out each sample when it ends. `told` stops the work with [`Error::Cancelled`] by returning `false`.
+///
+/// # Errors
+/// Parameters out of range, empty and overlong prompts, tokens and hooks that the model does not have, a guide that does not fit,
+/// and a request to stop.
+pub fn generate_each(
+    transformer: &Transformer,
+    prompts: &[GenerationPrompt],
+    context: &GenerationContext,
+    decoding: &Decoding<'_>,
+    told: &mut dyn FnMut(Event<'_>) -> bool,
+) -> Result<()> {
+    generate_with(transformer, prompts, context, decoding, None, told)
 }
 
 /// [`generate`], where guides say of each token what they would say, and a rule makes one distribution of all, from which the
@@ -108,7 +134,8 @@ pub fn generate_guided(
     guidance: &Guidance<'_>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    generate_with(transformer, prompts, context, (&mut None, Some(guidance)), &mut |_, made| progress(made))
+    let decoding = Decoding { guidance: Some(guidance), ..Decoding::default() };
+    collected((prompts, context), progress, |told| generate_each(transformer, prompts, context, &decoding, told))
 }
 
 /// A second model, whose distribution over the next token is mixed with that of the first.
@@ -122,17 +149,18 @@ pub struct Beside<'a> {
     pub share: f32,
 }
 
-/// [`generate`] from the geometric mixture of two models (see [`Mixture`]): guided by the second, which is asked the same.
+/// [`generate_each`] from the geometric mixture of two models (see [`Mixture`]): guided by the second, which is asked the same.
 ///
 /// # Errors
-/// Those of [`generate_guided`], and [`Error::Sampling`] for a share that is none.
+/// Those of [`generate_each`], and [`Error::Sampling`] for a share that is none.
 pub fn generate_mixed(
     transformer: &Transformer,
     beside: Beside<'_>,
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<Vec<Generation>>> {
+    room: Option<Room>,
+    told: &mut dyn FnMut(Event<'_>) -> bool,
+) -> Result<()> {
     if !(0.0..=1.0).contains(&beside.share) {
         return Err(Error::Sampling {
             problem: format!("a mixture takes a share from 0 to 1, found {}", beside.share),
@@ -142,11 +170,15 @@ pub fn generate_mixed(
     let view = View::with_adapter(beside.adapter);
     let guides = [Guide { transformer: beside.transformer, view, prompts: &asked }];
     let guidance = Guidance { guides: &guides, rule: &Mixture { share: f64::from(beside.share) } };
-    generate_guided(transformer, prompts, context, &guidance, progress)
+    let decoding = Decoding { guidance: Some(&guidance), room };
+    generate_each(transformer, prompts, context, &decoding, told)
 }
 
 /// [`generate`] of one sample of one prompt, to the bit; `told` is given each token as it is drawn, and stops the work with
 /// [`Error::Cancelled`] by returning `false`.
+///
+/// # Errors
+/// As for [`generate`].
 pub fn generate_telling(
     transformer: &Transformer,
     prompt: &GenerationPrompt,
@@ -154,20 +186,23 @@ pub fn generate_telling(
     told: &mut dyn FnMut(u32) -> bool,
 ) -> Result<Generation> {
     let parameters = &SamplingParameters { samples: 1, ..context.parameters.clone() };
-    let context = GenerationContext { parameters, ..*context };
-    let mut step = |samples: &[Sample], _| {
-        let token = samples.first().and_then(|sample| sample.ids.last());
-        token.is_none_or(|&token| told(token))
-    };
-    let made = generate_with(transformer, std::slice::from_ref(prompt), &context, (&mut None, None), &mut step)?;
-    made.into_iter().flatten().next().ok_or(Error::EmptyPrompt { index: 0 })
+    let (context, mut made) = (GenerationContext { parameters, ..*context }, None);
+    let prompts = std::slice::from_ref(prompt);
+    generate_each(transformer, prompts, &context, &Decoding::default(), &mut |event| match event {
+        Event::Drawn(tokens) => tokens.iter().all(|&token| told(token)),
+        Event::Ended { generation, .. } => {
+            made = Some(generation);
+            true
+        }
+    })?;
+    made.ok_or(Error::EmptyPrompt { index: 0 })
 }
-
-/// Is shown the samples after each token, and how many got one; `false` stops the work.
-type Step<'a> = dyn FnMut(&[Sample], usize) -> bool + 'a;
 
 /// [`generate`], to the bit, where what `cache` holds of the prompts is not computed again; and prompts and samples are held
 /// in it, so that the next turn of a dialogue costs what is new in it.
+///
+/// # Errors
+/// As for [`generate`].
 pub fn generate_from(
     transformer: &Transformer,
     prompts: &[GenerationPrompt],
@@ -175,9 +210,10 @@ pub fn generate_from(
     cache: &mut PrefixCache,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<Generation>>> {
-    let mut step = |_: &[Sample], made| progress(made);
-    let kept = &mut cache.ready(transformer, context.view);
-    let made = generate_with(transformer, prompts, context, (kept, None), &mut step);
+    let kept = cache.ready(transformer, context.view);
+    let made = collected((prompts, context), progress, |told| {
+        generate_with(transformer, prompts, context, &Decoding::default(), kept, told)
+    });
     if made.is_err() {
         // A pass that failed has left rows without their values.
         cache.clear();
@@ -185,208 +221,271 @@ pub fn generate_from(
     made
 }
 
+/// Samples that have ended, until all of their prompt have.
+#[derive(Debug)]
+pub struct Gathered {
+    samples: usize,
+    made: Vec<BTreeMap<usize, Generation>>,
+}
+
+impl Gathered {
+    /// None yet, of so many prompts and samples of each.
+    pub fn new(prompts: usize, samples: usize) -> Self {
+        Gathered { samples, made: vec![BTreeMap::new(); prompts] }
+    }
+
+    /// Takes a sample; all of its prompt, in their order, where it was the last of them to end.
+    pub fn put(&mut self, prompt: usize, sample: usize, generation: Generation) -> Option<Vec<Generation>> {
+        let made = &mut self.made[prompt];
+        made.insert(sample, generation);
+        (made.len() == self.samples).then(|| std::mem::take(made).into_values().collect())
+    }
+}
+
+/// All samples, in the order of prompts and their own.
+fn collected(
+    (prompts, context): (&[GenerationPrompt], &GenerationContext),
+    progress: &mut dyn FnMut(usize) -> bool,
+    make: impl FnOnce(&mut dyn FnMut(Event<'_>) -> bool) -> Result<()>,
+) -> Result<Vec<Vec<Generation>>> {
+    let mut gathered = Gathered::new(prompts.len(), context.parameters.samples);
+    let mut all = vec![Vec::new(); prompts.len()];
+    make(&mut |event| match event {
+        Event::Drawn(tokens) => progress(tokens.len()),
+        Event::Ended { prompt, sample, generation } => {
+            if let Some(made) = gathered.put(prompt, sample, generation) {
+                all[prompt] = made;
+            }
+            true
+        }
+    })?;
+    Ok(all)
+}
+
 fn generate_with(
     transformer: &Transformer,
     prompts: &[GenerationPrompt],
     context: &GenerationContext,
-    (cache, guidance): (&mut Option<&mut PrefixCache>, Option<&Guidance<'_>>),
-    step: &mut Step<'_>,
-) -> Result<Vec<Vec<Generation>>> {
-    if let Some(problem) = context.parameters.problem() {
+    decoding: &Decoding<'_>,
+    cache: Option<&mut PrefixCache>,
+    told: &mut dyn FnMut(Event<'_>) -> bool,
+) -> Result<()> {
+    let parameters = context.parameters;
+    if let Some(problem) = parameters.problem() {
         return Err(Error::Sampling { problem });
     }
     if let Some(index) = prompts.iter().position(|prompt| prompt.ids.is_empty()) {
         return Err(Error::EmptyPrompt { index });
     }
-    let parameters = context.parameters;
-    let rows_per_prompt = |p: &GenerationPrompt| {
-        // A sample's rows may start up to a panel of keys later than they could.
-        let rows = p.ids.len() + parameters.samples * (parameters.max_new_tokens + KEY_PANEL - 1);
-        rows.max(parameters.samples * BATCH_ROWS / BATCH_SEQUENCES)
-    };
     let hooks = &context.view.hooks;
     hooks.begin(transformer.spec())?;
     hooks.check_sequences(prompts.len() * parameters.samples)?;
-    if let Some(guidance) = guidance {
+    if let Some(guidance) = decoding.guidance {
         guidance.check(transformer, prompts.len())?;
     }
-    let guides = guidance.map_or(&[][..], |guidance| guidance.guides);
-    let guiding: Vec<Guiding<'_>> = guides.iter().map(|guide| Guiding::new(guide, context)).collect();
-    let rule = guidance.map(|guidance| guidance.rule);
-    let mut generations = vec![Vec::new(); prompts.len()];
-    for alike in alike(prompts.len(), context) {
-        let sizes: Vec<usize> = alike.iter().map(|&prompt| rows_per_prompt(&prompts[prompt])).collect();
-        for range in pack(&sizes, BATCH_ROWS) {
-            let numbers = &alike[range];
-            let batch: Vec<&GenerationPrompt> = numbers.iter().map(|&number| &prompts[number]).collect();
-            let cache = cache.as_deref_mut();
-            let beside: Vec<Vec<&GenerationPrompt>> =
-                guiding.iter().map(|guide| numbers.iter().map(|&number| &guide.prompts[number]).collect()).collect();
-            let made = together(|| {
-                let guides = guiding
-                    .iter()
-                    .zip(&beside)
-                    .map(|(guide, prompts)| Batch::prefill(guide.transformer, prompts, numbers, &guide.context, None));
-                let guides = guides.collect::<Result<Vec<_>>>()?;
-                Batch::prefill(transformer, &batch, numbers, context, cache)?.run((guides, rule), step)
-            })?;
-            numbers.iter().zip(made).for_each(|(&number, samples)| generations[number] = samples);
-        }
-    }
-    Ok(generations)
+    let guides = decoding.guidance.map_or(&[][..], |guidance| guidance.guides);
+    let room = decoding.room.unwrap_or_else(|| Room::available(transformer.spec()));
+    // Hooks see each token of a sample once, and what samples share once for all of them.
+    let has_hooks = !hooks.is_empty() || guides.iter().any(|guide| !guide.view.hooks.is_empty());
+    let samples = (parameters.samples, if has_hooks { parameters.samples } else { 1 });
+    let forest = |transformer: &Transformer, view: &View, ids: &[&[u32]]| {
+        let most = (parameters.max_new_tokens, transformer.spec().max_positions);
+        Forest::new(ids, &alike(ids.len(), parameters.samples, view), most)
+    };
+    let asked: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.ids.as_slice()).collect();
+    let own = forest(transformer, context.view, &asked);
+    let leader = Decoder::new((transformer, context.view), own, samples, room, cache)?;
+    let guides = guides.iter().map(|&Guide { transformer, view, prompts }| {
+        let asked: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        Decoder::new((transformer, view), forest(transformer, view, &asked), samples, room, None)
+    });
+    let sampler = Sampler {
+        context,
+        prompts,
+        rule: decoding.guidance.map(|guidance| guidance.rule),
+        guides: guides.collect::<Result<Vec<_>>>()?,
+        leader,
+        sequences: room.sequences.max(1),
+        together: samples.1,
+        waiting: waiting(prompts, context),
+        active: Vec::new(),
+        lengths: (!has_hooks).then(Lengths::default),
+    };
+    together(|| sampler.run(told))
+}
+
+/// All samples, in the order in which they begin: prompts that begin alike follow each other.
+fn waiting(prompts: &[GenerationPrompt], context: &GenerationContext) -> VecDeque<Sample> {
+    let mut order = alike(prompts.len(), context.parameters.samples, context.view);
+    order.iter_mut().for_each(|numbers| numbers.sort_by(|&a, &b| prompts[a].ids.cmp(&prompts[b].ids)));
+    let samples = context.parameters.samples;
+    let of = |prompt: usize| (0..samples).map(move |index| (prompt, index));
+    let sample = |(prompt, index): (usize, usize)| Sample {
+        prompt,
+        index,
+        number: prompt * samples + index,
+        ids: Vec::new(),
+        logps: Vec::new(),
+        seed: prompts[prompt].seed.index(index as u64),
+        finish: None,
+        text_end: None,
+    };
+    order.into_iter().flatten().flat_map(of).map(sample).collect()
 }
 
 /// The prompts, those apart of which edits mean a sample alone.
-fn alike(prompts: usize, context: &GenerationContext) -> Vec<Vec<usize>> {
-    let samples = context.parameters.samples;
+fn alike(prompts: usize, samples: usize, view: &View) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for prompt in 0..prompts {
-        let own = context.view.hooks.own_edits(prompt * samples..(prompt + 1) * samples);
+        let own = view.hooks.own_edits(prompt * samples..(prompt + 1) * samples);
         groups.entry(own).or_default().push(prompt);
     }
     groups.into_values().collect()
 }
 
-/// A guide as it is asked beside a call. Its seeds are never drawn from.
-struct Guiding<'a> {
-    transformer: &'a Transformer,
-    context: GenerationContext<'a>,
-    prompts: Vec<GenerationPrompt>,
+/// Samples that go on, and those that wait.
+struct Sampler<'a, 'c> {
+    context: &'a GenerationContext<'c>,
+    prompts: &'a [GenerationPrompt],
+    rule: Option<&'a dyn Rule>,
+    leader: Decoder<'a>,
+    guides: Vec<Decoder<'a>>,
+    /// Samples that go on at once, at most.
+    sequences: usize,
+    /// Samples of a prompt that begin together.
+    together: usize,
+    waiting: VecDeque<Sample>,
+    /// In the order in which they waited.
+    active: Vec<Sample>,
+    /// How long samples become; `None` where room is kept for the longest, so that none has to make way.
+    lengths: Option<Lengths>,
 }
 
-impl<'a> Guiding<'a> {
-    fn new(guide: &Guide<'a>, context: &GenerationContext<'a>) -> Self {
-        let prompt = |ids: &Vec<u32>| GenerationPrompt { ids: ids.clone(), seed: Seed::new(0) };
-        let context = GenerationContext { view: guide.view, ..*context };
-        Guiding { transformer: guide.transformer, context, prompts: guide.prompts.iter().map(prompt).collect() }
-    }
+struct Sample {
+    prompt: usize,
+    /// Among the samples of its prompt.
+    index: usize,
+    /// Among all.
+    number: usize,
+    ids: Vec<u32>,
+    logps: Vec<f32>,
+    seed: Seed,
+    finish: Option<Finish>,
+    /// Bytes of text before a stop string, once one was found.
+    text_end: Option<usize>,
 }
 
-/// Prompts in a cache, and their samples growing below them.
-struct Batch<'a> {
-    transformer: &'a Transformer,
-    context: &'a GenerationContext<'a>,
-    prompts: &'a [&'a GenerationPrompt],
-    /// Of each prompt, among those of the call.
-    numbers: &'a [usize],
-    tree: TokenTree,
-    ends: Vec<SegmentId>,
-    cache: KvCache,
-    samples: Vec<Sample>,
-    prefixes: Option<&'a mut PrefixCache>,
-    /// Hidden state before each sample's next token.
-    hidden: Var,
-}
-
-impl<'a> Batch<'a> {
-    fn prefill(
-        transformer: &'a Transformer,
-        prompts: &'a [&'a GenerationPrompt],
-        numbers: &'a [usize],
-        context: &'a GenerationContext<'a>,
-        mut prefixes: Option<&'a mut PrefixCache>,
-    ) -> Result<Self> {
-        let borrowed: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
-        let (tree, ends) = TokenTree::share_prefixes(&borrowed);
-        let mut samples = Vec::new();
-        let mut capacity = tree.len();
-        for (prompt, p) in prompts.iter().enumerate() {
-            let room = transformer.spec().max_positions.saturating_sub(p.ids.len());
-            for i in 0..context.parameters.samples {
-                // A row lies in its panel of keys where its position lies in a block of the attention's.
-                let start = (capacity..).find(|row| row % KEY_PANEL == p.ids.len() % KEY_PANEL).unwrap_or(capacity);
-                let rows = start..start + context.parameters.max_new_tokens.min(room + 1);
-                capacity = rows.end;
-                let seed = p.seed.index(i as u64);
-                samples.push(Sample {
-                    prompt,
-                    rows,
-                    ids: vec![],
-                    logps: vec![],
-                    seed,
-                    finish: None,
-                    text_end: None,
-                    place: None,
-                });
-            }
-        }
-        let mut cache = KvCache::new(transformer.spec(), transformer.backend().clone(), capacity);
-        transformer.check_tokens(tree.tokens())?;
-        let last: Vec<u32> = samples.iter().map(|s| tree.last_row(ends[s.prompt]).unwrap_or(0) as u32).collect();
-        let (distinct, places) = distinct_rows(&last);
-        let (keys, all) = (cache.rows(), transformer.looks_at_all(context.view));
-        let layout = AttentionLayout { keys, ..tree.layout_of(&distinct) };
-        let known = match &mut prefixes {
-            Some(prefixes) => prefixes.find(&tree, &distinct, None, transformer.spec()),
-            None => Known { new: (0..tree.len() as u32).collect(), ..Known::default() },
-        };
-        if let Some(prefixes) = &prefixes {
-            cache.fill(prefixes, &known.there);
-            samples.iter_mut().zip(&last).for_each(|(sample, &row)| sample.place = known.places[row as usize]);
-        }
-        let new = |row: &u32| known.new.partition_point(|other| other < row) as u32;
-        let (tokens, positions, narrow) = (tree.tokens(), tree.positions(), distinct.iter().map(new).collect());
-        let kept = prefixes.as_deref_mut().map(|prefixes| (prefixes, known.keep.clone()));
-        let input = Input {
-            ids: known.new.iter().map(|&row| tokens[row as usize]).collect(),
-            positions: known.new.iter().map(|&row| positions[row as usize]).collect(),
-            layout: Arc::new(AttentionLayout { keys, ..tree.layout_of(&known.new) }),
-            cache: Some(Cache::Rows(&mut cache, known.new.as_slice().into(), kept)),
-            narrowed: (!all).then(|| transformer.narrowed(narrow, layout)),
-            cells: prompt_cells(&tree, &ends, numbers, context),
-            stream: None,
-        };
-        let mut tape = Tape::inference(transformer.backend().clone());
-        let hidden = transformer.run(&mut tape, input, &Pass::of(context.view))?;
-        let places: Arc<[u32]> = if all { last.into() } else { places };
-        let hidden = tape.gather_rows(&hidden, &places);
-        Ok(Batch { transformer, context, prompts, numbers, tree, ends, cache, samples, prefixes, hidden })
-    }
-
-    fn run(
-        mut self,
-        (mut guides, rule): (Vec<Batch<'_>>, Option<&dyn Rule>),
-        step: &mut Step<'_>,
-    ) -> Result<Vec<Vec<Generation>>> {
+impl Sampler<'_, '_> {
+    fn run(mut self, told: &mut dyn FnMut(Event<'_>) -> bool) -> Result<()> {
         loop {
-            let active: Vec<usize> = (0..self.samples.len()).filter(|&i| self.samples[i].finish.is_none()).collect();
-            if active.is_empty() {
-                return Ok(self.finish());
+            self.make_way();
+            self.admit()?;
+            if self.active.is_empty() {
+                return Ok(());
             }
-            self.choose(&active, &guides, rule)?;
-            guides.iter_mut().for_each(|guide| guide.follow(&mut self.samples));
-            for guide in &mut guides {
-                guide.samples.iter_mut().zip(&self.samples).for_each(|(own, leader)| own.finish = leader.finish);
+            let going: Vec<Going<'_>> = self.active.iter().map(Sample::going).collect();
+            for decoder in std::iter::once(&mut self.leader).chain(&mut self.guides) {
+                decoder.advance(&going)?;
             }
-            if !step(&self.samples, active.len()) {
+            self.choose()?;
+            let drawn: Vec<u32> = self.active.iter().filter_map(|sample| sample.ids.last().copied()).collect();
+            if !told(Event::Drawn(&drawn)) {
                 return Err(Error::Cancelled);
             }
-            self.advance()?;
-            guides.iter_mut().try_for_each(Batch::advance)?;
+            self.dismiss(told)?;
         }
     }
 
-    /// Takes over the tokens that were chosen; who has room for no more is led no further.
-    fn follow(&mut self, leaders: &mut [Sample]) {
-        let limit = self.transformer.spec().max_positions;
-        for (own, leader) in self.samples.iter_mut().zip(leaders).filter(|(own, _)| own.finish.is_none()) {
-            own.ids.extend(leader.ids.last());
-            if leader.finish.is_none() && self.prompts[own.prompt].ids.len() + own.ids.len() >= limit {
-                leader.finish = Some(Finish::Length);
+    /// Makes room for the last tokens of those that go on. Where there is not enough, those that began last wait again, with their
+    /// tokens.
+    fn make_way(&mut self) {
+        let mut at = 0;
+        while let Some(sample) = self.active.get(at) {
+            let going = sample.going();
+            let mut decoders = std::iter::once(&mut self.leader).chain(&mut self.guides);
+            let has_room = decoders.all(|decoder| {
+                decoder.reach(going) || {
+                    decoder.forget_idle();
+                    decoder.reach(going)
+                }
+            });
+            if has_room {
+                at += 1;
+            } else if let Some(last) = self.active.pop() {
+                self.leave(&last, false);
+                self.waiting.push_front(last);
             }
         }
+    }
+
+    /// Lets samples begin that wait, as many as there is room for, with what those that go on may be expected to need yet.
+    fn admit(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let expected = self.lengths.and_then(Lengths::expected).unwrap_or(usize::MAX);
+        let then = |sample: &Sample| sample.ids.len().saturating_add(expected);
+        let promised = |decoder: &Decoder<'_>| -> usize {
+            self.active.iter().map(|sample| decoder.lacks(sample.going(), then(sample))).sum()
+        };
+        let mut free: Vec<usize> =
+            self.decoders().map(|decoder| decoder.free().saturating_sub(promised(decoder))).collect();
+        let mut rows = 0;
+        while let Some(first) = self.waiting.front() {
+            let (prompt, count) = (first.prompt, self.together.min(self.waiting.len()));
+            // One that had to make way is not let in to make way again.
+            let longest = |sample: &Sample| if sample.ids.is_empty() { expected } else { usize::MAX };
+            let tokens: Vec<usize> = self.waiting.iter().take(count).map(longest).collect();
+            let lacks: Vec<usize> = self.decoders().map(|decoder| decoder.lacks_to_begin(prompt, &tokens)).collect();
+            let fits = rows < PASS_ROWS
+                && self.active.len() + count <= self.sequences
+                && free.iter().zip(&lacks).all(|(free, lacks)| lacks <= free);
+            if !fits && !self.active.is_empty() {
+                break;
+            }
+            rows += self.leader.new_rows(first.going());
+            free.iter_mut().zip(lacks).for_each(|(free, lacks)| *free = free.saturating_sub(lacks));
+            for _ in 0..count {
+                self.begin()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the first of those begin that wait.
+    fn begin(&mut self) -> Result<()> {
+        let Some(sample) = self.waiting.pop_front() else { return Ok(()) };
+        for decoder in std::iter::once(&mut self.leader).chain(&mut self.guides) {
+            if !decoder.begin(sample.going()) {
+                decoder.forget_idle();
+                if !decoder.begin(sample.going()) {
+                    return Err(Error::Sampling { problem: format!("no room for prompt {}", sample.prompt) });
+                }
+            }
+        }
+        self.active.push(sample);
+        Ok(())
+    }
+
+    fn decoders(&self) -> impl Iterator<Item = &Decoder<'_>> {
+        std::iter::once(&self.leader).chain(&self.guides)
+    }
+
+    fn leave(&mut self, sample: &Sample, has_ended: bool) {
+        let decoders = std::iter::once(&mut self.leader).chain(&mut self.guides);
+        decoders.for_each(|decoder| decoder.leave(sample.going(), has_ended));
     }
 
     /// What the rule makes of the distributions over the next token of each sample that goes on, where there is one: log-weights.
-    fn steered(&self, logits: &[f32], guides: &[Batch<'_>], rule: Option<&dyn Rule>) -> Result<Option<Vec<Vec<f32>>>> {
-        let Some(rule) = rule else { return Ok(None) };
-        let vocab = self.transformer.spec().vocab_size;
-        let said = guides.iter().map(|guide| guide.transformer.distributions(&guide.hidden, 1.0));
+    fn steered(&self, logits: &[f32]) -> Result<Option<Vec<Vec<f32>>>> {
+        let Some(rule) = self.rule else { return Ok(None) };
+        let vocab = self.leader.transformer.spec().vocab_size;
+        let said = self.guides.iter().map(|guide| guide.transformer.distributions(&guide.hidden, 1.0));
         let said = said.collect::<Result<Vec<_>>>()?;
-        let said: Vec<_> =
-            said.iter().zip(guides).map(|((logits, _), guide)| guide.transformer.backend().read(logits)).collect();
+        let guides = said.iter().zip(&self.guides);
+        let said: Vec<_> = guides.map(|((logits, _), guide)| guide.transformer.backend().read(logits)).collect();
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); logits.len() / vocab];
-        let work = 32 * vocab * rows.len() * (1 + guides.len());
+        let work = 32 * vocab * rows.len() * (1 + self.guides.len());
         for_each_mut(&mut rows, work, |row, steered| {
             let of = |logits: &[f32]| log_probs(&logits[row * vocab..][..vocab]);
             let theirs: Vec<Vec<f64>> = said.iter().map(|logits| of(logits)).collect();
@@ -395,120 +494,68 @@ impl<'a> Batch<'a> {
         Ok(Some(rows))
     }
 
-    /// Draws the next token of each active sample from its hidden state.
-    fn choose(&mut self, active: &[usize], guides: &[Batch<'_>], rule: Option<&dyn Rule>) -> Result<()> {
-        let temperature = self.context.parameters.logp_temperature;
-        let (logits, log_sum_exps) = self.transformer.distributions(&self.hidden, temperature)?;
-        let vocab = self.transformer.spec().vocab_size;
-        let (context, prompts, limit) = (self.context, self.prompts, self.transformer.spec().max_positions);
-        let logits = self.transformer.backend().read(&logits);
-        let steered = self.steered(&logits, guides, rule)?;
-        let mut chosen: Vec<&mut Sample> =
-            self.samples.iter_mut().enumerate().filter(|(i, _)| active.binary_search(i).is_ok()).map(|s| s.1).collect();
-        let work = 8 * vocab * chosen.len();
-        for_each_mut(&mut chosen, work, |row, sample| {
+    /// Draws the next token of each sample that goes on from its hidden state.
+    fn choose(&mut self) -> Result<()> {
+        let (context, prompts, transformer) = (self.context, self.prompts, self.leader.transformer);
+        let (logits, log_sum_exps) =
+            transformer.distributions(&self.leader.hidden, context.parameters.logp_temperature)?;
+        let (vocab, limit) = (transformer.spec().vocab_size, transformer.spec().max_positions);
+        let logits = transformer.backend().read(&logits);
+        let steered = self.steered(&logits)?;
+        let work = 8 * vocab * self.active.len();
+        let reports = self.rule.is_some_and(Rule::reports_steered);
+        for_each_mut(&mut self.active, work, |row, sample| {
             let distribution = (&logits[row * vocab..][..vocab], log_sum_exps[row]);
             let weights = steered.as_ref().map_or(distribution.0, |rows| &rows[row]);
-            let reports = rule.is_some_and(Rule::reports_steered);
             sample.choose(&prompts[sample.prompt].ids, (weights, distribution, reports), context, limit);
         });
+        for sample in self.active.iter_mut().filter(|sample| sample.finish.is_none()) {
+            // Where a guide can read no more, there is no distribution.
+            if self.guides.iter().any(|guide| guide.forest.is_full(sample.prompt, sample.ids.len())) {
+                sample.finish = Some(Finish::Length);
+            }
+        }
         Ok(())
     }
 
-    /// Computes the hidden states behind the tokens just chosen, for samples that go on.
-    fn advance(&mut self) -> Result<()> {
-        let going: Vec<&Sample> = self.samples.iter().filter(|s| s.finish.is_none()).collect();
-        if going.is_empty() {
-            return Ok(());
+    /// Hands out the samples that have ended.
+    fn dismiss(&mut self, told: &mut dyn FnMut(Event<'_>) -> bool) -> Result<()> {
+        let drawn = self.active.len();
+        let has_ended = |sample: &mut Sample| sample.finish.is_some();
+        let ended: Vec<Sample> = self.active.extract_if(.., has_ended).collect();
+        if let Some(lengths) = &mut self.lengths {
+            (lengths.tokens, lengths.ended) = (lengths.tokens + drawn, lengths.ended + ended.len());
         }
-        let segments: Vec<_> = going.iter().enumerate().map(|(row, sample)| self.segment(row, sample)).collect();
-        let layout = AttentionLayout {
-            trees: std::iter::once(0..segments.len()).collect(),
-            queries: segments.len(),
-            keys: self.cache.rows(),
-            segments,
-        };
-        let rows = layout.segments.iter().map(|s| s.key_start as u32).collect();
-        let cells = self.cells();
-        let ids = going.iter().filter_map(|s| s.ids.last().copied()).collect();
-        let kept = self.keep();
-        let kept = self.prefixes.as_deref_mut().map(|prefixes| (prefixes, kept));
-        let input = Input {
-            ids,
-            positions: layout.segments.iter().map(|s| s.position as u32).collect(),
-            layout: Arc::new(layout),
-            cache: Some(Cache::Rows(&mut self.cache, rows, kept)),
-            narrowed: None,
-            cells,
-            stream: None,
-        };
-        let mut tape = Tape::inference(self.transformer.backend().clone());
-        self.hidden = self.transformer.run(&mut tape, input, &Pass::of(self.context.view))?;
+        ended.iter().for_each(|sample| self.leave(sample, true));
+        for sample in ended {
+            let (prompt, index) = (sample.prompt, sample.index);
+            if !told(Event::Ended { prompt, sample: index, generation: sample.generation(self.context) }) {
+                return Err(Error::Cancelled);
+            }
+        }
         Ok(())
-    }
-
-    /// Where the last tokens of the samples that go on are kept beyond the call.
-    fn keep(&mut self) -> Kept {
-        let (spec, mut kept) = (self.transformer.spec(), Kept::default());
-        let Some(prefixes) = self.prefixes.as_deref_mut() else { return kept };
-        for (row, sample) in self.samples.iter_mut().filter(|sample| sample.finish.is_none()).enumerate() {
-            let Some(&token) = sample.ids.last() else { continue };
-            sample.place = prefixes.next(sample.place, token, spec);
-            if let Some(place) = sample.place {
-                kept.from.push(row as u32);
-                kept.to.push(place);
-            }
-        }
-        kept
-    }
-
-    /// Where the last tokens of the samples stand that go on.
-    fn cells(&self) -> Arc<[Cell]> {
-        if self.context.view.hooks.is_empty() {
-            return Arc::default();
-        }
-        let count = self.context.parameters.samples;
-        let going = self.samples.iter().enumerate().filter(|(_, sample)| sample.finish.is_none());
-        let cells = going.enumerate().map(|(row, (i, sample))| Cell {
-            sequence: self.numbers[sample.prompt] * count + i % count,
-            position: self.prompts[sample.prompt].ids.len() + sample.ids.len() - 1,
-            row,
-        });
-        cells.collect()
-    }
-
-    /// Where the last token of a sample stands.
-    fn segment(&self, row: usize, sample: &Sample) -> AttentionSegment {
-        let prompt = self.tree.path_len(self.ends[sample.prompt]);
-        let before = sample.ids.len() - 1;
-        let mut ancestors = self.tree.ancestor_spans(Some(self.ends[sample.prompt]));
-        if before > 0 {
-            ancestors.push(KeySpan { start: sample.rows.start, len: before, position: prompt });
-        }
-        let (key_start, position) = (sample.rows.start + before, prompt + before);
-        AttentionSegment { query_start: row, len: 1, key_start, position, ancestors }
-    }
-
-    fn finish(self) -> Vec<Vec<Generation>> {
-        let mut generations: Vec<Vec<Generation>> = self.prompts.iter().map(|_| Vec::new()).collect();
-        for sample in self.samples {
-            let stop = &self.context.parameters.stop_ids;
-            let visible = match sample.ids.last() {
-                Some(last) if stop.contains(last) => &sample.ids[..sample.ids.len() - 1],
-                _ => &sample.ids[..],
-            };
-            let mut text = (self.context.decode)(visible);
-            if let Some(end) = sample.text_end {
-                text.truncate(end);
-            }
-            let finish = sample.finish.unwrap_or(Finish::Length);
-            generations[sample.prompt].push(Generation { ids: sample.ids, logps: sample.logps, text, finish });
-        }
-        generations
     }
 }
 
 impl Sample {
+    fn going(&self) -> Going<'_> {
+        Going { number: self.number, prompt: self.prompt, ids: &self.ids }
+    }
+
+    fn generation(self, context: &GenerationContext) -> Generation {
+        let stop = &context.parameters.stop_ids;
+        let visible = match self.ids.last() {
+            Some(last) if stop.contains(last) => &self.ids[..self.ids.len() - 1],
+            _ => &self.ids[..],
+        };
+        let mut text = (context.decode)(visible);
+        if let Some(end) = self.text_end {
+            text.truncate(end);
+        }
+        let finish = self.finish.unwrap_or(Finish::Length);
+        Generation { ids: self.ids, logps: self.logps, text, finish }
+    }
+
     fn choose(
         &mut self,
         prompt: &[u32],
@@ -546,14 +593,4 @@ impl Sample {
         let text = (context.decode)(&self.ids);
         stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
     }
-}
-
-/// The tokens of prompts, each of every sample of its prompt.
-fn prompt_cells(tree: &TokenTree, ends: &[SegmentId], numbers: &[usize], context: &GenerationContext) -> Arc<[Cell]> {
-    if context.view.hooks.is_empty() {
-        return Arc::default();
-    }
-    let samples = context.parameters.samples;
-    let sequences = |(&number, &end): (&usize, &SegmentId)| (0..samples).map(move |i| (number * samples + i, end));
-    tree.cells(numbers.iter().zip(ends).flat_map(sequences)).into()
 }
