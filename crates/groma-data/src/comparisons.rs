@@ -2,7 +2,7 @@
 //! summaries. Each becomes a pair, the better answer first.
 
 use crate::Content;
-use crate::layout::pair;
+use crate::pair::pair;
 use crate::reader::{Made, RowReader};
 use crate::row::Row;
 use serde_json::{Map, Value};

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::Content;
 use crate::comparisons;
 use crate::error::{Error, Result};
+use crate::pair::pair;
 use crate::reader::{Made, RowReader, same_form, same_length};
 use crate::row::{Answer, PAIR_LABELS, Row};
 use crate::shape::Shape;
@@ -442,14 +443,6 @@ fn alpaca_text(row: &mut RowReader) -> Made<Content> {
         "Below is an instruction that describes a task{further}. Write a response that appropriately completes the \
          request.\n\n### Instruction:\n{instruction}\n\n{input}### Response:"
     )))
-}
-
-/// A preference row. Identical answers are a bad row.
-pub(crate) fn pair((prompt, chosen, rejected): (Content, Content, Content), margin: Option<f64>) -> Made<Row> {
-    if chosen == rejected {
-        return Err("`chosen` and `rejected` are identical".to_owned());
-    }
-    Ok(Row { prompt: Some(prompt), answers: [chosen, rejected].map(Answer::new).into(), margin, ..Row::default() })
 }
 
 fn preference(row: &mut RowReader, prompt: fn(&mut RowReader) -> Made<Content>) -> Made<Row> {

@@ -38,6 +38,7 @@ mod location;
 mod message;
 mod page_scan;
 mod page_size;
+mod pair;
 mod policy;
 mod problem;
 mod read;
