@@ -45,9 +45,7 @@ mod unlikelihood;
 mod whole;
 mod xpo;
 
-pub(crate) use attribute_reward::of_row as attributes_of_row;
 pub use reward::pair_loss as reward_pair_loss;
-pub(crate) use self_distillation::{CONTEXT_PLACE, PROMPT_PLACE};
 
 use crate::nearest::nearest;
 use crate::{Error, Method};

@@ -8,6 +8,7 @@ use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::rivals::Among;
 use crate::rollout::{Rollouts, Sampling};
+use crate::taught::Taught;
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
 use groma_model::guidance::ActionMask;
@@ -146,17 +147,6 @@ pub(crate) enum Reads {
         /// By whom.
         taught: Taught,
     },
-}
-
-/// Who teaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taught {
-    /// Who sits in the teacher's seat.
-    Teacher,
-    /// The reference, which reads [`Member::context`](crate::group::Member::context) in the prompt's place.
-    Reference,
-    /// The policy as it is now, which reads the same.
-    Policy,
 }
 
 impl Reads {

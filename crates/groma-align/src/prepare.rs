@@ -3,8 +3,8 @@
 use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::group::{Group, Member};
+use crate::known::Known;
 use crate::method::Masks;
-use crate::methods::{CONTEXT_PLACE, PROMPT_PLACE, attributes_of_row};
 use crate::rewrites::tagged;
 use crate::sequence::Sequence;
 use crate::training::{Boundary, OnFinding, Truncation};
@@ -125,50 +125,6 @@ fn finish(settings: &Settings, findings: Vec<Finding>, groups: Vec<Group>, total
     }
     let (lengths, digest) = (LengthStatistics::of(&groups), crate::group::digest(&groups));
     Ok(Prepared { groups, findings, lengths, digest })
-}
-
-/// The column of what a teacher is told beside the prompt.
-const CONTEXT: &str = "privileged_context";
-
-/// What the columns of a row say that are not part of its shape.
-struct Known {
-    /// See [`Member::attributes`].
-    attributes: Vec<Option<f64>>,
-    /// What a teacher reads in the prompt's place.
-    teacher_prompt: Option<Content>,
-}
-
-impl Known {
-    /// # Errors
-    /// In words, where a column does not say what it should.
-    fn of(row: &Row, masks: &Masks) -> Result<Self, String> {
-        let attributes = attributes_of_row(&row.other, &masks.attributes)?;
-        let teacher_prompt = masks.teacher_prompt.as_ref().map(|template| taught(row, template)).transpose()?;
-        Ok(Known { attributes, teacher_prompt })
-    }
-}
-
-/// The prompt that a teacher reads, which is told more: of a conversation, another last turn of the user.
-///
-/// # Errors
-/// In words, where the row has nothing to tell, or does not end with the user.
-fn taught(row: &Row, template: &str) -> Result<Content, String> {
-    let told = row.other.get(CONTEXT).and_then(Value::as_str).filter(|told| !told.is_empty());
-    let told = told.ok_or("the column `privileged_context` must hold what the teacher is told")?;
-    let with = |prompt: &str| {
-        let parts: Vec<String> = template.split(PROMPT_PLACE).map(|part| part.replace(CONTEXT_PLACE, told)).collect();
-        parts.join(prompt)
-    };
-    match row.question() {
-        Content::Text(text) => Ok(Content::Text(with(text))),
-        Content::Messages(turns) => {
-            let mut turns = turns.clone();
-            let last = turns.messages.last_mut().filter(|message| message.role == "user");
-            let last = last.ok_or("the prompt does not end with the user, in whose turn a teacher is told more")?;
-            last.content = with(&last.content);
-            Ok(Content::Messages(turns))
-        }
-    }
 }
 
 /// What a reward reads of a row.

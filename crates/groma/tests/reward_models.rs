@@ -261,7 +261,7 @@ fn attributes_are_trained_written_and_read_by_name() {
     place.write("rated.jsonl", (0..16).map(row).collect::<Vec<_>>().join("\n"));
     for (name, lora) in [("whole", &[][..]), ("beside", &["--set", "lora.r=4"])] {
         let train = ["train", "attribute_reward", "--model", "model", "--data", "rated.jsonl", "--output", name];
-        let attributes = ["--set", r#"attributes=["quality", "words"]"#];
+        let attributes = ["--set", r#"attributes=["quality", "words"]"#, "--set", "boundary=separate"];
         place.json(&[&train[..], &attributes, &FAST, lora].concat());
         place.write("text.txt", "what is it?the mill is old");
         let scored = place.json(&["score", "--model", name, "--text", "text.txt"]);

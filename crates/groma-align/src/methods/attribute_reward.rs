@@ -14,7 +14,6 @@ use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
-use serde_json::Value;
 use std::borrow::Cow;
 
 const ATTRIBUTES: &str = "attributes";
@@ -118,21 +117,6 @@ impl Objective for AttributeReward {
     }
 }
 
-/// The values of a row's columns; `None` where it has none, or null.
-///
-/// # Errors
-/// In words, where a column holds anything but a number.
-pub(crate) fn of_row(columns: &serde_json::Map<String, Value>, names: &[String]) -> Result<Vec<Option<f64>>, String> {
-    let value = |name: &String| match columns.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(found) => match found.as_f64().filter(|value| value.is_finite()) {
-            Some(value) => Ok(Some(value)),
-            None => Err(format!("the column `{name}` must hold a number, found {found}")),
-        },
-    };
-    names.iter().map(value).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +124,7 @@ mod tests {
     use crate::sequence::Sequence;
     use crate::{Method, Settings};
     use groma_kernels::HeadOutput;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn group(values: &[Option<f64>]) -> Cow<'static, Group> {
         let member = Member { attributes: values.to_vec(), ..Member::new(Sequence::completion(&[1], &[2])) };
@@ -182,11 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_numbers_or_silent_and_names_are_checked() {
-        let row = json!({"a": 3, "b": null, "c": "good"});
-        let read = |names: [&str; 2]| of_row(row.as_object().unwrap(), &names.map(str::to_owned));
-        assert_eq!(read(["a", "b"]), Ok(vec![Some(3.0), None]));
-        assert!(read(["a", "c"]).unwrap_err().contains("`c`"));
+    fn names_are_checked() {
         let resolve = |given: Value| {
             Settings::resolve(Method::find("attribute_reward").unwrap(), given.as_object().unwrap()).map(|_| ())
         };

@@ -13,10 +13,11 @@
 use crate::collect::{Collector, Speaker};
 use crate::group::Group;
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step, Taught};
+use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
+use crate::taught::Taught;
 use crate::{Error, Hyperparameters, Metrics, collect};
 use groma_data::{Shape, below};
 use groma_kernels::Divergence;

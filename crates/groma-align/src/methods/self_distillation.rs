@@ -14,12 +14,14 @@
 
 use crate::collect::{Collector, Speaker};
 use crate::group::{Group, Member};
+use crate::known::{CONTEXT_PLACE, PROMPT_PLACE};
 use crate::method::{Masks, Method};
-use crate::objective::{Objective, Reads, Said, Slopes, Step, Taught};
+use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
 use crate::sequence::Sequence;
+use crate::taught::Taught;
 use crate::{Error, Hyperparameters, Metrics, collect, reference};
 use groma_data::Shape;
 use groma_kernels::Divergence;
@@ -113,10 +115,6 @@ struct SelfDistillation {
     #[serde(flatten)]
     sampling: Sampling,
 }
-
-/// Where a template has the prompt, and where what the teacher is told beside.
-pub(crate) const PROMPT_PLACE: &str = "{prompt}";
-pub(crate) const CONTEXT_PLACE: &str = "{privileged_context}";
 
 impl SelfDistillation {
     fn new(settings: &Hyperparameters) -> Result<Self, Error> {
