@@ -11,6 +11,7 @@ mod lexicon;
 mod model;
 mod overlong;
 mod parts;
+mod placed;
 mod regex;
 mod reward;
 mod rule;
@@ -20,8 +21,9 @@ mod truth;
 pub use judge::{ToRate, rate};
 
 pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
-pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY, placed};
+pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY};
 pub(crate) use parts::token_ends;
+pub(crate) use placed::placed;
 pub(crate) use reward::{NamedReward, Remote, Rollout};
 
 use ensemble::{AVERAGED, Ensemble, SETTING};

@@ -290,7 +290,7 @@ impl Objective for Ppo {
         collector.estimate(&mut groups)?;
         self.judge(&mut groups, collector.metrics);
         if self.raw.ptx_coef > 0.0 {
-            demonstrations::add(&mut groups, &prompts)?;
+            demonstrations::add(METHOD.id, &mut groups, &prompts)?;
         }
         Ok(groups.into_iter().map(Cow::Owned).collect())
     }

@@ -153,7 +153,7 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "Wu 2023; Liu 2022 (SENSEI)",
         "train ppo",
         "groma-align/src/rewards/granularity.rs",
-        ("groma-align/src/rewards/granularity.rs", "what_lies_at_tokens_adds_up_to_the_whole"),
+        ("groma-align/src/rewards/placed.rs", "what_lies_at_tokens_adds_up_to_the_whole"),
     ),
     at(
         "Quark",

@@ -22,7 +22,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[parameter(
 ///
 /// # Errors
 /// Where none has one.
-pub(super) fn add(groups: &mut [Group], rows: &[Cow<'_, Group>]) -> Result<(), Error> {
+pub(super) fn add(method: &'static str, groups: &mut [Group], rows: &[Cow<'_, Group>]) -> Result<(), Error> {
     let mut found = 0;
     for (group, row) in groups.iter_mut().zip(rows) {
         let given = row.sequences().filter(|sequence| sequence.scored_count() > 0);
@@ -32,7 +32,7 @@ pub(super) fn add(groups: &mut [Group], rows: &[Cow<'_, Group>]) -> Result<(), E
     }
     if found == 0 {
         let (name, problem) = (PTX.into(), "asks for completions, and the rows have none: give rows with some".into());
-        return Err(Error::Setting { method: super::METHOD.id, name, value: "above 0".into(), problem });
+        return Err(Error::Setting { method, name, value: "above 0".into(), problem });
     }
     Ok(())
 }
