@@ -150,7 +150,7 @@ fn what_rows_have_is_learned_beside() {
     let mut groups = rollouts(&json!({"sampled": [[-1.0, -0.5]], "reference": [[-1.0, -0.5]],
         "values": [[0.0, 0.0]], "scores": [0.0]}));
     let row = Group::of("rows:1".into(), Sequence::completion(&[0], &[7, 8, 9]));
-    demonstrations::add(&mut groups, &[Cow::Borrowed(&row)]).unwrap();
+    demonstrations::add(METHOD.id, &mut groups, &[Cow::Borrowed(&row)]).unwrap();
     let said = [vec![-1.0, -0.5], vec![-0.25, -1.5, -2.0]];
     let groups: Vec<Group> = groups
         .remove(0)
@@ -165,6 +165,7 @@ fn what_rows_have_is_learned_beside() {
     let prompt = Group::of("rows:2".into(), Sequence { ids: vec![0], supervised: vec![false] });
     assert!(
         demonstrations::add(
+            METHOD.id,
             &mut rollouts(&json!({"sampled": [[-1.0]], "reference": [[-1.0]], "values": [[0.0]],
         "scores": [0.0]})),
             &[Cow::Borrowed(&prompt)]
