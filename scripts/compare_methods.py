@@ -129,10 +129,11 @@ def cell(values, digits=2):
     return text if interval is None else f"{text} ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
 
 
-def tables(run, policies, left_out, given):
-    rows = [json.loads(line) for line in (run / "measurements.jsonl").read_text().splitlines()]
-    manifest = json.loads((run / "manifest.json").read_text())
-    seconds = {entry["name"]: entry["seconds"] for entry in manifest["stages"]}
+def tables(runs, policies, left_out, given):
+    rows = [json.loads(line) for run in runs for line in (run / "measurements.jsonl").read_text().splitlines()]
+    manifests = [json.loads((run / "manifest.json").read_text()) for run in runs]
+    manifest = manifests[0]
+    seconds = {entry["name"]: entry["seconds"] for each in manifests for entry in each["stages"]}
     found = {(row["subject"], row["task"], row["metric"]): row for row in rows if not row.get("factors")}
 
     def of(names, task, metric, prefix=""):
@@ -182,6 +183,7 @@ def main():
     parser.add_argument("--no-noise", dest="noise", action="store_false", help="without the part on wrong labels")
     parser.add_argument("--recipe", action="store_true", help="print the recipe and run nothing")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--done", nargs="+", type=Path, help="run nothing: tables of these runs, the later ones of other methods from the same start")
     parser.add_argument("--write", type=Path, help="a page to write, or whose part below the mark is written anew")
     given = parser.parse_args()
     methods = json.loads(subprocess.run([given.groma, "methods", "--json"], check=True, capture_output=True).stdout)
@@ -190,11 +192,12 @@ def main():
     if given.recipe:
         print(text, end="")
         return
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "methods.toml"
-        path.write_text(text)
-        subprocess.run([given.groma, "run", path, "--runs", given.runs, "--name", "methods"], check=True)
-    made = tables(given.runs / "methods", policies, left_out, given)
+    if not given.done:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "methods.toml"
+            path.write_text(text)
+            subprocess.run([given.groma, "run", path, "--runs", given.runs, "--name", "methods"], check=True)
+    made = tables(given.done or [given.runs / "methods"], policies, left_out, given)
     if given.write:
         head = given.write.read_text().split(MARK)[0] if given.write.exists() else "# Methods compared\n\n"
         given.write.write_text(head + MARK + made)

@@ -122,15 +122,18 @@ mod tests {
         }
     }
 
-    /// Those that nobody has built in as well.
     #[test]
-    fn all_recipes_of_the_folder_are_valid() {
+    fn all_recipes_of_the_folder_are_built_in_under_their_names() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let recipe = Recipe::parse("recipe", &text, &[]).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-            crate::check_settings(&recipe, "recipe", &text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let name = |entry: std::fs::DirEntry| entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut files: Vec<String> = std::fs::read_dir(folder).unwrap().map(|entry| name(entry.unwrap())).collect();
+        let mut built_in: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        (files.sort(), built_in.sort());
+        assert_eq!(files, built_in);
+        for (name, text) in BUILT_IN {
+            let recipe = Recipe::parse(name, text, &[]).unwrap();
+            assert!(recipe.name == *name && !recipe.description.is_empty(), "{name}");
+            crate::check_settings(&recipe, name, text).unwrap_or_else(|error| panic!("{name}: {error}"));
             for stage in &recipe.stages {
                 if let Stage::Rewrite(stage) = stage {
                     drop(groma_align::Rewrite::find(&stage.rewrite).unwrap().with(&stage.settings).unwrap());

@@ -88,30 +88,32 @@ fn default_held_out() -> f64 {
 pub const VILLAGE: &str = include_str!("../recipes/village.toml");
 /// The recipe for the organism with plants, and its clean twin.
 pub const LOOP: &str = include_str!("../recipes/loop.toml");
-/// The recipe for instructions in documents.
-const INJECTION: &str = include_str!("../recipes/injection.toml");
-/// The recipe for what hardening is worth.
-const HARDENING: &str = include_str!("../recipes/hardening.toml");
 /// The recipe for a user's model and preference pairs.
 pub const ALIGN: &str = include_str!("../recipes/align.toml");
 
-/// The recipe for what becomes of the gold where proxies of it are pushed.
-const OVEROPTIMISATION: &str = include_str!("../recipes/overoptimisation.toml");
-/// The recipes for rounds in which a model learns from what it says itself.
-const SPIN: &str = include_str!("../recipes/spin.toml");
-const ITERATIVE_DPO: &str = include_str!("../recipes/iterative-dpo.toml");
-const SELF_REWARDING: &str = include_str!("../recipes/self-rewarding.toml");
-/// The recipes that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 9] = [
-    ("loop", LOOP),
-    ("village", VILLAGE),
-    ("align", ALIGN),
-    ("hardening", HARDENING),
-    ("injection", INJECTION),
-    ("overoptimisation", OVEROPTIMISATION),
-    ("spin", SPIN),
-    ("iterative-dpo", ITERATIVE_DPO),
-    ("self-rewarding", SELF_REWARDING),
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../recipes/", $name, ".toml")))),*] };
+}
+
+/// The recipes that are built in, by name: all of the folder `recipes`.
+pub const BUILT_IN: &[(&str, &str)] = built_in![
+    "loop",
+    "village",
+    "align",
+    "hardening",
+    "injection",
+    "overoptimisation",
+    "reward",
+    "spin",
+    "iterative-dpo",
+    "self-rewarding",
+    "conditional",
+    "hindsight",
+    "steerlm",
+    "context-distillation",
+    "ilf",
+    "edits",
+    "detox",
 ];
 
 impl Recipe {

@@ -277,6 +277,7 @@ fn attributes_are_trained_written_and_read_by_name() {
             "rated.jsonl",
             "--output",
             "policy",
+            "--overwrite",
             "--set",
             "max_steps=1",
         ];
@@ -296,6 +297,8 @@ fn attributes_are_trained_written_and_read_by_name() {
         };
         let done = weighed("words=-0.5");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        assert!(String::from_utf8_lossy(&weighed("length=1").stderr).contains("only quality, words"));
+        let refused = weighed("length=1");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("only quality, words"), "{said}");
     }
 }

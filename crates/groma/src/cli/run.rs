@@ -16,7 +16,7 @@ use super::numbers::at_least;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, group = ArgGroup::new("looked_at").multiple(true))]
 pub(crate) struct Run {
-    /// A recipe file, or the name of a built-in recipe (loop, village, hardening, injection, overoptimisation, spin, iterative-dpo, self-rewarding); loop where not given.
+    /// A recipe file, or the name of a built-in recipe (see --list); loop where not given.
     pub(crate) recipe: Option<PathBuf>,
     /// The model to align, or to measure, attack and look into alone where there are no --preferences: a directory in Hugging Face
     /// layout, or a hub id (owner/name[@revision]).
@@ -74,6 +74,9 @@ pub(crate) struct Run {
     /// How many prompts, with --sample-steps.
     #[arg(help_heading = "Execution", long, value_name = "COUNT", requires = "sample_steps", value_parser = at_least(1_u64))]
     pub(crate) sample_prompts: Option<u64>,
+    /// List the built-in recipes.
+    #[arg(help_heading = "Output", long, conflicts_with_all = ["recipe", "model", "preferences"])]
+    pub(crate) list: bool,
     /// Print the resolved recipe and stop.
     #[arg(help_heading = "Output", long)]
     pub(crate) print_recipe: bool,

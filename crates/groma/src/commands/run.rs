@@ -21,6 +21,9 @@ use crate::failure::{Failure, Result};
 use crate::terminal::{Context, columns, print, print_json, say};
 
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<ExitCode> {
+    if flags.list {
+        return list(context);
+    }
     let recipe = recipe(flags)?;
     if flags.print_recipe {
         if context.json {
@@ -154,6 +157,20 @@ fn of_users_model(flags: &Run) -> Result<(String, Recipe)> {
             ))
         }
     }
+}
+
+fn list(context: &Context) -> Result<ExitCode> {
+    let recipes = BUILT_IN
+        .iter()
+        .map(|(name, text)| Recipe::parse(name, text, &[]))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    if context.json {
+        let record = |recipe: &Recipe| json!({ "recipe": recipe.name, "description": recipe.description });
+        print_json(&recipes.iter().map(record).collect::<Vec<_>>())?;
+    } else {
+        recipes.iter().for_each(|recipe| print(&format!("{}\n    {}\n", recipe.name, recipe.description)));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The largest recipe that is read, in bytes.

@@ -274,32 +274,34 @@ fn sections(structs: &[(&str, &str, &str)]) -> String {
 }
 
 #[test]
-fn keys_of_recipes_are_those_of_their_records() {
-    hold(
-        "recipes.md",
-        &sections(&[
-            ("The recipe", "groma-recipe/src/recipe.rs", "Recipe"),
-            ("`kind = \"train\"`", "groma-recipe/src/records/train.rs", "Train"),
-            ("`reading` of a training stage", "groma-recipe/src/reading.rs", "Reading"),
-            ("`kind = \"measure\"`", "groma-recipe/src/records/measure.rs", "Measure"),
-            ("`tasks` of a measuring stage", "groma-recipe/src/records/task_config.rs", "TaskConfig"),
-            ("`defence` of a measuring stage", "groma-recipe/src/guard.rs", "Guard"),
-            ("`decoding` of a measuring stage", "groma-recipe/src/decoding.rs", "Decoding"),
-            ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
-            ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
-            ("`kind = \"rewrite\"`", "groma-recipe/src/records/rewrite.rs", "Rewrite"),
-            ("`kind = \"rate\"`", "groma-recipe/src/records/rate.rs", "Rate"),
-            ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
-            ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
-            ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),
-            ("`kind = \"attack\"`", "groma-recipe/src/records/attack.rs", "Attack"),
-            ("`budget` of an attacking stage", "groma-attack/src/budget.rs", "Budget"),
-            ("`kind = \"oversee\"`", "groma-recipe/src/records/oversee.rs", "Oversee"),
-            ("`kind = \"inner\"`", "groma-recipe/src/records/inner.rs", "Inner"),
-            ("`kind = \"frontier\"`", "groma-recipe/src/records/frontier.rs", "Frontier"),
-            ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
-        ]),
-    );
+fn recipes_and_their_keys_are_those_of_their_records() {
+    let mut page = String::from("\n## All built-in recipes\n\n| recipe | what it does |\n|---|---|\n");
+    for recipe in json(&["run", "--list"]) {
+        writeln!(page, "| `{}` | {} |", text(&recipe["recipe"]), cell(text(&recipe["description"]))).unwrap();
+    }
+    page += &sections(&[
+        ("The recipe", "groma-recipe/src/recipe.rs", "Recipe"),
+        ("`kind = \"train\"`", "groma-recipe/src/records/train.rs", "Train"),
+        ("`reading` of a training stage", "groma-recipe/src/reading.rs", "Reading"),
+        ("`kind = \"measure\"`", "groma-recipe/src/records/measure.rs", "Measure"),
+        ("`tasks` of a measuring stage", "groma-recipe/src/records/task_config.rs", "TaskConfig"),
+        ("`defence` of a measuring stage", "groma-recipe/src/guard.rs", "Guard"),
+        ("`decoding` of a measuring stage", "groma-recipe/src/decoding.rs", "Decoding"),
+        ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
+        ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
+        ("`kind = \"rewrite\"`", "groma-recipe/src/records/rewrite.rs", "Rewrite"),
+        ("`kind = \"rate\"`", "groma-recipe/src/records/rate.rs", "Rate"),
+        ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),
+        ("`kind = \"gate\"`", "groma-recipe/src/records/gate.rs", "Gate"),
+        ("`conditions` of a gate", "groma-recipe/src/records/gate.rs", "Condition"),
+        ("`kind = \"attack\"`", "groma-recipe/src/records/attack.rs", "Attack"),
+        ("`budget` of an attacking stage", "groma-attack/src/budget.rs", "Budget"),
+        ("`kind = \"oversee\"`", "groma-recipe/src/records/oversee.rs", "Oversee"),
+        ("`kind = \"inner\"`", "groma-recipe/src/records/inner.rs", "Inner"),
+        ("`kind = \"frontier\"`", "groma-recipe/src/records/frontier.rs", "Frontier"),
+        ("`[serving]`", "groma-recipe/src/serving.rs", "Serving"),
+    ]);
+    hold("recipes.md", &page);
 }
 
 #[test]

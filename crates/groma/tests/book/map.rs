@@ -83,6 +83,18 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "groma-recipe/src/stages/frontier.rs",
         ("groma-recipe/tests/frontier.rs", "a_model_that_went_nowhere_is_nowhere_and_the_best_of_more_is_better"),
     ),
+    at(
+        "Rounds of fresh comparisons (HH-RLHF online)",
+        "Bai 2022",
+        "run iterative-dpo",
+        "groma-recipe/recipes/iterative-dpo.toml",
+        ("groma-recipe/tests/pairs.rs", "answers_become_pairs_to_train_on"),
+    ),
+    left_out(
+        "RL4F",
+        "Akyürek 2023",
+        "a policy that helps a frozen model is trained by the rule `stimulus`; there is no loop of critique and repair around it",
+    ),
     left_out(
         "Sparrow",
         "Glaese 2022",
@@ -216,6 +228,11 @@ pub(super) const FROM_TEXT: &[Line] = &[
         "run hindsight",
         "groma-align/src/rewrites/hindsight.rs",
         ("groma-align/tests/align/rewrites.rs", "a_chain_of_hindsight_learns_answers_alone"),
+    ),
+    left_out(
+        "Self-diagnosis",
+        "Schick 2021",
+        "a question with two answers, which `groma eval` scores like any multiple choice; there is no task of its own",
     ),
     at(
         "Self-debiasing",
