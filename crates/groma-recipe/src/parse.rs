@@ -128,7 +128,8 @@ mod tests {
         let name = |entry: std::fs::DirEntry| entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
         let mut files: Vec<String> = std::fs::read_dir(folder).unwrap().map(|entry| name(entry.unwrap())).collect();
         let mut built_in: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
-        (files.sort(), built_in.sort());
+        files.sort();
+        built_in.sort();
         assert_eq!(files, built_in);
         for (name, text) in BUILT_IN {
             let recipe = Recipe::parse(name, text, &[]).unwrap();
