@@ -34,7 +34,7 @@ impl Table {
     pub fn into_rows(self, options: &ShapeOptions, accepted: &[Shape]) -> Result<Rows> {
         let layout = match &options.layout {
             Some(name) => Layout::find(name)?,
-            None => Layout::detect(&self)?,
+            None => Layout::detect_among(&self, accepted)?,
         };
         let shape = layout.shape_among(accepted).ok_or_else(|| self.wrong_shape(layout, accepted))?;
         let (untyped, filled) = (self.format.is_untyped(), self.format == Format::Parquet);

@@ -42,17 +42,6 @@ pub struct Layout {
 /// All layouts, the more demanding first, so that the first match is the right one.
 pub static LAYOUTS: &[Layout] = &[
     Layout {
-        name: "triple-preference",
-        shape: Shape::Ranked,
-        doc: "TRL's pairs with a gold answer in `reference`, which stands above both",
-        columns: &[&["prompt", "chosen", "rejected", "reference"]],
-        example: r#"{"prompt": "Name a fruit. ", "chosen": "Pear.", "rejected": "No.", "reference": "A pear is a fruit."}"#,
-        repeated: &[],
-        prompt: Some(RowReader::prompt),
-        fits: |_| true,
-        read: triple,
-    },
-    Layout {
         name: "preference",
         shape: Shape::Preference,
         doc: "TRL's pairs, and UltraFeedback's, whose sides begin with the prompt; `margin` says by how much the chosen one is \
@@ -63,6 +52,17 @@ pub static LAYOUTS: &[Layout] = &[
         prompt: Some(RowReader::prompt),
         fits: |_| true,
         read: |row| preference(row, RowReader::prompt),
+    },
+    Layout {
+        name: "triple-preference",
+        shape: Shape::Ranked,
+        doc: "TRL's pairs with a gold answer in `reference`, which stands above both",
+        columns: &[&["prompt", "chosen", "rejected", "reference"]],
+        example: r#"{"prompt": "Name a fruit. ", "chosen": "Pear.", "rejected": "No.", "reference": "A pear is a fruit."}"#,
+        repeated: &[],
+        prompt: Some(RowReader::prompt),
+        fits: |_| true,
+        read: triple,
     },
     Layout {
         name: "alpaca-preference",
@@ -378,15 +378,35 @@ impl Layout {
     /// # Errors
     /// [`Error::UnknownShape`], listing the columns found and the layouts that exist.
     pub fn detect(table: &Table) -> Result<&'static Layout> {
-        let half = table.records.len().div_ceil(2) as u64;
-        let columns: BTreeMap<String, u64> = table.columns().into_iter().collect();
-        let has = |wanted: &&[&str]| wanted.iter().all(|name| columns.get(*name).is_some_and(|rows| *rows >= half));
-        let fits = |layout: &&Layout| layout.columns.iter().any(has) && (layout.fits)(table);
-        LAYOUTS.iter().find(fits).ok_or_else(|| Error::UnknownShape {
+        Layout::all_of(table).next().ok_or_else(|| Error::UnknownShape {
             file: table.file.to_string(),
             found: table.column_names(),
             known: known(),
         })
+    }
+
+    /// The layout of a table where rows of `accepted` shapes are wanted: that of [`Layout::detect`], or where it will not do, one that
+    /// reads all that it reads and more.
+    ///
+    /// # Errors
+    /// Those of [`Layout::detect`].
+    pub(crate) fn detect_among(table: &Table, accepted: &[Shape]) -> Result<&'static Layout> {
+        let first = Layout::detect(table)?;
+        if first.shape_among(accepted).is_some() {
+            return Ok(first);
+        }
+        let reads_all = |more: &[&str]| first.columns.iter().any(|all| all.iter().all(|name| more.contains(name)));
+        let reads_more = |layout: &&Layout| layout.columns.iter().any(|columns| reads_all(columns));
+        Ok(Layout::all_of(table).filter(reads_more).find(|one| one.shape_among(accepted).is_some()).unwrap_or(first))
+    }
+
+    /// All layouts that a table could be of.
+    fn all_of(table: &Table) -> impl Iterator<Item = &'static Layout> {
+        let half = table.records.len().div_ceil(2) as u64;
+        let columns: BTreeMap<String, u64> = table.columns().into_iter().collect();
+        let has =
+            move |wanted: &&[&str]| wanted.iter().all(|name| columns.get(*name).is_some_and(|rows| *rows >= half));
+        LAYOUTS.iter().filter(move |layout| layout.columns.iter().any(&has) && (layout.fits)(table))
     }
 
     /// The shape of its rows where rows of `accepted` shapes are wanted: its own, or prompts where it names them and these
@@ -549,6 +569,9 @@ fn triple(row: &mut RowReader) -> Made<Row> {
     let prompt = row.prompt()?;
     let gold = row.answer("reference", &prompt)?;
     let (prompt, chosen, rejected) = row.pair(prompt)?;
+    if chosen == rejected {
+        return Err("`chosen` and `rejected` are identical".to_owned());
+    }
     same_form(&prompt, "reference", &gold)?;
     let scored = |(content, score)| Answer { score: Some(score), ..Answer::new(content) };
     let answers = [gold, chosen, rejected].into_iter().zip([2.0, 1.0, 0.0]).map(scored).collect();

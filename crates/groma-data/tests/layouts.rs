@@ -40,7 +40,7 @@ fn turns(all: &[(&str, &str)]) -> Content {
 fn each_layout_is_found_by_its_example_and_reads_it() {
     for layout in LAYOUTS {
         let table = table(layout.example);
-        if !["alpaca-text", "numbered-cost"].contains(&layout.name) {
+        if !["alpaca-text", "numbered-cost", "triple-preference"].contains(&layout.name) {
             assert_eq!(Layout::detect(&table).unwrap().name, layout.name, "{}", layout.example);
         }
         let options = ShapeOptions { layout: Some(layout.name.to_owned()), ..ShapeOptions::default() };
@@ -83,6 +83,19 @@ fn alpaca_is_turns_or_the_published_text() {
         "Below is an instruction that describes a task. Write a response that appropriately completes the \
          request.\n\n### Instruction:\nName a fruit\n\n### Response:"
     );
+}
+
+/// A column `reference` is what a judge holds beside an answer, and the gold answer where such rows are wanted.
+#[test]
+fn a_gold_answer_is_read_where_it_is_wanted() {
+    let given = json!({"prompt": "Q", "chosen": "a", "rejected": "b", "reference": "c"}).to_string();
+    let read = |accepted: &[Shape]| table(&given).into_rows(&ShapeOptions::default(), accepted).unwrap();
+    assert_eq!(read(&[Shape::Preference]).layout, "preference");
+    assert_eq!(read(&[Shape::Preference, Shape::Ranked]).layout, "preference");
+    assert_eq!(read(&[Shape::Ranked]).layout, "triple-preference");
+    let same = json!({"prompt": "Q", "chosen": "a", "rejected": "a", "reference": "c"}).to_string();
+    let refused = table(&same).into_rows(&ShapeOptions::default(), &[Shape::Ranked]).unwrap_err().to_string();
+    assert!(refused.contains("identical"), "{refused}");
 }
 
 #[test]

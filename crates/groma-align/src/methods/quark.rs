@@ -154,10 +154,20 @@ impl Quark {
 
     /// Puts completions into the pool, with what the reference says of them behind the plain prompt.
     fn keep(&mut self, collector: &Collector<'_>, rows: &[Cow<'_, Group>], groups: Vec<Group>) -> Result<(), Error> {
+        // Held-out rows are measured by what is said to them alone.
+        if collector.rows.is_empty() {
+            self.pool.clear();
+        }
+        let longest = collector.model.spec().max_positions;
         let plain = groups.into_iter().zip(rows).map(|(mut group, row)| {
             let asked = row.members.first().map_or(&[][..], |member| &member.sequence.ids);
+            // Behind the longest tag it must be readable, too.
+            let most = row.members.iter().map(|member| member.sequence.ids.len()).max().unwrap_or(0);
             for member in &mut group.members {
-                member.sequence = Sequence::completion(asked, crate::sampled::completion(member));
+                let completion = crate::sampled::completion(member);
+                let completion = completion[..completion.len().min(longest.saturating_sub(most))].to_vec();
+                member.sampled.truncate(completion.len());
+                member.sequence = Sequence::completion(asked, &completion);
             }
             Cow::Owned(group)
         });

@@ -46,8 +46,15 @@ fn last_number(text: &str) -> Option<&str> {
     let end = text.rfind(|letter: char| letter.is_ascii_digit())? + 1;
     let start = text[..end].rfind(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ',')));
     let start = start.map_or(0, |at| at + text[at..].chars().next().map_or(0, char::len_utf8));
-    let before = text[..start].chars().next_back();
-    Some(if before == Some('-') { &text[start - 1..end] } else { &text[start..end] })
+    let mut before = text[..start].chars().rev();
+    // Behind a digit or a letter it is no sign.
+    let signed = before.next() == Some('-') && !before.next().is_some_and(char::is_alphanumeric);
+    let found = if signed { &text[start - 1..end] } else { &text[start..end] };
+    let thousands = |groups: &str| groups.split(',').all(|group| group.split('.').next().map_or(0, str::len) == 3);
+    match found.split_once(',') {
+        Some((_, groups)) if !thousands(groups) => found.rsplit(',').next(),
+        _ => Some(found),
+    }
 }
 
 fn same(said: &str, right: &str) -> bool {
@@ -57,9 +64,13 @@ fn same(said: &str, right: &str) -> bool {
     }
 }
 
+/// The number that an answer is, or begins with.
 fn number(text: &str) -> Option<f64> {
-    let plain: String = text.chars().filter(|letter| !matches!(letter, '$' | ',' | '%' | ' ')).collect();
-    plain.trim_end_matches('.').parse().ok().filter(|number: &f64| number.is_finite())
+    let read = |text: &str| {
+        let plain: String = text.chars().filter(|letter| !matches!(letter, '$' | ',' | '%' | ' ')).collect();
+        plain.trim_end_matches('.').parse().ok().filter(|number: &f64| number.is_finite())
+    };
+    read(text).or_else(|| read(text.split_whitespace().next()?))
 }
 
 #[cfg(test)]
@@ -75,6 +86,9 @@ mod tests {
             (r"an open \boxed{3", Some("3")),
             ("first 12, then -3.5", Some("-3.5")),
             ("a minus – 4", Some("4")),
+            ("3-4", Some("4")),
+            ("5 to 5,6", Some("6")),
+            ("it costs $1,234.50", Some("1,234.50")),
             ("####", None),
             ("none", None),
             ("", None),
@@ -85,7 +99,9 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_numbers() {
-        for (said, right) in [("1,010", "1010"), ("$7.00", "7"), ("7.", "7"), ("-3", "-3.0"), ("blue.", "blue")] {
+        for (said, right) in
+            [("1,010", "1010"), ("$7.00", "7"), ("7.", "7"), ("-3", "-3.0"), ("blue.", "blue"), ("7 apples", "7")]
+        {
             assert!(same(said, right), "{said} {right}");
         }
         for (said, right) in [("7", "8"), ("inf", "1"), ("Blue", "blue"), ("", "0"), ("nan", "0")] {

@@ -1,7 +1,7 @@
 //! A reward model: the score behind the last token of prompt and completion, in its own tokens and template; of a process reward
 //! model, what the scores of the steps come to; of a model of attributes, the weighted sum of these.
 
-use super::parts::{Part, line_ends};
+use super::parts::{Part, step_ends};
 use super::reward::{Reward, Rollout};
 use crate::Error;
 use crate::encode::{Continuation, Encode};
@@ -142,11 +142,11 @@ impl<'a> ModelReward<'a> {
     }
 }
 
-/// What each step adds to what the steps up to it come to. Steps end with lines, and the last with the completion.
-fn added(reward: StepReward, steps: &[f32], text: &str) -> Vec<Part> {
+/// What each step adds to what the steps up to it come to. Steps end with what separates them, and the last with the completion.
+fn added(reward: StepReward, steps: &[f32], (text, separator): (&str, &str)) -> Vec<Part> {
     let so_far: Vec<f64> = (1..=steps.len()).map(|count| f64::from(reward.of(&steps[..count]))).collect();
-    let lines = line_ends(text);
-    let end = |step: usize| lines.get(step).filter(|_| step + 1 < steps.len()).copied().unwrap_or(usize::MAX);
+    let ends = step_ends(text, separator);
+    let end = |step: usize| ends.get(step).filter(|_| step + 1 < steps.len()).copied().unwrap_or(usize::MAX);
     Part::increments(&so_far, (0..steps.len()).map(end))
 }
 
@@ -168,7 +168,8 @@ impl Reward for ModelReward<'_> {
         let mut said = self.step_by_step(&fitting, &mut |_| !cancel.is_requested())?.into_iter();
         let one = |(sequence, rollout): (&Option<Continuation>, &Rollout<'_>)| {
             let steps = sequence.as_ref().and_then(|_| said.next())?;
-            (!steps.is_empty()).then(|| added(self.steps, &steps, rollout.completion))
+            (!steps.is_empty())
+                .then(|| added(self.steps, &steps, (rollout.completion, self.model.spec().step_separator())))
         };
         Ok(sequences.iter().zip(rollouts).map(one).collect())
     }
@@ -183,12 +184,12 @@ mod tests {
     fn steps_get_what_they_add() {
         let (steps, text) = ([0.5, 0.25, 1.0], "two\n\nis\nand");
         for (_, reward) in StepReward::NAMED {
-            let parts = added(reward, &steps, text);
+            let parts = added(reward, &steps, (text, "\n"));
             assert_eq!(parts.iter().map(|part| part.end).collect::<Vec<_>>(), [4, 8, usize::MAX]);
             let whole = f64::from(reward.of(&steps));
             assert!((parts.iter().map(|part| part.worth).sum::<f64>() - whole).abs() < 1e-12, "{reward:?}");
         }
-        let worths = |reward| added(reward, &steps, text).iter().map(|part| part.worth).collect::<Vec<_>>();
+        let worths = |reward| added(reward, &steps, (text, "\n")).iter().map(|part| part.worth).collect::<Vec<_>>();
         assert_eq!(worths(StepReward::Sum), [0.5, 0.25, 1.0]);
         assert_eq!(worths(StepReward::Product), [0.5, -0.375, 0.0]);
         assert_eq!(worths(StepReward::Least), [0.5, -0.25, 0.0]);

@@ -35,17 +35,16 @@ pub(crate) fn sentence_ends(text: &str) -> Vec<usize> {
     last_with_text(ends, blank, text)
 }
 
-/// Where the steps of a text end, in bytes: with its lines, of which blank ones belong to what follows.
-pub(crate) fn line_ends(text: &str) -> Vec<usize> {
-    let (mut ends, mut blank) = (Vec::new(), true);
-    for (at, c) in text.char_indices() {
-        blank &= c.is_whitespace();
-        if c == '\n' && !blank {
-            ends.push(at + 1);
-            blank = true;
+/// Where the steps of a text end, in bytes: with what separates them; blank ones belong to what follows.
+pub(crate) fn step_ends(text: &str, separator: &str) -> Vec<usize> {
+    let (mut ends, mut begun) = (Vec::new(), 0);
+    for (at, found) in text.match_indices(separator) {
+        if !text[begun..at].trim().is_empty() {
+            begun = at + found.len();
+            ends.push(begun);
         }
     }
-    last_with_text(ends, blank, text)
+    last_with_text(ends, text[begun..].trim().is_empty(), text)
 }
 
 /// The last part goes on to the end of the text.
@@ -91,9 +90,11 @@ mod tests {
             ["It is 3.5 m.", " \"Is it?\"", " Yes!", "\n\n No"]
         );
         assert_eq!((sentences("one. "), sentences("")), (vec!["one. "], vec![""]));
-        let lines = |text| cut(text, &line_ends(text));
+        let lines = |text| cut(text, &step_ends(text, "\n"));
         assert_eq!(lines("two\n\nis 3\nand"), ["two\n", "\nis 3\n", "and"]);
         assert_eq!((lines("two\nis\n\n"), lines("")), (vec!["two\n", "is\n\n"], vec![""]));
+        let text = "two\nis\n\nand 3\n\n";
+        assert_eq!(cut(text, &step_ends(text, "\n\n")), ["two\nis\n\n", "and 3\n\n"]);
     }
 
     /// Bytes as tokens, 0 for what ends: no letter is torn apart, and what was cut off lies at the end.

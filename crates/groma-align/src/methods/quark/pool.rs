@@ -68,6 +68,11 @@ impl Pool {
         Pool { entries: VecDeque::new(), size }
     }
 
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
