@@ -57,6 +57,8 @@ def plan(method):
         return PAIRS, {}
     if "prompt-completion" in shapes:
         return CHOSEN, {}
+    if shapes == ["prompt-only"]:
+        return None, "it reads a column beside prompts, which the village does not have"
     return None, f"it reads {' or '.join(shapes)} rows, which the village does not have"
 
 
@@ -154,6 +156,7 @@ def tables(runs, policies, left_out, given):
     prefer_metric = next((row["metric"] for row in rows if row["subject"] == "m-sft" and row["task"] == "preference"), "")
     out += ["| method | gold won over the start | nats from the start | preferences | facts | seconds | beats the start |",
             "|---|---|---|---|---|---|---|"]
+    policies = {name: names for name, names in policies.items() if of(names, "frontier", "gold_gain")}
     order = sorted(policies, key=lambda name: -mean(of(policies[name], "frontier", "gold_gain") or [-9])[0])
     for name in order:
         names = policies[name]

@@ -385,19 +385,21 @@ impl Layout {
         })
     }
 
-    /// The layout of a table where rows of `accepted` shapes are wanted: that of [`Layout::detect`], or where it will not do, one that
-    /// reads all that it reads and more.
+    /// The layout of a table where rows of `accepted` shapes are wanted, the better one first: that of [`Layout::detect`], or one that
+    /// reads all that it reads and more, where that has the better shape.
     ///
     /// # Errors
     /// Those of [`Layout::detect`].
     pub(crate) fn detect_among(table: &Table, accepted: &[Shape]) -> Result<&'static Layout> {
         let first = Layout::detect(table)?;
-        if first.shape_among(accepted).is_some() {
-            return Ok(first);
-        }
         let reads_all = |more: &[&str]| first.columns.iter().any(|all| all.iter().all(|name| more.contains(name)));
         let reads_more = |layout: &&Layout| layout.columns.iter().any(|columns| reads_all(columns));
-        Ok(Layout::all_of(table).filter(reads_more).find(|one| one.shape_among(accepted).is_some()).unwrap_or(first))
+        let rank = |layout: &&Layout| {
+            let shape = layout.shape_among(accepted);
+            accepted.iter().position(|wanted| Some(*wanted) == shape).unwrap_or(accepted.len())
+        };
+        let others = Layout::all_of(table).filter(reads_more);
+        Ok(std::iter::once(first).chain(others).min_by_key(rank).unwrap_or(first))
     }
 
     /// All layouts that a table could be of.

@@ -93,6 +93,7 @@ fn a_gold_answer_is_read_where_it_is_wanted() {
     assert_eq!(read(&[Shape::Preference]).layout, "preference");
     assert_eq!(read(&[Shape::Preference, Shape::Ranked]).layout, "preference");
     assert_eq!(read(&[Shape::Ranked]).layout, "triple-preference");
+    assert_eq!(read(&[Shape::Ranked, Shape::Preference]).layout, "triple-preference");
     let same = json!({"prompt": "Q", "chosen": "a", "rejected": "a", "reference": "c"}).to_string();
     let refused = table(&same).into_rows(&ShapeOptions::default(), &[Shape::Ranked]).unwrap_err().to_string();
     assert!(refused.contains("identical"), "{refused}");
