@@ -79,8 +79,7 @@ impl<'a> Collector<'a> {
     /// # Errors
     /// [`Error::Role`] where there is none.
     pub(crate) fn told_by_teacher<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
-        let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
-        let teacher = Reference::Model(self.teacher.ok_or_else(missing)?);
+        let teacher = Reference::Model(self.teacher.ok_or_else(no_teacher)?);
         teacher.attach(self.model, groups, self.temperature, self.pass_rows)
     }
 
@@ -89,11 +88,10 @@ impl<'a> Collector<'a> {
     /// # Errors
     /// [`Error::Role`] where nobody is there to teach; those of the model.
     pub(crate) fn taught(&self, groups: &mut [Group], taught: Taught) -> Result<(), Error> {
-        let missing = || Error::Role { role: "teacher", problem: "nobody is there to learn from".into() };
         let policy = Reference::Model(self.model);
         let teacher = match taught {
             Taught::Policy => &policy,
-            _ => self.reference.ok_or_else(missing)?,
+            _ => self.reference.ok_or_else(no_teacher)?,
         };
         let read = |group: &Group| {
             let members = group.members.iter().map(|member| Member::new(member.taught())).collect();
@@ -123,8 +121,7 @@ impl<'a> Collector<'a> {
         let mut answers = self.answers(who, prompts, (voice, &parameters), (self.seed, true))?;
         self.measure(&answers.groups);
         self.reward(&mut answers, rollouts)?;
-        let groups = answers.groups;
-        Ok(groups)
+        Ok(answers.groups)
     }
 
     /// Completions of so many prompts more, which are drawn from all rows; the `round`-th such draw of the collection.
@@ -227,7 +224,7 @@ impl<'a> Collector<'a> {
                 !self.cancel.is_requested()
             })
         });
-        let Done { took, said, waited, .. } = done?;
+        let Done { took, said, waited } = done?;
         self.spend(took, waited);
         let texts: Vec<Vec<String>> =
             answers.iter().map(|all| all.iter().map(|one| one.text.clone()).collect()).collect();
@@ -397,6 +394,10 @@ impl<'a> Collector<'a> {
             }
         }
     }
+}
+
+fn no_teacher() -> Error {
+    Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() }
 }
 
 /// Who is asked of each completion as soon as it has ended: who says something of wholes, elsewhere.

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 /// Where a teacher's template has the prompt, and where what the teacher is told beside.
 pub(crate) const PROMPT_PLACE: &str = "{prompt}";
 pub(crate) const CONTEXT_PLACE: &str = "{privileged_context}";
+/// The setting that names the columns of attributes.
+pub(crate) const ATTRIBUTES: &str = "attributes";
 /// The column of what a teacher is told beside the prompt.
 const CONTEXT: &str = "privileged_context";
 
@@ -64,6 +66,12 @@ fn attributes(columns: &Map<String, Value>, names: &[String]) -> Result<Vec<Opti
         },
     };
     names.iter().map(value).collect()
+}
+
+/// The first of some attributes of which no row says anything: a name that is misspelt would leave its output as it began.
+pub(crate) fn told_by_no_row<'n>(rows: &[Row], names: &'n [String]) -> Option<&'n String> {
+    let tells = |row: &Row, name: &str| row.other.get(name).is_some_and(|value| !value.is_null());
+    names.iter().find(|name| !rows.iter().any(|row| tells(row, name)))
 }
 
 #[cfg(test)]

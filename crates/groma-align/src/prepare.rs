@@ -3,7 +3,7 @@
 use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::group::{Group, Member};
-use crate::known::Known;
+use crate::known::{self, Known};
 use crate::method::Masks;
 use crate::rewrites::tagged;
 use crate::sequence::Sequence;
@@ -88,8 +88,8 @@ fn prepare_after(
         return Err(Error::DataShape { method: method.id, found: row.shape.name(), expected });
     }
     let mut preparation = Preparation::new(settings, encoder, limits)?;
-    if let Some(name) = preparation.masks.attributes.iter().find(|name| !rows.iter().any(|row| tells(row, name))) {
-        return Err(settings.invalid("attributes", format!("no row has a number in the column `{name}`")));
+    if let Some(name) = known::told_by_no_row(rows, &preparation.masks.attributes) {
+        return Err(settings.invalid(known::ATTRIBUTES, format!("no row has a number in the column `{name}`")));
     }
     let mut groups = Vec::with_capacity(rows.len());
     let mut hint = None;
@@ -402,11 +402,6 @@ impl<'a> Preparation<'a> {
             self.findings.add(Check::ContradictoryPairs, Severity::Warning, &place);
         }
     }
-}
-
-/// Whether a row's column says something.
-fn tells(row: &Row, column: &str) -> bool {
-    row.other.get(column).is_some_and(|value| !value.is_null())
 }
 
 /// Places of pairs whose reverse is among the rows.

@@ -15,6 +15,11 @@ const QUANTILES: [(&str, f64); 3] = [("reward_p10", 0.1), ("reward_p50", 0.5), (
 pub const SAMPLED_METRICS: &[&str] =
     &["sampling/entropy", "completions/repetition", "completions/same", "reward_p10", "reward_p50", "reward_p90"];
 
+/// How many tokens were sampled, as what a sum over them is divided by.
+pub(crate) fn tokens(groups: &[Cow<'_, Group>]) -> f64 {
+    groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+}
+
 /// Logs of completions how sure the policy was of them, how repetitive they are, and how many of them answer several prompts.
 pub(crate) fn measure_texts(metrics: &mut Metrics, groups: &[Group]) {
     for member in groups.iter().flat_map(|group| &group.members) {

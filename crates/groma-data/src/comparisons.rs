@@ -1,11 +1,43 @@
-//! Rows of public comparisons whose answers stand in columns of their own, and whose better one is a number: SHP, WebGPT's and those of
-//! summaries. Each becomes a pair, the better answer first.
+//! Rows of public comparisons whose answers stand in columns of their own, and whose better one is a number: PKU-SafeRLHF, SHP, WebGPT's and
+//! those of summaries. Each becomes a pair, the better answer first.
 
 use crate::Content;
-use crate::pair::pair;
-use crate::reader::{Made, RowReader};
+use crate::pair::{pair, with_labels};
+use crate::reader::{Made, RowReader, same_form};
 use crate::row::Row;
 use serde_json::{Map, Value};
+
+/// The response that is less safe, then the other; labels say which are unsafe.
+pub(crate) fn cost(row: &mut RowReader) -> Made<Row> {
+    let responses = two_responses(row)?;
+    let unsafe_0 = !row.flag("is_response_0_safe")?;
+    let unsafe_1 = !row.flag("is_response_1_safe")?;
+    let (prompt, first, second) = responses;
+    match row.number("safer_response_id")? {
+        0.0 => Ok(with_labels(pair((prompt, second, first), None)?, Some([unsafe_1, unsafe_0]))),
+        1.0 => Ok(with_labels(pair((prompt, first, second), None)?, Some([unsafe_0, unsafe_1]))),
+        other => Err(format!("`safer_response_id` must be 0 or 1, found {other}")),
+    }
+}
+
+fn two_responses(row: &mut RowReader) -> Made<(Content, Content, Content)> {
+    let prompt = row.prompt()?;
+    let first = row.answer("response_0", &prompt)?;
+    let second = row.answer("response_1", &prompt)?;
+    same_form(&prompt, "response_0", &first)?;
+    same_form(&prompt, "response_1", &second)?;
+    Ok((prompt, first, second))
+}
+
+/// PKU-SafeRLHF's rows: two responses and the number of the better one.
+pub(crate) fn numbered(row: &mut RowReader) -> Made<Row> {
+    let (prompt, first, second) = two_responses(row)?;
+    match row.number("better_response_id")? {
+        0.0 => pair((prompt, first, second), None),
+        1.0 => pair((prompt, second, first), None),
+        other => Err(format!("`better_response_id` must be 0 or 1, found {other}")),
+    }
+}
 
 /// Stanford's human preferences: a post's `history` and two comments, of which `labels` names the better one (1 the first, 0 the second).
 pub(crate) fn human_preferences(row: &mut RowReader) -> Made<Row> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Content;
 use crate::comparisons;
 use crate::error::{Error, Result};
-use crate::pair::pair;
+use crate::pair::{pair, with_labels};
 use crate::reader::{Made, RowReader, same_form, same_length};
 use crate::row::{Answer, PAIR_LABELS, Row};
 use crate::shape::Shape;
@@ -134,7 +134,7 @@ pub static LAYOUTS: &[Layout] = &[
         repeated: &[],
         prompt: Some(RowReader::prompt),
         fits: |_| true,
-        read: numbered,
+        read: comparisons::numbered,
     },
     Layout {
         name: "human-preference",
@@ -186,7 +186,7 @@ pub static LAYOUTS: &[Layout] = &[
         repeated: &[],
         prompt: Some(RowReader::prompt),
         fits: |_| false,
-        read: cost,
+        read: comparisons::cost,
     },
     Layout {
         name: "stepwise",
@@ -482,45 +482,6 @@ fn pair_labels(row: &mut RowReader) -> Made<Option<[bool; 2]>> {
         (false, false) => Ok(None),
         (true, true) => Ok(Some([row.flag(chosen)?, row.flag(rejected)?])),
         _ => Err(format!("`{chosen}` and `{rejected}` go together: give both or neither")),
-    }
-}
-
-fn with_labels(row: Row, labels: Option<[bool; 2]>) -> Row {
-    let labelled = |(answer, label)| Answer { label: Some(label), ..answer };
-    match labels {
-        Some(labels) => Row { answers: row.answers.into_iter().zip(labels).map(labelled).collect(), ..row },
-        None => row,
-    }
-}
-
-/// The response that is less safe, then the other; labels say which are unsafe.
-fn cost(row: &mut RowReader) -> Made<Row> {
-    let responses = two_responses(row)?;
-    let unsafe_0 = !row.flag("is_response_0_safe")?;
-    let unsafe_1 = !row.flag("is_response_1_safe")?;
-    let (prompt, first, second) = responses;
-    match row.number("safer_response_id")? {
-        0.0 => Ok(with_labels(pair((prompt, second, first), None)?, Some([unsafe_1, unsafe_0]))),
-        1.0 => Ok(with_labels(pair((prompt, first, second), None)?, Some([unsafe_0, unsafe_1]))),
-        other => Err(format!("`safer_response_id` must be 0 or 1, found {other}")),
-    }
-}
-
-fn two_responses(row: &mut RowReader) -> Made<(Content, Content, Content)> {
-    let prompt = row.prompt()?;
-    let first = row.answer("response_0", &prompt)?;
-    let second = row.answer("response_1", &prompt)?;
-    same_form(&prompt, "response_0", &first)?;
-    same_form(&prompt, "response_1", &second)?;
-    Ok((prompt, first, second))
-}
-
-fn numbered(row: &mut RowReader) -> Made<Row> {
-    let (prompt, first, second) = two_responses(row)?;
-    match row.number("better_response_id")? {
-        0.0 => pair((prompt, first, second), None),
-        1.0 => pair((prompt, second, first), None),
-        other => Err(format!("`better_response_id` must be 0 or 1, found {other}")),
     }
 }
 

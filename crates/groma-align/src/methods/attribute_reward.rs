@@ -7,6 +7,7 @@
 //! a bias, as the scalar of a reward model is, and start at zero.
 
 use crate::group::{Group, Member};
+use crate::known::ATTRIBUTES;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter};
@@ -15,8 +16,6 @@ use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_model::Head;
 use std::borrow::Cow;
-
-const ATTRIBUTES: &str = "attributes";
 
 /// The record.
 pub(crate) const METHOD: Method = Method {

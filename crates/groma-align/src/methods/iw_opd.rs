@@ -14,6 +14,7 @@ use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Range, parameter};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
+use crate::sampled::tokens;
 use crate::{Error, Hyperparameters, Metrics, collect};
 use groma_data::Shape;
 use groma_model::Head;
@@ -116,7 +117,7 @@ impl Objective for IwOpd {
 
     /// Completion tokens.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
-        groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+        tokens(groups)
     }
 
     fn loss(

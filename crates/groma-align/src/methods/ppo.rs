@@ -28,6 +28,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::{MISSING_EOS_PENALTY, Rewarded, number};
 use crate::role::Role;
 use crate::rollout;
+use crate::sampled::tokens;
 use crate::{Error, Hyperparameters, Metrics, collect, moving, reference, rewards, scaling};
 use demonstrations::demonstrated;
 use groma_data::Shape;
@@ -297,7 +298,7 @@ impl Objective for Ppo {
 
     /// Tokens of which something is learned.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
-        groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+        tokens(groups)
     }
 
     fn loss(

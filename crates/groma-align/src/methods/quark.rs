@@ -20,6 +20,7 @@ use crate::parameter::{Kind, Range, parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
 use crate::rollout;
+use crate::sampled::tokens;
 use crate::sequence::Sequence;
 use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
@@ -245,7 +246,7 @@ impl Objective for Quark {
 
     /// Tokens that are learned.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
-        groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+        tokens(groups)
     }
 
     fn loss(

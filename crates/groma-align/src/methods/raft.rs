@@ -16,6 +16,7 @@ use crate::parameter::{Kind, parameter};
 use crate::rewarded::{Rewarded, number};
 use crate::role::Role;
 use crate::rollout;
+use crate::sampled::tokens;
 use crate::{Error, Hyperparameters, Metrics, collect, constraint, reference};
 use groma_data::Shape;
 use groma_model::Head;
@@ -170,7 +171,7 @@ impl Objective for Raft {
 
     /// Tokens that are learned.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
-        groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+        tokens(groups)
     }
 
     fn loss(

@@ -20,6 +20,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
 use crate::rollout;
+use crate::sampled::tokens;
 use crate::{Error, Hyperparameters, Metrics, constraint, moving, reference, rewards};
 use groma_data::Shape;
 use groma_model::Head;
@@ -193,7 +194,7 @@ impl Objective for ReinforcePlusPlus {
 
     /// Tokens of which something is learned.
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {
-        groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
+        tokens(groups)
     }
 
     fn loss(
