@@ -6,12 +6,14 @@ use std::marker::PhantomData;
 
 /// Fewer elementary operations than this run on the calling thread: waking others costs more.
 const SERIAL_WORK: usize = 1 << 17;
+/// The same where threads are at hand, to which work goes over in half a microsecond.
+const SERIAL_WORK_AT_HAND: usize = 1 << 14;
 /// Elements that one task of a row-wise kernel handles.
 const CHUNK_ELEMENTS: usize = 1 << 14;
 
 /// Whether work of that many elementary operations should be spread over threads.
 pub(crate) fn is_worth(work: usize) -> bool {
-    work >= SERIAL_WORK && rayon::current_num_threads() > 1
+    (work >= SERIAL_WORK || work >= SERIAL_WORK_AT_HAND && team::is_at_hand()) && rayon::current_num_threads() > 1
 }
 
 /// Runs `task` for each index below `tasks`, of `work` elementary operations in all.

@@ -54,6 +54,11 @@ pub fn together<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// Whether the current thread leads a team.
+pub(super) fn is_at_hand() -> bool {
+    ROLE.with_borrow(|role| matches!(role, Role::Leader(_)))
+}
+
 /// Runs the tasks on the current thread's team. `false` if it has none, and nothing was done.
 pub(super) fn share(tasks: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
     match ROLE.replace(Role::Inside) {
