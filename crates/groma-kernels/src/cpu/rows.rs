@@ -83,14 +83,25 @@ pub(crate) fn scatter(dst: &mut [f32], src: &[f32], index: &[u32], width: usize)
     }
 }
 
+/// Elementary operations that a value takes which is written apart from its neighbours.
+const APART: usize = 4;
+
 /// Writes rows of keys into turned panels; see [`crate::KeyOrder::Cached`].
 pub(crate) fn cache_keys(keys: &mut [f32], rows: &[f32], index: &[u32]) {
+    const COLUMNS: usize = 16;
     let width = rows.len() / index.len().max(1);
-    for (row, &at) in rows.chunks_exact(width.max(1)).zip(index) {
-        let (panel, lane) = (at as usize / KEY_PANEL, at as usize % KEY_PANEL);
-        let panel = &mut keys[panel * KEY_PANEL * width..][..KEY_PANEL * width];
-        panel.chunks_exact_mut(KEY_PANEL).zip(row).for_each(|(to, value)| to[lane] = *value);
-    }
+    let keys = SharedMut::new(keys);
+    for_each(width.div_ceil(COLUMNS), rows.len() * APART, |task| {
+        let columns = task * COLUMNS..width.min((task + 1) * COLUMNS);
+        for (row, &at) in rows.chunks_exact(width).zip(index) {
+            let (panel, lane) = (at as usize / KEY_PANEL, at as usize % KEY_PANEL);
+            for column in columns.clone() {
+                // SAFETY: what this column of a panel holds, this task alone uses.
+                let to = unsafe { keys.slice((panel * width + column) * KEY_PANEL + lane, 1) };
+                to[0] = row[column];
+            }
+        }
+    });
 }
 
 /// Writes rows of values head by head.
