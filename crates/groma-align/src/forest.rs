@@ -1,5 +1,6 @@
 //! Sequences of a micro-batch as one token tree: every common prefix computed once, every log-probability asked for once.
 
+use crate::action_values::{ActionSaid, ActionSlopes, ActionValues};
 use crate::masked::Masked;
 use crate::noise::Noise;
 use crate::rivals::{Draws, Rivals};
@@ -108,7 +109,8 @@ impl Forest {
             .compared
             .as_ref()
             .map(|(other, kind)| tape.divergence(&hidden, &unembed, other, *kind, softcap, temperature));
-        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals, divergence })
+        let actions = beside.actions.then(|| ActionValues::of(&mut tape, model, &hidden, &self.targets)).transpose()?;
+        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals, divergence, actions })
     }
 
     /// [`Forest::forward`] of a policy that chooses among what a copy of it finds likely.
@@ -127,7 +129,8 @@ impl Forest {
         let hidden = self.hidden(model, &mut tape, run)?;
         let masked = Masked::of(&mut tape, (model, &hidden), &finds, &self.targets, (mask, run.temperature))?;
         let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
-        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals: None, divergence: None })
+        let (rivals, divergence, actions) = (None, None, None);
+        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals, divergence, actions })
     }
 
     /// Hidden states, one a slot.
@@ -232,6 +235,8 @@ pub(crate) struct Beside {
     pub(crate) rivals: Option<Draws>,
     /// How far the distribution at each is from another model's.
     pub(crate) compared: Option<(TeacherVar, Divergence)>,
+    /// What heads of action values say.
+    pub(crate) actions: bool,
 }
 
 impl Run {
@@ -260,6 +265,7 @@ pub(crate) struct SlopesBySlot<'a> {
     pub(crate) values: &'a [f32],
     pub(crate) rivals: &'a [f32],
     pub(crate) divergences: &'a [f32],
+    pub(crate) actions: &'a [ActionSlopes],
 }
 
 /// Log-probabilities among all tokens, or among those that may be chosen.
@@ -278,6 +284,7 @@ pub(crate) struct Scored<'m> {
     values: Option<groma_kernels::Var>,
     rivals: Option<Rivals>,
     divergence: Option<DivergenceVar>,
+    actions: Option<ActionValues>,
 }
 
 impl Scored<'_> {
@@ -309,8 +316,13 @@ impl Scored<'_> {
         self.divergence.as_ref().map_or(&[], DivergenceVar::values)
     }
 
+    /// What heads of action values say, where they were asked.
+    pub(crate) fn actions(&self) -> Vec<ActionSaid> {
+        self.actions.as_ref().map_or(Vec::new(), |actions| actions.said(&self.tape))
+    }
+
     /// Adds the gradients of the sum over slots of what was read times its slope: log-probabilities, entropies where there are slopes
-    /// for them (and all tokens may be chosen) and, where they were asked for, values, rivals and divergences.
+    /// for them (and all tokens may be chosen) and, where they were asked for, values, rivals, divergences and action values.
     pub(crate) fn backward(mut self, of: SlopesBySlot<'_>, gradients: &mut Gradients) {
         let backend = self.tape.backend().clone();
         let mut cotangents = vec![match &self.head {
@@ -321,6 +333,7 @@ impl Scored<'_> {
         cotangents.extend(self.rivals.as_mut().map(|rivals| rivals.cotangent(of.rivals)));
         let divergence = self.divergence.as_ref();
         cotangents.extend(divergence.map(|divergence| Cotangent::Divergence { divergence, d_value: of.divergences }));
+        cotangents.extend(self.actions.iter().flat_map(|actions| actions.cotangents(&self.tape, of.actions)));
         self.tape.backward(cotangents, gradients);
     }
 }

@@ -117,17 +117,23 @@ impl Learner<'_> {
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();
         let rivals = scored.rivals().unwrap_or_default();
-        let divergences = scored.divergences();
-        let said =
-            Said { half, values: &values, rivals: &rivals, divergences, ..Said::of_tokens(forest, scored.output()) };
+        let (divergences, actions) = (scored.divergences(), scored.actions());
+        let said = Said {
+            half,
+            values: &values,
+            rivals: &rivals,
+            divergences,
+            actions: &actions,
+            ..Said::of_tokens(forest, scored.output())
+        };
         if objective.needs_whole_step() && micro.len() == step.groups.len() {
             objective.survey(step, &of_all(&said, step.groups, &scored.output().logp));
             objective.survey_entropies(&of_all(&said, step.groups, &scored.output().entropy));
         }
         let slopes = objective.loss(step, micro, &said, self.metrics);
         if let Some(gradients) = self.gradients.as_deref_mut() {
-            let Slopes { logps, entropies, values, rivals, divergences, .. } = &slopes;
-            let slopes = SlopesBySlot { logps, entropies, values, rivals, divergences };
+            let Slopes { logps, entropies, values, rivals, divergences, actions, .. } = &slopes;
+            let slopes = SlopesBySlot { logps, entropies, values, rivals, divergences, actions };
             scored.backward(slopes, &mut gradients.policy);
             if let Some(critic) = critic {
                 critic.backward(values, &mut gradients.critic);
@@ -157,7 +163,7 @@ impl Learner<'_> {
             }
             None => None,
         };
-        Ok(Beside { rivals, compared })
+        Ok(Beside { rivals, compared, actions: objective.action_values().is_some() })
     }
 
     /// A critic's pass over the micro-batch.

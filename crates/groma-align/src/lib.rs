@@ -11,6 +11,7 @@ pub mod group;
 pub mod losses;
 pub mod token_losses;
 
+mod action_values;
 mod ahead;
 mod alarm;
 mod alarms;

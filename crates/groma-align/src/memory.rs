@@ -163,6 +163,9 @@ pub(crate) fn head_values(head: &Head, spec: &Spec, rows: u64) -> u64 {
     match head.kind {
         HeadKind::Unembedding => logp_values(spec, rows),
         HeadKind::Sequence | HeadKind::Token => 2 * rows * (spec.hidden_size + head.width) as u64,
+        // The rows of the tokens that were chosen, their products with hidden states, and the gradients of both.
+        HeadKind::Action => logp_values(spec, rows) + 4 * rows * spec.hidden_size as u64,
+        HeadKind::ActionCopy => 2 * rows * spec.hidden_size as u64,
     }
 }
 

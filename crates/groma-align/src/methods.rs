@@ -14,6 +14,7 @@ mod gmpo;
 #[cfg(test)]
 mod golden;
 mod grpo;
+mod ilql;
 mod iw_opd;
 mod kto;
 mod listwise_dpo;
@@ -73,6 +74,7 @@ pub static METHODS: &[&Method] = &[
     &listwise_dpo::METHOD,
     &slic::METHOD,
     &a_lol::METHOD,
+    &ilql::METHOD,
     &unlikelihood::METHOD,
     &cringe::METHOD,
     &reinforce::METHOD,

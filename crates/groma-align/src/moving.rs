@@ -8,9 +8,12 @@
 //! Where an adapter trains, the weights that are mixed are those with the adapter added in, so that the mixture is one of what both
 //! models compute with, and not of factors; TRL refuses adapters. The reference then is a whole model beside the policy, in memory and in
 //! checkpoints.
+//!
+//! Heads that follow others of the same model (Snell et al. 2022, arXiv 2206.11871, as trlX has it) move by the same mixture.
 
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::{Error, Hyperparameters, watches};
+use groma_kernels::ParameterId;
 use groma_model::Transformer;
 use serde::Deserialize;
 
@@ -43,7 +46,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-/// How a reference moves.
+/// How a reference moves, or a head that follows another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Moves {
     alpha: f64,
@@ -77,6 +80,26 @@ impl Moves {
             return Err(settings
                 .invalid(SYNC, "nobody asks the reference here, so that there is nothing to move: leave it out"));
         }
+        Ok(())
+    }
+
+    /// So much of what is followed, every so many steps.
+    pub(crate) fn new(alpha: f64, every: u64) -> Self {
+        Moves { alpha, every }
+    }
+
+    /// Moves heads that follow others of the same model after a step, where it is time.
+    pub(crate) fn follow_heads(self, model: &mut Transformer, step: u64) -> Result<(), Error> {
+        if !step.is_multiple_of(self.every) {
+            return Ok(());
+        }
+        let backend = model.backend().clone();
+        for (copy, followed) in model.copied_parameters() {
+            let of = |id| backend.read(model.parameters().get(id).buffer());
+            let values = mixed(&of(copy), &of(followed), self.alpha);
+            put(model, copy, &values)?;
+        }
+        model.freeze();
         Ok(())
     }
 
@@ -127,13 +150,20 @@ pub(crate) fn replace(model: &mut Transformer, make: &mut Make<'_>) -> Result<()
     let backend = model.backend().clone();
     let ids: Vec<_> = model.parameters().iter().map(|(id, _)| id).collect();
     for id in ids {
-        let parameter = model.parameters_mut().get_mut(id);
+        let parameter = model.parameters().get(id);
         let values = make(&parameter.name, &backend.read(parameter.buffer()))?;
-        let name = parameter.name.clone();
-        let buffer = parameter.buffer_mut().ok_or(groma_model::Error::ParameterHeld { name })?;
-        *buffer = backend.upload(&values);
+        put(model, id, &values)?;
     }
     model.freeze();
+    Ok(())
+}
+
+/// Puts values in the place of a parameter's.
+pub(crate) fn put(model: &mut Transformer, id: ParameterId, values: &[f32]) -> Result<(), Error> {
+    let made = model.backend().upload(values);
+    let parameter = model.parameters_mut().get_mut(id);
+    let name = parameter.name.clone();
+    *parameter.buffer_mut().ok_or(groma_model::Error::ParameterHeld { name })? = made;
     Ok(())
 }
 

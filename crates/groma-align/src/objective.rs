@@ -1,9 +1,11 @@
 //! A method at work, in two halves: *collect* gathers what is learned from, *learn* makes a loss and its gradient of what the
 //! model says of it. The loop does the rest.
 
+use crate::action_values::{ActionSaid, ActionSlopes};
 use crate::collect::Collector;
 use crate::forest::Forest;
 use crate::group::Group;
+use crate::moving::Moves;
 use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::rivals::Among;
@@ -71,6 +73,11 @@ pub(crate) trait Objective {
     /// Whether it learns from what a critic says, and the critic with it: see [`Said::values`].
     fn has_critic(&self) -> bool {
         false
+    }
+    /// How the copies of its heads of action values move, where it learns from what these say: see [`Said::actions`]. Whoever asks
+    /// for it reads tokens.
+    fn action_values(&self) -> Option<Moves> {
+        None
     }
     /// Which actions a policy may take that is sampled and learned, where not all; see [`Lag`].
     fn lag(&self) -> Option<Lag> {
@@ -185,12 +192,14 @@ pub(crate) struct Said<'a> {
     pub(crate) values: &'a [f32],
     /// By slot, the log-probability of the rival; empty unless rivals are read.
     pub(crate) rivals: &'a [f32],
+    /// By head of action values; empty unless they are read.
+    pub(crate) actions: &'a [ActionSaid],
 }
 
 impl<'a> Said<'a> {
     /// Of a forest whose tokens are read, and nothing beside.
     pub(crate) fn of_tokens(forest: &'a Forest, output: &'a HeadOutput) -> Self {
-        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[], rivals: &[] }
+        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[], rivals: &[], actions: &[] }
     }
 
     /// Log-probabilities of a member's scored tokens.
@@ -232,4 +241,6 @@ pub(crate) struct Slopes {
     pub(crate) rivals: Vec<f32>,
     /// By slot, for the divergence from the reference there; empty unless it is read beside log-probabilities.
     pub(crate) divergences: Vec<f32>,
+    /// As [`Said::actions`].
+    pub(crate) actions: Vec<ActionSlopes>,
 }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 /// Groups that the test looks at.
 const GROUPS: usize = 2;
 
-/// Changes of the loss as the wanted members gain log-probability or score against the others.
+/// Changes of the loss as the wanted members gain log-probability, score or worth against the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Polarity {
     /// With the rows as they are labelled.
@@ -35,7 +35,13 @@ impl Polarity {
         let exchanged: Vec<Cow<'_, Group>> = telling.iter().map(|group| Cow::Owned(group.exchanged())).collect();
         let labelled = slope(models, objective, &telling)?;
         // The sides after the exchange are the opposite of those that the rows meant.
-        Ok(Some(Polarity { labelled, exchanged: -slope(models, objective, &exchanged)? }))
+        let exchanged = -slope(models, objective, &exchanged)?;
+        if objective.action_values().is_some() {
+            // What is fitted to rewards also hears how far from them it is, which stays: half the change is what hears the rewards.
+            let heard = 0.5 * (labelled - exchanged);
+            return Ok(Some(Polarity { labelled: heard, exchanged: -heard }));
+        }
+        Ok(Some(Polarity { labelled, exchanged }))
     }
 
     /// # Errors
@@ -59,7 +65,13 @@ fn slope(models: Models<'_>, objective: &mut dyn Objective, groups: &[Cow<'_, Gr
             // Steps are right or wrong each, and no sequence is preferred.
             Reads::Steps => 0.0,
             Reads::Tokens { .. } | Reads::Rivals | Reads::Divergence { .. } => {
-                forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
+                let by_slot = |slopes: &[f32]| -> f64 {
+                    forest.slots(member).iter().map(|&slot| f64::from(slopes[slot as usize])).sum()
+                };
+                match &slopes.actions[..] {
+                    [] => by_slot(&slopes.logps),
+                    heads => heads.iter().map(|head| by_slot(&head.worth)).sum(),
+                }
             }
         }
     };

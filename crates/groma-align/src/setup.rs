@@ -2,7 +2,7 @@
 
 use crate::training::LoraSettings;
 use crate::{Error, Settings};
-use groma_model::{BaseModel, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
+use groma_model::{BaseModel, HeadKind, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
 use groma_run::{Seed, available_memory_bytes};
 
 /// All layers inside the blocks.
@@ -10,8 +10,8 @@ const ALL_LINEAR: &str = "all-linear";
 
 /// Makes a model ready for `settings`.
 ///
-/// A model without the method's heads gets them in place of its own, at zero: reward models a score. With `lora` a fresh adapter is attached, unless one
-/// is there already, and it alone trains (with heads other than the unembedding); else everything trains.
+/// A model without the method's heads gets them in place of its own, at zero (those of action values at random): reward models a score. With `lora` a fresh adapter is attached, unless one
+/// is there already, and it alone trains (with heads other than the unembedding); else everything trains but copies that follow heads.
 ///
 /// # Errors
 /// If `lora.target_modules` names no layer of the model, or the model refuses.
@@ -22,13 +22,16 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
     }
     let heads = settings.heads();
     if heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
-        model.set_heads(&heads, None)?;
+        // Two opinions that began alike would stay alike.
+        let differ = heads.iter().any(|head| head.kind == HeadKind::Action);
+        model.set_heads(&heads, differ.then(|| Seed::new(settings.training.seed).named("heads")))?;
     }
+    let spec = model.spec().clone();
     let Some(wanted) = &settings.training.lora else {
         if has_adapter(&model) {
             return Err(settings.invalid("lora", "an adapter is attached: give `lora` to train it, or merge it first"));
         }
-        model.parameters_mut().set_trainable(|_| true);
+        model.parameters_mut().set_trainable(|name| !spec.is_copied_parameter(name));
         model.freeze();
         return Ok(model);
     };
@@ -36,8 +39,8 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
         let lora = fresh(model.spec(), wanted, settings)?;
         model.attach(&lora)?;
     }
-    let spec = model.spec().clone();
-    model.parameters_mut().set_trainable(|name| is_factor(name) || spec.is_head_parameter(name));
+    let of_heads = |name: &str| spec.is_head_parameter(name) && !spec.is_copied_parameter(name);
+    model.parameters_mut().set_trainable(|name| is_factor(name) || of_heads(name));
     model.freeze();
     Ok(model)
 }

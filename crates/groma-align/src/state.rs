@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
-//! `weights.safetensors` (parameters that train; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
+//! `weights.safetensors` (parameters that train, and copies of heads that follow them; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
 //! `lagged.NAME`, all of a reference that moves as `reference.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`).
 //! The data position is the step itself: the order of rows is a function of seed and step.
 
@@ -271,7 +271,7 @@ impl Changing<'_> {
                 values(path, weights, &format!("{prefix}{name}"), held.len())
             });
         };
-        for id in model.parameters().trainable() {
+        for id in kept(model) {
             let parameter = model.parameters_mut().get_mut(id);
             let name = format!("{prefix}{}", parameter.name);
             let target =
@@ -284,13 +284,19 @@ impl Changing<'_> {
                 }
             }
         }
+        model.freeze();
         Ok(())
     }
 
     fn weights(&self) -> Vec<(String, &Buffer)> {
-        let follows = self.optimizer.is_none();
-        let all = self.model.parameters().iter().filter(|(_, parameter)| parameter.trainable || follows);
-        all.map(|(_, parameter)| (format!("{}{}", self.prefix, parameter.name), parameter.buffer())).collect()
+        let parameters = self.model.parameters();
+        let all = match self.optimizer {
+            Some(_) => kept(self.model),
+            None => parameters.iter().map(|(id, _)| id).collect(),
+        };
+        let named =
+            |id: ParameterId| (format!("{}{}", self.prefix, parameters.get(id).name), parameters.get(id).buffer());
+        all.into_iter().map(named).collect()
     }
 
     fn moments(&self) -> Vec<(String, &Buffer)> {
@@ -299,6 +305,12 @@ impl Changing<'_> {
         let moments = moments.map(|(&id, moments)| (name(id), moments));
         moments.flat_map(|(name, Moments { m, v })| [(format!("m.{name}"), m), (format!("v.{name}"), v)]).collect()
     }
+}
+
+/// What changes of a model that trains: what its optimizer has, and copies of heads that follow these.
+fn kept(model: &Transformer) -> Vec<ParameterId> {
+    let copies = model.copied_parameters().into_iter().map(|(copy, _)| copy);
+    model.parameters().trainable().into_iter().chain(copies).collect()
 }
 
 fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<(), Error> {

@@ -351,6 +351,9 @@ impl<'r, 'a> Run<'r, 'a> {
         if let Some(Critic { model, optimizer }) = &mut self.critic {
             optimizer.step((model.parameters_mut(), &*backend), &gradients.critic, &adamw, at, grad_norm)?;
         }
+        if let Some(moves) = self.objective.action_values() {
+            moves.follow_heads(self.model, step)?;
+        }
         if let (Some(moves), Some(reference)) = (self.moves, self.reference.as_mut().and_then(Reference::moving)) {
             moves.follow(reference, self.model, step)?;
         }

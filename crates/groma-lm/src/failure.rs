@@ -97,7 +97,9 @@ impl From<groma_model::Error> for Failure {
     fn from(error: groma_model::Error) -> Self {
         match error {
             groma_model::Error::Cancelled => Failure::Interrupted,
-            groma_model::Error::NoUnembedding { .. } => Failure::Unfit { reason: error.to_string() },
+            groma_model::Error::NoUnembedding { .. } | groma_model::Error::NoActionValues { .. } => {
+                Failure::Unfit { reason: error.to_string() }
+            }
             other => Failure::Model { reason: other.to_string() },
         }
     }

@@ -39,7 +39,7 @@ pub use encoder::{Encoder, begun};
 pub use endpoint::{Address, AddressError, Api, Endpoint, EndpointOptions, Rated, RewardServer, Spent};
 pub use failure::Failure;
 pub use groma_model::generate::Finish;
-pub use groma_model::guidance::{SelfDebias, SelfDetox};
+pub use groma_model::guidance::{ByAdvantage, SelfDebias, SelfDetox};
 pub use groma_model::sampling::SamplingParameters;
 pub use judge::{RATING, REFUSAL, defused, rating, read_rating, read_refusal, refusal, verdict};
 pub use kind::Kind;

@@ -1,8 +1,9 @@
-//! Decoding that is steered away from what is unwanted, by what a model says when it is told to show it, or by another model.
+//! Decoding that is steered: away from what is unwanted, by what a model says when it is told to show it, or by another model; or
+//! towards what the model itself finds worth more.
 
 use groma_chat::Turns;
 use groma_data::Content;
-use groma_model::guidance::{Guide, Rule, SelfDebias, SelfDetox};
+use groma_model::guidance::{ByAdvantage, Guide, Rule, SelfDebias, SelfDetox};
 use groma_model::{Transformer, View};
 
 use crate::{Encoder, Failure};
@@ -24,6 +25,11 @@ pub enum Steering<'a> {
         /// Asked the same questions.
         unwanted: &'a Transformer,
     },
+    /// Towards what the model's heads find next tokens worth (see [`ByAdvantage`]).
+    Worth {
+        /// With what strength.
+        rule: ByAdvantage,
+    },
 }
 
 impl<'a> Steering<'a> {
@@ -31,6 +37,7 @@ impl<'a> Steering<'a> {
         match self {
             Steering::Debias { rule, .. } => rule,
             Steering::Detox { rule, .. } => rule,
+            Steering::Worth { rule } => rule,
         }
     }
 
@@ -47,6 +54,7 @@ impl<'a> Steering<'a> {
         let asked = match self {
             Steering::Debias { attributes, .. } => attributes.iter().map(|text| telling(prompt, text)).collect(),
             Steering::Detox { .. } => vec![prompt.clone()],
+            Steering::Worth { .. } => Vec::new(),
         };
         let encode = |content: &Content| {
             let ids = encoder.prompt(content).map_err(Failure::prompt)?;
@@ -62,7 +70,7 @@ impl<'a> Steering<'a> {
         'a: 'b,
     {
         let (transformer, view) = match self {
-            Steering::Debias { .. } => own,
+            Steering::Debias { .. } | Steering::Worth { .. } => own,
             Steering::Detox { unwanted, .. } => (*unwanted, View::plain()),
         };
         prompts.iter().map(|prompts| Guide { transformer, view, prompts }).collect()
@@ -82,6 +90,7 @@ impl<'a> Steering<'a> {
                 let of = if rule.top_k == 0 { "all".to_owned() } else { format!("the {} likeliest", rule.top_k) };
                 format!("re-ranked against another model, {of} tokens, weight {}", rule.weight)
             }
+            Steering::Worth { rule } => format!("weighed by what tokens are worth, beta {}", rule.beta),
         }
     }
 }

@@ -225,6 +225,14 @@ pub enum Error {
         /// What it is by its heads.
         found: String,
     },
+    /// A model that says what next tokens are worth is needed, and this one does not.
+    #[error("{needs} needs a model that says what next tokens are worth, and this one has {found} alone")]
+    NoActionValues {
+        /// Who or what needs it.
+        needs: String,
+        /// What it is by its heads.
+        found: String,
+    },
     /// A reward model is needed, and this one is none.
     #[error("{needs} needs a reward model, and this one has {found}")]
     NoReward {
@@ -483,6 +491,7 @@ impl Classify for Error {
             }
             Error::NoBase { .. } => "say where the base model is with --base DIR|HUB_ID",
             Error::NoReward { .. } => "train one by `groma train reward`",
+            Error::NoActionValues { .. } => "train one by `groma train ilql`",
             Error::NoWeights { .. } => "a model directory in Hugging Face layout is expected",
             Error::Safetensors { .. } => "fetch or write the file again",
             _ => return None,

@@ -3,6 +3,7 @@
 
 mod action_mask;
 pub(crate) mod batch;
+mod by_advantage;
 pub(crate) mod cache;
 pub(crate) mod decoder;
 pub(crate) mod divergence;

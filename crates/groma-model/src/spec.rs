@@ -130,6 +130,12 @@ impl Spec {
         self.outputs.iter().find(|head| head.kind == HeadKind::Sequence).map_or(&[], |head| &head.attributes)
     }
 
+    /// Heads that follow others while these learn, each with the one that it follows.
+    pub fn copies(&self) -> impl Iterator<Item = (&Head, &Head)> {
+        let of = |kind: HeadKind| self.outputs.iter().filter(move |head| head.kind == kind);
+        of(HeadKind::ActionCopy).zip(of(HeadKind::Action))
+    }
+
     /// What ends the steps that it rewards.
     pub fn step_separator(&self) -> &str {
         self.outputs.iter().find(|head| head.rewards_steps()).map_or(head::LINE_BREAK, Head::step_separator)
@@ -138,8 +144,7 @@ impl Spec {
     /// # Errors
     /// [`Error::NoUnembedding`] where a model with these heads predicts no tokens, which `needs` needs.
     pub fn require_prediction(heads: &[Head], needs: &str) -> Result<()> {
-        let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
-        let error = || Error::NoUnembedding { needs: needs.to_owned(), found: found() };
+        let error = || Error::NoUnembedding { needs: needs.to_owned(), found: in_words(heads) };
         if heads.contains(&Head::UNEMBEDDING) { Ok(()) } else { Err(error()) }
     }
 
@@ -147,11 +152,24 @@ impl Spec {
     /// [`Error::NoReward`] where a model with these heads has no score of whole texts, and none of steps, which `needs`
     /// needs.
     pub fn require_reward(heads: &[Head], needs: &str) -> Result<()> {
-        let found = || heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ");
-        let error = || Error::NoReward { needs: needs.to_owned(), found: found() };
+        let error = || Error::NoReward { needs: needs.to_owned(), found: in_words(heads) };
         let rewards = |head: &Head| head.rewards_texts() || head.rewards_steps();
         if heads.iter().any(rewards) { Ok(()) } else { Err(error()) }
     }
+
+    /// # Errors
+    /// [`Error::NoActionValues`] where a model with these heads does not say what next tokens are worth beside what was to be
+    /// expected, which `needs` needs.
+    pub fn require_action_values(heads: &[Head], needs: &str) -> Result<()> {
+        let error = || Error::NoActionValues { needs: needs.to_owned(), found: in_words(heads) };
+        let has = |kind: HeadKind| heads.iter().any(|head| head.kind == kind);
+        let says = has(HeadKind::Action) && has(HeadKind::ActionCopy) && heads.contains(&Head::VALUE);
+        if says { Ok(()) } else { Err(error()) }
+    }
+}
+
+fn in_words(heads: &[Head]) -> String {
+    heads.iter().map(Head::words).collect::<Vec<_>>().join(" and ")
 }
 
 /// What may differ from layer to layer.

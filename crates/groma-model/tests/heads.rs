@@ -132,6 +132,69 @@ fn heads_beside_an_adapter_are_saved_with_it() {
     assert_eq!(outputs(&again), outputs(&model));
 }
 
+fn of_actions() -> Vec<Head> {
+    vec![Head::UNEMBEDDING, Head::VALUE, Head::Q1, Head::Q2, Head::TARGET_Q1, Head::TARGET_Q2]
+}
+
+/// Heads as wide as the vocabulary begin apart, their copies as they are; all are written and read, with a model and with an adapter.
+#[test]
+fn action_values_are_written_and_read_back() {
+    let (checkpoint, mut model) = open("llama");
+    model.set_heads(&of_actions(), Some(Seed::new(4))).unwrap();
+    let weights = model.head_weights();
+    assert_ne!(weights["q1.weight"], weights["q2.weight"]);
+    assert_eq!(weights["q1.weight"].shape, [model.spec().vocab_size, model.spec().hidden_size]);
+    for (copy, head) in [("target_q1.weight", "q1.weight"), ("target_q2.weight", "q2.weight")] {
+        assert_eq!(weights[copy], weights[head]);
+        assert!(model.spec().is_copied_parameter(copy) && !model.spec().is_copied_parameter(head));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (whole, beside) = (directory.path().join("whole"), directory.path().join("adapter"));
+    let merged = model.merged_weights();
+    let export = Export::new(checkpoint.config().map(), model.spec(), &merged);
+    export.write(&whole).unwrap();
+    export.verify(&whole).unwrap();
+    let read = Checkpoint::open(&whole).unwrap();
+    assert_eq!(read.spec().outputs, of_actions());
+    let again = open_transformer(&whole, &read, read.spec().clone(), Arc::new(Cpu::new())).unwrap();
+    assert_eq!(outputs(&again), outputs(&model));
+    let base = BaseModel::at(checkpoint.directory());
+    let config = LoraConfig { rank: 2, alpha: 4.0, dropout: 0.0, rank_stabilised: false, base };
+    let pairs = lora::fresh_pairs(model.spec(), &["blocks.0.attention.v".to_owned()], 2, Seed::new(1));
+    let file = AdapterFile { config, pairs, heads: of_actions(), head_weights: model.head_weights() };
+    file.write(&beside, checkpoint.spec(), None, &[]).unwrap();
+    assert_eq!(AdapterFile::read(&beside, checkpoint.spec()).unwrap(), file);
+    // What hidden states are worth is the least of what copies say, less the value.
+    let mut tape = Tape::inference(model.backend().clone());
+    let hidden = hidden(&model, &mut tape);
+    let (said, vocab) = (outputs(&model), model.spec().vocab_size);
+    for (place, found) in model.advantages(&hidden).unwrap().into_iter().enumerate() {
+        assert_eq!(found, said[4][place].min(said[5][place]) - said[1][place / vocab]);
+    }
+}
+
+#[test]
+fn descriptions_of_action_values_that_make_no_sense_are_refused() {
+    for (listed, wrong) in [
+        (r#"{"name": "q1", "kind": "action", "width": 3}"#, true),
+        (r#"{"name": "q1", "kind": "action"}"#, false),
+        (r#"{"name": "q1", "kind": "actions"}"#, true),
+        (r#"{"name": "topic", "kind": "sequence"}"#, true),
+    ] {
+        let (checkpoint, model) = open("llama");
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("model");
+        let weights = model.weights();
+        Export::new(checkpoint.config().map(), model.spec(), &weights).write(&target).unwrap();
+        let path = target.join("config.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["groma_heads"] = serde_json::from_str(&format!("[{listed}]")).unwrap();
+        std::fs::write(&path, config.to_string()).unwrap();
+        let refused = Checkpoint::open(&target).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(refused.contains("a head has a name, a kind"), wrong, "{listed}: {refused}");
+    }
+}
+
 #[test]
 fn heads_come_and_go_without_touching_the_trunk() {
     let (_, mut model) = open("llama-value");

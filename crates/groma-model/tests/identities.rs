@@ -11,11 +11,11 @@ use groma_model::generate::{
     Beside, Decoding, Event, Generation, GenerationContext, GenerationPrompt, generate, generate_each, generate_from,
     generate_guided, generate_mixed,
 };
-use groma_model::guidance::{Guidance, Guide, Rule, SelfDebias};
+use groma_model::guidance::{ByAdvantage, Guidance, Guide, Rule, SelfDebias};
 use groma_model::sampling::SamplingParameters;
 use groma_model::score::{ScoreOptions, ScoreRequest, score, score_from};
 use groma_model::{
-    Address, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Room, Site, TokenTree, Transformer, View,
+    Address, Head, HookPoint, Hooks, Intervention, Lora, Pass, PrefixCache, Room, Site, TokenTree, Transformer, View,
     divergence, linear_modules,
 };
 use groma_run::Seed;
@@ -398,6 +398,58 @@ fn guided_samples_follow_the_rule_token_by_token() {
         };
         let error = generate_guided(&model, &prompts, &context, &few, &mut |_| true).unwrap_err().to_string();
         assert!(error.contains("2 prompts for 4"), "{error}");
+    }
+}
+
+/// What next tokens are worth steers each token as the rule does it from a pass of its own, whatever else is decoded and in whatever
+/// room; a model that does not say so is refused.
+#[test]
+fn samples_by_worth_follow_the_rule_token_by_token() {
+    let decode = |ids: &[u32]| ids.iter().map(|id| format!("{id} ")).collect::<String>();
+    let rule = ByAdvantage { beta: 3.0 };
+    let guidance = Guidance { guides: &[], rule: &rule };
+    for kind in [0, 2] {
+        let mut model = model(kind);
+        let prompts: Vec<_> =
+            (0..6).map(|i| GenerationPrompt { ids: tokens(30 + i % 2, 3 + i as usize), seed: Seed::new(i) }).collect();
+        let parameters =
+            SamplingParameters { max_new_tokens: 9, samples: 2, stop_ids: vec![0], ..SamplingParameters::default() };
+        let context = |parameters| GenerationContext { parameters, decode: &decode, view: View::plain() };
+        let refused = generate_guided(&model, &prompts, &context(&parameters), &guidance, &mut |_| true);
+        assert!(matches!(refused, Err(groma_model::Error::NoActionValues { .. })), "{refused:?}");
+
+        let heads = [Head::UNEMBEDDING, Head::VALUE, Head::Q1, Head::Q2, Head::TARGET_Q1, Head::TARGET_Q2];
+        model.set_heads(&heads, Some(Seed::new(2))).unwrap();
+        let made = |room, prompts: &[GenerationPrompt]| {
+            let decoding = Decoding { guidance: Some(&guidance), room: Some(room) };
+            collected(prompts, |told| generate_each(&model, prompts, &context(&parameters), &decoding, told))
+        };
+        let together = made(Room::default(), &prompts);
+        for room in [Room { sequences: 1, rows: 0 }, Room { sequences: 5, rows: 40 }] {
+            assert_eq!(made(room, &prompts), together, "kind {kind}: {room:?}");
+        }
+        let alone = |prompt| made(Room::default(), std::slice::from_ref(prompt));
+        assert_eq!(prompts.iter().flat_map(alone).collect::<Vec<_>>(), together, "kind {kind}");
+
+        let greedy = SamplingParameters { stop_ids: vec![0], ..SamplingParameters::greedy(6) };
+        let made = generate_guided(&model, &prompts, &context(&greedy), &guidance, &mut |_| true).unwrap();
+        let plain = generate(&model, &prompts, &context(&greedy), &mut |_| true).unwrap();
+        assert_ne!(made, plain, "kind {kind}: worth is heard");
+        for (prompt, made) in prompts.iter().zip(&made) {
+            for place in 0..made[0].ids.len() {
+                let read = [&prompt.ids, &made[0].ids[..place]].concat();
+                let mut tree = TokenTree::new();
+                tree.root(&read);
+                let mut tape = Tape::inference(model.backend().clone());
+                let hidden =
+                    model.hidden_at(&mut tape, &tree, &[read.len() as u32 - 1].into(), &Pass::default()).unwrap();
+                let worth = model.advantages(&hidden).unwrap().into_iter().map(f64::from).collect();
+                let weights = rule.steer(&next_logps(&model, &read), &[worth]);
+                let best = (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap();
+                let gap = weights[best] - weights[made[0].ids[place] as usize];
+                assert!(gap < 1e-3, "kind {kind}: {} for {best} at {place}", made[0].ids[place]);
+            }
+        }
     }
 }
 

@@ -114,6 +114,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "ilf",
     "edits",
     "detox",
+    "ilql",
 ];
 
 impl Recipe {

@@ -14,6 +14,8 @@ pub(crate) enum Part {
     Prediction,
     /// That it rewards text.
     Reward,
+    /// That it says what next tokens are worth.
+    ActionValues,
     /// Either.
     Any,
 }
@@ -40,11 +42,12 @@ impl Part {
     /// Whether a model with these heads is such.
     ///
     /// # Errors
-    /// [`groma_model::Error::NoUnembedding`] and [`groma_model::Error::NoReward`].
+    /// [`groma_model::Error::NoUnembedding`], [`groma_model::Error::NoReward`] and [`groma_model::Error::NoActionValues`].
     pub(crate) fn check(self, heads: &[Head], needs: &str) -> groma_model::Result<()> {
         match self {
             Part::Prediction => Spec::require_prediction(heads, needs),
             Part::Reward => Spec::require_reward(heads, needs),
+            Part::ActionValues => Spec::require_action_values(heads, needs),
             Part::Any => Ok(()),
         }
     }

@@ -16,6 +16,15 @@ use groma_model::Head;
 use serde::Deserialize;
 use std::borrow::Cow;
 
+/// Of methods that read answers in steps.
+pub(super) const STEP_SEPARATOR: Parameter = Parameter {
+    name: "step_separator",
+    kind: Kind::Text,
+    default: "\"\\n\"",
+    range: None,
+    doc: "What a step ends with; it is added to those that do not.",
+};
+
 /// The record.
 pub(crate) const METHOD: Method = Method {
     id: "process_reward",
@@ -27,13 +36,7 @@ pub(crate) const METHOD: Method = Method {
     roles: &[],
     heads: &[Head::STEP],
     parameters: &[&[
-        Parameter {
-            name: "step_separator",
-            kind: Kind::Text,
-            default: "\"\\n\"",
-            range: None,
-            doc: "What a step ends with; it is added to those that do not.",
-        },
+        STEP_SEPARATOR,
         Parameter {
             name: "train_on_last_step_only",
             kind: Kind::Boolean,

@@ -16,6 +16,7 @@ fn backends_train_alike() {
         ("dpo", json!({})),
         ("dpo", json!({"use_weighting": true, "gradient_checkpointing": true})),
         ("dpo", json!({"lora": lora, "precompute_ref_log_probs": false})),
+        ("ilql", json!({"alpha": 0.5, "steps_for_target_q_sync": 1})),
         ("reward", json!({})),
         ("reward", json!({"lora": lora, "gradient_checkpointing": true})),
     ] {

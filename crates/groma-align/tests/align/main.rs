@@ -11,6 +11,7 @@ mod adapters;
 mod attributes;
 mod backends;
 mod distillation;
+mod ilql;
 mod losses;
 mod memory;
 mod moving;

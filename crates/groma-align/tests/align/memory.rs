@@ -22,6 +22,7 @@ fn recomputation_changes_no_bit() {
         ("reward", json!({})),
         ("ppo", json!({})),
         ("ppo", json!({"value_model": "critic"})),
+        ("ilql", json!({})),
     ] {
         let [kept, again] = [false, true].map(|checkpointing| {
             let mut given = extra.as_object().unwrap().clone();
@@ -108,6 +109,7 @@ fn the_estimate_is_within_a_fifth() {
         ("dpo", checkpointing, Mlp::Gated, 200),
         ("dpo", json!({"lora": {"r": 8}, "per_device_train_batch_size": 2}), Mlp::Plain, 200),
         ("reward", json!({"per_device_train_batch_size": 4}), Mlp::Gated, 100),
+        ("ilql", json!({"truncation_mode": "keep_start"}), Mlp::Gated, 100),
         ("grpo", json!({"max_completion_length": 150, "num_generations": 8}), Mlp::Gated, 60),
         ("rloo", json!({"max_completion_length": 150, "lora": {"r": 8}}), Mlp::Gated, 60),
         ("ppo", json!({"max_completion_length": 150}), Mlp::Gated, 60),
@@ -131,6 +133,7 @@ fn the_estimate_knows_what_heads_hold() {
     for (method, given) in [
         ("sft", json!({})),
         ("reward", json!({})),
+        ("ilql", json!({})),
         ("distillation", json!({"lmbda": 0.0})),
         ("distillation", json!({"lmbda": 1.0, "max_completion_length": 60})),
     ] {

@@ -181,6 +181,17 @@ fn a_copy_that_lags_behind() {
     }
 }
 
+/// Copies of heads are kept as they were.
+#[test]
+fn heads_that_follow_others() {
+    for more in [json!({}), json!({"lora": {"dropout": 0.1}})] {
+        let mut given = json!({"max_steps": 5, "learning_rate": 3e-2, "per_device_train_batch_size": 2, "alpha": 0.3,
+            "steps_for_target_q_sync": 2, "beta": 0.5, "logging_steps": 2, "eval_steps": 2});
+        given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        resumes_at_every_step("ilql", given);
+    }
+}
+
 #[test]
 fn distillation_on_rows_and_on_samples() {
     resumes_at_every_step(

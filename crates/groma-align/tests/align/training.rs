@@ -88,6 +88,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("f_dpg", json!({"num_generations": 2})),
         ("a_lol", json!({})),
         ("a_lol", json!({"a_lol_variant": "kl"})),
+        ("ilql", json!({"beta": 0.5, "alpha": 0.3, "steps_for_target_q_sync": 2})),
         ("ppo", json!({"normalize_rewards": true, "reward_clip": 1.5})),
         ("distillation", json!({})),
         ("iw_opd", json!({})),

@@ -484,11 +484,14 @@ impl Sampler<'_, '_> {
         let said = said.collect::<Result<Vec<_>>>()?;
         let guides = said.iter().zip(&self.guides);
         let said: Vec<_> = guides.map(|((logits, _), guide)| guide.transformer.backend().read(logits)).collect();
+        let worth =
+            if rule.reads_advantages() { self.leader.transformer.advantages(&self.leader.hidden)? } else { Vec::new() };
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); logits.len() / vocab];
         let work = 32 * vocab * rows.len() * (1 + self.guides.len());
         for_each_mut(&mut rows, work, |row, steered| {
             let of = |logits: &[f32]| log_probs(&logits[row * vocab..][..vocab]);
-            let theirs: Vec<Vec<f64>> = said.iter().map(|logits| of(logits)).collect();
+            let worth = worth.chunks_exact(vocab).nth(row).map(|row| row.iter().copied().map(f64::from).collect());
+            let theirs: Vec<Vec<f64>> = said.iter().map(|logits| of(logits)).chain(worth).collect();
             *steered = rule.steer(&of(logits), &theirs).into_iter().map(|weight| weight as f32).collect();
         });
         Ok(Some(rows))

@@ -1,16 +1,23 @@
 //! Generation under guidance: what a model would say next, set against what it, or another, says when asked otherwise.
 
 pub use super::action_mask::ActionMask;
+pub use super::by_advantage::ByAdvantage;
 
-use crate::{Error, Result, Transformer, View};
+use crate::{Error, Result, Spec, Transformer, View};
 
 /// Makes one distribution of several.
 pub trait Rule: Sync {
-    /// Of the model's log-probabilities over the next token, and each guide's: log-weights, up to a constant.
+    /// Of the model's log-probabilities over the next token, each guide's, and last the model's advantages where they are read:
+    /// log-weights, up to a constant.
     fn steer(&self, own: &[f64], guides: &[Vec<f64>]) -> Vec<f64>;
 
     /// Whether the log-probabilities that are reported are those of what it makes, and not the model's own.
     fn reports_steered(&self) -> bool {
+        false
+    }
+
+    /// Whether it reads what the model finds next tokens worth (see [`Transformer::advantages`]).
+    fn reads_advantages(&self) -> bool {
         false
     }
 }
@@ -29,7 +36,7 @@ pub struct Guide<'a> {
 /// Guides, and what becomes of what they say.
 #[derive(Clone, Copy)]
 pub struct Guidance<'a> {
-    /// At least one.
+    /// At least one, unless the rule reads the model's own advantages.
     pub guides: &'a [Guide<'a>],
     /// What is made of it.
     pub rule: &'a dyn Rule,
@@ -37,10 +44,13 @@ pub struct Guidance<'a> {
 
 impl Guidance<'_> {
     /// # Errors
-    /// [`Error::Sampling`] in words.
+    /// [`Error::Sampling`] in words, and [`Error::NoActionValues`].
     pub(crate) fn check(&self, leader: &Transformer, prompts: usize) -> Result<()> {
         let vocab = leader.spec().vocab_size;
         let wrong = |problem: String| Err(Error::Sampling { problem });
+        if self.rule.reads_advantages() {
+            Spec::require_action_values(&leader.spec().outputs, "choosing tokens by their worth")?;
+        }
         for Guide { transformer, view, prompts: own } in self.guides {
             view.hooks.begin(transformer.spec())?;
             match own.iter().find(|ids| ids.is_empty() || ids.len() >= transformer.spec().max_positions) {

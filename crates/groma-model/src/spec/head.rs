@@ -12,7 +12,7 @@ pub struct Head {
     pub name: Cow<'static, str>,
     /// What it is read as.
     pub kind: HeadKind,
-    /// Its outputs: labels, 1 for a scalar. 0 for the unembedding, which is as wide as the vocabulary.
+    /// Its outputs: labels, 1 for a scalar. 0 where it is as wide as the vocabulary, as the unembedding is.
     pub width: usize,
     /// What its outputs are called where each is a number of its own: the attributes of a text; else none.
     pub attributes: Cow<'static, [String]>,
@@ -29,12 +29,25 @@ pub enum HeadKind {
     Sequence,
     /// Of each token (values, rewards of steps, labels of tokens); with a bias, as in transformers and TRL.
     Token,
+    /// Of each token, what each token that may follow is worth (Q values); as wide as the vocabulary, without a bias.
+    Action,
+    /// A copy of such a head, which follows it while that learns: the first of the first, the second of the second.
+    ActionCopy,
 }
 
 impl HeadKind {
     /// What files call those that a class of transformers cannot tell.
-    pub(super) const NAMES: [(HeadKind, &'static str); 2] =
-        [(HeadKind::Sequence, "sequence"), (HeadKind::Token, "token")];
+    pub(super) const NAMES: [(HeadKind, &'static str); 4] = [
+        (HeadKind::Sequence, "sequence"),
+        (HeadKind::Token, "token"),
+        (HeadKind::Action, "action"),
+        (HeadKind::ActionCopy, "action_copy"),
+    ];
+
+    /// Whether it has an output for each token of the vocabulary.
+    pub fn spans_vocabulary(self) -> bool {
+        matches!(self, HeadKind::Unembedding | HeadKind::Action | HeadKind::ActionCopy)
+    }
 }
 
 impl Head {
@@ -46,6 +59,14 @@ impl Head {
     pub const STEP: Head = Head::token_score(2);
     /// The value of each prefix, beside the unembedding of a policy.
     pub const VALUE: Head = Head::new("value", HeadKind::Token, 1);
+    /// What each next token is worth, by implicit Q-learning.
+    pub const Q1: Head = Head::new("q1", HeadKind::Action, 0);
+    /// A second opinion.
+    pub const Q2: Head = Head::new("q2", HeadKind::Action, 0);
+    /// What follows [`Head::Q1`].
+    pub const TARGET_Q1: Head = Head::new("target_q1", HeadKind::ActionCopy, 0);
+    /// What follows [`Head::Q2`].
+    pub const TARGET_Q2: Head = Head::new("target_q2", HeadKind::ActionCopy, 0);
 
     const fn new(name: &'static str, kind: HeadKind, width: usize) -> Head {
         Head { name: Cow::Borrowed(name), kind, width, attributes: Cow::Borrowed(&[]), separator: None }
@@ -106,6 +127,8 @@ impl Head {
                 format!("scores of whole texts by the attributes {} (it is a reward model)", self.attributes.join(", "))
             }
             (HeadKind::Sequence, labels) => format!("scores of whole texts by {labels} labels"),
+            (HeadKind::Action, _) => "values of next tokens".to_owned(),
+            (HeadKind::ActionCopy, _) => "a copy of values of next tokens".to_owned(),
             (HeadKind::Token, 1) => format!("a head `{}` of each token", self.name),
             (HeadKind::Token, labels) => format!("a head `{}` of each token by {labels} labels", self.name),
         }

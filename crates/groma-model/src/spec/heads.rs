@@ -82,8 +82,11 @@ pub(crate) fn write_beside(config: &mut Map<String, Value>, heads: &[Head]) -> R
     let (_, first) = Class::of(heads)?;
     let kind = |head: &Head| HeadKind::NAMES.iter().find(|(kind, _)| *kind == head.kind).map(|(_, name)| *name);
     let others = heads.iter().filter(|head| *head != first);
-    let list: Vec<Value> =
-        others.map(|head| json!({ "name": head.name, "kind": kind(head), "width": head.width })).collect();
+    let listed = |head: &Head| match head.kind.spans_vocabulary() {
+        true => json!({ "name": head.name, "kind": kind(head) }),
+        false => json!({ "name": head.name, "kind": kind(head), "width": head.width }),
+    };
+    let list: Vec<Value> = others.map(listed).collect();
     config.remove(FIELD);
     if !list.is_empty() {
         config.insert(FIELD.into(), json!(list));
@@ -102,13 +105,20 @@ pub(crate) fn read_beside(fields: &Fields<'_>) -> Result<Option<Vec<Head>>> {
 }
 
 fn read_one(fields: &Fields<'_>, item: &Value) -> Result<Head> {
-    let wrong =
-        || fields.error(FIELD, format!("has {item}; a head has a name, a kind (sequence or token) and a width"));
+    let wrong = || {
+        fields.error(FIELD, format!("has {item}; a head has a name, a kind (sequence, token, action or action_copy) and, of the first two, a width"))
+    };
     let name = item.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
     let kind = item.get("kind").and_then(Value::as_str).ok_or_else(wrong)?;
     let kind = HeadKind::NAMES.iter().find(|(_, name)| *name == kind).map(|(kind, _)| *kind).ok_or_else(wrong)?;
-    let width = item.get("width").and_then(Value::as_u64).filter(|width| (1..=WIDTH_LIMIT as u64).contains(width));
-    let width = width.ok_or_else(wrong)? as usize;
+    let width = match item.get("width") {
+        None if kind.spans_vocabulary() => 0,
+        Some(width) if !kind.spans_vocabulary() => {
+            let width = width.as_u64().filter(|width| (1..=WIDTH_LIMIT as u64).contains(width));
+            width.ok_or_else(wrong)? as usize
+        }
+        _ => return Err(wrong()),
+    };
     let plain = |character: char| character.is_ascii_alphanumeric() || character == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
         return Err(fields.error(FIELD, "has a name that is not of letters, digits and underscores"));
@@ -163,7 +173,7 @@ pub(crate) fn check(heads: &[Head], what: impl Fn(String) -> Error) -> Result<()
         if taken || heads[..index].iter().any(|other| other.name == head.name) {
             return Err(what(format!("has two parts named {}", head.name)));
         }
-        if (head.width == 0) != (head.kind == HeadKind::Unembedding) || head.width > WIDTH_LIMIT {
+        if (head.width == 0) != head.kind.spans_vocabulary() || head.width > WIDTH_LIMIT {
             return Err(what(format!("has a head {} of width {}", head.name, head.width)));
         }
     }

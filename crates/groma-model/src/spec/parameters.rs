@@ -49,7 +49,7 @@ impl Head {
         let weight = |rows| Parameter { name: format!("{}.weight", self.name), shape: vec![rows, spec.hidden_size] };
         match self.kind {
             HeadKind::Unembedding if spec.tied => Vec::new(),
-            HeadKind::Unembedding => vec![weight(spec.vocab_size)],
+            HeadKind::Unembedding | HeadKind::Action | HeadKind::ActionCopy => vec![weight(spec.vocab_size)],
             HeadKind::Sequence => vec![weight(self.width)],
             HeadKind::Token => {
                 vec![weight(self.width), Parameter { name: format!("{}.bias", self.name), shape: vec![self.width] }]
@@ -61,8 +61,17 @@ impl Head {
 impl Spec {
     /// Whether a parameter belongs to a head other than the unembedding.
     pub fn is_head_parameter(&self, name: &str) -> bool {
-        let others = self.outputs.iter().filter(|head| head.kind != HeadKind::Unembedding);
-        others.flat_map(|head| head.parameters(self)).any(|parameter| parameter.name == name)
+        self.is_parameter_of(name, |head| head.kind != HeadKind::Unembedding)
+    }
+
+    /// Whether a parameter belongs to a copy of a head, which never trains.
+    pub fn is_copied_parameter(&self, name: &str) -> bool {
+        self.is_parameter_of(name, |head| head.kind == HeadKind::ActionCopy)
+    }
+
+    fn is_parameter_of(&self, name: &str, wanted: impl Fn(&Head) -> bool) -> bool {
+        let heads = self.outputs.iter().filter(|head| wanted(head));
+        heads.flat_map(|head| head.parameters(self)).any(|parameter| parameter.name == name)
     }
 }
 
@@ -86,7 +95,11 @@ pub(crate) fn parameter_count(spec: &Spec) -> u128 {
     let mlp = hidden * intermediate * if spec.mlp == Mlp::Plain { 2 } else { 3 };
     let positions = if spec.learned_positions { spec.max_positions as u128 * hidden } else { 0 };
     let unembedding = if spec.predicts() && !spec.tied { vocab * hidden } else { 0 };
-    let heads: u128 = spec.outputs.iter().map(|head| head.width as u128 * hidden).sum();
+    let outputs = |head: &Head| match head.kind {
+        HeadKind::Action | HeadKind::ActionCopy => vocab,
+        _ => head.width as u128,
+    };
+    let heads: u128 = spec.outputs.iter().map(|head| outputs(head) * hidden).sum();
     spec.layers.len() as u128 * (attention + mlp) + vocab * hidden + unembedding + heads + positions
 }
 

@@ -1,8 +1,8 @@
 //! From hidden states to what the heads make of them; and which heads there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use groma_kernels::{Buffer, Tape, Var};
+use groma_kernels::{Buffer, ParameterId, Tape, Var};
 use groma_run::Seed;
 
 use super::store::StoredParameter;
@@ -46,7 +46,7 @@ impl Transformer {
     }
 
     /// Gives the trunk these heads: those that it has stay as they are, others start at zero, or at random where there is
-    /// a seed, and the rest go. Before an adapter is attached.
+    /// a seed, or as what they are copies of, and the rest go. Before an adapter is attached.
     ///
     /// # Errors
     /// If a head of the same name is another one, if the unembedding is not there any more, or if an adapter is attached
@@ -60,17 +60,53 @@ impl Transformer {
         let trunk = crate::parameters(&self.spec.with_heads(&[])).len();
         let mut kept: BTreeMap<String, StoredParameter> =
             self.parameters.truncate(trunk).into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
+        let mut fresh = BTreeSet::new();
         for parameter in heads.iter().flat_map(|head| head.parameters(&spec)) {
             let stored = kept.remove(&parameter.name).unwrap_or_else(|| {
                 let values = self.backend.upload(&crate::spec::heads::fresh(&parameter, seed).values);
                 let (rows, width) = matrix(&parameter.shape);
+                fresh.insert(parameter.name.clone());
                 StoredParameter::new(parameter.name, rows, width, true, values)
             });
             self.parameters.push(stored);
         }
         self.model.find_heads(&spec, &self.parameters)?;
         self.spec = spec;
+        for (copy, followed) in self.copied_parameters() {
+            if fresh.contains(&self.parameters.get(copy).name) {
+                let values = self.backend.download(self.parameters.get(followed).buffer());
+                self.parameters.get_mut(copy).set_buffer(self.backend.upload(&values));
+            }
+        }
         Ok(())
+    }
+
+    /// Parameters of heads that follow others, each with the one that it follows.
+    pub fn copied_parameters(&self) -> Vec<(ParameterId, ParameterId)> {
+        let ids = |head: &Head| head.parameters(&self.spec).into_iter().filter_map(|one| self.parameters.id(&one.name));
+        self.spec.copies().flat_map(|(copy, followed)| ids(copy).zip(ids(followed)).collect::<Vec<_>>()).collect()
+    }
+
+    /// By how much each next token is worth more than was to be expected, `[rows, vocab]` for hidden states `[rows, hidden_size]`:
+    /// the least that copies of action values say of it, less the value (`min_i Q_i - V`).
+    ///
+    /// # Errors
+    /// If the model has no such heads.
+    pub fn advantages(&self, hidden: &Var) -> Result<Vec<f32>> {
+        let mut tape = Tape::inference(self.backend.clone());
+        let read = |tape: &mut Tape, name: &str| {
+            Ok::<_, Error>(self.backend.download(self.head(tape, name, hidden)?.buffer()))
+        };
+        let values = read(&mut tape, &Head::VALUE.name)?;
+        let mut least = vec![f32::INFINITY; hidden.rows() * self.spec.vocab_size];
+        for (copy, _) in self.spec.copies() {
+            let said = read(&mut tape, &copy.name)?;
+            least.iter_mut().zip(said).for_each(|(least, worth)| *least = least.min(worth));
+        }
+        for (row, value) in least.chunks_exact_mut(self.spec.vocab_size).zip(values) {
+            row.iter_mut().for_each(|worth| *worth -= value);
+        }
+        Ok(least)
     }
 
     fn check_heads(&self, heads: &[Head]) -> Result<()> {

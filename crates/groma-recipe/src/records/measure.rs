@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::declared::Declared;
-use crate::decoding::Decoding;
+use crate::decoding::{ADVANTAGE, Decoding};
 use crate::guard::Guard;
 use crate::output::{Output, OutputKind, Reference};
 use crate::records::TaskConfig;
@@ -101,7 +101,13 @@ impl Declared for Measure {
         let subject = predicted.map(|task| want(self.model.as_deref(), format!("the task `{}`", task.id)));
         let judge = self.judge.iter().map(|judge| want(Some(judge.as_str()), format!("the judge `{judge}`")));
         let unwanted = self.unwanted().map(|name| want(Some(name), format!("the setting `detox` (`{name}`)")));
-        subject.chain(judge).chain(unwanted).collect()
+        let valued = self.decoding.as_ref().and_then(|decoding| decoding.advantage);
+        let valued = valued.map(|_| Want {
+            model: self.model.as_deref(),
+            part: Part::ActionValues,
+            needs: ADVANTAGE.to_owned(),
+        });
+        subject.chain(judge).chain(unwanted).chain(valued).collect()
     }
 
     fn outputs(&self, defaults: &[TaskConfig]) -> Vec<Output> {

@@ -30,4 +30,8 @@ pub(crate) struct Decoding {
     /// How much it counts what that model finds; too much of it, and tokens come first that nobody would say.
     #[arg(help_heading = "Decoding", long, default_value_t = 0.5, value_parser = at_least(0.0_f64), requires = "detox")]
     pub(crate) detox_weight: f64,
+    /// Implicit Q-learning: tokens are weighed by how much more they are worth than was to be expected, times this, by a model that
+    /// `groma train ilql` left (Snell et al. 2022). 0 leaves its own distribution.
+    #[arg(help_heading = "Decoding", long, value_name = "BETA", value_parser = at_least(0.0_f64), conflicts_with_all = ["debias", "detox"])]
+    pub(crate) advantage: Option<f64>,
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(flags: &Chat, context: &Context) -> Result<ExitCode> {
         Asked::Served(_) if flags.steer.is_some() || resolve::decoding(&flags.decoding).is_some() => {
             Err(Failure::usage(
                 "a model on a server cannot be steered",
-                "leave out --steer, --debias and --detox, or give a model's directory",
+                "leave out --steer, --debias, --detox and --advantage, or give a model's directory",
             ))
         }
         asked => {

@@ -174,13 +174,15 @@ pub(crate) fn settings(pairs: &[String]) -> Result<Map<String, Value>> {
 
 /// How answers are decoded, where flags say so.
 pub(crate) fn decoding(flags: &crate::cli::Decoding) -> Option<Decoding> {
-    (!flags.debias.is_empty() || flags.detox.is_some()).then(|| Decoding {
+    let given = !flags.debias.is_empty() || flags.detox.is_some() || flags.advantage.is_some();
+    given.then(|| Decoding {
         debias: flags.debias.clone(),
         decay: flags.debias_decay,
         floor: Decoding::FLOOR,
         detox: flags.detox.clone(),
         top_k: flags.detox_top_k,
         weight: flags.detox_weight,
+        advantage: flags.advantage,
     })
 }
 

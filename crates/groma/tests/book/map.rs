@@ -181,10 +181,12 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "groma-align/src/methods/nlpo.rs",
         ("groma-align/tests/align/tilt.rs", "the_tilt_of_what_may_be_chosen_is_reached"),
     ),
-    left_out(
+    at(
         "ILQL",
         "Snell 2022",
-        "it takes heads of the size of the vocabulary, with copies that follow them, and a decoder of their own",
+        "run ilql",
+        "groma-align/src/methods/ilql.rs",
+        ("groma-align/tests/align/ilql.rs", "parts_are_put_together_that_nobody_wrote_together"),
     ),
     left_out(
         "Pessimistic MLE",

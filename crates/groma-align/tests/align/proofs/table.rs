@@ -442,4 +442,9 @@ pub(super) const PROOFS: &[Proof] = &[
         optimum: Optimum::Open("answers that are better than expected are learned, by how much"),
         ..rewarded("a_lol", Golden::Beside("methods/a_lol.rs"))
     },
+    Proof {
+        swap: Swap::None("each answer has a reward of its own"),
+        optimum: Optimum::Elsewhere("ilql.rs"),
+        ..rewarded("ilql", Golden::Cases("ilql.json"))
+    },
 ];
