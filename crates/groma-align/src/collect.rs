@@ -1,6 +1,6 @@
 //! The first half of the loop: what a method has at hand while it gathers what it learns from.
 
-use crate::ahead::{self, Done, Ended, Replies};
+use crate::ahead::{self, Done, Ended};
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
@@ -13,7 +13,6 @@ use crate::taught::Taught;
 use crate::time_spent::TimeSpent;
 use crate::{Error, Metrics, sampled};
 use groma_data::below;
-use groma_lm::LanguageModel;
 use groma_model::generate::{
     Beside, Decoding, Event, Finish, Gathered, Generation, GenerationContext, GenerationPrompt, generate_each,
     generate_mixed,
@@ -209,8 +208,7 @@ impl<'a> Collector<'a> {
         let asked: Vec<GenerationPrompt> = asked.collect();
         let context = GenerationContext { parameters, decode: voice.decode, view: View::plain() };
         let columns: Vec<&Map<String, Value>> = prompts.iter().map(|group| &group.columns).collect();
-        let remotes: Vec<(&dyn LanguageModel, &dyn Remote)> =
-            self.rewarders().filter(|_| rewarded).filter_map(asked_ahead).collect();
+        let remotes: Vec<&dyn Remote> = self.rewarders().filter(|_| rewarded).filter_map(asked_ahead).collect();
         let mut gathered = Gathered::new(asked.len(), parameters.samples);
         let mut answers = vec![Vec::new(); asked.len()];
         let done = ahead::asking(&remotes, &columns, self.cancel, |tell| {
@@ -282,7 +280,7 @@ impl<'a> Collector<'a> {
     fn reward(&mut self, answers: &mut Answers, settings: &Rollouts) -> Result<(), Error> {
         let ends = self.token_ends(answers)?;
         let (opinions, costs) = self.said(answers, ends.as_deref())?;
-        let Answers { groups, .. } = answers;
+        let Answers { groups, texts, .. } = answers;
         self.measure_said("rewards", &opinions);
         let weighed: Vec<_> = opinions.iter().map(|opinion| (opinion.named.weight, &opinion.said[..])).collect();
         sampled::measure_rewarders(self.metrics, &weighed);
@@ -298,13 +296,14 @@ impl<'a> Collector<'a> {
             let known: Vec<f64> = group.members.iter().filter_map(|member| member.reward).collect();
             let (mean, deviation) = mean_and_deviation(&known);
             self.metrics.add("reward", mean * known.len() as f64, known.len() as f64);
-            if group.members.len() > 1 {
+            // One alone, and what nobody said, are no spread of zero.
+            if known.len() > 1 {
                 self.metrics.add("reward_std", deviation, 1.0);
                 self.metrics.add("frac_reward_zero_std", f64::from(u8::from(deviation == 0.0)), 1.0);
             }
         }
         sampled::measure_rewards(self.metrics, groups);
-        sampled::measure_texts(self.metrics, groups);
+        sampled::measure_texts(self.metrics, groups, texts);
         Ok(())
     }
 
@@ -344,7 +343,7 @@ impl<'a> Collector<'a> {
                 });
             }
             let said = match asked_ahead(named) {
-                Some((_, remote)) => remote.read(ahead.next().map_or(&[], Vec::as_slice))?,
+                Some(remote) => remote.read(ahead.next().map_or(&[], Vec::as_slice))?,
                 None => named.reward.score(&rollouts, self.cancel)?,
             };
             Ok(Opinion { named, said: said.into_iter().map(number).collect(), placed: Vec::new() })
@@ -401,7 +400,7 @@ fn no_teacher() -> Error {
 }
 
 /// Who is asked of each completion as soon as it has ended: who says something of wholes, elsewhere.
-fn asked_ahead<'a>(named: &'a NamedReward<'a>) -> Option<(&'a dyn LanguageModel, &'a dyn Remote)> {
+fn asked_ahead<'a>(named: &'a NamedReward<'a>) -> Option<&'a dyn Remote> {
     named.reward.remote().filter(|_| named.granularity == Granularity::Completion)
 }
 
@@ -411,7 +410,7 @@ struct Answers {
     /// As texts, by prompt.
     texts: Vec<Vec<String>>,
     /// What was said of them while they were sampled, by those of [`Collector::rewarders`] who are elsewhere.
-    said: Vec<Replies>,
+    said: Vec<ahead::Answers>,
 }
 
 /// Who completes prompts.

@@ -36,6 +36,8 @@ pub enum Check {
     NoAssistantMarks,
     /// The row has tools, or calls of them, and the template shows none.
     UnseenTools,
+    /// Some rule that rewards has nothing to say of answers to the row.
+    Unjudged,
     /// The tokenizer has more ids than the embedding has rows.
     VocabularyMismatch,
 }
@@ -57,6 +59,7 @@ impl Check {
             Check::PromptTooLong => "prompt-too-long",
             Check::NoAssistantMarks => "no-assistant-marks",
             Check::UnseenTools => "unseen-tools",
+            Check::Unjudged => "unjudged",
             Check::VocabularyMismatch => "vocabulary-mismatch",
         }
     }
@@ -78,6 +81,9 @@ impl Check {
             Check::PromptTooLong => "the prompt is empty or leaves no room for a completion; it is left out",
             Check::NoAssistantMarks => "the chat template does not mark what the assistant says",
             Check::UnseenTools => "tools, or calls of them, that the chat template does not show; they would be lost",
+            Check::Unjudged => {
+                "a rule of rewards or costs has nothing to say of answers, as a column is missing that it reads"
+            }
             Check::VocabularyMismatch => "the tokenizer has ids beyond the model's embedding",
         }
     }
@@ -100,6 +106,9 @@ impl Check {
             Check::NoAssistantMarks => Some("use a template with generation marks, or set assistant_only_loss = false"),
             Check::UnseenTools => {
                 Some("use a chat template that shows tools, or `--drop tools` where they are not to be learned from")
+            }
+            Check::Unjudged => {
+                Some("add what `reward_funcs` and `cost_funcs` read of rows, or leave the rows named out")
             }
             Check::VocabularyMismatch => Some("use the tokenizer that belongs to the model"),
             Check::IdenticalPair | Check::ContradictoryPairs => None,

@@ -68,12 +68,6 @@ fn attributes(columns: &Map<String, Value>, names: &[String]) -> Result<Vec<Opti
     names.iter().map(value).collect()
 }
 
-/// The first of some attributes of which no row says anything: a name that is misspelt would leave its output as it began.
-pub(crate) fn told_by_no_row<'n>(rows: &[Row], names: &'n [String]) -> Option<&'n String> {
-    let tells = |row: &Row, name: &str| row.other.get(name).is_some_and(|value| !value.is_null());
-    names.iter().find(|name| !rows.iter().any(|row| tells(row, name)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,7 +109,18 @@ pub(crate) trait Objective {
     fn loss_at_start(&self, _groups: &[Cow<'_, Group>]) -> Option<f64> {
         None
     }
-    /// What it carries from step to step (controllers, baselines, buffers), for checkpoints.
+    /// What it adds to the journal of the run (see [`crate::journal`]), in lines, after a step; what it carries and does not change.
+    fn journal(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Takes over a line of the journal, behind [`Objective::restore`] and in the order in which they were added.
+    ///
+    /// # Errors
+    /// In words, if it is not what [`Objective::journal`] leaves.
+    fn recall(&mut self, _line: &str) -> Result<(), String> {
+        Ok(())
+    }
+    /// What else it carries from step to step (controllers, baselines), for checkpoints.
     fn state(&self) -> Value {
         Value::Null
     }

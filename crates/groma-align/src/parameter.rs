@@ -205,6 +205,17 @@ fn all_words(value: &Value, allowed: impl Fn(&str) -> bool) -> bool {
     }
 }
 
+/// The first word that is there twice.
+pub(crate) fn said_twice(words: &[String]) -> Option<&String> {
+    words.iter().enumerate().find_map(|(at, word)| words[..at].contains(word).then_some(word))
+}
+
+/// What to say beside a complaint about a word that looks as if it were several.
+pub(crate) fn as_list(word: &str) -> String {
+    let parts: Vec<&str> = word.split(',').map(str::trim).collect();
+    if parts.len() < 2 { String::new() } else { format!("; several are given as a list, {parts:?}") }
+}
+
 /// The values of all `parameters`: what was given, and defaults for the rest.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! From rows to groups: tokens, masks by position, truncation; with findings for what is not as it should be.
 
+use crate::columns::{self, check_columns};
 use crate::encode::{Continuation, Encode};
 use crate::findings::{Check, Findings};
 use crate::group::{Group, Member};
-use crate::known::{self, Known};
+use crate::known::Known;
 use crate::method::Masks;
 use crate::rewrites::tagged;
 use crate::sequence::Sequence;
@@ -57,9 +58,11 @@ fn says(value: &Value) -> bool {
 /// Prepares rows for a method.
 ///
 /// # Errors
-/// If the method cannot use the rows' shape, too many rows cannot be encoded, a serious finding stops the run (see the
+/// If the method cannot use the rows' shape or columns (see [`check_columns`]), too many rows cannot be encoded, a serious finding stops the run (see the
 /// setting `preflight`), or no row is left.
 pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
+    check_shapes(settings, rows)?;
+    check_columns(settings, rows.iter())?;
     prepare_after(settings, rows, BadRows::of(rows.len()), encoder, limits)
 }
 
@@ -69,9 +72,23 @@ pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: 
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_read(settings: &Settings, rows: &Rows, encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
+    check_shapes(settings, &rows.rows)?;
     let mut prepared = prepare_after(settings, &rows.rows, rows.bad.clone(), encoder, limits)?;
     prepared.findings.extend(crate::findings::notes(rows));
     Ok(prepared)
+}
+
+/// # Errors
+/// [`Error::DataShape`].
+fn check_shapes(settings: &Settings, rows: &[Row]) -> Result<(), Error> {
+    let method = settings.method;
+    match rows.iter().find(|row| !method.data.contains(&row.shape)) {
+        Some(row) => {
+            let expected = method.data.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or ");
+            Err(Error::DataShape { method: method.id, found: row.shape.name(), expected })
+        }
+        None => Ok(()),
+    }
 }
 
 /// `bad`: those that were left out before.
@@ -82,15 +99,8 @@ fn prepare_after(
     encoder: &dyn Encode,
     limits: Limits,
 ) -> Result<Prepared, Error> {
-    let method = settings.method;
-    if let Some(row) = rows.iter().find(|row| !method.data.contains(&row.shape)) {
-        let expected = method.data.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or ");
-        return Err(Error::DataShape { method: method.id, found: row.shape.name(), expected });
-    }
     let mut preparation = Preparation::new(settings, encoder, limits)?;
-    if let Some(name) = known::told_by_no_row(rows, &preparation.masks.attributes) {
-        return Err(settings.invalid(known::ATTRIBUTES, format!("no row has a number in the column `{name}`")));
-    }
+    columns::count_unjudged(settings, rows, &mut preparation.findings)?;
     let mut groups = Vec::with_capacity(rows.len());
     let mut hint = None;
     for row in rows {
@@ -110,7 +120,7 @@ fn prepare_after(
     if let Err(source) = bad.check(OnBadRow::default()) {
         return Err(Error::BadRows { source: Box::new(source), hint });
     }
-    let groups = (method.arrange)(groups, preparation.max_length);
+    let groups = (settings.method.arrange)(groups, preparation.max_length);
     preparation.check_all(&groups);
     let mut findings = preparation.findings.records(rows.len() as u64);
     findings.extend(crate::findings::left_out(&bad));

@@ -24,13 +24,14 @@ pub(crate) use ensemble::{SETTING as ENSEMBLE, VARIANTS as ENSEMBLES};
 pub(crate) use granularity::{Granularity, PARAMETERS as GRANULARITY};
 pub(crate) use parts::token_ends;
 pub(crate) use placed::placed;
-pub(crate) use reward::{NamedReward, Remote, Rollout};
+pub(crate) use reward::{Answer, NamedReward, Remote, Rollout};
+pub(crate) use rule::Wanted;
 
 use ensemble::{AVERAGED, Ensemble, SETTING};
 use model::{ModelReward, Parts};
 use rule::Rule;
 
-use crate::parameter::Variant;
+use crate::parameter::{Variant, as_list, said_twice};
 use crate::role::{Filler, Role, Seat};
 use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters};
@@ -62,6 +63,17 @@ impl<'s> Panel<'s> {
     /// How many reward models they are.
     pub(crate) fn models(&self) -> usize {
         self.models.len()
+    }
+
+    /// The setting that names the rules.
+    pub(crate) fn setting(&self) -> String {
+        format!("{}_funcs", self.role.name())
+    }
+
+    /// The rules that cannot judge every row, with what they want of one.
+    pub(crate) fn wants(&self, settings: &Hyperparameters) -> Vec<(&'static str, Wanted)> {
+        let named = self.rules.iter().filter_map(|name| RULES.iter().find(|rule| rule.id == name));
+        named.filter_map(|rule| Some((rule.id, (rule.wants)(settings)?))).collect()
     }
 
     /// How many they are.
@@ -193,11 +205,15 @@ fn parts(settings: &Hyperparameters) -> Result<Parts, Error> {
             let weight = weight.trim().parse::<f64>().ok().filter(|weight| weight.is_finite())?;
             Some((name.trim().to_owned(), weight))
         };
-        let found = text.rsplit_once('=').and_then(number);
-        found.ok_or_else(|| wrong(format!("has `{text}`; an attribute is weighed as NAME=NUMBER")))
+        let found = text.rsplit_once('=').filter(|(name, _)| !name.contains('=')).and_then(number);
+        found.ok_or_else(|| wrong(format!("has `{text}`; an attribute is weighed as NAME=NUMBER{}", as_list(text))))
     };
-    let weights = list.map(|list| list.as_slice().iter().map(weight).collect::<Result<Vec<_>, Error>>());
-    Ok(Parts { steps: step_reward(settings), attributes: weights.transpose()? })
+    let weights = list.map(|list| list.as_slice().iter().map(weight).collect::<Result<Vec<_>, Error>>()).transpose()?;
+    let names: Vec<String> = weights.iter().flatten().map(|(name, _)| name.clone()).collect();
+    match said_twice(&names) {
+        Some(name) => Err(wrong(format!("weighs `{name}` twice"))),
+        None => Ok(Parts { steps: step_reward(settings), attributes: weights }),
+    }
 }
 
 fn step_reward(settings: &Hyperparameters) -> StepReward {
@@ -329,6 +345,11 @@ mod tests {
         assert!(error.contains("regex_pattern"), "{error}");
         let error = resolve(json!({"reward_funcs": ["lexicon"]})).unwrap_err().to_string();
         assert!(error.contains("lexicon_wanted"), "{error}");
+        let twice = json!({"reward_model": "m", "attribute_weights": ["a=1", "b=2", "a=3"]});
+        let error = resolve(twice).unwrap_err().to_string();
+        assert!(error.contains("attribute_weights") && error.contains("weighs `a` twice"), "{error}");
+        let error = resolve(json!({"reward_model": "m", "attribute_weights": "a=1,b=2"})).unwrap_err().to_string();
+        assert!(error.contains(r#"["a=1", "b=2"]"#), "{error}");
         let error = resolve(json!({"reward_funcs": ["judge"]})).unwrap_err().to_string();
         assert!(error.contains("judge_model"), "{error}");
         let error = resolve(json!({"reward_funcs": ["length"], "regex_pattern": "x"})).unwrap_err().to_string();

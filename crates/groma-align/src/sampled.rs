@@ -12,16 +12,27 @@ const GRAM: usize = 3;
 const QUANTILES: [(&str, f64); 3] = [("reward_p10", 0.1), ("reward_p50", 0.5), ("reward_p90", 0.9)];
 
 /// Metrics that every method logs which learns from rewards.
-pub const SAMPLED_METRICS: &[&str] =
-    &["sampling/entropy", "completions/repetition", "completions/same", "reward_p10", "reward_p50", "reward_p90"];
+pub const SAMPLED_METRICS: &[&str] = &[
+    "sampling/entropy",
+    "completions/empty",
+    "completions/repetition",
+    "completions/same",
+    "reward_p10",
+    "reward_p50",
+    "reward_p90",
+];
 
 /// How many tokens were sampled, as what a sum over them is divided by.
 pub(crate) fn tokens(groups: &[Cow<'_, Group>]) -> f64 {
     groups.iter().flat_map(|group| &group.members).map(|member| member.sampled.len()).sum::<usize>() as f64
 }
 
-/// Logs of completions how sure the policy was of them, how repetitive they are, and how many of them answer several prompts.
-pub(crate) fn measure_texts(metrics: &mut Metrics, groups: &[Group]) {
+/// Logs of completions how sure the policy was of them, how many say nothing, how repetitive they are, and how many of them answer
+/// several prompts; `texts`: the same as texts, by prompt.
+pub(crate) fn measure_texts(metrics: &mut Metrics, groups: &[Group], texts: &[Vec<String>]) {
+    for text in texts.iter().flatten() {
+        metrics.add("completions/empty", f64::from(u8::from(text.trim().is_empty())), 1.0);
+    }
     for member in groups.iter().flat_map(|group| &group.members) {
         let surprise: f64 = member.sampled.iter().map(|&logp| -f64::from(logp)).sum();
         metrics.add("sampling/entropy", surprise, member.sampled.len() as f64);
@@ -125,6 +136,14 @@ mod tests {
         let groups = [group(&[&[5], &[6]]), group(&[&[5], &[5]]), group(&[&[8], &[8]])];
         assert_eq!(answers_of_several(&groups), (3, 6), "what one prompt gets twice is no answer to two");
         assert_eq!(answers_of_several(&groups[2..]), (0, 2));
+    }
+
+    #[test]
+    fn what_says_nothing_is_counted() {
+        let mut metrics = Metrics::default();
+        let texts = [vec!["".to_owned(), " \n".to_owned()], vec!["a".to_owned(), "b".to_owned()]];
+        measure_texts(&mut metrics, &[group(&[&[2], &[9, 2]]), group(&[&[5, 2], &[6, 2]])], &texts);
+        assert_eq!(metrics.values("")["completions/empty"], 0.5);
     }
 
     #[test]

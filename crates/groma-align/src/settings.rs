@@ -83,12 +83,27 @@ impl Settings {
     /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved, nor what is
     /// watched).
     pub fn digest(&self) -> Result<Digest, Error> {
-        let mut values = self.values.clone();
-        values.retain(|name, _| !watches::is_setting(name));
-        NOT_COMPUTED.iter().chain(SAMPLES).chain(&[SAMPLE_STEPS]).for_each(|name| {
-            values.remove(*name);
-        });
+        let values = computed(&self.values);
         Digest::of_json(&(self.method.id, values)).map_err(|source| Error::Encode { what: "the settings", source })
+    }
+
+    /// Of values of this method, from this program or an earlier one: those that decide what is computed and are not at the default. So
+    /// a setting that came since is as if it had been given its default.
+    pub(crate) fn beyond_defaults(&self, values: &Map<String, Value>) -> Map<String, Value> {
+        let parameters = parameters(self.method, &flatten(values));
+        let is_default = |name: &str, value: &Value| {
+            parameters.iter().rfind(|parameter| parameter.name == name).is_some_and(|p| p.default_value() == *value)
+        };
+        let mut values = computed(values);
+        values.retain(|name, value| match value {
+            // That there is a table says something, whatever is in it.
+            Value::Object(table) => {
+                table.retain(|key, value| !is_default(&format!("{name}.{key}"), value));
+                true
+            }
+            value => !is_default(name, value),
+        });
+        values
     }
 
     fn check_combinations(&self) -> Result<(), Error> {
@@ -130,6 +145,13 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+/// Those of values that decide what is computed.
+fn computed(values: &Map<String, Value>) -> Map<String, Value> {
+    let only_seen = |name: &str| watches::is_setting(name) || name == SAMPLE_STEPS;
+    let computes = |name: &&String| !only_seen(name) && !NOT_COMPUTED.iter().chain(SAMPLES).any(|other| other == name);
+    values.iter().filter(|(name, _)| computes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Keys of tables joined by dots. An empty table stays, under its own name.

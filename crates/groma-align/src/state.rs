@@ -4,11 +4,13 @@
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
 //! `weights.safetensors` (parameters that train, and copies of heads that follow them; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
 //! `lagged.NAME`, all of a reference that moves as `reference.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`).
+//! What a method adds up over the whole run lies beside all checkpoints (see [`crate::journal`]), and `state.json` says how much of it counts.
 //! The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::alarms::Watched;
 use crate::group::Group;
-use crate::{Error, Metrics, moving};
+use crate::journal::Mark;
+use crate::{Error, Metrics, Settings, moving};
 use groma_kernels::{Backend, Buffer, ParameterId};
 use groma_model::training::{Moments, Optimizer, write_tensors};
 use groma_model::{SafetensorsFile, Transformer};
@@ -73,6 +75,9 @@ pub(crate) struct State {
     /// What the method carries from step to step.
     #[serde(default)]
     pub(crate) objective: Value,
+    /// How much of the journal counts.
+    #[serde(default)]
+    pub(crate) journal: Mark,
     /// What was sampled and is still learned from.
     #[serde(default)]
     pub(crate) collection: Option<Collection>,
@@ -110,6 +115,7 @@ impl State {
             metrics,
             loss_sum: 0.0,
             objective: Value::Null,
+            journal: Mark::default(),
             collection: None,
             logged: BTreeMap::new(),
             evaluated: BTreeMap::new(),
@@ -197,7 +203,7 @@ impl Checkpoints {
     pub(crate) fn load(
         &self,
         path: &Path,
-        identity: &Identity,
+        (identity, settings): (&Identity, &Settings),
         across_machines: bool,
         changing: &mut [Changing<'_>],
     ) -> Result<State, Error> {
@@ -206,17 +212,17 @@ impl Checkpoints {
             let (path, found) = (path.join(STATE), state.format);
             return Err(groma_run::Error::Newer { path, found, known: FORMAT }.into());
         }
-        check_identity(path, &state.identity, identity)?;
+        check_identity(path, [&state.identity, identity], settings)?;
         if state.identity.kernels != identity.kernels {
-            let (path, found, here) = (path.to_owned(), state.identity.kernels, identity.kernels.clone());
+            let (path, found, here) = (path.to_owned(), state.identity.kernels.clone(), identity.kernels.clone());
             if !across_machines {
                 return Err(Error::OtherKernels { path, found, here });
             }
             if !state.all_kernels.contains(&here) {
-                state.all_kernels.push(here.clone());
+                state.all_kernels.push(here);
             }
-            state.identity.kernels = here;
         }
+        state.identity = identity.clone();
         let mut weights = SafetensorsFile::open(&path.join(WEIGHTS))?;
         let mut moments = SafetensorsFile::open(&path.join(MOMENTS))?;
         for model in changing {
@@ -313,13 +319,14 @@ fn kept(model: &Transformer) -> Vec<ParameterId> {
     model.parameters().trainable().into_iter().chain(copies).collect()
 }
 
-fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<(), Error> {
+fn check_identity(path: &Path, [found, expected]: [&Identity; 2], settings: &Settings) -> Result<(), Error> {
+    let [settings_found, settings_expected] = differing([found, expected], settings);
     let fields = [
         ("method", found.method.clone(), expected.method.clone()),
         ("model", found.model.short(), expected.model.short()),
         ("data", found.data.short(), expected.data.short()),
         ("tokenizer", found.tokenizer.short(), expected.tokenizer.short()),
-        ("settings", named(found, expected), named(expected, found)),
+        ("settings", settings_found, settings_expected),
         ("precision", found.precision.clone(), expected.precision.clone()),
         ("roles", roles(found), roles(expected)),
     ];
@@ -329,18 +336,25 @@ fn check_identity(path: &Path, found: &Identity, expected: &Identity) -> Result<
     }
 }
 
-/// The settings by which one differs from another, with their values; empty where they are of the same digest.
-fn named(one: &Identity, other: &Identity) -> String {
-    if one.settings == other.settings {
-        return String::new();
+/// The settings by which two differ that decide what is computed, with their values in each; empty where there are none.
+fn differing(both: [&Identity; 2], settings: &Settings) -> [String; 2] {
+    if both[0].settings == both[1].settings || both[0].method != both[1].method {
+        return Default::default();
     }
-    let null = Value::Null;
-    let names: BTreeSet<&String> = one.values.keys().chain(other.values.keys()).collect();
-    let value = |of: &'_ Identity, name: &str| of.values.get(name).unwrap_or(&null).clone();
-    let differing = names.into_iter().filter(|name| value(one, name) != value(other, name));
-    let shown: Vec<String> = differing.map(|name| format!("{name} {}", value(one, name))).collect();
-    // Of a checkpoint that does not hold the values, or where what differs is no setting.
-    if shown.is_empty() { one.settings.short() } else { shown.join(", ") }
+    // The first checkpoints held the digest alone.
+    if both[0].values.is_empty() {
+        return both.map(|identity| identity.settings.short());
+    }
+    let beyond = both.map(|identity| settings.beyond_defaults(&identity.values));
+    let names: BTreeSet<&String> = beyond.iter().flat_map(Map::keys).collect();
+    let differ: Vec<&String> = names.into_iter().filter(|name| beyond[0].get(*name) != beyond[1].get(*name)).collect();
+    both.map(|identity| {
+        let shown = |name: &&String| match identity.values.get(*name) {
+            Some(value) => format!("{name} {value}"),
+            None => format!("no {name}"),
+        };
+        differ.iter().map(shown).collect::<Vec<_>>().join(", ")
+    })
 }
 
 fn roles(identity: &Identity) -> String {

@@ -4,6 +4,7 @@ use crate::alarm::Alarm;
 use crate::critic::Critic;
 use crate::feed::{Batch, Feed};
 use crate::forecast::{check_memory, largest_micro_batch};
+use crate::journal::Journal;
 use crate::learn::{Both, Learner, Loss, Models};
 use crate::moving::Moves;
 use crate::objective::Objective;
@@ -115,6 +116,7 @@ struct Run<'r, 'a> {
     /// What the steps at hand learn from.
     collected: Batch<'r>,
     checkpoints: Option<Checkpoints>,
+    journal: Option<Journal>,
     dropout: Option<Seed>,
     resumed_from: u64,
     spent: TimeSpent,
@@ -151,6 +153,7 @@ impl<'r, 'a> Run<'r, 'a> {
             files: session.files.clone(),
             keep: training.save_total_limit,
         });
+        let mut journal = checkpoints.as_ref().map(|all| Journal::new(&all.files, &all.directory));
         let mut optimizer = Optimizer::new(model.parameters(), &**model.backend());
         let mut state = State::new(identity, training.seed);
         let latest = checkpoints.as_ref().filter(|_| session.resume).and_then(|all| Some((all, all.latest()?)));
@@ -158,9 +161,12 @@ impl<'r, 'a> Run<'r, 'a> {
         if let Some((all, path)) = latest {
             let identity = state.identity.clone();
             let mut changing = changing(model, &mut optimizer, critic.as_mut(), reference.as_mut());
-            state = all.load(&path, &identity, session.across_machines, &mut changing)?;
+            state = all.load(&path, (&identity, session.settings), session.across_machines, &mut changing)?;
             let problem = |problem| Error::Checkpoint { path: path.clone(), problem };
             objective.restore(&state.objective).map_err(problem)?;
+            if let Some(journal) = &mut journal {
+                journal.resume(&state.journal, |line| objective.recall(line))?;
+            }
             lagged = objective.lag().filter(|_| state.step > 0).map(|_| state::lagged(&path, model)).transpose()?;
             saved = Some(path);
         }
@@ -191,6 +197,7 @@ impl<'r, 'a> Run<'r, 'a> {
             optimizer,
             state,
             checkpoints,
+            journal,
             saved,
         };
         if let Some(rollouts) = run.objective.rollouts().filter(|_| run.pace.rows > run.feed.rows()) {
@@ -358,6 +365,11 @@ impl<'r, 'a> Run<'r, 'a> {
             moves.follow(reference, self.model, step)?;
         }
         metrics.add("loss", loss.value, 1.0);
+        let lines = self.objective.journal();
+        if let Some(journal) = &mut self.journal {
+            journal.add(&lines)?;
+            self.state.journal = journal.mark();
+        }
         self.state.metrics = metrics;
         self.state.objective = self.objective.state();
         self.state.step = step;
@@ -477,6 +489,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn save(&mut self) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        self.journal.as_mut().map_or(Ok(()), Journal::sync)?;
         self.state.total_steps = self.schedule.total_steps;
         self.state.logged.clone_from(&self.logged);
         self.state.evaluated = self.evaluated.clone().unwrap_or_default();

@@ -14,6 +14,7 @@ use crate::repeated;
 use crate::row::{Row, Rows};
 use crate::shape::Shape;
 use crate::table::{Record, Table, unusable};
+use crate::unfit;
 
 /// How records become rows.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +68,7 @@ impl Table {
             found: found.name.to_owned(),
             columns: self.column_names(),
             needed: needed.join(" or "),
+            help: unfit::help(found.shape, accepted),
         }
     }
 }

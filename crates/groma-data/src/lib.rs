@@ -54,6 +54,7 @@ mod table;
 mod text;
 mod transcript;
 mod truth;
+mod unfit;
 mod write;
 
 pub use convert::ShapeOptions;

@@ -210,7 +210,7 @@ impl LanguageModel for Endpoint<'_> {
             if Transport::is_stream(&response) {
                 return self.pieces(response, cancel, piece);
             }
-            let reply = self.scrubbed(answer::reply(&self.transport.whole(response)?, ask)?);
+            let reply = self.scrubbed(answer::reply(&self.transport.whole(response, cancel)?, ask)?);
             piece(reply.text());
             Ok(reply)
         };

@@ -109,6 +109,7 @@ impl Serving {
         };
         Ok(EndpointOptions {
             key,
+            key_hint: format!("set {}", self.api_key_env),
             concurrency: self.concurrency.max(1).into(),
             requests_per_minute: self.requests_per_minute,
             max_retries: self.max_retries,

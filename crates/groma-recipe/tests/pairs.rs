@@ -4,6 +4,7 @@
 
 mod support;
 
+use groma_recipe::{Error, Recipe, Resolve};
 use serde_json::Value;
 use support::{done, refused};
 
@@ -103,4 +104,30 @@ fn what_cannot_be_preferred_is_refused() {
     assert!(error("pairs = \"truth\"", "pairs = \"truth\"\nby = \"proxy\"").contains("by must be left out"));
     assert!(error("num_generations = 2", "num_generations = 1").contains("num_generations must be 2 or more"));
     assert!(error("by = \"proxy\"", "by = \"sft\"").contains("needs a reward model"));
+}
+
+/// What is wrong with pairs of the answers to these rows, before a model is asked.
+fn of_rows(pairs: &str, rows: &str) -> Result<(), String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.jsonl");
+    std::fs::write(&path, rows).unwrap();
+    let text = format!(
+        "name = \"p\"\nmodel = \"village\"\n[[stage]]\nkind = \"generate\"\nname = \"made\"\ndata = \"rows.jsonl\"\n\
+         num_generations = 2\npairs = \"{pairs}\"\n"
+    );
+    let nowhere = |name: &str| -> Result<_, Error> { panic!("{name} is not wanted") };
+    let resolve = Resolve { model: &nowhere, data: &|_| Ok((path.clone(), None)) };
+    let recipe = Recipe::parse("test", &text, &[]).unwrap();
+    groma_recipe::check(&recipe, resolve).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn pairs_that_cannot_be_made_of_the_rows_are_refused() {
+    let bare = "{\"prompt\": \"Who?\"}\n{\"prompt\": \"Why?\"}\n";
+    let error = of_rows("demonstrations", bare).unwrap_err();
+    assert!(error.contains("none of 2 prompts of `rows.jsonl` has one"), "{error}");
+    of_rows("demonstrations", "{\"prompt\": \"Who?\", \"completion\": \" I.\"}\n").unwrap();
+    let error = of_rows("truth", bare).unwrap_err();
+    assert!(error.contains("rows.jsonl:1") && error.contains("`truth`"), "{error}");
+    of_rows("judge", bare).unwrap();
 }

@@ -10,7 +10,7 @@ use crate::group::{Group, Member};
 use crate::known::ATTRIBUTES;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
-use crate::parameter::{Kind, Parameter};
+use crate::parameter::{Kind, Parameter, as_list, said_twice};
 use crate::training::OneOrMany;
 use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Shape;
@@ -48,11 +48,12 @@ fn names(settings: &Hyperparameters) -> Result<Vec<String>, Error> {
     let list: Option<OneOrMany<String>> = serde_json::from_value(given).map_err(|error| wrong(&error.to_string()))?;
     let names = list.as_ref().map_or(&[][..], OneOrMany::as_slice).to_vec();
     if names.len() < 2 {
-        return Err(wrong("must name two columns or more; one number alone is learned by their comparison (`reward`)"));
+        let problem = "must name two columns or more; one number alone is learned by their comparison (`reward`)";
+        return Err(wrong(&format!("{problem}{}", names.first().map_or(String::new(), |name| as_list(name)))));
     }
-    match names.iter().enumerate().any(|(index, name)| names[..index].contains(name)) {
-        true => Err(wrong("names a column twice")),
-        false => Ok(names),
+    match said_twice(&names) {
+        Some(name) => Err(wrong(&format!("names the column `{name}` twice"))),
+        None => Ok(names),
     }
 }
 

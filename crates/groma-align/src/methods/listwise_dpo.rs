@@ -2,7 +2,8 @@
 //! reference.
 //!
 //! Rafailov et al. 2023, arXiv 2305.18290, equation 20: `Σ_k log Σ_{i ≥ k} exp(b u_i) - b u_k`, best first, `u` the policy's minus the
-//! reference's log-probability of a completion. Of two completions it is DPO; its optimum is DPO's, the tilted reference.
+//! reference's log-probability of a completion. Of two completions it is DPO; its optimum is DPO's, the tilted reference. Completions with equal scores
+//! do not stand against each other.
 
 use super::pro::plackett_luce;
 use super::ranking::{DATA, METRICS, Rank, Ranking};

@@ -3,7 +3,8 @@
 //! Song et al. 2023, arXiv 2306.17492, equations 5 to 7. With completions in order of their scores `r`, `s` the mean
 //! log-probability of a token, `T_k^i = r_k - r_i` and `T_k^k = max_i T_k^i`, the loss is
 //! `Σ_k -log(e^{s_k T_k^k} / (e^{s_k T_k^k} + Σ_{i > k} e^{s_i T_k^i}))`, and the cross-entropy of the best completion by token.
-//! `plackett_luce` has all `T = 1` (Plackett 1975): the likelihood of the ranking. The authors' code weighs the sum of the best
+//! `plackett_luce` has all `T = 1` (Plackett 1975): the likelihood of the ranking. Papers take all scores to be different; of equal ones,
+//! each stands in its stage against those that are worse, and not against its equals. The authors' code weighs the sum of the best
 //! completion's log-probabilities by 0.05 (n - 1)².
 
 use super::ranking::{DATA, METRICS, PlainRank, Ranking, order};
@@ -82,16 +83,15 @@ pub(super) fn plackett_luce(said: &[f64], scores: &[f64]) -> (f64, Vec<f64>) {
     stages(said, scores, |_, _| 1.0)
 }
 
-/// The sum over stages, with `T` from the scores of the stage's best and of another.
+/// The sum over stages, each of a completion and those that are worse, with `T` from the scores of the stage's best and of another.
 fn stages(said: &[f64], scores: &[f64], t: impl Fn(f64, f64) -> f64) -> (f64, Vec<f64>) {
-    let order = order(scores);
     let (mut value, mut slopes) = (0.0, vec![0.0; said.len()]);
-    for (place, &best) in order.iter().enumerate() {
-        let others = &order[place + 1..];
+    for best in order(scores) {
+        let others: Vec<usize> = order(scores).into_iter().filter(|&other| scores[other] < scores[best]).collect();
         let weigh = |&other: &usize| t(scores[best], scores[other]);
         let Some(own) = others.iter().map(weigh).reduce(f64::max) else { break };
         let weights: Vec<f64> = std::iter::once(own).chain(others.iter().map(weigh)).collect();
-        let members = || std::iter::once(&best).chain(others).zip(&weights);
+        let members = || std::iter::once(&best).chain(&others).zip(&weights);
         let most = members().map(|(&i, t)| said[i] * t).fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = members().map(|(&i, t)| (said[i] * t - most).exp()).sum();
         value += most + total.ln() - said[best] * own;

@@ -16,7 +16,7 @@ use crate::collect::{Collector, mean_and_deviation};
 use crate::group::{Group, Member};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Said, Slopes, Step};
-use crate::parameter::{Kind, Range, parameter};
+use crate::parameter::{Kind, Range, as_list, parameter, said_twice};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
 use crate::rollout;
@@ -123,7 +123,11 @@ fn tags(settings: &Hyperparameters) -> Result<Vec<String>, Error> {
     let raw: Raw = settings.typed()?;
     let mut tags = raw.quantile_tags.as_slice().to_vec();
     if tags.len() < 2 {
-        return Err(settings.invalid(TAGS, "must be two tags or more: one for each quantile"));
+        let hint = tags.first().map_or(String::new(), |tag| as_list(tag));
+        return Err(settings.invalid(TAGS, format!("must be two tags or more: one for each quantile{hint}")));
+    }
+    if let Some(tag) = said_twice(&tags) {
+        return Err(settings.invalid(TAGS, format!("has `{tag}` twice: quantiles are told apart by their tags")));
     }
     if let Some(best) = tags.last_mut().filter(|_| !raw.tag_best) {
         best.clear();
@@ -230,7 +234,7 @@ impl Objective for Quark {
         let best = |row: &Cow<'a, Group>| {
             let (place, columns) = (row.place.clone(), row.columns.clone());
             // Before anything was learned, no tag says anything.
-            let asked = if self.pool.is_empty() { row.members.first() } else { row.members.last() };
+            let asked = if self.pool.is_new() { row.members.first() } else { row.members.last() };
             Cow::Owned(Group { place, members: asked.cloned().into_iter().collect(), columns })
         };
         let prompts: Vec<Cow<'_, Group>> = rows.iter().map(best).collect();
@@ -272,6 +276,14 @@ impl Objective for Quark {
             all.push(slopes);
         }
         Slopes { sum, logps: said.spread(&all, 1.0 / step.total.max(1.0)), ..Slopes::default() }
+    }
+
+    fn journal(&mut self) -> Vec<String> {
+        self.pool.new_lines()
+    }
+
+    fn recall(&mut self, line: &str) -> Result<(), String> {
+        self.pool.recall(line)
     }
 
     fn state(&self) -> Value {
@@ -394,10 +406,20 @@ mod tests {
             ..Member::new(Sequence::completion(&[1], &[2, 3]))
         };
         full.pool.add(Entry::of("rows:1", &[&[5], &[1]], &member, 0.1));
-        let state: Value = serde_json::from_str(&full.state().to_string()).unwrap();
+        let (state, lines) = (full.state(), full.journal());
+        assert_eq!((lines.len(), full.journal().len()), (1, 0), "what is written once is not written again");
         let mut fresh = new();
-        fresh.restore(&state).unwrap();
-        assert_eq!(fresh.state(), full.state());
+        fresh.restore(&serde_json::from_str(&state.to_string()).unwrap()).unwrap();
+        lines.iter().for_each(|line| fresh.recall(line).unwrap());
+        assert!(fresh.recall("{}").unwrap_err().contains("pool"));
+        let entries = |quark: &Quark| quark.pool.entries().cloned().collect::<Vec<_>>();
+        assert_eq!((entries(&fresh), fresh.state(), fresh.journal().len()), (entries(&full), state.clone(), 0));
+        // The first checkpoints held the pool itself: it is written once more.
+        let mut old = state;
+        old["pool"] = json!(entries(&full));
+        let mut fresh = new();
+        fresh.restore(&old).unwrap();
+        assert_eq!((entries(&fresh), fresh.state(), fresh.journal()), (entries(&full), full.state(), lines));
         assert!(fresh.restore(&Value::Null).unwrap_err().contains("pool"));
     }
 
@@ -406,6 +428,9 @@ mod tests {
         let given = json!({"reward_funcs": "length", "quantile_tags": "good "});
         let error = Settings::resolve(&METHOD, given.as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("quantile_tags") && error.contains("two tags"), "{error}");
+        let given = json!({"reward_funcs": "length", "quantile_tags": ["bad ", "good ", "bad "]});
+        let error = Settings::resolve(&METHOD, given.as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("quantile_tags") && error.contains("`bad ` twice"), "{error}");
         let given = json!({"reward_funcs": "length", "baseline": "group"});
         let error = Settings::resolve(&METHOD, given.as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("baseline") && error.contains("num_generations"), "{error}");

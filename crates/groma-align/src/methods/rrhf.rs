@@ -1,7 +1,7 @@
 //! Rank responses to align with human feedback: of two completions the better one is to be the likelier by token.
 //!
 //! Yuan et al. 2023, arXiv 2304.05302, equations 2 to 4. With `p_i = log π_i / len_i ^ length_penalty`, the loss is
-//! `rrhf_weight Σ_{r_i > r_j} max(0, p_j - p_i)`, and the cross-entropy of the best completion by token: the weights of the
+//! `rrhf_weight Σ_{r_i > r_j} max(0, p_j - p_i)`, and the cross-entropy of the best completion by token (of several best ones, the mean): the weights of the
 //! authors' code, which has 100 for the first and, for the second, a mean that padding takes part in.
 
 use super::ranking::{DATA, METRICS, Ranking, ordered};

@@ -12,7 +12,7 @@
 //!
 //! Pairs of a chosen and a rejected completion with `rank` are SLiC-HF (Zhao et al. 2023, arXiv 2305.10425, equation 1).
 
-use super::ranking::{METRICS, Rank, Ranking, order, ordered};
+use super::ranking::{METRICS, Rank, Ranking, ordered};
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range, Variant};
@@ -48,8 +48,12 @@ const KINDS: &[(Variant, Calibration)] = &[
     (
         variant("list", "A margin in proportion to places", "Σ_{i < j} max(0, δ (j - i) - s_i + s_j), best first"),
         |said, scores, delta| {
-            let order = order(scores);
-            let place = |which: usize| order.iter().position(|&other| other == which).unwrap_or(0) as f64;
+            // Equal ones share the middle of their places.
+            let place = |which: usize| {
+                let better = scores.iter().filter(|score| **score > scores[which]).count() as f64;
+                let equal = scores.iter().filter(|score| **score == scores[which]).count() as f64;
+                better + 0.5 * (equal - 1.0)
+            };
             hinges(said, ordered(scores).map(|(i, j)| (i, j, delta * (place(j) - place(i)))), false)
         },
     ),

@@ -3,9 +3,9 @@
 //!
 //! Liu et al. 2023, arXiv 2305.16960, equation 1. With `p_i` the mean log-probability of a token, so that the cross-entropy is
 //! `-p_i`, and `b` the best, the loss is `-p_b + Σ_i max(0, p_i - p_b + margin (r_b - r_i))`. What the simulated society says and
-//! rates comes as rows of rankings.
+//! rates comes as rows of rankings. Of several best ones each is `b` in its turn, and the mean counts; the paper has one.
 
-use super::ranking::{DATA, METRICS, Ranking, order};
+use super::ranking::{DATA, METRICS, Ranking, best};
 use crate::method::{Masks, Method};
 use crate::parameter::{Kind, Parameter, Range};
 use groma_model::Head;
@@ -41,17 +41,19 @@ pub(crate) const METHOD: Method = Method {
     },
 };
 
-/// `Σ_i max(0, p_i - p_b + margin (r_b - r_i))` over all but the best.
+/// `Σ_i max(0, p_i - p_b + margin (r_b - r_i))` over all that are worse than the best; the mean where several are the best.
 fn margins(said: &[f64], scores: &[f64], margin: f64) -> (f64, Vec<f64>) {
     let (mut value, mut slopes) = (0.0, vec![0.0; said.len()]);
-    let order = order(scores);
-    let first = order.first().copied().unwrap_or(0);
-    for other in order.into_iter().skip(1) {
-        let excess = said[other] - said[first] + margin * (scores[first] - scores[other]);
-        if excess > 0.0 {
-            value += excess;
-            slopes[other] += 1.0;
-            slopes[first] -= 1.0;
+    let best = best(scores);
+    let share = 1.0 / best.len().max(1) as f64;
+    for &first in &best {
+        for other in (0..said.len()).filter(|&other| scores[other] < scores[first]) {
+            let excess = said[other] - said[first] + margin * (scores[first] - scores[other]);
+            if excess > 0.0 {
+                value += share * excess;
+                slopes[other] += share;
+                slopes[first] -= share;
+            }
         }
     }
     (value, slopes)
@@ -65,9 +67,9 @@ mod tests {
     fn satisfied_margins_leave_imitation_alone_and_slopes_are_central_differences() {
         assert_eq!(margins(&[-1.0, -2.0, -3.0], &[7.0, 5.0, 1.0], 0.1), (0.0, vec![0.0; 3]));
         let (said, scores) = ([-1.5, -1.0, -2.0, -0.2], [7.0, 5.0, 1.0, 7.0]);
-        // 0.5 + 0.2, -0.5 + 0.6, and 1.3 of one that is rated as high.
+        // Of the first 0.5 + 0.2 and -0.5 + 0.6; of the other that is rated as high nothing.
         let (value, slopes) = margins(&said, &scores, 0.1);
-        assert!((value - 2.1).abs() < 1e-12, "{value}");
+        assert!((value - 0.4).abs() < 1e-12, "{value}");
         for (index, slope) in slopes.into_iter().enumerate() {
             let at = |by: f64| {
                 let mut moved = said;

@@ -6,10 +6,11 @@
 //! tokens.
 //!
 //! Of a ranking the best answer is gold, the second chosen, the last rejected, as the paper takes them; of a pair the chosen one is gold,
-//! too.
+//! too. Equal scores are no order, of which the papers say nothing: where the second is worth no more than the last, nothing is told apart
+//! and the gold answer alone is learned; where all are worth the same, nothing is.
 
 use super::dpo::{Dpo, METRICS, SIDES, measure_pairs, measure_side};
-use super::ranking::order;
+use super::ranking::{TIES, measure_ties, order};
 use super::slic::scored;
 use crate::group::Group;
 use crate::losses::{self, Totals};
@@ -56,7 +57,7 @@ pub(crate) const METHOD: Method = Method {
         },
     ]],
     overrides: &[("learning_rate", "5e-7")],
-    metrics: &[METRICS, &["logps/gold"]],
+    metrics: &[METRICS, &["logps/gold", TIES]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups.into_iter().map(scored).map(outermost).collect(),
     build: |settings| Ok(Box::new(Tpo::new(settings)?)),
@@ -83,9 +84,18 @@ impl Tpo {
 
     /// Slope of the loss by each log-probability of a gold answer, as the sum of the losses of a step has it.
     fn gold(&self, step: Step<'_>) -> f64 {
-        let gold = |group: &Cow<'_, Group>| group.members[Three::of(group).gold].sequence.scored_count();
+        let gold = |group: &Cow<'_, Group>| {
+            let three = Three::of(group);
+            if three.is_best(group) { group.members[three.gold].sequence.scored_count() } else { 0 }
+        };
         let tokens: usize = step.groups.iter().map(gold).sum();
         -self.alpha * step.total / tokens.max(1) as f64
+    }
+
+    /// By how much a pair counts, so that the mean is that of pairs that have an order.
+    fn share(step: Step<'_>) -> f64 {
+        let ordered = step.groups.iter().filter(|group| Three::of(group).has_order(group)).count();
+        step.total / ordered.max(1) as f64
     }
 }
 
@@ -104,6 +114,16 @@ impl Three {
         let place = |place: usize| order.get(place).copied().unwrap_or(0);
         let last = order.len().saturating_sub(1);
         Three { chosen: place(1.min(last.saturating_sub(1))), rejected: place(last), gold: place(0) }
+    }
+
+    /// Whether the chosen one is worth more than the rejected one.
+    fn has_order(&self, group: &Group) -> bool {
+        group.members[self.chosen].score > group.members[self.rejected].score
+    }
+
+    /// Whether the gold one is worth more than some other.
+    fn is_best(&self, group: &Group) -> bool {
+        group.members[self.gold].score > group.members[self.rejected].score
     }
 }
 
@@ -131,26 +151,31 @@ impl Objective for Tpo {
         said: &Said<'_>,
         metrics: &mut Metrics,
     ) -> Slopes {
-        let (gold_slope, mut sum, mut slopes, mut first) = (self.gold(step), 0.0, Vec::new(), 0);
+        let (gold_slope, share) = (self.gold(step), Tpo::share(step));
+        let (mut sum, mut slopes, mut first) = (0.0, Vec::new(), 0);
         for group in &step.groups[micro] {
             let three = Three::of(group);
             let logps: Vec<Vec<f32>> = (0..group.members.len()).map(|member| said.logps(first + member)).collect();
-            let sides = [three.chosen, three.rejected];
-            let pair = self.pairs.pair(sides.map(|side| &logps[side][..]), [&[], &[]]);
-            let results = self.pairs.combination.evaluate(&[pair], &Totals::of(&[pair]));
             let mut own: Vec<Vec<f64>> = logps.iter().map(|row| vec![0.0; row.len()]).collect();
-            for result in &results {
-                sum += result.loss.value;
-                let both = self.pairs.slopes(result, sides.map(|side| logps[side].len()));
-                sides.into_iter().zip(both).for_each(|(side, slopes)| add(&mut own[side], &slopes));
+            if three.has_order(group) {
+                let sides = [three.chosen, three.rejected];
+                let pair = self.pairs.pair(sides.map(|side| &logps[side][..]), [&[], &[]]);
+                let results = self.pairs.combination.evaluate(&[pair], &Totals::of(&[pair]));
+                for result in &results {
+                    sum += share * result.loss.value;
+                    let both = self.pairs.slopes(result, sides.map(|side| logps[side].len()));
+                    sides.into_iter().zip(both).for_each(|(side, slopes)| add(&mut own[side], share, &slopes));
+                }
+                measure_pairs(metrics, &[pair], &results, self.pairs.combination.by_token);
             }
             let gold: f64 = logps[three.gold].iter().map(|&logp| f64::from(logp)).sum();
-            sum += gold_slope * gold;
-            let count = logps[three.gold].len();
-            add(&mut own[three.gold], &vec![gold_slope; count]);
+            if three.is_best(group) {
+                sum += gold_slope * gold;
+                own[three.gold].iter_mut().for_each(|slope| *slope += gold_slope);
+            }
             slopes.extend(own);
             Tpo::measure(metrics, said, (first, three), gold);
-            measure_pairs(metrics, &[pair], &results, self.pairs.combination.by_token);
+            measure_ties(metrics, &group.members.iter().filter_map(|member| member.score).collect::<Vec<_>>());
             first += group.members.len();
         }
         Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total.max(1.0)), ..Slopes::default() }
@@ -169,14 +194,18 @@ impl Tpo {
     }
 }
 
-fn add(to: &mut [f64], slopes: &[f64]) {
-    to.iter_mut().zip(slopes).for_each(|(to, slope)| *to += slope);
+fn add(to: &mut [f64], share: f64, slopes: &[f64]) {
+    to.iter_mut().zip(slopes).for_each(|(to, slope)| *to += share * slope);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Settings;
+    use crate::forest::Forest;
     use crate::group::Member;
+    use crate::sequence::Sequence;
+    use groma_kernels::HeadOutput;
 
     fn group(scores: &[f64]) -> Group {
         let member = |&score: &f64| Member { score: Some(score), ..Member::default() };
@@ -189,5 +218,46 @@ mod tests {
         assert_eq!(Three::of(&group(&[0.0, 1.0])), Three { chosen: 1, rejected: 0, gold: 1 });
         let left: Vec<_> = outermost(group(&[0.5, 3.0, 0.0, 2.0, 1.0])).members.iter().map(|m| m.score).collect();
         assert_eq!(left, [Some(3.0), Some(0.0), Some(2.0)]);
+    }
+
+    /// Of two rankings, one of which has ties: what is told apart is the pair that has an order, once, and what is learned is what is
+    /// better than something.
+    #[test]
+    fn equal_scores_are_no_order() {
+        let settings = Settings::resolve(&METHOD, &serde_json::Map::new()).unwrap();
+        let with_tokens = |scores: &[f64], place: u32| {
+            let mut group = group(scores);
+            group.members.iter_mut().zip(0..).for_each(|(member, index): (_, u32)| {
+                *member = Member {
+                    score: member.score,
+                    ..Member::new(Sequence::completion(&[0], &[10 * place + index + 1]))
+                };
+            });
+            Cow::Owned(group)
+        };
+        let found = |scores: &[&[f64]]| {
+            let groups: Vec<Cow<'_, Group>> =
+                scores.iter().zip(1..).map(|(one, place)| with_tokens(one, place)).collect();
+            let forest = Forest::new(&groups.iter().flat_map(|group| group.sequences()).collect::<Vec<_>>());
+            let logp = (0..forest.slot_count()).map(|slot| -0.25 * (1 + slot) as f32).collect();
+            let zeros = vec![0.0; forest.slot_count()];
+            let (entropy, argmax) = (zeros.clone(), vec![0; zeros.len()]);
+            let output = HeadOutput { logp, entropy, mean_logit: zeros, argmax, ..HeadOutput::default() };
+            let (mut tpo, said) = (Tpo::new(&settings).unwrap(), Said::of_tokens(&forest, &output));
+            let (step, mut metrics) = (Step { groups: &groups, total: tpo.total(&groups) }, Metrics::default());
+            let found = tpo.loss(step, 0..groups.len(), &said, &mut metrics);
+            let slopes: Vec<f32> = (0..3 * groups.len()).map(|member| said.of(member, &found.logps)[0]).collect();
+            (slopes, found.sum / step.total, metrics.values("")[TIES])
+        };
+        let slopes = |others: &[f64]| found(&[&[3.0, 2.0, 1.0], others]);
+        let (none, value, ties) = slopes(&[1.0; 3]);
+        assert!(none[3..].iter().all(|slope| *slope == 0.0) && ties == 0.5, "{none:?} {ties}");
+        let (_, alone, _) = found(&[&[3.0, 2.0, 1.0]]);
+        assert!((value - alone).abs() < 1e-6, "as if the other were not there: {value} {alone}");
+        let (second, _, ties) = slopes(&[2.0, 1.0, 1.0]);
+        assert!(second[3] < 0.0 && second[4..] == [0.0, 0.0], "the gold one is learned: {second:?}");
+        assert!((ties - 1.0 / 6.0).abs() < 1e-12);
+        let (first, ..) = slopes(&[2.0, 2.0, 1.0]);
+        assert!(first[3] < 0.0 && first[4] < 0.0 && first[5] > 0.0, "{first:?}");
     }
 }

@@ -5,7 +5,7 @@
 //! is repeated. What then still has no answer is unscored: it is counted (`rewards/endpoint/unscored`), and nothing is learned of
 //! it. Where nothing was ever answered, the address is wrong or the server down, and training stops.
 
-use super::reward::{Reward, Rollout};
+use super::reward::{Answer, Remote, Reward, Rollout};
 use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
@@ -15,7 +15,8 @@ use groma_lm::{EndpointOptions, Failure, Rated, RewardServer};
 use groma_run::{Cancel, Secret};
 use serde::Deserialize;
 use serde_json::Value;
-use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub(super) const RULE: Rule = Rule {
@@ -60,6 +61,7 @@ pub(super) const RULE: Rule = Rule {
             doc: "The environment variable that holds the server's key; none is sent where null.",
         },
     ],
+    wants: |_| None,
     build: |settings, _| Ok(Box::new(Server::new(settings)?)),
 };
 
@@ -81,7 +83,7 @@ struct Raw {
 struct Server {
     server: RewardServer,
     /// Whether it ever answered.
-    answered: Cell<bool>,
+    answered: AtomicBool,
 }
 
 impl Server {
@@ -92,9 +94,14 @@ impl Server {
         };
         let timeout = Duration::try_from_secs_f64(raw.reward_url_timeout)
             .map_err(|error| settings.invalid("reward_url_timeout", error.to_string()))?;
+        let key_hint = match &raw.reward_url_key_env {
+            Some(name) => format!("set {name}"),
+            None => format!("name the environment variable that holds it in {KEY}"),
+        };
         let key = raw.reward_url_key_env.map(|name| key(settings, &name)).transpose()?;
         let options = EndpointOptions {
             key,
+            key_hint,
             max_retries: raw.reward_url_retries,
             timeout,
             max_answer_bytes: LARGEST,
@@ -102,13 +109,13 @@ impl Server {
         };
         let server = RewardServer::new(&url, raw.reward_url_batch, options);
         let server = server.map_err(|error| settings.invalid(URL, error.to_string()))?;
-        Ok(Server { server, answered: Cell::new(false) })
+        Ok(Server { server, answered: AtomicBool::new(false) })
     }
 }
 
 fn key(settings: &Hyperparameters, name: &str) -> Result<Secret, Error> {
     let key = std::env::var(name).ok().and_then(|text| Secret::new(&text));
-    key.ok_or_else(|| settings.invalid(KEY, "names an environment variable that holds no key"))
+    key.ok_or_else(|| settings.invalid(KEY, "names an environment variable that holds no key: set it"))
 }
 
 /// A completion as the server is asked of it.
@@ -125,19 +132,33 @@ fn role(problem: String) -> Error {
 
 impl Reward for Server {
     /// # Errors
-    /// A request to stop; [`Error::Role`] where nothing was ever answered.
+    /// Those of [`Remote::read`].
     fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        self.ask(rollouts, cancel)
+    }
+
+    fn remote(&self) -> Option<&dyn Remote> {
+        Some(self)
+    }
+}
+
+impl Remote for Server {
+    fn answers(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Answer>, Error> {
         let wanted = rollouts.iter().map(rated).collect::<Result<Vec<_>, Error>>()?;
-        let said = self.server.rate(&wanted, cancel);
-        if said.contains(&Err(Failure::Interrupted)) {
+        Ok(self.server.rate(&wanted, cancel))
+    }
+
+    /// # Errors
+    /// A request to stop; [`Error::Role`] where nothing was ever answered.
+    fn read(&self, answers: &[Answer]) -> Result<Vec<Option<f64>>, Error> {
+        if answers.contains(&Err(Failure::Interrupted)) {
             return Err(groma_run::Error::Interrupted.into());
         }
-        self.answered.set(self.answered.get() || said.iter().any(Result::is_ok));
-        match said.iter().find_map(|one| one.as_ref().err()) {
-            Some(failure) if !self.answered.get() => {
-                Err(role(format!("the server of rewards rated nothing: {failure}")))
-            }
-            _ => Ok(said.into_iter().map(|one| one.ok().flatten()).collect()),
+        let now = answers.iter().any(Result::is_ok);
+        let ever = self.answered.fetch_or(now, Relaxed) || now;
+        match answers.iter().find_map(|answer| answer.as_ref().err()) {
+            Some(failure) if !ever => Err(role(format!("the server of rewards rated nothing: {failure}"))),
+            _ => Ok(answers.iter().map(|answer| answer.clone().ok().flatten()).collect()),
         }
     }
 }

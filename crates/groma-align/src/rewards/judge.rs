@@ -4,7 +4,7 @@
 //! the task `judged-rating` asks: with the row's `reference`, where there is one, beside the answer. What it did not answer, or
 //! what cannot be read, has no value.
 
-use super::reward::{Remote, Reward, Rollout};
+use super::reward::{Answer, Remote, Reward, Rollout};
 use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
@@ -36,6 +36,7 @@ pub(super) const RULE: Rule = Rule {
             doc: "Longest verdict, in tokens.",
         },
     ],
+    wants: |_| None,
     build: |settings, judge| Ok(Box::new(Judge::new(settings, judge)?)),
 };
 
@@ -64,7 +65,8 @@ pub fn rate(
     control: Control<'_>,
 ) -> Result<Vec<Option<f64>>, Error> {
     let asks: Vec<Ask> = answers.iter().map(|answer| ask(answer, max_new_tokens)).collect();
-    ratings(&pattern()?, &judge.generate(&asks, control))
+    let pattern = pattern()?;
+    all_or_none(&judge.generate(&asks, control).into_iter().map(|reply| rating_of(&pattern, reply)).collect::<Vec<_>>())
 }
 
 fn ask(ToRate { question, reference, answer }: &ToRate<'_>, max_new_tokens: usize) -> Ask {
@@ -75,15 +77,24 @@ fn pattern() -> Result<Regex, Error> {
     Regex::new(RATING).map_err(|error| role(error.to_string()))
 }
 
-fn ratings(pattern: &Regex, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error> {
-    if replies.iter().any(|reply| reply == &Err(Failure::Interrupted)) {
+/// A rating, where one can be read.
+fn rating_of(pattern: &Regex, reply: Result<Reply, Failure>) -> Answer {
+    reply.map(|reply| read(pattern, &reply))
+}
+
+/// Ratings of all that was asked.
+///
+/// # Errors
+/// A request to stop; [`Error::Role`] where none of the questions has an answer.
+fn all_or_none(answers: &[Answer]) -> Result<Vec<Option<f64>>, Error> {
+    if answers.contains(&Err(Failure::Interrupted)) {
         return Err(groma_run::Error::Interrupted.into());
     }
-    match replies.iter().find_map(|reply| reply.as_ref().err()) {
-        Some(failure) if replies.iter().all(Result::is_err) => {
-            Err(role(format!("none of {} was answered: {failure}", groma_run::counted(replies.len(), "question"))))
+    match answers.iter().find_map(|answer| answer.as_ref().err()) {
+        Some(failure) if answers.iter().all(Result::is_err) => {
+            Err(role(format!("none of {} was answered: {failure}", groma_run::counted(answers.len(), "question"))))
         }
-        _ => Ok(replies.iter().map(|reply| read(pattern, reply.as_ref().ok()?)).collect()),
+        _ => Ok(answers.iter().map(|answer| answer.clone().ok().flatten()).collect()),
     }
 }
 
@@ -112,29 +123,36 @@ impl<'a> Judge<'a> {
     }
 }
 
-impl Reward for Judge<'_> {
-    /// # Errors
-    /// Those of [`rate`].
-    fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
-        let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
-        let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
-        self.read(&model.generate(&asks, Control { progress: &Silent, cancel }))
-    }
-
-    fn remote(&self) -> Option<(&dyn LanguageModel, &dyn Remote)> {
-        self.model.filter(|model| model.is_elsewhere()).map(|model| (model, self as &dyn Remote))
-    }
-}
-
-impl Remote for Judge<'_> {
+impl Judge<'_> {
     fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error> {
         let prompt = rollout.columns.get("prompt").cloned().unwrap_or_default();
         let question = Content::from_value("prompt", prompt).map_err(role)?.plain();
         let reference = rollout.columns.get("reference").and_then(Value::as_str);
         Ok(ask(&ToRate { question, reference, answer: rollout.completion }, self.max_new_tokens))
     }
+}
 
-    fn read(&self, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error> {
-        ratings(&self.pattern, replies)
+impl Reward for Judge<'_> {
+    /// # Errors
+    /// Those of [`rate`].
+    fn score(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        Remote::ask(self, rollouts, cancel)
+    }
+
+    fn remote(&self) -> Option<&dyn Remote> {
+        self.model.filter(|model| model.is_elsewhere()).map(|_| self as &dyn Remote)
+    }
+}
+
+impl Remote for Judge<'_> {
+    fn answers(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Answer>, Error> {
+        let model = self.model.ok_or_else(|| role("nobody is there to rate".into()))?;
+        let asks = rollouts.iter().map(|rollout| self.ask(rollout)).collect::<Result<Vec<_>, Error>>()?;
+        let replies = model.generate(&asks, Control { progress: &Silent, cancel });
+        Ok(replies.into_iter().map(|reply| rating_of(&self.pattern, reply)).collect())
+    }
+
+    fn read(&self, answers: &[Answer]) -> Result<Vec<Option<f64>>, Error> {
+        all_or_none(answers)
     }
 }

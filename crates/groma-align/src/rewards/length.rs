@@ -18,6 +18,7 @@ pub(super) const RULE: Rule = Rule {
         range: Some(Range::at_least(1.0)),
         doc: "The wanted number of tokens, the one that ends the completion included.",
     }],
+    wants: |_| None,
     build: |settings, _| {
         let target = settings.values.get(TARGET).and_then(Value::as_f64).unwrap_or(1.0);
         Ok(Box::new(EachBy(move |rollout: &Rollout<'_>| Some(-(rollout.tokens as f64 - target).abs() / target))))

@@ -32,6 +32,7 @@ pub(super) const RULE: Rule = Rule {
             doc: "Words or phrases that are not; one of the two lists must be given.",
         },
     ],
+    wants: |_| None,
     build: |settings, _| {
         let (wanted, unwanted) = (entries(settings, WANTED)?, entries(settings, UNWANTED)?);
         if wanted.is_empty() && unwanted.is_empty() {

@@ -19,6 +19,7 @@ pub(super) const RULE: Rule = Rule {
         range: Some(Range::at_least(1.0)),
         doc: "Tokens before max_completion_length in which the punishment grows.",
     }],
+    wants: |_| None,
     build: |settings, _| {
         let number = |name: &str| settings.values.get(name).and_then(Value::as_f64).unwrap_or(1.0);
         let (longest, cache) = (number("max_completion_length"), number(CACHE));

@@ -19,6 +19,7 @@ pub(super) const RULE: Rule = Rule {
         range: None,
         doc: "A regular expression of the Rust crate regex, such as (?s)<think>.*</think>.",
     }],
+    wants: |_| None,
     build: |settings, _| {
         let pattern =
             regex::Regex::new(wanted(settings)).map_err(|error| settings.invalid(PATTERN, error.to_string()))?;

@@ -4,7 +4,7 @@ use super::ensemble::Ensemble;
 use super::granularity::Granularity;
 use super::parts::Part;
 use crate::Error;
-use groma_lm::{Ask, Failure, LanguageModel, Reply};
+use groma_lm::Failure;
 use groma_run::Cancel;
 use serde_json::{Map, Value};
 
@@ -25,8 +25,13 @@ const ANSWERS: [&str; 3] = ["answer", "solution", "ground_truth"];
 impl<'a> Rollout<'a> {
     /// The right answer, where the row has one.
     pub(super) fn answer(&self) -> Option<&'a Value> {
-        ANSWERS.iter().find_map(|name| self.columns.get(*name))
+        answer(self.columns)
     }
+}
+
+/// The right answer among the columns of a row.
+pub(super) fn answer(columns: &Map<String, Value>) -> Option<&Value> {
+    ANSWERS.iter().find_map(|name| columns.get(*name)).filter(|answer| !answer.is_null())
 }
 
 /// Says what completions are worth.
@@ -52,26 +57,37 @@ pub(crate) trait Reward {
         Ok(self.score(rollouts, cancel)?.into_iter().map(|said| said.map(whole)).collect())
     }
 
-    /// Who answers elsewhere what is asked of rollouts, where it does nothing but ask: so that can be done while sampling goes on.
-    fn remote(&self) -> Option<(&dyn LanguageModel, &dyn Remote)> {
+    /// The same as somebody elsewhere, where it does nothing but ask and wait: so that can be done while sampling goes on.
+    fn remote(&self) -> Option<&dyn Remote> {
         None
     }
 }
 
 /// A reward that is the answer of somebody elsewhere.
 pub(crate) trait Remote: Sync {
-    /// What is asked of a rollout.
+    /// What is answered of rollouts, in their order. An answer is a function of its rollout alone.
     ///
     /// # Errors
-    /// Where it cannot be put into words.
-    fn ask(&self, rollout: &Rollout<'_>) -> Result<Ask, Error>;
+    /// Where one cannot be put into words, and where nobody is there.
+    fn answers(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Answer>, Error>;
 
-    /// What the answers say: what [`Reward::score`] says of the same rollouts.
+    /// What all answers of a collection say: what [`Reward::score`] says of the same rollouts.
     ///
     /// # Errors
-    /// Those of [`Reward::score`].
-    fn read(&self, replies: &[Result<Reply, Failure>]) -> Result<Vec<Option<f64>>, Error>;
+    /// A request to stop; [`Error::Role`] where nothing was answered.
+    fn read(&self, answers: &[Answer]) -> Result<Vec<Option<f64>>, Error>;
+
+    /// Both in one.
+    ///
+    /// # Errors
+    /// Those of both.
+    fn ask(&self, rollouts: &[Rollout<'_>], cancel: &Cancel) -> Result<Vec<Option<f64>>, Error> {
+        self.read(&self.answers(rollouts, cancel)?)
+    }
 }
+
+/// What somebody elsewhere says of a rollout, which may be nothing; or why there is no answer.
+pub(crate) type Answer = Result<Option<f64>, Failure>;
 
 /// A reward under the name that metrics have for it, and how much it counts.
 pub(crate) struct NamedReward<'a> {

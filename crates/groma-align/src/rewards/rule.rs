@@ -5,10 +5,20 @@ use crate::parameter::{Parameter, Variant};
 use crate::{Error, Hyperparameters};
 use groma_lm::LanguageModel;
 use groma_run::Cancel;
+use serde_json::{Map, Value};
 
 /// Makes a rule.
 pub(super) type Build =
     for<'a> fn(&Hyperparameters, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
+
+/// What a rule wants of the columns of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// In words.
+    pub(crate) columns: &'static str,
+    /// Whether a row has it.
+    pub(crate) has: fn(&Map<String, Value>) -> bool,
+}
 
 /// A rule as data.
 pub(super) struct Rule {
@@ -17,6 +27,8 @@ pub(super) struct Rule {
     pub(super) paper: &'static str,
     pub(super) doc: &'static str,
     pub(super) parameters: &'static [Parameter],
+    /// What rows must have that it says something of; `None` where every row will do.
+    pub(super) wants: fn(&Hyperparameters) -> Option<Wanted>,
     /// Of settings, and of the judge where it is there.
     pub(super) build: Build,
 }

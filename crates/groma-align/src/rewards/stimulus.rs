@@ -5,6 +5,7 @@
 //! with the hint behind it, and the reward is 1 where its answer holds the row's `answer`, or matches a pattern; what it does not
 //! answer has no value. Differs from the paper: the answer is looked for, and not compared word by word.
 
+use super::exact_match::RIGHT_ANSWER;
 use super::reward::{Reward, Rollout};
 use super::rule::Rule;
 use crate::parameter::{Kind, Parameter, Range};
@@ -51,6 +52,7 @@ pub(super) const RULE: Rule = Rule {
             doc: "Longest answer, in tokens.",
         },
     ],
+    wants: |settings| settings.values.get(PATTERN).is_none_or(Value::is_null).then_some(RIGHT_ANSWER),
     build: |settings, model| Ok(Box::new(Stimulus::new(settings, model)?)),
 };
 
@@ -98,7 +100,7 @@ impl<'a> Stimulus<'a> {
         let found = match &self.pattern {
             Some(pattern) => pattern.is_match(answer),
             None => {
-                let wanted = rollout.answer().filter(|wanted| !wanted.is_null())?;
+                let wanted = rollout.answer()?;
                 let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
                 answer.to_lowercase().contains(wanted.trim().to_lowercase().as_str())
             }

@@ -4,8 +4,10 @@
 //! The reward is their sum. As it is exact, what a learned reward is worth can be held against it.
 
 use super::reward::Rollout;
-use super::rule::{EachBy, Rule};
+use super::rule::{EachBy, Rule, Wanted};
 use groma_data::Truth;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,12 +16,19 @@ pub(super) const RULE: Rule = Rule {
     paper: "arXiv:2210.10760",
     doc: "The sum of the row's worth {name: number} over what its truth {name: check} finds the completion to do: the gold of rows such as `village:train/prompts`.",
     parameters: &[],
+    wants: |_| Some(Wanted { columns: "truth and worth", has: |columns| read(columns).is_some() }),
     build: |_, _| Ok(Box::new(EachBy(score))),
 };
 
 /// Nothing of rows that lack either.
 fn score(rollout: &Rollout<'_>) -> Option<f64> {
-    let truth: Truth = serde_json::from_value(rollout.columns.get("truth")?.clone()).ok()?;
-    let worth: BTreeMap<String, f64> = serde_json::from_value(rollout.columns.get("worth")?.clone()).ok()?;
+    let (truth, worth) = read(rollout.columns)?;
     Some(truth.worth(&worth, rollout.completion))
+}
+
+/// What an answer can be found to do, and what that is worth.
+fn read(columns: &Map<String, Value>) -> Option<(Truth, BTreeMap<String, f64>)> {
+    let truth = Truth::deserialize(columns.get("truth")?).ok()?;
+    let worth = BTreeMap::deserialize(columns.get("worth")?).ok()?;
+    Some((truth, worth))
 }

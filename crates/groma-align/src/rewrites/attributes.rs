@@ -2,7 +2,7 @@
 
 use super::rewrite::{Rewrite, typed};
 use super::turns::{completion, tagged};
-use crate::parameter::{Kind, Parameter};
+use crate::parameter::{Kind, Parameter, as_list, said_twice};
 use crate::training::OneOrMany;
 use groma_data::{Row, Shape};
 use serde::Deserialize;
@@ -38,9 +38,13 @@ pub(super) const REWRITE: Rewrite = Rewrite {
         let Some(names) = attributes else {
             return Err("the setting `attributes` must name the columns".to_owned());
         };
+        if let Some(name) = said_twice(names.as_slice()) {
+            return Err(format!("the setting `attributes` names the column `{name}` twice"));
+        }
         let values = values.map(|values| values.as_slice().to_vec());
         if values.as_ref().is_some_and(|values| values.len() != names.as_slice().len()) {
-            return Err("the setting `values` must have one for each of `attributes`".to_owned());
+            let hint = values.iter().flatten().map(|value| as_list(value)).collect::<String>();
+            return Err(format!("the setting `values` must have one for each of `attributes`{hint}"));
         }
         Ok(Box::new(move |row| {
             Ok(vec![match row.shape {
@@ -70,7 +74,7 @@ fn tagged_row(row: &Row, names: &[String]) -> Result<Row, String> {
         Some(Value::String(text)) => Ok(format!("{name}:{text}")),
         other => {
             let found = other.map_or("nothing".to_owned(), Value::to_string);
-            Err(format!("the column `{name}` must hold a number or a word, found {found}"))
+            Err(format!("the column `{name}` must hold a number or a word, found {found}{}", as_list(name)))
         }
     };
     let said = names.iter().map(value).collect::<Result<Vec<_>, String>>()?.join(",");

@@ -40,7 +40,7 @@ pub(super) const REWRITE: Rewrite = Rewrite {
     ],
     build: |settings| {
         let hindsight: Hindsight = typed(settings)?;
-        Ok(Box::new(move |row| Ok(hindsight.rows(row))))
+        Ok(Box::new(move |row| hindsight.rows(row)))
     },
 };
 
@@ -52,38 +52,57 @@ struct Hindsight {
 }
 
 impl Hindsight {
-    fn rows(&self, row: &Row) -> Vec<Row> {
+    /// # Errors
+    /// In words, of answers with equal scores, none of which is better.
+    fn rows(&self, row: &Row) -> Result<Vec<Row>, String> {
         if row.shape == Shape::PromptOnly {
             let asked = conversation(row.question());
-            return vec![Row { prompt: Some(with_messages(&asked, asked_with(&asked, &self.good))), ..row.clone() }];
+            return Ok(vec![Row {
+                prompt: Some(with_messages(&asked, asked_with(&asked, &self.good))),
+                ..row.clone()
+            }]);
         }
         let best_first = best_first(row);
-        let best_last: Vec<&Content> = best_first.iter().rev().copied().collect();
-        let of = |answers: &[&Content], best: usize| self.row(row, answers, best);
-        match self.order.as_str() {
-            "best_first" => vec![of(&best_first, 0)],
-            "best_last" => vec![of(&best_last, best_last.len() - 1)],
-            _ => vec![of(&best_first, 0), of(&best_last, best_last.len() - 1)],
+        let as_good = as_good_as_the_best(row);
+        if as_good == best_first.len() {
+            return Err("all answers have the same score, so that none is better than another".to_owned());
         }
+        let told: Vec<(&Content, &str)> = best_first
+            .into_iter()
+            .enumerate()
+            .map(|(place, answer)| (answer, if place < as_good { self.good.as_str() } else { self.bad.as_str() }))
+            .collect();
+        let reversed: Vec<_> = told.iter().rev().copied().collect();
+        Ok(match self.order.as_str() {
+            "best_first" => vec![chain(row, &told)],
+            "best_last" => vec![chain(row, &reversed)],
+            _ => vec![chain(row, &told), chain(row, &reversed)],
+        })
     }
+}
 
-    /// The answers in that order, the best being the one of that index.
-    fn row(&self, row: &Row, answers: &[&Content], best: usize) -> Row {
-        let asked = conversation(row.question());
-        let request = |index: usize| if index == best { &self.good } else { &self.bad };
-        let mut said = Vec::new();
-        for (index, answer) in answers.iter().enumerate() {
-            if index > 0 {
-                said.push(Message::new("user", request(index).as_str()));
-            }
-            match answer {
-                Content::Messages(turns) => said.extend(turns.iter().cloned()),
-                Content::Text(text) => said.push(Message::new("assistant", text.as_str())),
-            }
+/// Answers in an order, each behind what asks for it.
+fn chain(row: &Row, told: &[(&Content, &str)]) -> Row {
+    let asked = conversation(row.question());
+    let mut said = Vec::new();
+    for (index, (answer, request)) in told.iter().enumerate() {
+        if index > 0 {
+            said.push(Message::new("user", *request));
         }
-        let prompt = with_messages(&asked, asked_with(&asked, request(0)));
-        completion(row, prompt, said.into())
+        match answer {
+            Content::Messages(turns) => said.extend(turns.iter().cloned()),
+            Content::Text(text) => said.push(Message::new("assistant", text.as_str())),
+        }
     }
+    let request = told.first().map_or("", |(_, request)| *request);
+    completion(row, with_messages(&asked, asked_with(&asked, request)), said.into())
+}
+
+/// How many answers no other is better than; of a pair one.
+fn as_good_as_the_best(row: &Row) -> usize {
+    let scores = || row.answers.iter().filter_map(|answer| answer.score);
+    let most = scores().fold(f64::NEG_INFINITY, f64::max);
+    scores().filter(|score| *score == most).count().max(1)
 }
 
 /// The answers, the best first; of equally good ones the earlier.

@@ -154,6 +154,43 @@ fn rollouts_that_several_steps_learn_from() {
     );
 }
 
+/// A pool out of which the oldest leave lies beside the checkpoints: what a process wrote there behind its last checkpoint does not
+/// count, and what is missing there is told.
+#[test]
+fn what_quark_sorts_is_written_once() {
+    let given = json!({"max_steps": 5, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "num_generations": 2,
+        "pool_size": 6, "num_iterations": 2, "logging_steps": 2, "eval_steps": 2, "save_steps": 2});
+    resumes_at_every_step("quark", given.clone());
+    let settings = settings("quark", given);
+    let rows = prepared(&settings);
+    let directory = tempfile::tempdir().unwrap();
+    let (expected, _) = go(&settings, &rows, &directory.path().join("whole"), None).unwrap();
+    let path = directory.path().join("stopped");
+    go(&settings, &rows, &path, Some(3)).unwrap_err();
+    let state: Value = serde_json::from_slice(&std::fs::read(path.join("step-00000003/state.json")).unwrap()).unwrap();
+    assert_eq!(state["objective"]["pool"], 8);
+    let journal = path.join("journal.jsonl");
+    let kept = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, [&kept[..], b"{\"place\": \"torn"].concat()).unwrap();
+    let again = directory.path().join("again");
+    copy(&path, &again);
+    assert_eq!(go(&settings, &rows, &path, None).unwrap().0, expected);
+    std::fs::write(again.join("journal.jsonl"), &kept[..kept.len() / 2]).unwrap();
+    let error = go(&settings, &rows, &again, None).unwrap_err().to_string();
+    assert!(error.contains("journal.jsonl is damaged"), "{error}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(entry.file_name().unwrap());
+        match entry.is_dir() {
+            true => copy(&entry, &target),
+            false => assert!(std::fs::copy(&entry, &target).is_ok()),
+        }
+    }
+}
+
 /// The critic's weights and moments, the controller's weight and the multiplier are kept as well; and what is held out is measured
 /// with them.
 #[test]
@@ -251,6 +288,51 @@ fn another_run_is_refused_by_the_field_that_differs() {
     // What changes no number may change.
     let chatty = settings("dpo", json!({"max_steps": 3, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 1}));
     go(&chatty, &rows, directory.path(), None).unwrap();
+}
+
+/// Makes of a checkpoint that of an earlier program, which did not have a setting yet.
+fn without_setting(directory: &Path, name: &str) {
+    let mut of_checkpoint = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let path = of_checkpoint.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("step-")).unwrap();
+    let files = groma_run::atomic::verify_directory(&path).unwrap();
+    let read = |name: &String| (name.clone(), std::fs::read(path.join(name)).unwrap());
+    let files: Vec<(String, Vec<u8>)> = files.keys().map(read).collect();
+    std::fs::remove_dir_all(&path).unwrap();
+    let mut target = groma_run::atomic::AtomicDirectory::create(&path).unwrap();
+    for (file, mut bytes) in files {
+        if file == "state.json" {
+            let mut state: Value = serde_json::from_slice(&bytes).unwrap();
+            let identity = &mut state["identity"];
+            identity["values"].as_object_mut().unwrap().remove(name).expect("it was there");
+            identity["settings"] = json!(Digest::of_bytes(b"of fewer settings"));
+            bytes = serde_json::to_vec(&state).unwrap();
+        }
+        target.write(&file, &bytes).unwrap();
+    }
+    target.commit().unwrap();
+}
+
+/// A checkpoint of a program that had fewer settings goes on where those that came since are at their defaults, and there alone.
+#[test]
+fn what_an_earlier_program_did_not_know_is_at_its_default() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = json!({"max_steps": 3, "learning_rate": 1e-2, "lora": {"r": 4}});
+    let first = settings("dpo", plain.clone());
+    let rows = prepared(&first);
+    let (expected, _) = go(&first, &rows, &directory.path().join("whole"), None).unwrap();
+    let stopped = directory.path().join("stopped");
+    go(&first, &rows, &stopped, Some(2)).unwrap_err();
+    without_setting(&stopped, "label_smoothing");
+    let mut smoothed = plain.clone();
+    smoothed["label_smoothing"] = json!(0.1);
+    let error = go(&settings("dpo", smoothed), &rows, &stopped, None).unwrap_err().to_string();
+    assert!(error.contains("other settings (no label_smoothing there, label_smoothing 0.1 here)"), "{error}");
+    let mut adapted = plain;
+    adapted["lora"] = json!({});
+    let error = go(&settings("dpo", adapted), &rows, &stopped, None).unwrap_err().to_string();
+    assert!(error.contains("other settings (lora {"), "{error}");
+    let (found, rest) = go(&first, &rows, &stopped, None).unwrap();
+    assert_eq!((found, rest.steps.len()), (expected, 1));
 }
 
 #[test]

@@ -64,6 +64,11 @@ fn honest(completions: &[&str]) -> String {
     rewards(completions.iter().map(|text| f64::from(u8::from(text.contains('a'))).into()))
 }
 
+/// More rewards than completions, however many of these are in a request.
+fn one_too_many(_: usize, completions: &[&str]) -> String {
+    rewards(completions.iter().map(|_| json!(1.0)).chain([json!(1.0)]))
+}
+
 /// Settings of a method that samples eight completions at once.
 fn resolved(method: &str, given: &Value) -> Settings {
     let method = Method::find(method).unwrap();
@@ -107,7 +112,7 @@ fn a_server_says_what_a_rule_says_and_what_is_learned_is_the_same_to_the_bit() {
 #[test]
 fn what_cannot_be_used_is_unscored_and_never_zero() {
     let misbehaviours: [Answer; 9] = [
-        |_, _| http("200 OK", r#"{"rewards": [1.0]}"#),
+        one_too_many,
         |_, _| http("200 OK", r#"{"rewards": [NaN, NaN, NaN, NaN, NaN, NaN, NaN, NaN]}"#),
         |_, all| rewards(all.iter().map(|text| json!(text))),
         |_, all| rewards(all.iter().map(|_| json!([1.0]))),
@@ -125,7 +130,10 @@ fn what_cannot_be_used_is_unscored_and_never_zero() {
         assert!(error.contains("rated nothing"), "{which}: {error}");
     }
     // Once it has answered, what it does not answer is counted, and the run goes on.
-    let url = server(|number, all| if number == 0 { honest(all) } else { http("200 OK", r#"{"rewards": [1.0]}"#) });
+    let url = server(|number, all| {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        if ASKED.fetch_add(all.len(), Ordering::Relaxed) < 8 { honest(all) } else { one_too_many(number, all) }
+    });
     let (history, _) = served("rloo", &url, json!({"max_steps": 3})).unwrap();
     let unscored: Vec<f64> = history.logged.iter().map(|(_, metrics)| metrics["rewards/endpoint/unscored"]).collect();
     assert_eq!(unscored, [0.0, 8.0, 8.0]);
@@ -155,7 +163,9 @@ fn what_is_not_known_teaches_nothing() {
         assert_eq!(after, fingerprint(&setup(model(2), &settings).unwrap()), "{}", method.id);
     }
     let some = |_: usize, all: &[&str]| {
-        rewards(all.iter().enumerate().map(|(index, _)| if index % 2 == 0 { json!(3.0) } else { Value::Null }))
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let every_other = |_| ASKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        rewards(all.iter().map(|text| if every_other(text) { json!(3.0) } else { Value::Null }))
     };
     let (history, _) = served("rloo", &server(some), json!({})).unwrap();
     let first = &history.logged[0].1;

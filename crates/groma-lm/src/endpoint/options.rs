@@ -10,6 +10,8 @@ use groma_run::{Clock, Secret, SystemClock};
 pub struct EndpointOptions {
     /// The key that it is shown; never over plain http to a public host.
     pub key: Option<Secret>,
+    /// How a key is given, for whoever gave none and is refused: `set OPENAI_API_KEY`.
+    pub key_hint: String,
     /// Requests at the same time.
     pub concurrency: usize,
     /// Requests a minute, at most.
@@ -36,6 +38,7 @@ impl Default for EndpointOptions {
     fn default() -> Self {
         EndpointOptions {
             key: None,
+            key_hint: "set OPENAI_API_KEY".to_owned(),
             concurrency: 8,
             requests_per_minute: None,
             max_retries: 5,

@@ -112,6 +112,8 @@ fn read(bytes: &[u8], count: usize) -> Result<Vec<Option<f64>>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
 
     #[test]
     fn an_answer_is_taken_whole_or_not_at_all() {
@@ -132,6 +134,27 @@ mod tests {
         ];
         for text in wrong {
             assert!(matches!(of(text), Err(Failure::Unusable { .. })), "{text}");
+        }
+    }
+
+    /// A server that never ends its answer is waited for no longer than until a stop is asked for: the time limit is far away.
+    #[test]
+    fn a_stop_is_heard_while_a_server_is_waited_for() {
+        for begins in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/get_reward", listener.local_addr().unwrap());
+            let server = RewardServer::new(&url, 4, EndpointOptions::default()).unwrap();
+            let (cancel, row) = (Cancel::default(), Map::new());
+            let one = Rated { prompt: "Hi".into(), completion: " there", label: &Value::Null, row: &row };
+            let said = std::thread::scope(|scope| {
+                let asking = scope.spawn(|| server.rate(std::slice::from_ref(&one), &cancel));
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(begins).unwrap();
+                cancel.request();
+                asking.join().unwrap()
+            });
+            assert_eq!(said, [Err(Failure::Interrupted)]);
+            assert_eq!(server.spent(), Spent::default(), "what was not waited for has not failed");
         }
     }
 

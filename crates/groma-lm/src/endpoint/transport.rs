@@ -133,7 +133,7 @@ impl Transport {
         cancel: &Cancel,
         read: impl Fn(&[u8]) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.exchange(path, body, cancel, &mut |response| Ok(read(&self.whole(response)?)?))
+        self.exchange(path, body, cancel, &mut |response| Ok(read(&self.whole(response, cancel)?)?))
     }
 
     /// Posts a body until the answer can be taken, or nothing can be hoped for.
@@ -153,7 +153,10 @@ impl Transport {
             if !self.pace.turn(cancel) {
                 return Err(Failure::Interrupted);
             }
-            let answer = self.attempt(path, &body).and_then(&mut *take);
+            let answer = self.attempt(path, &body, cancel).and_then(&mut *take);
+            if let Err(Trouble { failure: Failure::Interrupted, .. }) = &answer {
+                return Err(Failure::Interrupted);
+            }
             self.count(answer.is_ok());
             let Trouble { failure, after, is_final } = match answer {
                 Ok(answer) => {
@@ -199,10 +202,10 @@ impl Transport {
     }
 
     /// The head of an answer that is no redirect.
-    fn attempt(&self, path: &str, body: &str) -> Result<Response<Body>, Trouble> {
+    fn attempt(&self, path: &str, body: &str, cancel: &Cancel) -> Result<Response<Body>, Trouble> {
         let mut address = format!("{}/{path}", self.base);
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.request(&address, body)?;
+            let response = self.request(&address, body, cancel)?;
             let status = response.status().as_u16();
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 address = self.redirected(&address, status, response.headers())?;
@@ -214,10 +217,10 @@ impl Transport {
     }
 
     /// The body of a good answer.
-    pub(super) fn whole(&self, mut response: Response<Body>) -> Result<Vec<u8>, Trouble> {
+    pub(super) fn whole(&self, response: Response<Body>, cancel: &Cancel) -> Result<Vec<u8>, Trouble> {
         let status = response.status().as_u16();
         let after = retry_after(response.headers(), self.pace.clock().now());
-        let bytes = self.body(&mut response)?;
+        let bytes = self.body(response, cancel)?;
         self.checked(status, after, bytes)
     }
 
@@ -258,19 +261,24 @@ impl Transport {
         }
     }
 
-    fn request(&self, address: &str, body: &str) -> Result<Response<Body>, Failure> {
+    fn request(&self, address: &str, body: &str, cancel: &Cancel) -> Result<Response<Body>, Failure> {
         let mut request = self.agent.post(address).header("content-type", "application/json");
         if let Some(key) = self.options.key.as_ref().filter(|_| self.may_see_key) {
             request = request.header("authorization", key.authorization());
         }
-        request.send(body).map_err(|error| self.unanswered(&error))
+        let body = body.to_owned();
+        let response = unless_stopped(cancel, move || request.send(body))?;
+        response.map_err(|error| self.unanswered(&error))
     }
 
-    fn body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
+    fn body(&self, response: Response<Body>, cancel: &Cancel) -> Result<Vec<u8>, Failure> {
         let limit = self.options.max_answer_bytes;
-        let mut bytes = Vec::new();
-        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(limit + 1);
-        reader.read_to_end(&mut bytes).map_err(|error| self.unavailable(format!("the answer broke off ({error})")))?;
+        let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader().take(limit + 1);
+        let read = unless_stopped(cancel, move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        })?;
+        let bytes = read.map_err(|error| self.unavailable(format!("the answer broke off ({error})")))?;
         if bytes.len() as u64 > limit {
             return Err(refused(format!("the answer of {} is larger than {limit} bytes", self.host)));
         }
@@ -322,9 +330,9 @@ impl Transport {
     /// The key is wrong. Where nothing was ever answered, nothing will be.
     fn key_refused(&self, answered: &str) -> Failure {
         let advice = match (&self.options.key, self.may_see_key) {
-            (None, _) => "no key was given; set OPENAI_API_KEY",
-            (Some(_), false) => "the key is not sent over plain http to a public host; use https",
-            (Some(_), true) => "the key was refused",
+            (None, _) => format!("no key was given; {}", self.options.key_hint),
+            (Some(_), false) => "the key is not sent over plain http to a public host; use https".to_owned(),
+            (Some(_), true) => "the key was refused".to_owned(),
         };
         let failure = refused(format!("{answered} ({advice})"));
         if self.spent().answered == 0 {
@@ -355,6 +363,22 @@ impl Transport {
         let text = self.scrub(text);
         let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
         clean.take(SHOWN_CHARACTERS).collect::<String>().trim().to_owned()
+    }
+}
+
+/// What waits for a server, on a thread of its own, so that a stop is heard meanwhile; what is then left of it ends with its time limit.
+///
+/// # Errors
+/// [`Failure::Interrupted`].
+fn unless_stopped<T: Send + 'static>(cancel: &Cancel, wait: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let (sender, answers) = sync_channel(1);
+    std::thread::spawn(move || drop(sender.send(wait())));
+    loop {
+        match answers.recv_timeout(NAP) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) if !cancel.is_requested() => {}
+            Err(_) => return Err(Failure::Interrupted),
+        }
     }
 }
 

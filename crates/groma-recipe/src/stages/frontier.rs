@@ -122,6 +122,7 @@ impl Planned<'_> {
         let samples = seed.named("samples");
         let most = stage.best_of.iter().copied().fold(stage.num_generations, usize::max);
         let questions = |samples_of_each| Questions {
+            stage: &stage.name,
             prompts: &prompts,
             samples: samples_of_each,
             max_new_tokens: stage.max_new_tokens,
@@ -135,11 +136,9 @@ impl Planned<'_> {
         answers::require(&start, Kind::Generate)?;
         let proxies = self.proxies.iter().map(open).collect::<Result<Vec<_>, Error>>()?;
         let asked = |model: &LocalModel, name: &str, count: usize| -> Result<Vec<Vec<Answer>>, Error> {
-            progress.begin(&format!("{} {name}", stage.name), Some(prompts.len() as u64), "prompt");
             let questions = questions(count);
-            let mut answers = questions.answers(model, &start)?;
-            proxies.iter().try_for_each(|proxy| questions.reward(&mut answers, proxy))?;
-            progress.finish(&counted((prompts.len() * count) as u64, "answer"));
+            let mut answers = questions.answers((name, model), &start)?;
+            proxies.iter().try_for_each(|proxy| questions.reward(name, &mut answers, proxy))?;
             Ok(answers)
         };
         let first = asked(&start, &stage.start, most)?;

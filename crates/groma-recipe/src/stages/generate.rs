@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::asked::Asked;
-use crate::data_file::{DataFile, write_file};
+use crate::data_file::write_file;
 use crate::outside::{MADE, outside};
 use crate::recipe::Recipe;
 use crate::records::{Generate, Pairs};
@@ -20,14 +20,16 @@ use crate::resolve::Resolve;
 use crate::rows::question;
 use crate::runner::Runner;
 use crate::stage_work::StageWork;
+use crate::worth::Worth;
 use answered::{Answered, Question};
-use pairs::Prefers;
+use pairs::{Prefers, demonstration};
 
 impl StageWork for Generate {
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
         self.check_numbers(recipe)?;
         let found = outside(recipe, &self.name, &self.data, resolve)?;
         let found = found.map(|path| prompts(&path, self.limit, Seed::new(recipe.seed))).transpose()?;
+        found.iter().try_for_each(|prompts| self.check_pairs(recipe, prompts))?;
         let count = found.map_or(MADE.into(), |prompts| groma_run::counted(prompts.len() as u64, "prompt"));
         let what = if self.pairs.is_some() { "pairs of answers" } else { "answers" };
         Ok(vec![format!("{}: {what} to {} ({count})", self.name, self.data)])
@@ -43,13 +45,16 @@ impl StageWork for Generate {
             key = key.input("by", by.digest);
         }
         runner.stage(key, model.is_here(), |runner, recorder| {
+            let seed = Seed::new(runner.recipe.seed).named(&self.name);
+            let prompts = prompts(&data.path, self.limit, seed)?;
+            self.check_pairs(runner.recipe, &prompts)?;
             let asked = runner.ask(&model)?;
             asked.require(Kind::Generate)?;
             runner.note_asked(&asked);
             let by = by.as_ref().map(|by| runner.ask(by)).transpose()?;
             let asks = if self.pairs == Some(Pairs::Judge) { Kind::Generate } else { Kind::Reply };
             by.as_ref().map_or(Ok(()), |by| by.require(asks))?;
-            self.answer(runner, recorder, (&asked, by.as_ref()), &data)
+            self.answer(runner, recorder, (&asked, by.as_ref()), (&prompts, seed))
         })
     }
 }
@@ -78,6 +83,24 @@ impl Generate {
         }
     }
 
+    /// # Errors
+    /// Rows that do not have what their answers are compared with.
+    fn check_pairs(&self, recipe: &Recipe, prompts: &[Question]) -> Result<(), Error> {
+        match self.pairs {
+            Some(Pairs::Truth) => prompts.iter().try_for_each(|prompt| Worth::of(&prompt.row).map(drop)),
+            Some(Pairs::Demonstrations) if !prompts.iter().any(|prompt| demonstration(&prompt.row).is_some()) => {
+                let rows = groma_run::counted(prompts.len() as u64, "prompt");
+                let problem = format!(
+                    "stage `{}`: pairs = \"demonstrations\" prefers a row's own answer, and none of {rows} of `{}` has one: name rows \
+                     of prompts with answers",
+                    self.name, self.data
+                );
+                Err(Error::Recipe { name: recipe.name.clone(), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn asks(&self, prompts: &[Question], seed: Seed) -> Vec<Ask> {
         let sampling = SamplingParameters {
             max_new_tokens: self.max_new_tokens,
@@ -100,14 +123,12 @@ impl Generate {
         runner: &mut Runner,
         recorder: &Recorder,
         (asked, by): (&Asked, Option<&Asked>),
-        data: &DataFile,
+        (prompts, seed): (&[Question], Seed),
     ) -> Result<Finished, Error> {
-        let seed = Seed::new(runner.recipe.seed).named(&self.name);
-        let prompts = prompts(&data.path, self.limit, seed)?;
         let progress = &*runner.work.progress;
         progress.begin(&self.name, Some(prompts.len() as u64), "prompt");
         let control = Control { progress, cancel: &runner.work.cancel };
-        let generate = |model: &dyn LanguageModel| Ok::<_, Error>(model.generate(&self.asks(&prompts, seed), control));
+        let generate = |model: &dyn LanguageModel| Ok::<_, Error>(model.generate(&self.asks(prompts, seed), control));
         let (replies, _) = asked.lend(None, generate)?;
         runner.work.cancel.check()?;
         let mut finished = Finished::default();

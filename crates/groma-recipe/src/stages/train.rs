@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use groma_align::{Method, Role, Settings, Watched};
-use groma_data::{Rows, Shape};
+use groma_align::{Method, Role, Settings, Watched, check_columns};
+use groma_data::{Row, Rows, Shape};
 use groma_lm::Spent;
 use groma_model::{LocalModel, base_checkpoint};
 use groma_run::{Digest, Finished, Recorder, Seed, StageKey, training_samples_file};
@@ -44,18 +44,23 @@ impl StageWork for Train {
             );
             return Err(Error::Recipe { name: recipe.name.clone(), problem });
         }
-        let mut rows = Vec::new();
+        let (mut lines, mut read) = (Vec::new(), Vec::new());
         for name in self.data.as_slice() {
-            rows.push(match outside(recipe, &self.name, name, resolve)? {
+            lines.push(match outside(recipe, &self.name, name, resolve)? {
                 Some(path) => {
                     let seed = Seed::new(recipe.seed);
                     let rows = read_rows(&path, method.data, self.limit, seed, &self.reading)?;
-                    format!("{name}: {}", said::read_as(&rows))
+                    let line = format!("{name}: {}", said::read_as(&rows));
+                    read.push(rows);
+                    line
                 }
                 None => format!("{name}: {MADE}"),
             });
         }
-        Ok(vec![format!("{}: {} on {}", self.name, method.id, rows.join("; "))])
+        if read.len() == lines.len() {
+            check_columns(&settings, all(&read))?;
+        }
+        Ok(vec![format!("{}: {} on {}", self.name, method.id, lines.join("; "))])
     }
 
     fn run(&self, runner: &mut Runner) -> Result<(), Error> {
@@ -129,6 +134,7 @@ impl<'a> Planned<'a> {
         let stage = self.stage;
         check_parts(self.method, self.model.directory()?, self.seats_where(|role| !role.speaks())?)?;
         let (rows, held_out) = self.rows(runner)?;
+        check_columns(&self.settings, all(&rows))?;
         let sharing = self.seats_where(|role| role.shares_tokens() || role.reads_tokens())?;
         check_seats(self.model.directory()?, sharing)?;
         let trainable = self.trainable(runner, recorder, &rows, held_out.as_ref())?;
@@ -211,6 +217,11 @@ impl<'a> Planned<'a> {
             data: self.stage.data.as_slice().join(", "),
         })
     }
+}
+
+/// The rows of several files.
+fn all(files: &[Rows]) -> impl Iterator<Item = &Row> + Clone {
+    files.iter().flat_map(|file| &file.rows)
 }
 
 /// What a stage trains on.

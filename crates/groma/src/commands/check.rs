@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use groma_align::{Limits, METHODS, Method, RowView, Settings, look, prepare_read};
+use groma_align::{Limits, METHODS, Method, RowView, Settings, check_columns, look, prepare_read};
 use groma_data::{Fields, Layout, Rows, Shape};
 use groma_lm::Encoder;
 use groma_model::{ChatTemplate, TemplateChoice, Tokenizer, base_checkpoint, spec_in, tokens_in};
@@ -82,6 +82,7 @@ fn prepared(
         Failure::usage(why, "leave out --model to see how they are read")
     })?;
     let settings = Settings::resolve(method, &resolve::settings(&flags.overrides)?)?;
+    check_columns(&settings, rows.rows.iter())?;
     if spec_in(&directory).is_ok() {
         check_parts(method, &directory, [])?;
     }

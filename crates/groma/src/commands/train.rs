@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use groma_align::{Method, Settings, has_ended};
+use groma_align::{Method, Settings, check_columns, has_ended};
 use groma_lm::Kind;
 use groma_recipe::{Asked, CardText, LogForm, Trainable, base_name, check_parts, check_seats, read_rows};
 use groma_run::{Claim, Digest, Disk, Finding, Seed, atomic, counted};
@@ -41,6 +41,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     };
     let train = rows(&flags.data, flags.limit)?;
     let held_out = flags.eval_data.as_deref().map(|text| rows(text, None)).transpose()?;
+    check_columns(&settings, train.rows.iter())?;
     resolve::base(&flags.model, flags.base.as_deref(), progress)?;
     let (path, _) = resolve::model(&flags.model, progress)?;
     let (asked, here): (Vec<_>, Vec<_>) = settings.seats().into_iter().partition(|(role, _)| role.speaks());

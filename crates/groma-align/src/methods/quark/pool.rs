@@ -60,21 +60,27 @@ impl Entry {
 pub(super) struct Pool {
     entries: VecDeque<Entry>,
     size: usize,
+    /// How many were ever taken in.
+    seen: u64,
+    /// How many of the newest are in no journal yet.
+    unwritten: usize,
 }
 
 impl Pool {
     /// Empty, for so many.
     pub(super) fn new(size: usize) -> Self {
-        Pool { entries: VecDeque::new(), size }
+        Pool { entries: VecDeque::new(), size, seen: 0, unwritten: 0 }
     }
 
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.unwritten = 0;
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Whether none was ever taken in.
+    pub(super) fn is_new(&self) -> bool {
+        self.seen == 0
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -83,9 +89,18 @@ impl Pool {
 
     /// Takes more in; the oldest leave.
     pub(super) fn add(&mut self, more: impl IntoIterator<Item = Entry>) {
-        self.entries.extend(more);
-        let leave = self.entries.len().saturating_sub(self.size);
-        self.entries.drain(..leave);
+        for entry in more {
+            self.push(entry);
+            self.seen += 1;
+            self.unwritten = (self.unwritten + 1).min(self.entries.len());
+        }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+        if self.entries.len() > self.size {
+            self.entries.pop_front();
+        }
     }
 
     /// The quantile of each completion among so many, the best being the last: that of the middle of those that are worth as much.
@@ -106,14 +121,34 @@ impl Pool {
         chosen.iter().map(|&index| self.entries[index].group(quantiles[index])).collect()
     }
 
-    pub(super) fn state(&self) -> Value {
-        json!(self.entries)
+    /// What was taken in since this was last asked, as lines of a journal.
+    pub(super) fn new_lines(&mut self) -> Vec<String> {
+        let old = self.entries.len() - std::mem::take(&mut self.unwritten);
+        self.entries.iter().skip(old).map(|entry| json!(entry).to_string()).collect()
     }
 
     /// # Errors
-    /// In words, if it is not what [`Pool::state`] leaves.
+    /// In words, if it is not among what [`Pool::new_lines`] leaves.
+    pub(super) fn recall(&mut self, line: &str) -> Result<(), String> {
+        let entry = serde_json::from_str(line).map_err(|_| "a line holds nothing of the method's `pool`")?;
+        self.push(entry);
+        Ok(())
+    }
+
+    /// How many were ever taken in; which of them are there the journal tells.
+    pub(super) fn state(&self) -> Value {
+        json!(self.seen)
+    }
+
+    /// # Errors
+    /// In words, if it is neither what [`Pool::state`] leaves nor the entries themselves, which the first checkpoints held.
     pub(super) fn restore(&mut self, state: &Value) -> Result<(), String> {
-        self.entries = Deserialize::deserialize(state).map_err(|_| "it has nothing of the method's `pool`")?;
+        let missing = |_| "it has nothing of the method's `pool`".to_owned();
+        if state.is_array() {
+            self.add(Vec::<Entry>::deserialize(state).map_err(missing)?);
+            return Ok(());
+        }
+        self.seen = u64::deserialize(state).map_err(missing)?;
         Ok(())
     }
 }

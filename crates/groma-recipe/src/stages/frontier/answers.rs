@@ -4,7 +4,7 @@ use groma_data::{Content, Shape};
 use groma_lm::{Ask, Continuation, Control, Encoder, Kind, LanguageModel, Local, LocalOptions, SamplingParameters};
 use groma_model::LocalModel;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
-use groma_run::{Cancel, Progress, Seed};
+use groma_run::{Advance, Cancel, Progress, Seed, counted};
 
 use crate::Error;
 use crate::data_file::DataFile;
@@ -54,6 +54,8 @@ pub(super) struct Answer {
 
 /// Who is asked, and how.
 pub(super) struct Questions<'a> {
+    /// The stage, for who is told.
+    pub(super) stage: &'a str,
     pub(super) prompts: &'a [Prompt],
     pub(super) samples: usize,
     pub(super) max_new_tokens: usize,
@@ -64,11 +66,15 @@ pub(super) struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    /// Answers at temperature 1 of a model, prompt by prompt, with how far they are from `start`.
+    /// Answers at temperature 1 of a model that goes by a name, prompt by prompt, with how far they are from `start`.
     ///
     /// # Errors
     /// Those of the models.
-    pub(super) fn answers(&self, model: &LocalModel, start: &LocalModel) -> Result<Vec<Vec<Answer>>, Error> {
+    pub(super) fn answers(
+        &self,
+        (name, model): (&str, &LocalModel),
+        start: &LocalModel,
+    ) -> Result<Vec<Vec<Answer>>, Error> {
         let sampling = SamplingParameters {
             max_new_tokens: self.max_new_tokens,
             temperature: 1.0,
@@ -82,6 +88,7 @@ impl Questions<'_> {
             logps: true,
         };
         let asks: Vec<Ask> = self.prompts.iter().enumerate().map(ask).collect();
+        self.progress.begin(&format!("{} {name}", self.stage), Some(asks.len() as u64), "prompt");
         let replies = Local::new(model, LocalOptions::default()).generate(&asks, self.control());
         self.cancel.check()?;
         let encoder = Encoder::of(start);
@@ -102,17 +109,24 @@ impl Questions<'_> {
             }
             answers.push(of_prompt);
         }
-        let mut go_on = |_| !self.cancel.is_requested();
+        let count = requests.len() as u64;
+        self.progress.finish(&counted(count, "answer"));
+        self.progress.begin(&format!("{} {name}: distance", self.stage), Some(count), "answer");
+        let mut go_on = |done: usize| {
+            self.progress.advance(&Advance { done: done as u64, ..Advance::default() });
+            !self.cancel.is_requested()
+        };
         let before = score(&start.transformer, &requests, &ScoreOptions::default(), &mut go_on)?;
+        self.progress.finish(&counted(count, "answer"));
         answers.iter_mut().flatten().zip(before).for_each(|(answer, before)| answer.kl -= before.sum());
         Ok(answers)
     }
 
-    /// Adds what a reward model finds of answers.
+    /// Adds what a reward model finds of the answers of a model that goes by a name.
     ///
     /// # Errors
     /// Those of the model.
-    pub(super) fn reward(&self, answers: &mut [Vec<Answer>], by: &LocalModel) -> Result<(), Error> {
+    pub(super) fn reward(&self, name: &str, answers: &mut [Vec<Answer>], by: &LocalModel) -> Result<(), Error> {
         let reply = |prompt: &Prompt, answer: &Answer| Continuation::Reply {
             prompt: prompt.asked.clone(),
             reply: prompt.asked.answered(&answer.text),
@@ -120,8 +134,10 @@ impl Questions<'_> {
         let pairs =
             self.prompts.iter().zip(answers.iter()).flat_map(|(p, answers)| answers.iter().map(move |a| (p, a)));
         let wanted: Vec<Continuation> = pairs.map(|(prompt, answer)| reply(prompt, answer)).collect();
+        self.progress.begin(&format!("{} {name}: reward", self.stage), Some(wanted.len() as u64), "answer");
         let scored = Local::new(by, LocalOptions::default()).score(&wanted, self.control());
         self.cancel.check()?;
+        self.progress.finish(&counted(wanted.len() as u64, "answer"));
         for (answer, scored) in answers.iter_mut().flatten().zip(scored) {
             let scored = scored.map_err(|failure| self.unanswered(by, failure))?;
             let reward = scored.reward.ok_or_else(|| {

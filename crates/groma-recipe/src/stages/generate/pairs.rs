@@ -1,7 +1,7 @@
 //! Makes pairs of a model's answers: the row's own answer above each, or the best above the worst.
 
 use groma_align::{ToRate, rate};
-use groma_data::Content;
+use groma_data::{Content, Row};
 use groma_lm::{Continuation, Control, LanguageModel, Scored};
 use serde_json::{Value, json};
 
@@ -99,15 +99,23 @@ impl Prefers<'_> {
     }
 }
 
+/// The answer that a row brings, where it says something.
+pub(super) fn demonstration(row: &Row) -> Option<String> {
+    let (_, _, own) = question(row);
+    Some(own.plain()).filter(|own| !own.trim().is_empty())
+}
+
 /// The row's own answer above each that is another.
 fn demonstrated<'a>(answered: &'a Answered<'_>) -> impl Iterator<Item = Value> + 'a {
-    let (_, _, own) = question(&answered.question.row);
-    let own = own.plain();
-    let others = answered.texts.iter().filter({
-        let own = own.clone();
-        move |text| !own.trim().is_empty() && text.trim() != own.trim()
-    });
-    others.map(move |text| row(&answered.question.prompt, &own, text))
+    let own = demonstration(&answered.question.row);
+    let above = move |own: String| {
+        let others = answered.texts.iter().filter({
+            let own = own.clone();
+            move |text| text.trim() != own.trim()
+        });
+        others.map(move |text| row(&answered.question.prompt, &own, text))
+    };
+    own.into_iter().flat_map(above)
 }
 
 fn by_truth(answered: &Answered<'_>) -> Result<Vec<Option<f64>>, Error> {
@@ -131,7 +139,7 @@ fn row(prompt: &Content, chosen: &str, rejected: &str) -> Value {
 mod tests {
     use super::*;
     use crate::stages::generate::answered::Question;
-    use groma_data::{Location, Row, Shape};
+    use groma_data::{Location, Shape};
 
     fn texts(all: &[&str]) -> Vec<String> {
         all.iter().map(|&text| text.to_owned()).collect()
