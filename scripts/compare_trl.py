@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo | --tpo] [--sync]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --bco | --cpo | --orpo | --tpo] [--sync]
 
 DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, --orpo ORPO, and --tpo TPO with its
 kinds, whose gold answers are the chosen ones of other rows. With --sync the reference of DPO or KTO follows the policy every five steps
 (TR-DPO); the whole model alone is trained then, as TRL refuses adapters.
 
-With --kto, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
+--bco compares BCO, in groma a kind of KTO's loss; it needs trl 1.0, the others 1.16.
+
+With --kto or --bco, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
 batch, groma along all rows. With --orpo, TRL's cross-entropy is taken of completions alone, as groma takes it: TRL's own counts
 the tokens of prompts, too.
 
@@ -72,7 +74,11 @@ class InOrder:
 
 
 def older(method):
-    """Config and trainer of CPO or ORPO, which have moved to TRL's experiments."""
+    """Config and trainer of BCO, CPO, ORPO or TPO, which have moved to TRL's experiments."""
+    if method == "bco":
+        from trl.experimental.bco import BCOConfig as config, BCOTrainer as trainer
+
+        return config, type("InOrder", (InOrder, trainer), {})
     if method == "cpo":
         from trl.experimental.cpo import CPOConfig as config, CPOTrainer as trainer
 
@@ -114,7 +120,7 @@ def trl_run(method, model_dir, data, options, adapter, output):
         config, kind, own = trl.KTOConfig, trl.KTOTrainer, {"loss_type": options["loss_type"]}
     else:
         config, kind = older(method)
-        own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options}
+        own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options and method != "bco"}
     if method in ("dpo", "kto"):
         moves = {key: value for key, value in options.items() if key in SYNC}
         own |= {"train_sampling_strategy": "sequential", "precompute_ref_log_probs": adapter is None and not moves, **moves}
@@ -142,26 +148,34 @@ def groma_run(method, model_dir, data_path, options, adapter):
         del settings["label_smoothing"]
     if adapter is not None:
         settings["lora"] = {"r": 8, "alpha": 16.0}
-    program = os.path.join(ROOT, "target", "release", "examples", "losses")
-    command = [program, method, adapter or model_dir, data_path, json.dumps(settings)]
-    lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    lines = groma_lines(method, adapter or model_dir, data_path, settings)
     return [line["metrics"] for line in lines[:-1]], lines[-1]["seconds"]
 
 
-def compare(name, ours, theirs, tolerance):
+def groma_lines(method, model_dir, data_path, settings, *more):
+    """What the example `losses` prints."""
+    program = os.path.join(ROOT, "target", "release", "examples", "losses")
+    command = [program, method, model_dir, data_path, json.dumps(settings), *more]
+    return [json.loads(line) for line in subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()]
+
+
+def apart(mine, other):
+    """Of the other, or of a thousandth where that is less."""
+    return abs(mine - other) / max(abs(other), 1e-3)
+
+
+def compare(name, ours, theirs, tolerance, judged=("loss",)):
     """Prints both runs; returns the largest relative difference of the losses."""
     worst = 0.0
+    shown = [*judged, *(key for key in ("grad_norm", "rewards/margins", "kl", "objective/kl") if key in ours[0] and key in theirs[0])]
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=True), 1):
-        difference = abs(mine["loss"] - other["loss"]) / max(abs(other["loss"]), 1e-12)
+        difference = max(apart(mine[key], other[key]) for key in judged)
         worst = max(worst, difference)
         if step in (1, 2, 5, 10, len(ours)):
-            norms = f"grad norm {mine['grad_norm']:.5f} {other['grad_norm']:.5f}"
-            margins = f"margins {mine['rewards/margins']:+.6f} {other['rewards/margins']:+.6f}"
-            print(f"  {name} step {step}: loss {mine['loss']:.7f} {other['loss']:.7f} ({difference:.1e}), {norms}, {margins}")
+            print(f"  {name} step {step} ({difference:.1e}): " + ", ".join(f"{key} {mine[key]:.7f} {other[key]:.7f}" for key in shown))
     metrics = {}
-    for key in sorted(set(ours[0]) & set(theirs[0])):
-        gaps = [abs(a[key] - b[key]) / max(abs(b[key]), 1e-3) for a, b in zip(ours, theirs)]
-        metrics[key] = max(gaps)
+    for key in sorted(set.intersection(*(set(entry) for entry in [*ours, *theirs]))):
+        metrics[key] = max(apart(mine[key], other[key]) for mine, other in zip(ours, theirs))
     print(f"  {name}: largest relative difference of the losses {worst:.2e} ({'ok' if worst <= tolerance else 'TOO LARGE'})")
     print("  by metric: " + ", ".join(f"{key} {value:.1e}" for key, value in metrics.items()))
     missing = sorted(set(theirs[0]) - set(ours[0]))
@@ -177,6 +191,7 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--loss-type", nargs="*", default=None, help="all that the trainer has where it is not dpo")
     parser.add_argument("--kto", action="store_true", help="compare KTO; --loss-type is kto or apo_zero_unpaired")
+    parser.add_argument("--bco", action="store_true", help="compare BCO")
     parser.add_argument("--cpo", action="store_true", help="compare CPO; --loss-type is sigmoid, hinge, ipo, simpo or alphapo")
     parser.add_argument("--no-lora", action="store_true", help="train the whole model alone, which needs no peft")
     parser.add_argument("--orpo", action="store_true", help="compare ORPO")
@@ -186,9 +201,9 @@ def main():
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
-    method = "kto" if given.kto else "cpo" if given.cpo else "orpo" if given.orpo else "tpo" if given.tpo else "dpo"
+    method = "kto" if given.kto else "bco" if given.bco else "cpo" if given.cpo else "orpo" if given.orpo else "tpo" if given.tpo else "dpo"
     if given.loss_type is None:
-        given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "orpo": ["orpo"],
+        given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "bco": ["bco"], "orpo": ["orpo"],
                            "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
     for loss_type in given.loss_type:
         options = {
@@ -199,7 +214,7 @@ def main():
         if method == "dpo":
             options |= {"loss_type": [loss_type], "use_weighting": given.use_weighting,
                         "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0}
-        elif method == "kto":
+        elif method in ("kto", "bco"):
             options["loss_type"] = loss_type
         elif loss_type == "alphapo":
             options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
@@ -212,10 +227,10 @@ def main():
         if given.sync:
             options |= SYNC
         # Cut completions are mismatched before or after the cut: none is.
-        data = rows(given.pairs, given.steps * 4, 250 if given.kto else sys.maxsize)
+        data = rows(given.pairs, given.steps * 4, 250 if method in ("kto", "bco") else sys.maxsize)
         if given.tpo:
             data = [{**row, "reference": other["chosen"]} for row, other in zip(data, data[1:] + data[:1])]
-        if given.kto:
+        if method in ("kto", "bco"):
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
         with tempfile.TemporaryDirectory() as directory:
@@ -227,7 +242,7 @@ def main():
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
                 theirs, slow = trl_run(method, given.model, dataset, options, adapter, directory)
-                ours, fast = groma_run(method, given.model, path, options, adapter)
+                ours, fast = groma_run("kto" if method == "bco" else method, given.model, path, options, adapter)
                 worst = max(worst, compare(f"{loss_type} {name}", ours, theirs, given.tolerance))
                 print(f"  seconds: groma {fast:.2f}, TRL {slow:.2f}")
     sys.exit(0 if worst <= given.tolerance else 1)
