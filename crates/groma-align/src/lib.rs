@@ -18,6 +18,7 @@ mod apprentice;
 mod collect;
 mod constraint;
 mod critic;
+mod doubt;
 mod encode;
 mod error;
 mod export;

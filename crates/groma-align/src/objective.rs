@@ -11,7 +11,9 @@ use crate::rollout::{Rollouts, Sampling};
 use crate::taught::Taught;
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
+use groma_model::Transformer;
 use groma_model::guidance::ActionMask;
+use groma_run::Cancel;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -101,6 +103,13 @@ pub(crate) trait Objective {
     /// The loss that mathematics prescribes for rows before the first step, where it does.
     fn loss_at_start(&self, _groups: &[Cow<'_, Group>]) -> Option<f64> {
         None
+    }
+    /// Changes the model once more when the last step is done, by all rows that it learned from.
+    ///
+    /// # Errors
+    /// Where that cannot be done, and a request to stop.
+    fn finish(&self, _model: &mut Transformer, _rows: &[Group], _cancel: &Cancel) -> Result<(), Error> {
+        Ok(())
     }
     /// What it carries from step to step (controllers, baselines, buffers), for checkpoints.
     fn state(&self) -> Value {

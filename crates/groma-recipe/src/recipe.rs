@@ -114,6 +114,8 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "ilf",
     "edits",
     "detox",
+    "self-diagnosis",
+    "rl4f",
 ];
 
 impl Recipe {
