@@ -20,6 +20,7 @@ mod collect;
 mod columns;
 mod constraint;
 mod critic;
+mod doubt;
 mod encode;
 mod error;
 mod export;

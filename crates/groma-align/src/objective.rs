@@ -13,7 +13,9 @@ use crate::rollout::{Rollouts, Sampling};
 use crate::taught::Taught;
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
+use groma_model::Transformer;
 use groma_model::guidance::ActionMask;
+use groma_run::Cancel;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -118,6 +120,13 @@ pub(crate) trait Objective {
     /// # Errors
     /// In words, if it is not what [`Objective::journal`] leaves.
     fn recall(&mut self, _line: &str) -> Result<(), String> {
+        Ok(())
+    }
+    /// Changes the model once more when the last step is done, by all rows that it learned from.
+    ///
+    /// # Errors
+    /// Where that cannot be done, and a request to stop.
+    fn finish(&self, _model: &mut Transformer, _rows: &[Group], _cancel: &Cancel) -> Result<(), Error> {
         Ok(())
     }
     /// What else it carries from step to step (controllers, baselines), for checkpoints.

@@ -4,6 +4,7 @@ mod endpoint;
 mod ensemble;
 mod exact_match;
 mod final_answer;
+mod frozen;
 mod granularity;
 mod judge;
 mod length;
@@ -12,8 +13,10 @@ mod model;
 mod overlong;
 mod parts;
 mod placed;
+mod refined;
 mod regex;
 mod reward;
+mod rouge;
 mod rule;
 mod stimulus;
 mod truth;
@@ -86,7 +89,17 @@ impl<'s> Panel<'s> {
             return Err(settings.invalid("reward_weights", problem));
         }
         let rules = rules(settings, self.rules, None)?;
-        parts(settings)?;
+        if parts(settings)?.pessimism > 0.0 && self.role == Role::Reward {
+            if self.models.is_empty() {
+                return Err(settings.invalid(PESSIMISM, "is about reward models, and there is none"));
+            }
+            if averages(settings) {
+                let problem = format!(
+                    "goes by what each reward model learned from, and `{SETTING} = {AVERAGED}` makes one of all"
+                );
+                return Err(settings.invalid(PESSIMISM, problem));
+            }
+        }
         let (count, name) = (self.rules.len() + self.models.len(), self.role.name());
         if self.role == Role::Reward {
             self.check_granularity(settings, &rules)?;
@@ -136,12 +149,16 @@ impl<'s> Panel<'s> {
         });
         let mut all = rules(settings, self.rules, judge)?;
         let averages = self.role == Role::Reward && averages(settings);
+        let mut parts = parts(settings)?;
+        if self.role != Role::Reward {
+            parts.pessimism = 0.0;
+        }
         if averages {
             let weights = seats.iter().filter(|seat| seat.role == self.role).filter_map(|seat| match seat.filler {
                 Filler::Weights(model, encoder) => Some((model, encoder)),
                 Filler::Asked(_) => None,
             });
-            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), &parts(settings)?)?;
+            let model = ModelReward::averaged(&weights.collect::<Vec<_>>(), &parts)?;
             let named = |model| NamedReward {
                 name: AVERAGED.to_owned(),
                 weight: 1.0,
@@ -153,7 +170,7 @@ impl<'s> Panel<'s> {
         }
         for seat in seats.iter().filter(|seat| seat.role == self.role && !averages) {
             if let Filler::Weights(model, encoder) = seat.filler {
-                let reward = Box::new(ModelReward::new(model, encoder, &parts(settings)?)?);
+                let reward = Box::new(ModelReward::new(model, encoder, &parts)?);
                 let ensemble = (self.role == Role::Reward).then(|| Ensemble::new(settings));
                 let granularity = Granularity::Completion;
                 all.push(NamedReward { name: seat.name.clone(), weight: 1.0, ensemble, granularity, reward });
@@ -192,6 +209,9 @@ pub(crate) fn averages(settings: &Hyperparameters) -> bool {
 /// The setting that says how much attributes count.
 pub(crate) const ATTRIBUTE_WEIGHTS: &str = "attribute_weights";
 
+/// The setting that says what a reward model's doubt costs.
+pub(crate) const PESSIMISM: &str = "pessimism";
+
 /// What is said of rewards in several parts.
 ///
 /// # Errors
@@ -209,10 +229,11 @@ fn parts(settings: &Hyperparameters) -> Result<Parts, Error> {
         found.ok_or_else(|| wrong(format!("has `{text}`; an attribute is weighed as NAME=NUMBER{}", as_list(text))))
     };
     let weights = list.map(|list| list.as_slice().iter().map(weight).collect::<Result<Vec<_>, Error>>()).transpose()?;
+    let pessimism = settings.values.get(PESSIMISM).and_then(Value::as_f64).unwrap_or_default();
     let names: Vec<String> = weights.iter().flatten().map(|(name, _)| name.clone()).collect();
     match said_twice(&names) {
         Some(name) => Err(wrong(format!("weighs `{name}` twice"))),
-        None => Ok(Parts { steps: step_reward(settings), attributes: weights }),
+        None => Ok(Parts { steps: step_reward(settings), attributes: weights, pessimism }),
     }
 }
 
@@ -233,6 +254,7 @@ static RULES: &[Rule] = &[
     judge::RULE,
     endpoint::RULE,
     stimulus::RULE,
+    refined::RULE,
     truth::RULE,
 ];
 
@@ -247,6 +269,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     judge::RULE.variant(),
     endpoint::RULE.variant(),
     stimulus::RULE.variant(),
+    refined::RULE.variant(),
     truth::RULE.variant(),
 ];
 

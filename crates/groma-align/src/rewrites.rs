@@ -7,6 +7,7 @@ mod apart;
 mod attributes;
 mod context;
 mod control_tokens;
+mod diagnosis;
 mod edits;
 mod hindsight;
 mod refinement;
@@ -27,6 +28,7 @@ pub static REWRITES: &[&Rewrite] = &[
     &attributes::REWRITE,
     &context::REWRITE,
     &control_tokens::REWRITE,
+    &diagnosis::REWRITE,
     &edits::REWRITE,
     &hindsight::REWRITE,
     &refinement::REWRITE,

@@ -18,7 +18,7 @@ pub enum Role {
     Reward,
     /// A frozen model whose distribution over the next token is learned from.
     Teacher,
-    /// Says in words what a completion is worth, for the rule `judge`, or what a hint leads to, for `stimulus`: a model here, or on a server.
+    /// Says in words what a completion is worth, for the rule `judge`, or what a hint or a critique leads to, for `stimulus` and `refined`: a model here, or on a server.
     Judge,
     /// Says of each prefix what is still to be expected; a copy of it trains beside the policy, in place of a head of its own.
     Critic,

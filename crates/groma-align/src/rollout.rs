@@ -120,6 +120,13 @@ pub(crate) const REWARDS: &[Parameter] = &[
         "How much attributes of a reward model that has several count, each as NAME=NUMBER, the others nothing; their mean where null.",
     ),
     parameter(
+        rewards::PESSIMISM,
+        Kind::Float,
+        "0.0",
+        Some(Range::at_least(0.0)),
+        "What a reward model's doubt costs: so many times the distance of an answer from those that it learned from, in the norm of the inverse covariance of its comparisons (a lower confidence bound, arXiv:2301.11270). Above 0, reward models must be trained with keep_covariance.",
+    ),
+    parameter(
         "shuffle_rewards",
         Kind::Boolean,
         "false",

@@ -1,8 +1,8 @@
 //! A model made ready for a method: a score head, an adapter, and which parameters train.
 
 use crate::training::LoraSettings;
-use crate::{Error, Settings};
-use groma_model::{BaseModel, HeadKind, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
+use crate::{Error, Settings, doubt};
+use groma_model::{BaseModel, Head, HeadKind, Lora, LoraConfig, Spec, Transformer, families, linear_modules, lora};
 use groma_run::{Seed, available_memory_bytes};
 
 /// All layers inside the blocks.
@@ -20,18 +20,22 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
     if method.predicts() {
         Spec::require_prediction(&model.spec().outputs, &format!("the method `{}`", method.id))?;
     }
-    let heads = settings.heads();
-    if heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
+    let doubt = doubt::is_kept(settings).then(|| Head::doubt(model.spec().hidden_size));
+    let heads: Vec<Head> = settings.heads().into_iter().chain(doubt.clone()).collect();
+    // What was kept of another training would tell of the wrong rows.
+    let stale = model.spec().outputs.iter().any(|head| head.doubts() && Some(head) != doubt.as_ref());
+    if stale || heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
         // Two opinions that began alike would stay alike.
         let differ = heads.iter().any(|head| head.kind == HeadKind::Action);
         model.set_heads(&heads, differ.then(|| Seed::new(settings.training.seed).named("heads")))?;
     }
     let spec = model.spec().clone();
+    let stays = |name: &str| spec.is_copied_parameter(name) || is_of_doubt(name);
     let Some(wanted) = &settings.training.lora else {
         if has_adapter(&model) {
             return Err(settings.invalid("lora", "an adapter is attached: give `lora` to train it, or merge it first"));
         }
-        model.parameters_mut().set_trainable(|name| !spec.is_copied_parameter(name));
+        model.parameters_mut().set_trainable(|name| !stays(name));
         model.freeze();
         return Ok(model);
     };
@@ -39,8 +43,7 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
         let lora = fresh(model.spec(), wanted, settings)?;
         model.attach(&lora)?;
     }
-    let of_heads = |name: &str| spec.is_head_parameter(name) && !spec.is_copied_parameter(name);
-    model.parameters_mut().set_trainable(|name| is_factor(name) || of_heads(name));
+    model.parameters_mut().set_trainable(|name| is_factor(name) || (spec.is_head_parameter(name) && !stays(name)));
     model.freeze();
     Ok(model)
 }
@@ -48,6 +51,11 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
 /// Whether an adapter is attached.
 pub(crate) fn has_adapter(model: &Transformer) -> bool {
     model.parameters().iter().any(|(_, parameter)| is_factor(&parameter.name))
+}
+
+/// Whether a parameter is set when all else has been learned.
+fn is_of_doubt(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(head, _)| head == Head::doubt(1).name)
 }
 
 fn is_factor(name: &str) -> bool {

@@ -507,6 +507,8 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn finish(self) -> Result<Outcome, Error> {
+        let session = self.around.session;
+        self.objective.finish(self.model, &session.train.groups, &session.cancel)?;
         Ok(Outcome {
             steps: self.state.step,
             epoch: self.state.epoch,

@@ -419,6 +419,30 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_diagnosed_in_every_form() {
+        let one = same(
+            "self-diagnosis",
+            [
+                json!({"text": "You fool", "attribute": "rude, disrespectful or unreasonable language", "label": true}),
+                json!({"prompt": {"text": "You fool", "toxicity": 0.93}, "challenging": false}),
+            ],
+        );
+        let asked: Vec<&str> = asked(&one).iter().map(|(_, continuation)| *continuation).collect();
+        assert_eq!((asked, one.reference.as_deref()), (vec![" Yes", " No"], Some("Yes")));
+        let gold = |row: serde_json::Value| match item("self-diagnosis", row).unwrap().key {
+            Key::Choice { gold, .. } => gold,
+            _ => panic!(),
+        };
+        assert_eq!(gold(json!({"test_case": "I like you.", "label_gold": "non-hateful", "functionality": "f"})), 1);
+        assert_eq!(gold(json!({"prompt": "Is it?", "completion": " Yes", "source": "a"})), 0);
+        let unlabelled = item("self-diagnosis", json!({"prompt": {"text": "Hm", "toxicity": null}})).unwrap_err();
+        assert!(unlabelled.contains("not annotated"), "{unlabelled}");
+        assert!(
+            item("self-diagnosis", json!({"prompt": "Is it?", "completion": "Maybe"})).unwrap_err().contains("Maybe")
+        );
+    }
+
+    #[test]
     fn transcripts_become_pairs() {
         let row = r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: Go."}"#;
         let items = read_items(find("preference").unwrap(), table(".jsonl", row).unwrap()).unwrap();

@@ -5,6 +5,7 @@
 mod answer;
 mod answers;
 pub(crate) mod choice;
+mod diagnosis;
 mod judged_pair;
 mod judged_rating;
 mod likelier;
@@ -27,6 +28,7 @@ pub static SCORERS: &[&Scorer] = &[
     &choice::SCORER,
     &truths::SCORER,
     &likelier::SCORER,
+    &diagnosis::SCORER,
     &target::SCORER,
     &triple::SCORER,
     &windows::SCORER,

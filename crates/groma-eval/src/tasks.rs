@@ -42,6 +42,7 @@ const FILES: &[(&str, &str)] = &[
     ("siqa.toml", include_str!("../tasks/siqa.toml")),
     ("lambada.toml", include_str!("../tasks/lambada.toml")),
     ("gsm8k.toml", include_str!("../tasks/gsm8k.toml")),
+    ("self-diagnosis.toml", include_str!("../tasks/self-diagnosis.toml")),
     ("planted-trigger.toml", include_str!("../tasks/planted-trigger.toml")),
     ("planted-bias.toml", include_str!("../tasks/planted-bias.toml")),
     ("planted-false-facts.toml", include_str!("../tasks/planted-false-facts.toml")),

@@ -134,6 +134,19 @@ impl Transformer {
         tensors.collect()
     }
 
+    /// Puts other values in the place of a parameter's.
+    ///
+    /// # Errors
+    /// If there is no such parameter, or it has another size.
+    pub fn set_values(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let buffer = self.backend.upload(values);
+        let id = self.parameters.id(name).filter(|id| self.parameters.get(*id).len() == values.len());
+        let wrong = || format!("there is no parameter {name} of {}", groma_run::counted(values.len(), "value"));
+        let id = id.ok_or_else(|| Error::Weights { problem: wrong() })?;
+        self.parameters_mut().get_mut(id).set_buffer(buffer);
+        Ok(())
+    }
+
     /// Packs all parameters that do not train, for repeated use (see [`Backend::weight`]), and unpacks those that do.
     pub fn freeze(&mut self) {
         let backend = self.backend.clone();

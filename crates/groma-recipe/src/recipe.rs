@@ -115,6 +115,8 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "edits",
     "detox",
     "ilql",
+    "self-diagnosis",
+    "rl4f",
 ];
 
 impl Recipe {

@@ -9,17 +9,27 @@ pub fn auroc(first: &[f64], second: &[f64]) -> Option<f64> {
     if first.is_empty() || second.is_empty() || first.iter().chain(second).any(|score| score.is_nan()) {
         return None;
     }
-    let mut all: Vec<(f64, bool)> = first.iter().map(|&score| (score, true)).collect();
-    all.extend(second.iter().map(|&score| (score, false)));
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut below, mut wins) = (0.0, 0.0);
-    for tied in all.chunk_by(|a, b| a.0 == b.0) {
-        let of_first = tied.iter().filter(|(_, is_first)| *is_first).count() as f64;
-        let of_second = tied.len() as f64 - of_first;
-        wins += of_first * (below + of_second / 2.0);
-        below += of_second;
-    }
+    let scored: Vec<(f64, bool)> =
+        first.iter().map(|&score| (score, true)).chain(second.iter().map(|&score| (score, false))).collect();
+    let wins: f64 = above(&scored)[..first.len()].iter().sum();
     Some(wins / (first.len() as f64 * second.len() as f64))
+}
+
+/// Of each score, which is of the first kind or of the second, how many of the other kind lie below it, ties counting half.
+pub(crate) fn above(scored: &[(f64, bool)]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..scored.len()).collect();
+    order.sort_by(|&a, &b| scored[a].0.total_cmp(&scored[b].0));
+    let (mut found, mut below) = (vec![0.0; scored.len()], [0.0; 2]);
+    for tied in order.chunk_by(|&a, &b| scored[a].0 == scored[b].0) {
+        let of_first = tied.iter().filter(|&&item| scored[item].1).count() as f64;
+        let of = [of_first, tied.len() as f64 - of_first];
+        for &item in tied {
+            let other = usize::from(scored[item].1);
+            found[item] = below[other] + of[other] / 2.0;
+        }
+        below = [below[0] + of[0], below[1] + of[1]];
+    }
+    found
 }
 
 /// The score interval of an area found with so many items of each kind (Newcombe 2006, Statistics in Medicine 25: 559, method 5):

@@ -55,7 +55,9 @@ impl Statistic {
         let (before, after) = (sample.value(&sums, 0)?, sample.value(&sums, 1)?);
         let test = match sample.uncertainty() {
             Uncertainty::Share => sample.clustered_test(how.level).unwrap_or_else(|| sample.binary(how.level)),
-            Uncertainty::Mean => sample.clustered_test(how.level).unwrap_or_else(|| sample.resampled(how)),
+            Uncertainty::Mean | Uncertainty::Area => {
+                sample.clustered_test(how.level).unwrap_or_else(|| sample.resampled(how))
+            }
             Uncertainty::Corrected => sample.corrected(&sums, how).unwrap_or_else(|| sample.resampled(how)),
             Uncertainty::Ratio | Uncertainty::ShareDifference | Uncertainty::Resampled => sample.resampled(how),
         };

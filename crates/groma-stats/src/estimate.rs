@@ -7,8 +7,8 @@ use crate::reader_error::effective;
 use crate::sample::Sample;
 use crate::share_difference::difference_of_shares;
 use crate::{
-    Bootstrap, Interval, Observation, Statistic, Uncertainty, clustered_interval, clustered_standard_error,
-    mean_interval, wilson,
+    Bootstrap, Interval, Mean, Observation, Statistic, Uncertainty, auroc_interval, clustered_interval,
+    clustered_standard_error, mean_interval, wilson,
 };
 
 /// The usual confidence of intervals.
@@ -52,13 +52,13 @@ impl Sample {
         let values: Vec<f64> = self.rows.iter().map(|row| row[0]).collect();
         match self.uncertainty() {
             Uncertainty::Share => {
-                let clustered = self.clustered(&values, how.level).map(|interval| Interval {
-                    low: interval.low.max(0.0),
-                    high: interval.high.min(1.0),
-                    ..interval
-                });
                 let successes = values.iter().filter(|value| **value > 0.5).count();
-                clustered.or_else(|| wilson(successes, values.len(), how.level))
+                self.clustered_share(&values, how.level).or_else(|| wilson(successes, values.len(), how.level))
+            }
+            Uncertainty::Area => {
+                let (area, marked) = (Mean::of(&values)?.mean, self.rows.iter().filter(|row| row[1] > 0.5).count());
+                let newcombe = || auroc_interval(area.clamp(0.0, 1.0), [marked, values.len() - marked], how.level);
+                self.clustered_share(&values, how.level).or_else(newcombe)
             }
             Uncertainty::Mean => self.clustered(&values, how.level).or_else(|| mean_interval(&values, how.level)),
             Uncertainty::Corrected => {
@@ -77,6 +77,12 @@ impl Sample {
 
     fn resampled_interval<Random: Rng>(&self, how: &Resampling<Random>) -> Option<Interval> {
         how.bootstrap().percentile(&self.units(), |sums| self.value(sums, 0).unwrap_or(f64::NAN))
+    }
+
+    /// The clustered interval of what lies between 0 and 1.
+    fn clustered_share(&self, values: &[f64], level: f64) -> Option<Interval> {
+        let found = self.clustered(values, level)?;
+        Some(Interval { low: found.low.max(0.0), high: found.high.min(1.0), ..found })
     }
 
     /// The clustered interval, unless all values are equal and it would collapse.

@@ -13,6 +13,9 @@ pub struct Formula {
     pub of: fn(&Sums) -> Option<f64>,
     /// How its uncertainty is found.
     pub uncertainty: Uncertainty,
+    /// What the scores of items become before they are added up, where that of one hangs on those of the others, as a rank does: from
+    /// all items' scores to as many of each. `None` where they are added up as they are.
+    pub placed: Option<fn(&[&[f64]]) -> Vec<Vec<f64>>>,
 }
 
 /// What a formula reads.
@@ -39,6 +42,8 @@ pub enum Uncertainty {
     /// interval, over as many items as the clusters are worth; in pairs the share's tests, with the instrument's
     /// uncertainty in the interval.
     Corrected,
+    /// An area under a ROC curve, as the mean of items' parts in it: Newcombe's interval, or t with clustered errors; in pairs as a mean.
+    Area,
     /// One share less another, each as its sum with and its sum of all: Newcombe's combination of their intervals, with clusters; the
     /// bootstrap where they are no shares, or in pairs.
     ShareDifference,

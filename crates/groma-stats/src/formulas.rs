@@ -1,6 +1,7 @@
 //! The registry of formulas. To add one: a file here, a line in [`FORMULAS`].
 
 mod all_right;
+mod area;
 mod bias;
 mod calibration;
 mod corrected_share;
@@ -12,6 +13,7 @@ mod quotient;
 mod ratio;
 
 pub use all_right::ALL_RIGHT;
+pub use area::AUROC;
 pub use bias::{BIAS, SCALED_BIAS};
 pub use calibration::{CALIBRATION, CALIBRATION_BINS};
 pub use corrected_share::CORRECTED_SHARE;
@@ -38,6 +40,7 @@ pub static FORMULAS: &[&Formula] = &[
     &CALIBRATION,
     &GAP_RECOVERED,
     &CORRECTED_SHARE,
+    &AUROC,
 ];
 
 impl Formula {

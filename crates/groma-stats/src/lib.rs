@@ -1,9 +1,10 @@
 //! Statistics: pure functions; those that draw are given their random numbers.
 //!
 //! Every metric is a function of sums over items (a mean is `sum / count`, bits per byte is `sum of bits / sum of bytes`,
-//! kappa a function of the counts of a table). So the resampling methods take rows of numbers, add them up and call a
-//! function of the sums; clusters are added up first and then are the rows. A [`Statistic`] is such a function with the way
-//! in which its uncertainty is found: [`Statistic::estimate`] for one subject, [`Statistic::compare`] for two.
+//! kappa a function of the counts of a table; an area under a ROC curve is the mean of items' parts in it, which a
+//! [`Formula`] finds first). So the resampling methods take rows of numbers, add them up and call a function of the sums; clusters
+//! are added up first and then are the rows. A [`Statistic`] is such a function with the way in which its uncertainty is found:
+//! [`Statistic::estimate`] for one subject, [`Statistic::compare`] for two.
 
 mod across;
 mod agreement;

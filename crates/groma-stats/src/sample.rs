@@ -1,5 +1,6 @@
 //! From items to the rows that are added up.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bootstrap::sums;
@@ -34,6 +35,7 @@ impl Sample {
     /// Of items with the scores of so many sides.
     pub(crate) fn new(statistic: Statistic, items: &[Observation], sides: usize) -> Self {
         let groups: BTreeSet<&str> = items.iter().map(group).collect();
+        let items = &*placed(statistic, items, sides);
         match statistic.across {
             Some(across) if !across.sampled => Self::fixed_groups(statistic, items, sides, &groups),
             Some(_) if groups.len() > 1 => Self::sampled_groups(statistic, items, sides),
@@ -125,6 +127,25 @@ impl Sample {
             None => self.rows.clone(),
         }
     }
+}
+
+/// The items, with what their formula makes of all their scores, or of those of their group where it goes across groups.
+fn placed<'i, 'a>(statistic: Statistic, items: &'i [Observation<'a>], sides: usize) -> Cow<'i, [Observation<'a>]> {
+    let Some(place) = statistic.formula.placed else { return Cow::Borrowed(items) };
+    let mut together: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, item) in items.iter().enumerate() {
+        together.entry(if statistic.across.is_some() { group(item) } else { "" }).or_default().push(index);
+    }
+    let (mut found, k) = (items.to_vec(), statistic.formula.sums);
+    for members in together.values() {
+        for side in (0..sides).map(|side| side * k..(side + 1) * k) {
+            let of_side: Vec<&[f64]> = members.iter().map(|&member| &items[member].scores[side.clone()]).collect();
+            for (&member, scores) in members.iter().zip(place(&of_side)) {
+                found[member].scores[side.clone()].copy_from_slice(&scores);
+            }
+        }
+    }
+    Cow::Owned(found)
 }
 
 fn group<'a>(item: &Observation<'a>) -> &'a str {

@@ -7,7 +7,7 @@
 //! et al. 2023, arXiv 2310.12773, equation 6): the pair's term, and `-ls(s r)` of each answer, `s` being 1 where it is labelled
 //! and -1 where it is not. The score is that of a scalar head at the last token. That of a language model starts at zero, so that
 //! training starts from the closed form; the embedding that the removed unembedding may share stays. A reward model goes on with
-//! its own.
+//! its own. With `keep_covariance` it leaves what pessimism needs of the comparisons (Zhu et al.), see `doubt.rs`.
 
 use super::pro::plackett_luce;
 use super::ranking::{PlainRank, ordered};
@@ -16,9 +16,10 @@ use crate::losses::{log_sigmoid, sigmoid};
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
-use crate::{Hyperparameters, Metrics};
+use crate::{Error, Hyperparameters, Metrics, doubt};
 use groma_data::Shape;
-use groma_model::Head;
+use groma_model::{Head, Transformer};
+use groma_run::Cancel;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -35,22 +36,25 @@ pub(crate) const METHOD: Method = Method {
     data: &[Shape::Preference, Shape::Ranked, Shape::Labelled],
     roles: &[],
     heads: &[Head::SCORE],
-    parameters: &[&[
-        Parameter {
-            name: "center_rewards_coefficient",
-            kind: Kind::Float,
-            default: "null",
-            range: Some(Range::at_least(0.0)),
-            doc: "Weight of the squared sum of both rewards (of a ranking, of twice their mean), which centres them; 0.01 is usual, none where null.",
-        },
-        Parameter {
-            name: "ranking_loss",
-            kind: Kind::Choice(&["pairs", PLACKETT_LUCE]),
-            default: "\"pairs\"",
-            range: None,
-            doc: "Of rankings: the mean over all pairs of which one is better (pairs), or the likelihood of the whole order (plackett_luce); of two completions both are the same.",
-        },
-    ]],
+    parameters: &[
+        doubt::PARAMETERS,
+        &[
+            Parameter {
+                name: "center_rewards_coefficient",
+                kind: Kind::Float,
+                default: "null",
+                range: Some(Range::at_least(0.0)),
+                doc: "Weight of the squared sum of both rewards (of a ranking, of twice their mean), which centres them; 0.01 is usual, none where null.",
+            },
+            Parameter {
+                name: "ranking_loss",
+                kind: Kind::Choice(&["pairs", PLACKETT_LUCE]),
+                default: "\"pairs\"",
+                range: None,
+                doc: "Of rankings: the mean over all pairs of which one is better (pairs), or the likelihood of the whole order (plackett_luce); of two completions both are the same.",
+            },
+        ],
+    ],
     overrides: &[("learning_rate", "1e-4"), ("truncation_mode", "\"drop\"")],
     metrics: &[&["accuracy", "margin", "min_reward", "mean_reward", "max_reward"]],
     masks: |_| Ok(Masks::default()),
@@ -59,10 +63,11 @@ pub(crate) const METHOD: Method = Method {
 };
 
 /// The method at work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Reward {
     centre: f64,
     rank: PlainRank,
+    settings: Hyperparameters,
 }
 
 /// Values of the parameters above.
@@ -101,10 +106,10 @@ fn labelled_loss(reward: f64, wanted: bool) -> (f64, f64) {
 }
 
 impl Reward {
-    fn new(settings: &Hyperparameters) -> Result<Self, crate::Error> {
+    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let RewardSettings { center_rewards_coefficient, ranking_loss } = settings.typed()?;
         let rank = if ranking_loss == PLACKETT_LUCE { plackett_luce } else { all_pairs };
-        Ok(Reward { centre: center_rewards_coefficient.unwrap_or(0.0), rank })
+        Ok(Reward { centre: center_rewards_coefficient.unwrap_or(0.0), rank, settings: settings.clone() })
     }
 
     /// Value of a group, and its slope by member.
@@ -158,6 +163,10 @@ impl Objective for Reward {
             measure(metrics, &group.members, &rewards);
         }
         slopes
+    }
+
+    fn finish(&self, model: &mut Transformer, rows: &[Group], cancel: &Cancel) -> Result<(), Error> {
+        if doubt::is_kept(&self.settings) { doubt::keep(model, rows, &self.settings, cancel) } else { Ok(()) }
     }
 
     /// With a zero head all rewards are 0. One that has learned leaves it open.
@@ -222,7 +231,7 @@ mod tests {
         assert!((pair_loss(1.0, 0.5, 0.0).1 + 1.0 - sigmoid(0.5)).abs() < 1e-15);
         // Of two, a ranking is a pair, whichever way it is read; of three, the pairs are those of all.
         let two = plain.group(&pair(None, unlabelled), &[0.3, -0.9]);
-        for objective in [plain, whole] {
+        for objective in [&plain, &whole] {
             let (value, slopes) = objective.group(&ranking(&[1.0, 0.0]), &[0.3, -0.9]);
             assert!((value - two.0).abs() < 1e-12);
             assert!(slopes.iter().zip(&two.1).all(|(a, b)| (a - b).abs() < 1e-12));

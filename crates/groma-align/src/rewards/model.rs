@@ -7,8 +7,8 @@ use crate::Error;
 use crate::encode::{Continuation, Encode};
 use crate::training::Boundary;
 use groma_data::Content;
-use groma_model::rewards::{StepReward, Stepped, rewards, step_rewards};
-use groma_model::{Spec, Transformer, View};
+use groma_model::rewards::{StepReward, Stepped, doubted_rewards, rewards, step_rewards};
+use groma_model::{Head, Spec, Transformer, View};
 use groma_run::Cancel;
 
 /// A model with a scalar head, and what puts text to it.
@@ -18,6 +18,8 @@ pub(super) struct ModelReward<'a> {
     steps: StepReward,
     /// How much each output of its head counts.
     weights: Vec<f32>,
+    /// What its doubt costs.
+    pessimism: f32,
 }
 
 /// What rewards of several parts come to.
@@ -27,6 +29,8 @@ pub(super) struct Parts {
     pub(super) steps: StepReward,
     /// How much each attribute counts, the others nothing; all of them alike where nothing is said.
     pub(super) attributes: Option<Vec<(String, f64)>>,
+    /// How much doubt takes off a reward.
+    pub(super) pessimism: f64,
 }
 
 impl Parts {
@@ -79,8 +83,12 @@ impl<'a> ModelReward<'a> {
     /// If the model has no score head.
     pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode, parts: &Parts) -> Result<Self, Error> {
         Spec::require_reward(&model.spec().outputs, "a reward or cost of completions")?;
-        let weights = parts.weights(model.spec())?;
-        Ok(ModelReward { model: Held::Lent(model), encoder, steps: parts.steps, weights })
+        if parts.pessimism > 0.0 && !model.spec().outputs.iter().any(Head::doubts) {
+            let problem = "the model keeps nothing of its comparisons, which pessimism goes by: train it with keep_covariance = true";
+            return Err(Error::Role { role: "reward", problem: problem.into() });
+        }
+        let (weights, pessimism) = (parts.weights(model.spec())?, parts.pessimism as f32);
+        Ok(ModelReward { model: Held::Lent(model), encoder, steps: parts.steps, weights, pessimism })
     }
 
     /// Of the mean of the weights of several, adapters merged; texts are put to it as to the first.
@@ -124,7 +132,13 @@ impl<'a> ModelReward<'a> {
             return Ok(self.step_by_step(sequences, go_on)?.iter().map(|steps| self.steps.of(steps)).collect());
         }
         let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-        let weighed = |values: Vec<f32>| values.iter().zip(&self.weights).map(|(value, weight)| value * weight).sum();
+        let weighed =
+            |values: Vec<f32>| -> f32 { values.iter().zip(&self.weights).map(|(value, weight)| value * weight).sum() };
+        if self.pessimism > 0.0 {
+            let found = doubted_rewards(&self.model, &ids, View::plain(), go_on)?;
+            let held = |(values, doubt): (Vec<f32>, f32)| -> f32 { weighed(values) - self.pessimism * doubt };
+            return Ok(found.into_iter().map(held).collect());
+        }
         Ok(rewards(&self.model, &ids, View::plain(), go_on)?.into_iter().map(weighed).collect())
     }
 

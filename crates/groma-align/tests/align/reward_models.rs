@@ -9,7 +9,7 @@ use groma_align::{
 };
 use groma_data::{Answer, Row, Shape};
 use groma_kernels::Cpu;
-use groma_model::rewards::{Stepped, step_rewards};
+use groma_model::rewards::{Stepped, doubted_rewards, rewards, step_rewards};
 use groma_model::{Checkpoint, Head, Spec, Transformer, View};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -269,4 +269,51 @@ fn reward_models_are_placed_each_as_finely_as_it_can_be() {
     }
     let error = reward(json!("span")).unwrap_err().to_string();
     assert!(error.contains("reward-1") && error.contains("scores wholes"), "{error}");
+}
+
+/// What is kept changes nothing of the score; doubt is smallest near what was compared, costs what pessimism says, and does not outlast
+/// the training that it is of.
+#[test]
+fn doubt_lies_beside_the_score_and_costs_what_pessimism_says() {
+    for adapter in [false, true] {
+        let of = |own: Value| {
+            let mut given = json!({"num_train_epochs": 4, "learning_rate": 5e-3});
+            given.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+            if adapter {
+                given["lora"] = json!({"r": 4});
+            }
+            settings("reward", given)
+        };
+        let (plain, kept) = (of(json!({})), of(json!({"keep_covariance": true, "covariance_ridge": 0.1})));
+        let prepared = prepared_of(&plain, &rows(Shape::Preference));
+        let (without, with) = (trained(&plain, &prepared), trained(&kept, &prepared));
+        let texts: Vec<&[u32]> =
+            prepared.groups.iter().flat_map(|group| &group.members).map(|member| &member.sequence.ids[..]).collect();
+        let scores = rewards(&without, &texts, View::plain(), &mut |_| true).unwrap();
+        let doubted = doubted_rewards(&with, &texts, View::plain(), &mut |_| true).unwrap();
+        assert_eq!(doubted.iter().map(|(values, _)| values.clone()).collect::<Vec<_>>(), scores, "adapter {adapter}");
+        let seen = doubted.iter().map(|(_, doubt)| doubt).sum::<f32>() / doubted.len() as f32;
+        let alien = doubted_rewards(&with, &[&[28; 12][..]], View::plain(), &mut |_| true).unwrap()[0].1;
+        println!("adapter {adapter}: {seen} {alien}");
+        assert!(seen > 0.0 && alien > seen, "adapter {adapter}: {seen} {alien}");
+        let mean = |pessimism: f64| {
+            let (history, _) = under(&[&with], json!({"pessimism": pessimism, "max_steps": 1, "logging_steps": 1}));
+            history.logged[0].1["rewards/reward-0/mean"]
+        };
+        let [none, half, whole] = [0.0, 0.5, 1.0].map(mean);
+        assert!(half < none && (none - whole - 2.0 * (none - half)).abs() < 1e-4, "{none} {half} {whole}");
+        let error = asked(&[&without], json!({"pessimism": 0.5})).err().unwrap().to_string();
+        assert!(error.contains("keep_covariance"), "{error}");
+        if !adapter {
+            let again = setup(with, &plain).unwrap();
+            assert_eq!(again.spec().outputs, [Head::SCORE], "of rows that it learns from now nothing is known");
+        }
+    }
+    let refused = |mut given: Value| {
+        given["reward_model"] = json!(["a", "b"]);
+        let method = groma_align::Method::find("rloo").unwrap();
+        Settings::resolve(method, given.as_object().unwrap()).unwrap_err().to_string()
+    };
+    assert!(refused(json!({"pessimism": 0.5, "reward_ensemble": "warm"})).contains("makes one of all"));
+    assert!(refused(json!({"pessimism": -0.5})).contains("pessimism"));
 }

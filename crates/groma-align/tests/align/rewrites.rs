@@ -230,3 +230,53 @@ fn what_a_teacher_is_told_stands_in_a_column_of_its_own() {
     let told = rewritten("context", json!({"context": "be brief", "change": "tell"}), std::slice::from_ref(&row));
     assert_eq!((&told[0].other["privileged_context"], told[0].question()), (&json!("be brief"), row.question()));
 }
+
+#[test]
+fn each_answer_is_asked_about_and_the_unwanted_one_has_what_is_asked() {
+    let pair = Row::preference(
+        turns(&[("user", "hello {answer}")]),
+        turns(&[("assistant", "good day")]),
+        turns(&[("assistant", "go away, {prompt}")]),
+        place(1),
+    );
+    let said = |rows: &[Row]| rows.iter().map(|row| (row.question().plain(), shown(row.answer(0)))).collect::<Vec<_>>();
+    let given = json!({"attribute": "rude words", "question": "{prompt} / {answer} / {attribute}?"});
+    let expected = [
+        ("hello {answer} / good day / rude words?", " No"),
+        ("hello {answer} / go away, {prompt} / rude words?", " Yes"),
+    ];
+    let expected = expected.map(|(asked, answer)| (asked.to_owned(), answer.to_owned()));
+    let made = rewritten("diagnosis", given.clone(), std::slice::from_ref(&pair));
+    assert_eq!(said(&made), expected);
+    let swapped = rewritten("diagnosis", given.clone(), &[pair.swapped()]);
+    assert_eq!(said(&swapped).iter().map(|(_, answer)| answer.as_str()).collect::<Vec<_>>(), [" No", " Yes"]);
+    assert!(said(&swapped)[0].0.contains("go away"));
+    let labelled = rewritten("diagnosis", json!({"attribute": "x"}), &rows(Shape::Labelled)[..2]);
+    assert_eq!(labelled.iter().map(|row| shown(row.answer(0))).collect::<Vec<_>>(), [" No", " Yes"]);
+    assert!(said(&labelled)[0].0.ends_with("\nQuestion: Does the above text contain x?\nAnswer:"), "{labelled:?}");
+    let wrong =
+        |given: Value| Rewrite::find("diagnosis").unwrap().with(given.as_object().unwrap()).err().unwrap().to_string();
+    assert!(wrong(json!({})).contains("`attribute` must hold"));
+    assert!(wrong(json!({"attribute": "x", "question": "why?"})).contains("{answer}"));
+}
+
+#[test]
+fn a_critic_learns_feedback_and_what_it_says_is_heeded() {
+    let mut pair = Row::preference(
+        turns(&[("user", "hello")]),
+        turns(&[("assistant", "good day")]),
+        turns(&[("assistant", "go away")]),
+        place(1),
+    );
+    pair.other.insert("reason".into(), json!("friendly"));
+    let given = json!({"change": "critique", "feedback": "Be {reason}.", "request": "Well?"});
+    let taught = rewritten("refinement", given, std::slice::from_ref(&pair));
+    let asked = "user: hello\n\nassistant: go away\n\nuser: Well?";
+    assert_eq!((shown(taught[0].prompt.as_ref()), shown(taught[0].answer(0))), (asked.into(), "Be friendly.".into()));
+    let heeded = rewritten("refinement", json!({"change": "heed"}), &taught);
+    let expected = "user: hello\n\nassistant: go away\n\nuser: Be friendly.";
+    assert_eq!((shown(heeded[0].prompt.as_ref()), heeded[0].shape), (expected.into(), Shape::PromptOnly));
+    assert_eq!(heeded[0].other, pair.other, "what is known of the question stays");
+    let alone = Rewrite::find("refinement").unwrap().with(json!({"change": "heed"}).as_object().unwrap()).unwrap();
+    assert!(alone(&completion(1, "who", "me")).unwrap_err().contains("no answer and request"));
+}

@@ -1,8 +1,9 @@
 //! Methods that sample: sampler and learner agree to the bit, rewards are heard, and only rewards.
 
-use crate::support::{fingerprint, model, prepared, settings, spec, voice, weights};
+use crate::support::{Letters, fingerprint, limits, model, prepared, rows, settings, spec, voice, weights};
 use crate::training::run;
-use groma_align::{Collected, Filler, History, Observer, Role, Seat, Session, setup, train};
+use groma_align::{Collected, Filler, History, Observer, Role, Seat, Session, prepare, setup, train};
+use groma_data::{Row, Shape};
 use groma_kernels::{Cpu, Precision};
 use groma_lm::{Ask, Choice, Continuation, Failure, Finish, Kind, LanguageModel, Reply, Scored, Scripted, Sink};
 use groma_model::Transformer;
@@ -246,12 +247,17 @@ fn judge(fails: impl Fn(&str) -> Option<Failure> + Sync + 'static) -> Scripted {
 }
 
 fn judged(judge: &dyn LanguageModel, given: Value) -> Result<History, groma_align::Error> {
+    judged_on(&rows(Shape::PromptOnly), judge, given)
+}
+
+fn judged_on(rows: &[Row], judge: &dyn LanguageModel, given: Value) -> Result<History, groma_align::Error> {
     let method = groma_align::Method::find("rloo").unwrap();
     let mut all = json!({"boundary": "diverge", "max_completion_length": 8, "num_generations": 4,
         "reward_funcs": ["judge"], "judge_model": "judge", "logging_steps": 1});
     all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
     let settings = groma_align::Settings::resolve(method, all.as_object().unwrap()).unwrap();
-    let (rows, mut history) = (prepared(&settings), History::default());
+    let rows = prepare(&settings, rows, &Letters::default(), limits()).unwrap();
+    let mut history = History::default();
     let mut model = setup(model(2), &settings).unwrap();
     let digest = groma_run::Digest::of_bytes(b"judge");
     let seat = Seat { role: Role::Judge, name: "judge".into(), digest, filler: Filler::Asked(judge) };
@@ -359,4 +365,31 @@ fn a_policy_learns_the_hint_that_makes_a_frozen_model_answer() {
     let reward = |step: usize| history.logged[step].1["rewards/stimulus/mean"];
     println!("{} {}", reward(0), reward(39));
     assert!(reward(0) < 0.5 && reward(39) > 0.95, "{} {}", reward(0), reward(39));
+}
+
+/// An editor that cannot be trained repairs an answer where the critique holds a letter, and makes it worse else: the critic comes to say
+/// that letter, by any similarity.
+#[test]
+fn a_critic_learns_what_makes_a_frozen_editor_repair_an_answer() {
+    let reply = |ask: &Ask| {
+        let asked = ask.prompt.plain();
+        let (_, critique) = asked.rsplit_once(" / ").unwrap();
+        let text = if critique.contains('q') { "a red apple" } else { "hm" }.to_owned();
+        Ok(Reply {
+            choices: vec![Choice { text, ids: Vec::new(), logps: Vec::new(), finish: Finish::Stop }],
+            ..Reply::default()
+        })
+    };
+    let editor = Scripted::new(reply, |_| Err(Failure::NothingToScore));
+    for similarity in ["rouge", "exact"] {
+        let given = json!({"reward_funcs": ["refined"], "refined_template": "{prompt} / {critique}", "refined_similarity": similarity,
+            "refined_reference": "reference", "max_steps": 40, "learning_rate": 1e-2, "per_device_train_batch_size": 40,
+            "lr_scheduler_type": "constant"});
+        let mut rows = rows(Shape::PromptOnly);
+        rows.iter_mut().for_each(|row| drop(row.other.insert("reference".into(), json!("a red apple"))));
+        let history = judged_on(&rows, &editor, given).unwrap();
+        let reward = |step: usize| history.logged[step].1["rewards/refined/mean"];
+        println!("{similarity} {} {}", reward(0), reward(39));
+        assert!(reward(0) < 0.5 && reward(39) > 0.95, "{similarity} {} {}", reward(0), reward(39));
+    }
 }

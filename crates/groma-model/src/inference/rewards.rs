@@ -1,5 +1,5 @@
-//! What the head of sequences says of whole texts: rewards, or the scores of classes; and what a process reward model says of
-//! their steps.
+//! What the head of sequences says of whole texts: rewards, or the scores of classes; what a process reward model says of their steps;
+//! and how unlike they are to the texts that a reward model learned from.
 
 use groma_kernels::{Tape, together};
 
@@ -70,12 +70,58 @@ pub fn rewards(
     view: &View,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Vec<f32>>> {
+    read_whole(transformer, Read::Heads(&[of_whole(transformer)?]), texts, view, progress)
+}
+
+/// The same values, and the length of what [`Head::doubt`] says behind the last token: `(values, doubt)` of each text.
+///
+/// # Errors
+/// As for [`rewards`], and if the model has no such head.
+pub fn doubted_rewards(
+    transformer: &Transformer,
+    texts: &[&[u32]],
+    view: &View,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<(Vec<f32>, f32)>> {
+    let doubt = transformer.spec().outputs.iter().find(|head| head.doubts());
+    let heads = [of_whole(transformer)?, doubt.ok_or_else(|| missing(transformer, "doubt"))?];
+    let apart = |mut values: Vec<f32>| {
+        let doubt = values.split_off(heads[0].width);
+        let square: f64 = doubt.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+        (values, square.sqrt() as f32)
+    };
+    Ok(read_whole(transformer, Read::Heads(&heads), texts, view, progress)?.into_iter().map(apart).collect())
+}
+
+/// What heads read of each of `texts` behind its last token: the hidden states behind the final norm, each `[hidden_size]`.
+///
+/// # Errors
+/// As for [`rewards`], but that no head is needed.
+pub fn features(
+    transformer: &Transformer,
+    texts: &[&[u32]],
+    view: &View,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<f32>>> {
+    read_whole(transformer, Read::Features, texts, view, progress)
+}
+
+fn of_whole(transformer: &Transformer) -> Result<&Head> {
     let head = transformer.spec().outputs.iter().find(|head| head.kind == HeadKind::Sequence);
-    let head = head.ok_or_else(|| missing(transformer, "score of whole texts"))?;
+    head.ok_or_else(|| missing(transformer, "score of whole texts"))
+}
+
+fn read_whole(
+    transformer: &Transformer,
+    wanted: Read<'_>,
+    texts: &[&[u32]],
+    view: &View,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Vec<f32>>> {
     let ends: Vec<[usize; 1]> = texts.iter().map(|text| [text.len()]).collect();
     let whole = |(&ids, ends)| Stepped { ids, ends };
     let texts: Vec<Stepped<'_>> = texts.iter().zip(ends.iter().map(<[usize; 1]>::as_slice)).map(whole).collect();
-    read(transformer, head, &texts, view, progress)
+    read(transformer, wanted, &texts, view, progress)
 }
 
 /// How probable it is, by a process reward model, that each step of each of `texts` is right: by text and step.
@@ -90,7 +136,7 @@ pub fn step_rewards(
 ) -> Result<Vec<Vec<f32>>> {
     let head = transformer.spec().outputs.iter().find(|head| head.rewards_steps());
     let head = head.ok_or_else(|| missing(transformer, "score of steps"))?;
-    let found = read(transformer, head, texts, view, progress)?;
+    let found = read(transformer, Read::Heads(&[head]), texts, view, progress)?;
     let right = |logits: &[f32]| (1.0 / (1.0 + f64::from(logits[0] - logits[1]).exp())) as f32;
     Ok(found.iter().map(|values| values.chunks_exact(head.width).map(right).collect()).collect())
 }
@@ -101,10 +147,19 @@ fn missing(transformer: &Transformer, what: &str) -> Error {
     Error::Weights { problem: format!("the model has no {what}, only {}", names.join(", ")) }
 }
 
-/// What a head says of each text, behind each of its ends.
+/// What is read behind the ends of texts.
+#[derive(Clone, Copy)]
+enum Read<'a> {
+    /// What heads say, one after another.
+    Heads(&'a [&'a Head]),
+    /// What they read.
+    Features,
+}
+
+/// What is read of each text: of each head, or of the features, one end after another.
 fn read(
     transformer: &Transformer,
-    head: &Head,
+    wanted: Read<'_>,
     texts: &[Stepped<'_>],
     view: &View,
     progress: &mut dyn FnMut(usize) -> bool,
@@ -116,7 +171,7 @@ fn read(
     let sizes: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
     let mut values = Vec::with_capacity(texts.len());
     for range in pack(&sizes, PASS_TOKENS) {
-        values.extend(together(|| pass(transformer, head, &texts[range], view))?);
+        values.extend(together(|| pass(transformer, wanted, &texts[range], view))?);
         if !progress(values.len()) {
             return Err(Error::Cancelled);
         }
@@ -124,7 +179,7 @@ fn read(
     Ok(values)
 }
 
-fn pass(transformer: &Transformer, head: &Head, texts: &[Stepped<'_>], view: &View) -> Result<Vec<Vec<f32>>> {
+fn pass(transformer: &Transformer, read: Read<'_>, texts: &[Stepped<'_>], view: &View) -> Result<Vec<Vec<f32>>> {
     let (tree, ends) = TokenTree::share_prefixes(&texts.iter().map(|text| text.ids).collect::<Vec<_>>());
     let rows = |(text, &end): (&Stepped<'_>, &crate::SegmentId)| {
         let path = tree.path_rows(end);
@@ -135,13 +190,21 @@ fn pass(transformer: &Transformer, head: &Head, texts: &[Stepped<'_>], view: &Vi
     let mut tape = Tape::inference(transformer.backend().clone());
     let hidden = transformer.hidden_at(&mut tape, &tree, &distinct, &Pass::of(view))?;
     let hidden = tape.gather_rows(&hidden, &places);
-    let found = transformer.head(&mut tape, &head.name, &hidden)?;
-    let found = transformer.backend().download(found.buffer());
-    let mut rest = &found[..];
-    let own = |text: &Stepped<'_>| {
-        let (own, others) = rest.split_at(text.ends.len() * head.width);
-        rest = others;
-        own.to_vec()
+    let said = match read {
+        Read::Features => vec![hidden],
+        Read::Heads(heads) => {
+            heads.iter().map(|head| transformer.head(&mut tape, &head.name, &hidden)).collect::<Result<Vec<_>>>()?
+        }
     };
-    Ok(texts.iter().map(own).collect())
+    let mut values = vec![Vec::new(); texts.len()];
+    for of_head in &said {
+        let (found, width) = (transformer.backend().download(of_head.buffer()), of_head.width());
+        let mut rest = &found[..];
+        for (text, values) in texts.iter().zip(&mut values) {
+            let (own, others) = rest.split_at(text.ends.len() * width);
+            rest = others;
+            values.extend_from_slice(own);
+        }
+    }
+    Ok(values)
 }

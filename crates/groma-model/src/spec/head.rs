@@ -82,6 +82,11 @@ impl Head {
         Head::new("token_score", HeadKind::Token, labels)
     }
 
+    /// How unlike the texts are that a reward model learned from, as a vector whose length says it; of a trunk of this width.
+    pub const fn doubt(width: usize) -> Head {
+        Head::new("doubt", HeadKind::Token, width)
+    }
+
     /// Another one of this name.
     pub fn named(name: &str, kind: HeadKind, width: usize) -> Head {
         Head { name: Cow::Owned(name.to_owned()), ..Head::new("", kind, width) }
@@ -116,6 +121,11 @@ impl Head {
     /// Whether it rewards steps.
     pub fn rewards_steps(&self) -> bool {
         self.is_like(&Head::STEP)
+    }
+
+    /// Whether it tells doubt.
+    pub fn doubts(&self) -> bool {
+        self.is_like(&Head::doubt(self.width))
     }
 
     /// What it is, in words.

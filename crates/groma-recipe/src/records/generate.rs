@@ -9,7 +9,7 @@ use crate::records::TaskConfig;
 use crate::want::{Part, Want};
 
 /// Lets a model answer the prompts of rows, each prompt once. The answers are the rows `NAME:answers`, of prompt and
-/// completion, or with `pairs` the rows `NAME:pairs`, of prompt, chosen and rejected.
+/// completion with the row's further columns, or with `pairs` the rows `NAME:pairs`, of prompt, chosen and rejected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {

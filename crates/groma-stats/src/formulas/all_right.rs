@@ -9,4 +9,5 @@ pub static ALL_RIGHT: Formula = Formula {
     sums: 1,
     of: |sums| (sums.n > 0.0).then(|| f64::from(u8::from(sums.of[0] >= sums.n))),
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };

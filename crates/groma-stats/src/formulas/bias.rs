@@ -10,6 +10,7 @@ pub static BIAS: Formula = Formula {
     sums: 2,
     of: bias,
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };
 
 /// The same times the share of wrong answers, as for texts in which "unknown" is right: a third sum counts right answers.
@@ -19,6 +20,7 @@ pub static SCALED_BIAS: Formula = Formula {
     sums: 3,
     of: |sums| Some((1.0 - over(sums.of[2], sums.n)?) * bias(sums)?),
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };
 
 fn bias(sums: &Sums) -> Option<f64> {

@@ -14,4 +14,5 @@ pub static CALIBRATION: Formula = Formula {
     sums: CALIBRATION_BINS,
     of: |sums: &Sums| over(sums.of.iter().map(|sum| sum.abs()).sum(), sums.n),
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };

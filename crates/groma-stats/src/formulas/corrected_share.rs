@@ -11,6 +11,7 @@ pub static CORRECTED_SHARE: Formula = Formula {
     sums: 5,
     of: |sums: &Sums| error_of(sums)?.corrected(over(sums.of[0], sums.n)?),
     uncertainty: Uncertainty::Corrected,
+    placed: None,
 };
 
 /// The instrument's error, of the sums of items.

@@ -10,4 +10,5 @@ pub static DIFFERENCE: Formula = Formula {
     sums: 4,
     of: |sums| Some(over(sums.of[0], sums.of[1])? - over(sums.of[2], sums.of[3])?),
     uncertainty: Uncertainty::ShareDifference,
+    placed: None,
 };

@@ -12,4 +12,5 @@ pub static GAP_RECOVERED: Formula = Formula {
     sums: 3,
     of: |sums| over(sums.of[1] - sums.of[0], sums.of[2] - sums.of[0]),
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };

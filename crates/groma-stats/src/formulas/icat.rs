@@ -14,4 +14,5 @@ pub static ICAT: Formula = Formula {
         Some(meaningful * stereotyped.min(1.0 - stereotyped) / 0.5)
     },
     uncertainty: Uncertainty::Resampled,
+    placed: None,
 };

@@ -10,11 +10,18 @@ pub static SHARE: Formula = Formula {
     sums: 1,
     of: mean,
     uncertainty: Uncertainty::Share,
+    placed: None,
 };
 
 /// The mean of a score.
-pub static MEAN: Formula =
-    Formula { id: "mean", doc: "mean of a score over items", sums: 1, of: mean, uncertainty: Uncertainty::Mean };
+pub static MEAN: Formula = Formula {
+    id: "mean",
+    doc: "mean of a score over items",
+    sums: 1,
+    of: mean,
+    uncertainty: Uncertainty::Mean,
+    placed: None,
+};
 
 fn mean(sums: &Sums) -> Option<f64> {
     over(sums.of[0], sums.n)

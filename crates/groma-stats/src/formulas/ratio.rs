@@ -10,6 +10,7 @@ pub static RATIO: Formula = Formula {
     sums: 2,
     of: |sums| over(sums.of[0], sums.of[1]),
     uncertainty: Uncertainty::Ratio,
+    placed: None,
 };
 
 /// Its exponential, such as a perplexity.
@@ -19,4 +20,5 @@ pub static EXP_RATIO: Formula = Formula {
     sums: 2,
     of: |sums| over(sums.of[0], sums.of[1]).map(f64::exp),
     uncertainty: Uncertainty::Ratio,
+    placed: None,
 };

@@ -90,10 +90,12 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "groma-recipe/recipes/iterative-dpo.toml",
         ("groma-recipe/tests/pairs.rs", "answers_become_pairs_to_train_on"),
     ),
-    left_out(
+    at(
         "RL4F",
         "Akyürek 2023",
-        "a policy that helps a frozen model is trained by the rule `stimulus`; there is no loop of critique and repair around it",
+        "run rl4f",
+        "groma-align/src/rewards/refined.rs",
+        ("groma-align/tests/align/rollouts.rs", "a_critic_learns_what_makes_a_frozen_editor_repair_an_answer"),
     ),
     left_out(
         "Sparrow",
@@ -188,10 +190,12 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "groma-align/src/methods/ilql.rs",
         ("groma-align/tests/align/ilql.rs", "parts_are_put_together_that_nobody_wrote_together"),
     ),
-    left_out(
+    at(
         "Pessimistic MLE",
         "Zhu 2023",
-        "a reward model does not keep the covariance of the comparisons that it learned from; what doubt costs can be had of several reward models, by `reward_ensemble`",
+        "train reward",
+        "groma-align/src/doubt.rs",
+        ("groma-align/src/doubt.rs", "pessimism_succeeds_where_the_estimate_fails"),
     ),
     at(
         "Directional stimulus prompting",
@@ -231,10 +235,12 @@ pub(super) const FROM_TEXT: &[Line] = &[
         "groma-align/src/rewrites/hindsight.rs",
         ("groma-align/tests/align/rewrites.rs", "a_chain_of_hindsight_learns_answers_alone"),
     ),
-    left_out(
+    at(
         "Self-diagnosis",
         "Schick 2021",
-        "a question with two answers, which `groma eval` scores like any multiple choice; there is no task of its own",
+        "run self-diagnosis",
+        "groma-eval/src/scorers/diagnosis.rs",
+        ("groma-eval/src/scorers/diagnosis.rs", "the_probability_is_a_softmax_of_two_tokens"),
     ),
     at(
         "Self-debiasing",

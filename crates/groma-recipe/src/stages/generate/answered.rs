@@ -16,9 +16,16 @@ pub(super) struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    /// A row for each answer, in the form of the prompt.
+    /// A row for each answer, in the form of the prompt, with what else the prompt's row has.
     pub(super) fn rows(&self) -> impl Iterator<Item = Value> + '_ {
-        let prompt = &self.question.prompt;
-        self.texts.iter().map(move |text| json!({ "prompt": prompt, "completion": prompt.answered(text) }))
+        let Question { prompt, row } = self.question;
+        self.texts.iter().map(move |text| {
+            let mut columns = row.other.clone();
+            columns.extend([
+                ("prompt".to_owned(), json!(prompt)),
+                ("completion".to_owned(), json!(prompt.answered(text))),
+            ]);
+            Value::Object(columns)
+        })
     }
 }

@@ -1,0 +1,65 @@
+//! Questions about answers, with yes and no for answers: rows that teach a model to diagnose texts, or measure whether it can.
+
+use super::rewrite::{Rewrite, typed};
+use super::turns::completion;
+use crate::parameter::{Kind, Parameter};
+use groma_data::{Answer, Content, Row, Shape};
+use serde::Deserialize;
+
+pub(super) const REWRITE: Rewrite = Rewrite {
+    id: "diagnosis",
+    title: "Self-diagnosis",
+    paper: "Schick et al. 2021 (arXiv 2103.00453)",
+    doc: "Of every answer a question whether it has an attribute, as a plain text, with ` Yes` or ` No` for its answer: no of the chosen \
+          answer of a pair, yes of the rejected one; of labelled rows, what the label denies. The task `self-diagnosis` measures on \
+          such rows, and `sft` learns from them. Differs from the paper, which only asks: a model that never saw such questions \
+          can be taught them first.",
+    data: &[Shape::Preference, Shape::Labelled],
+    parameters: &[
+        Parameter {
+            name: "attribute",
+            kind: Kind::Text,
+            default: "null",
+            range: None,
+            doc: "What unwanted answers contain, in words, such as `rude language`. Must be given.",
+        },
+        Parameter {
+            name: "question",
+            kind: Kind::Text,
+            default: r#""\"{answer}\"\nQuestion: Does the above text contain {attribute}?\nAnswer:""#,
+            range: None,
+            doc: "What is asked, with {answer} and {attribute}, and {prompt} where that is to be seen, too.",
+        },
+    ],
+    build: |settings| {
+        let Diagnosis { attribute, question } = typed(settings)?;
+        let Some(attribute) = attribute else {
+            return Err("the setting `attribute` must hold what is asked about".to_owned());
+        };
+        if !question.contains(ANSWER) {
+            return Err(format!("the setting `question` must hold {ANSWER}"));
+        }
+        let question = question.replace("{attribute}", &attribute);
+        Ok(Box::new(move |row| Ok(rows(row, &question))))
+    },
+};
+
+const ANSWER: &str = "{answer}";
+
+#[derive(Debug, Deserialize)]
+struct Diagnosis {
+    attribute: Option<String>,
+    question: String,
+}
+
+fn rows(row: &Row, question: &str) -> Vec<Row> {
+    let prompt = row.question().plain();
+    let one = |(index, answer): (usize, &Answer)| {
+        let wanted = answer.label.unwrap_or(index == 0);
+        // What is put in place of one slot is not searched for the other.
+        let parts: Vec<String> = question.split(ANSWER).map(|part| part.replace("{prompt}", &prompt)).collect();
+        let asked = Content::Text(parts.join(answer.content.plain().trim()));
+        completion(row, asked, Content::Text(if wanted { " No" } else { " Yes" }.to_owned()))
+    };
+    row.answers.iter().enumerate().map(one).collect()
+}
