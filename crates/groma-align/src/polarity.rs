@@ -56,8 +56,8 @@ fn slope(models: Models<'_>, objective: &mut dyn Objective, groups: &[Cow<'_, Gr
     let of = |member: usize| -> f64 {
         match objective.reads() {
             Reads::Scores => f64::from(slopes.scores[member]),
-            // Steps are right or wrong each, and no sequence is preferred.
-            Reads::Steps => 0.0,
+            // Steps are right or wrong each, and what a teacher says is neither: no sequence is preferred.
+            Reads::Steps | Reads::Spans { .. } => 0.0,
             Reads::Tokens { .. } | Reads::Rivals | Reads::Divergence { .. } => {
                 forest.slots(member).iter().map(|&slot| f64::from(slopes.logps[slot as usize])).sum()
             }
