@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --bco | --cpo | --orpo | --tpo] [--sync]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --bco | --cpo | --orpo | --tpo | --gold] [--sync]
 
 DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, --orpo ORPO, and --tpo TPO with its
 kinds, whose gold answers are the chosen ones of other rows. With --sync the reference of DPO or KTO follows the policy every five steps
@@ -12,6 +12,10 @@ kinds, whose gold answers are the chosen ones of other rows. With --sync the ref
 With --kto or --bco, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
 batch, groma along all rows. With --orpo, TRL's cross-entropy is taken of completions alone, as groma takes it: TRL's own counts
 the tokens of prompts, too.
+
+With --gold the chosen answers are learned from a teacher of another tokenizer, which is made here: a byte-level BPE of 400 tokens,
+trained on the rows, and a Llama with random weights. MODEL_DIR must have a byte-level tokenizer, too. TRL merges tokens by its strategy
+`bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -66,6 +70,29 @@ def labelled(pairs):
     return [{"prompt": row["prompt"], "completion": row[side(i)[0]], "label": side(i)[1]} for i, row in enumerate(pairs)]
 
 
+def drawn_teacher(directory, data, end):
+    """The directory of a teacher whose tokenizer was trained on the rows, and which ends texts with the token `end`."""
+    import tokenizers
+
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), special_tokens=[end], show_progress=False,
+    )
+    made.train_from_iterator([text for row in data for text in row.values()], trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end, pad_token=end)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, initializer_range=0.2,
+    )
+    transformers.set_seed(1)
+    teacher = transformers.LlamaForCausalLM(config).float()
+    for one in (tokenizer, teacher):
+        one.save_pretrained(directory)
+    return directory
+
+
 class InOrder:
     """Batches in the order of the rows; these trainers shuffle."""
 
@@ -74,13 +101,17 @@ class InOrder:
 
 
 def older(method):
-    """Config and trainer of BCO, CPO, ORPO or TPO, which have moved to TRL's experiments."""
+    """Config and trainer of a method that is among TRL's experiments."""
     if method == "bco":
         from trl.experimental.bco import BCOConfig as config, BCOTrainer as trainer
 
         return config, type("InOrder", (InOrder, trainer), {})
     if method == "cpo":
         from trl.experimental.cpo import CPOConfig as config, CPOTrainer as trainer
+
+        return config, type("InOrder", (InOrder, trainer), {})
+    if method == "gold":
+        from trl.experimental.gold import GOLDConfig as config, GOLDTrainer as trainer
 
         return config, type("InOrder", (InOrder, trainer), {})
     if method == "tpo":
@@ -121,6 +152,14 @@ def trl_run(method, model_dir, data, options, adapter, output):
     else:
         config, kind = older(method)
         own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options and method != "bco"}
+    taught = {}
+    if method == "gold":
+        skips = {f"uld_skip_{who}_eos": False for who in ("student", "teacher")}
+        own = {key: options[key] for key in ("lmbda", "uld_use_hybrid_loss", "uld_crossentropy_weight", "max_completion_length")}
+        own |= {"use_uld_loss": True, "uld_token_merge_strategy": "bayesian", "teacher_tokenizer_name_or_path": options["teacher_model"], **skips}
+        taught["teacher_model"] = transformers.AutoModelForCausalLM.from_pretrained(
+            options["teacher_model"], dtype=torch.float32, attn_implementation="eager"
+        )
     if method in ("dpo", "kto"):
         moves = {key: value for key, value in options.items() if key in SYNC}
         own |= {"train_sampling_strategy": "sequential", "precompute_ref_log_probs": adapter is None and not moves, **moves}
@@ -133,7 +172,7 @@ def trl_run(method, model_dir, data, options, adapter, output):
         weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"],
         **own,
     )
-    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer, **taught)
     started = time.time()
     trainer.train()
     seconds = time.time() - started
@@ -196,15 +235,17 @@ def main():
     parser.add_argument("--no-lora", action="store_true", help="train the whole model alone, which needs no peft")
     parser.add_argument("--orpo", action="store_true", help="compare ORPO")
     parser.add_argument("--tpo", action="store_true", help="compare TPO; --loss-type is sigmoid, hinge, ipo or tpo-l")
+    parser.add_argument("--gold", action="store_true", help="compare GOLD; --loss-type is hybrid or sorted")
     parser.add_argument("--sync", action="store_true", help="let the reference follow the policy")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
-    method = "kto" if given.kto else "bco" if given.bco else "cpo" if given.cpo else "orpo" if given.orpo else "tpo" if given.tpo else "dpo"
+    named = [name for name in ("kto", "bco", "cpo", "orpo", "tpo", "gold") if getattr(given, name)]
+    method = named[0] if named else "dpo"
     if given.loss_type is None:
         given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "bco": ["bco"], "orpo": ["orpo"],
-                           "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
+                           "gold": ["hybrid", "sorted"], "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
     for loss_type in given.loss_type:
         options = {
             "beta": 0.1, "learning_rate": given.learning_rate, "max_steps": given.steps,
@@ -216,6 +257,9 @@ def main():
                         "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0}
         elif method in ("kto", "bco"):
             options["loss_type"] = loss_type
+        elif method == "gold":
+            options |= {"beta": 0.5, "lmbda": 0.0, "uld_use_hybrid_loss": loss_type == "hybrid", "uld_crossentropy_weight": 0.1,
+                        "max_completion_length": 128}
         elif loss_type == "alphapo":
             options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
         elif loss_type == "simpo":
@@ -227,13 +271,18 @@ def main():
         if given.sync:
             options |= SYNC
         # Cut completions are mismatched before or after the cut: none is.
-        data = rows(given.pairs, given.steps * 4, 250 if method in ("kto", "bco") else sys.maxsize)
+        data = rows(given.pairs, given.steps * 4, 250 if method in ("kto", "bco", "gold") else sys.maxsize)
         if given.tpo:
             data = [{**row, "reference": other["chosen"]} for row, other in zip(data, data[1:] + data[:1])]
         if method in ("kto", "bco"):
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
+        if given.gold:
+            data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data]
         with tempfile.TemporaryDirectory() as directory:
+            if given.gold:
+                end = transformers.AutoTokenizer.from_pretrained(given.model).eos_token
+                options["teacher_model"] = drawn_teacher(os.path.join(directory, "teacher"), data, end)
             path = os.path.join(directory, "pairs.jsonl")
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row) + "\n" for row in data)

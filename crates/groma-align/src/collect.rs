@@ -4,14 +4,15 @@ use crate::ahead::{self, Done, Ended};
 use crate::critic;
 use crate::group::{Estimate, Group, Member};
 pub(crate) use crate::moments::mean_and_deviation;
+use crate::reader::{Aligning, Readers};
 use crate::reference::Reference;
 use crate::rewards::{Granularity, NamedReward, Remote, Rollout, placed, token_ends};
 use crate::role::Role;
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
-use crate::taught::Taught;
+use crate::taught::{Taught, no_teacher};
 use crate::time_spent::TimeSpent;
-use crate::{Error, Metrics, sampled};
+use crate::{Encode, Error, Metrics, sampled};
 use groma_data::below;
 use groma_model::generate::{
     Beside, Decoding, Event, Finish, Gathered, Generation, GenerationContext, GenerationPrompt, generate_each,
@@ -48,6 +49,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) costs: &'a [NamedReward<'a>],
     /// Who is learned from, where somebody is.
     pub(crate) teacher: Option<&'a Transformer>,
+    /// What puts texts to them.
+    pub(crate) teacher_encoder: Option<&'a dyn Encode>,
     /// Who says what is to be expected of prefixes, where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
     /// The policy as it was some time ago, where that says what may be chosen.
@@ -103,6 +106,41 @@ impl<'a> Collector<'a> {
             member.reference = said.reference;
         }
         Ok(())
+    }
+
+    /// Groups with what a teacher reads of their members that has tokens of its own; notes which share of their tokens both say in
+    /// the same places.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where there is none, and where of rows that say something none says the same in its tokens; those of its
+    /// tokenizer and template.
+    pub(crate) fn translated<'g>(
+        &mut self,
+        mut groups: Vec<Cow<'g, Group>>,
+        aligning: Aligning,
+    ) -> Result<Vec<Cow<'g, Group>>, Error> {
+        let (teacher, its) = (self.teacher.ok_or_else(no_teacher)?, self.teacher_encoder.ok_or_else(no_teacher)?);
+        let readers = Readers { own: self.voice()?.encoder, its, longest: teacher.spec().max_positions };
+        let (mut strange, mut known) = (None, false);
+        for group in &mut groups {
+            let read = group.members.iter().map(|member| readers.translate(group, member, aligning));
+            let read = read.collect::<Result<Vec<_>, Error>>()?;
+            let group = group.to_mut();
+            for (member, (translation, met)) in group.members.iter_mut().zip(read) {
+                let shared: usize = translation.spans.iter().map(|span| span.own.len()).sum();
+                self.metrics.add("aligned", shared as f64, member.sequence.scored_count() as f64);
+                // What is sampled may be anything.
+                if member.sampled.is_empty() && met.texts {
+                    known |= met.share;
+                    strange.get_or_insert_with(|| group.place.clone());
+                }
+                member.translation = Some(translation);
+            }
+        }
+        match strange.filter(|_| !known) {
+            Some(place) => Err(unreadable(&place)),
+            None => Ok(groups),
+        }
     }
 
     /// Completions of prompts by whoever it is, with their log-probabilities and rewards.
@@ -395,8 +433,12 @@ impl<'a> Collector<'a> {
     }
 }
 
-fn no_teacher() -> Error {
-    Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() }
+fn unreadable(place: &str) -> Error {
+    let problem = format!(
+        "{place} is another text in its tokens, and so are the rows beside it, from their first letter on: name a teacher whose \
+         tokenizer and chat template leave texts as they are"
+    );
+    Error::Role { role: Role::Teacher.name(), problem }
 }
 
 /// Who is asked of each completion as soon as it has ended: who says something of wholes, elsewhere.

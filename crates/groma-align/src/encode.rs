@@ -26,12 +26,25 @@ pub trait Encode {
     fn step_ends(&self, ids: &[u32], _from: usize, _separator: &str) -> Vec<usize> {
         vec![ids.len()]
     }
+    /// The text of tokens; of those that only control, none.
+    fn decode(&self, ids: &[u32]) -> String;
+    /// The token of an id; `None` where none has it.
+    fn token(&self, id: u32) -> Option<Token>;
     /// Begins a text.
     fn bos(&self) -> Option<u32>;
     /// Tokens that end a text or a turn.
     fn stops(&self) -> Vec<u32>;
     /// Number of ids that the tokenizer may produce.
     fn vocab_size(&self) -> usize;
+}
+
+/// What a token is beyond its number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// How its vocabulary spells it, such as `Ġthe`.
+    pub spelling: String,
+    /// How it reads in the middle of a text, such as ` the`; with a replacement character where it is a part of one.
+    pub text: String,
 }
 
 /// A rendered conversation.
@@ -107,6 +120,15 @@ impl Encode for Encoder<'_> {
 
     fn step_ends(&self, ids: &[u32], from: usize, separator: &str) -> Vec<usize> {
         groma_lm::step_ends(self.tokenizer, &self.stop_ids, ids, from, separator)
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        Encoder::decode(self, ids)
+    }
+
+    fn token(&self, id: u32) -> Option<Token> {
+        let (spelling, text) = (self.tokenizer.token(id)?, self.tokenizer.token_text(id)?);
+        Some(Token { spelling, text })
     }
 
     fn bos(&self) -> Option<u32> {

@@ -133,8 +133,24 @@ impl Forest {
         Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals, divergence, actions })
     }
 
+    /// Log-probabilities of scored tokens as the model has them, of its hidden states.
+    pub(crate) fn likelihood<'m>(
+        &self,
+        model: &'m Transformer,
+        tape: &mut Tape<'m>,
+        hidden: &groma_kernels::Var,
+    ) -> Result<HeadVar, Error> {
+        let softcap = model.spec().final_softcap;
+        Ok(tape.head(hidden, &model.unembed()?, &self.targets, softcap, 1.0, HeadWants::default()))
+    }
+
     /// Hidden states, one a slot.
-    fn hidden<'m>(&self, model: &'m Transformer, tape: &mut Tape<'m>, run: Run) -> Result<groma_kernels::Var, Error> {
+    pub(crate) fn hidden<'m>(
+        &self,
+        model: &'m Transformer,
+        tape: &mut Tape<'m>,
+        run: Run,
+    ) -> Result<groma_kernels::Var, Error> {
         let noise = run.noise.map(|noise| noise.rows(&self.tree, &self.ends, model.spec().hidden_size));
         let pass = Pass { added: noise.as_deref(), ..run.pass() };
         let hidden = model.hidden_at(tape, &self.tree, &self.distinct, &pass)?;

@@ -2,6 +2,7 @@
 
 use crate::forest::tree_rows;
 use crate::sequence::Sequence;
+use crate::translation::Translation;
 use groma_run::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,6 +39,9 @@ pub struct Member {
     /// What a teacher that is the model itself reads in the prompt's place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<u32>,
+    /// What a teacher reads that has tokens of its own, once it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translation: Option<Translation>,
     /// How much it has of each attribute that is learned, where the row says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Option<f64>>,
@@ -200,7 +204,7 @@ mod tests {
     /// Whatever is known of a member, a resumed run must not go on with another value of it.
     #[test]
     fn the_digest_hears_everything_but_the_place() {
-        let changes: [fn(&mut Group); 16] = [
+        let changes: [fn(&mut Group); 17] = [
             |g| g.members[0].sequence.ids[2] = 9,
             |g| g.members[0].sequence.supervised[1] = true,
             |g| g.members[1].label = Some(false),
@@ -208,6 +212,7 @@ mod tests {
             |g| g.members[0].margin = Some(0.5),
             |g| g.members[0].steps = vec![(1, true)],
             |g| g.members[0].context = vec![1, 7],
+            |g| g.members[0].translation = Some(Translation::default()),
             |g| g.members[0].attributes = vec![Some(1.0), None],
             |g| g.members[0].reward = Some(1.0),
             |g| g.members[0].placed = vec![0.5],

@@ -10,12 +10,15 @@ use crate::reference::Reference;
 use crate::rivals::Draws;
 use crate::role::Role;
 use crate::sequence::Sequence;
-use crate::taught::Taught;
+use crate::spans::{Comparison, Spans};
+use crate::taught::{Taught, no_teacher};
+use crate::vocabularies::Vocabularies;
 use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
 use groma_model::{Head, Transformer};
 use groma_run::Seed;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A step's loss and how many items it is the mean of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub(crate) struct Models<'a> {
     pub(crate) reference: Option<&'a Reference<'a>>,
     /// Where the method learns from one.
     pub(crate) teacher: Option<&'a Transformer>,
+    /// Which of its tokens are the policy's, where it has tokens of its own.
+    pub(crate) vocabularies: Option<&'a Arc<Vocabularies>>,
     /// Where it is another model than the policy.
     pub(crate) critic: Option<&'a Transformer>,
     /// The policy as it was some time ago, where that says what may be chosen.
@@ -101,6 +106,7 @@ impl Learner<'_> {
             Reads::Scores | Reads::Steps => return self.scores(objective, step, (number, micro), forest),
             _ if forest.slot_count() == 0 => return Ok(Slopes::default()),
             Reads::Divergence { .. } => return self.divergences(objective, step, (number, micro), forest),
+            Reads::Spans { .. } => return self.spans(objective, step, (number, micro), forest),
             Reads::Tokens { temperature, half_temperature } => (temperature, half_temperature),
             Reads::Rivals => (1.0, false),
         };
@@ -216,8 +222,7 @@ impl Learner<'_> {
             }
             Taught::Policy => Some((self.models.policy, true)),
         };
-        let missing = || Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() };
-        let teacher = teacher.ok_or_else(missing)?;
+        let teacher = teacher.ok_or_else(no_teacher)?;
         let taught = match taught {
             Taught::Teacher => forest.taught(teacher, forest)?,
             Taught::Reference | Taught::Policy => {
@@ -235,6 +240,28 @@ impl Learner<'_> {
         if let Some(gradients) = self.gradients.as_deref_mut() {
             let cotangent = Cotangent::Divergence { divergence: &found, d_value: &slopes.logps };
             tape.backward(vec![cotangent], &mut gradients.policy);
+        }
+        Ok(slopes)
+    }
+
+    fn spans(
+        &mut self,
+        objective: &mut dyn Objective,
+        step: Step<'_>,
+        (number, micro): (usize, Range<usize>),
+        forest: &Forest,
+    ) -> Result<Slopes, Error> {
+        let Reads::Spans { loss, likelihood } = objective.reads() else { return Ok(Slopes::default()) };
+        let (policy, teacher) = (self.models.policy, self.models.teacher.ok_or_else(no_teacher)?);
+        let vocabularies = self.models.vocabularies.ok_or_else(no_teacher)?;
+        let comparison = Comparison { policy, teacher, vocabularies, loss, likelihood };
+        let members: Vec<&Member> = step.groups[micro.clone()].iter().flat_map(|group| &group.members).collect();
+        let found = Spans::of(comparison, (forest, &members), (self.tape(), self.policy(number)))?;
+        let none = HeadOutput::default();
+        let said = Said { spans: found.values(), ..Said::of_tokens(forest, found.likelihood().unwrap_or(&none)) };
+        let slopes = objective.loss(step, micro, &said, self.metrics);
+        if let Some(gradients) = self.gradients.as_deref_mut() {
+            found.backward(&slopes.spans, &slopes.logps, &mut gradients.policy);
         }
         Ok(slopes)
     }

@@ -11,6 +11,7 @@ mod distillation;
 mod dpo;
 mod f_dpg;
 mod gmpo;
+mod gold;
 #[cfg(test)]
 mod golden;
 mod grpo;
@@ -55,6 +56,7 @@ use crate::{Error, Method};
 pub static METHODS: &[&Method] = &[
     &sft::METHOD,
     &distillation::METHOD,
+    &gold::METHOD,
     &iw_opd::METHOD,
     &self_distillation::METHOD,
     &reward::METHOD,

@@ -10,6 +10,7 @@ use crate::rewarded::Rewarded;
 use crate::rewards::Panel;
 use crate::rivals::Among;
 use crate::rollout::{Rollouts, Sampling};
+use crate::span_loss::SpanLoss;
 use crate::taught::Taught;
 use crate::{Error, Metrics};
 use groma_kernels::{Divergence, HeadOutput};
@@ -174,6 +175,13 @@ pub(crate) enum Reads {
         /// By whom.
         taught: Taught,
     },
+    /// How far it is from a teacher that has tokens of its own, at the spans in which both say the same.
+    Spans {
+        /// How both are compared.
+        loss: SpanLoss,
+        /// Whether log-probabilities of scored tokens are read, too.
+        likelihood: bool,
+    },
 }
 
 impl Reads {
@@ -181,7 +189,7 @@ impl Reads {
     pub(crate) fn temperature(self) -> f32 {
         match self {
             Reads::Tokens { temperature, .. } | Reads::Divergence { temperature, .. } => temperature,
-            Reads::Rivals | Reads::Scores | Reads::Steps => 1.0,
+            Reads::Rivals | Reads::Scores | Reads::Steps | Reads::Spans { .. } => 1.0,
         }
     }
 
@@ -208,6 +216,8 @@ pub(crate) struct Said<'a> {
     pub(crate) scores: &'a [f32],
     /// By slot; empty unless divergences, from a teacher or from the reference, are read.
     pub(crate) divergences: &'a [f32],
+    /// By member and span; empty unless spans are read.
+    pub(crate) spans: &'a [f32],
     /// By slot, what the critic expects before the token; empty unless there is one.
     pub(crate) values: &'a [f32],
     /// By slot, the log-probability of the rival; empty unless rivals are read.
@@ -219,7 +229,17 @@ pub(crate) struct Said<'a> {
 impl<'a> Said<'a> {
     /// Of a forest whose tokens are read, and nothing beside.
     pub(crate) fn of_tokens(forest: &'a Forest, output: &'a HeadOutput) -> Self {
-        Said { forest, output, half: None, scores: &[], divergences: &[], values: &[], rivals: &[], actions: &[] }
+        Said {
+            forest,
+            output,
+            half: None,
+            scores: &[],
+            divergences: &[],
+            spans: &[],
+            values: &[],
+            rivals: &[],
+            actions: &[],
+        }
     }
 
     /// Log-probabilities of a member's scored tokens.
@@ -253,6 +273,8 @@ pub(crate) struct Slopes {
     pub(crate) logps: Vec<f32>,
     /// As [`Said::scores`].
     pub(crate) scores: Vec<f32>,
+    /// As [`Said::spans`].
+    pub(crate) spans: Vec<f32>,
     /// By slot, for what the critic expects there; empty unless there is one.
     pub(crate) values: Vec<f32>,
     /// By slot, for the entropy there; empty where nothing goes through it.

@@ -62,8 +62,8 @@ fn slope(models: Models<'_>, objective: &mut dyn Objective, groups: &[Cow<'_, Gr
     let of = |member: usize| -> f64 {
         match objective.reads() {
             Reads::Scores => f64::from(slopes.scores[member]),
-            // Steps are right or wrong each, and no sequence is preferred.
-            Reads::Steps => 0.0,
+            // Steps are right or wrong each, and what a teacher says is neither: no sequence is preferred.
+            Reads::Steps | Reads::Spans { .. } => 0.0,
             Reads::Tokens { .. } | Reads::Rivals | Reads::Divergence { .. } => {
                 let by_slot = |slopes: &[f32]| -> f64 {
                     forest.slots(member).iter().map(|&slot| f64::from(slopes[slot as usize])).sum()

@@ -140,7 +140,7 @@ fn finish(settings: &Settings, findings: Vec<Finding>, groups: Vec<Group>, total
     Ok(Prepared { groups, findings, lengths, digest })
 }
 
-/// What a reward reads of a row.
+/// What a reward, or a teacher with tokens of its own, reads of a row.
 fn columns(row: &Row) -> Map<String, Value> {
     let mut columns = row.other.clone();
     columns.insert("prompt".to_owned(), row.question().to_value());
@@ -153,6 +153,8 @@ struct Preparation<'a> {
     vocab_size: usize,
     max_length: usize,
     masks: Masks,
+    /// Whether somebody will ask for the rows' columns and prompts.
+    keeps_columns: bool,
     findings: Findings,
 }
 
@@ -160,7 +162,9 @@ impl<'a> Preparation<'a> {
     fn new(settings: &'a Settings, encoder: &'a dyn Encode, limits: Limits) -> Result<Self, Error> {
         let max_length = settings.training.max_length.unwrap_or(usize::MAX).min(limits.max_positions);
         let (masks, findings) = ((settings.method.masks)(settings)?, Findings::default());
-        Ok(Preparation { settings, encoder, vocab_size: limits.vocab_size, max_length, masks, findings })
+        let keeps_columns = settings.method.samples() || settings.translates();
+        let vocab_size = limits.vocab_size;
+        Ok(Preparation { settings, encoder, vocab_size, max_length, masks, keeps_columns, findings })
     }
 
     /// A row as tokens, with what its other columns say.
@@ -229,7 +233,7 @@ impl<'a> Preparation<'a> {
         if let Some(first) = members.first_mut() {
             first.margin = row.margin;
         }
-        let columns = if self.settings.method.samples() { columns(row) } else { Map::new() };
+        let columns = if self.keeps_columns { columns(row) } else { Map::new() };
         Some(Group { place: place.to_owned(), members, columns })
     }
 

@@ -59,7 +59,8 @@ impl Role {
         self == Role::Judge
     }
 
-    /// Whether it is compared with the policy token by token, and so needs its tokenizer and vocabulary.
+    /// Whether it is compared with the policy token by token, and so needs its tokenizer and vocabulary; but see
+    /// [`crate::Settings::shares_tokens`].
     pub fn shares_tokens(self) -> bool {
         matches!(self, Role::Reference | Role::Teacher)
     }
@@ -112,6 +113,14 @@ impl<'a> Seat<'a> {
     pub(crate) fn weights(&self) -> Option<&'a Transformer> {
         match self.filler {
             Filler::Weights(model, _) => Some(model),
+            Filler::Asked(_) => None,
+        }
+    }
+
+    /// What puts texts to its weights, where they are here.
+    pub(crate) fn encoder(&self) -> Option<&'a dyn Encode> {
+        match self.filler {
+            Filler::Weights(_, encoder) => Some(encoder),
             Filler::Asked(_) => None,
         }
     }

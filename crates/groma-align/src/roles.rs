@@ -11,11 +11,14 @@ use crate::rewards::NamedReward;
 use crate::role::{Role, Seat};
 use crate::schedule::{Pace, Schedule};
 use crate::session::Session;
+use crate::taught::no_teacher;
+use crate::vocabularies::Vocabularies;
 use crate::{Error, Metrics, watches};
 use groma_model::Transformer;
 use groma_run::{Cancel, Digest, Hasher, Seed};
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Checks that every model is there that the settings name, before anything is done.
 ///
@@ -42,7 +45,7 @@ pub(crate) fn check(policy: &Transformer, session: &Session) -> Result<(), Error
     if let Some(seat) = session.seats.iter().find(|seat| !knows(seat)) {
         return Err(unread(seat.role, &seat.name));
     }
-    let sharing = session.seats.iter().filter(|seat| seat.role.shares_tokens());
+    let sharing = session.seats.iter().filter(|seat| session.settings.shares_tokens(seat.role));
     sharing.filter_map(|seat| Some((seat, seat.weights()?))).try_for_each(|(seat, model)| {
         same_vocabulary(seat.role, &seat.name, (model.spec().vocab_size, policy.spec().vocab_size))
     })
@@ -90,6 +93,22 @@ fn unread(role: Role, name: &str) -> Error {
          made of the same tokenizer"
     );
     Error::Role { role: role.name(), problem }
+}
+
+/// Which tokens of the teacher are the policy's, where it has tokens of its own.
+///
+/// # Errors
+/// [`Error::Role`] where nobody says what the tokens of either are.
+pub(crate) fn vocabularies(policy: &Transformer, session: &Session) -> Result<Option<Arc<Vocabularies>>, Error> {
+    if !session.settings.translates() {
+        return Ok(None);
+    }
+    let seat = session.seat(Role::Teacher).ok_or_else(no_teacher)?;
+    let (teacher, its) = seat.weights().zip(seat.encoder()).ok_or_else(no_teacher)?;
+    let missing = || Error::Role { role: "decoder", problem: "a text is read in the model's own tokens".into() };
+    let own = session.voice.as_ref().ok_or_else(missing)?.encoder;
+    let sizes = (policy.spec().vocab_size, teacher.spec().vocab_size);
+    Ok(Some(Arc::new(Vocabularies::of((own, sizes.0), (its, sizes.1)))))
 }
 
 /// Where the reference's log-probabilities come from, where the method compares with one: whichever computes less.
@@ -169,6 +188,8 @@ pub(crate) fn digest(seats: &[Seat<'_>]) -> Option<Digest> {
 pub(crate) struct Around<'r, 'a> {
     pub(crate) session: &'r Session<'a>,
     pub(crate) teacher: Option<&'a Transformer>,
+    /// See [`Models::vocabularies`].
+    pub(crate) vocabularies: Option<&'r Arc<Vocabularies>>,
     pub(crate) rewards: &'r [NamedReward<'a>],
     pub(crate) costs: &'r [NamedReward<'a>],
     /// Token rows of training's largest micro-batch, and so of a pass of the reference.
@@ -179,7 +200,7 @@ pub(crate) struct Around<'r, 'a> {
     pub(crate) cancel: &'r Cancel,
 }
 
-impl<'a> Around<'_, 'a> {
+impl<'r, 'a> Around<'r, 'a> {
     /// The models of a step; the critic where it is another one than the policy, and the copy that lags behind where there is one.
     pub(crate) fn models<'m>(
         &self,
@@ -190,9 +211,10 @@ impl<'a> Around<'_, 'a> {
     ) -> Models<'m>
     where
         'a: 'm,
+        'r: 'm,
     {
         let critic = critic.map(|critic| &critic.model);
-        Models { policy, reference, teacher: self.teacher, critic, lagged }
+        Models { policy, reference, teacher: self.teacher, vocabularies: self.vocabularies, critic, lagged }
     }
 
     /// What is at hand in the first half of the loop.
@@ -206,6 +228,7 @@ impl<'a> Around<'_, 'a> {
             rewards: self.rewards,
             costs: self.costs,
             teacher: models.teacher,
+            teacher_encoder: self.session.seat(Role::Teacher).and_then(Seat::encoder),
             critic: models.critic,
             lagged: models.lagged,
             seed,

@@ -4,7 +4,7 @@ use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
 use crate::training::{OneOrMany, Training};
-use crate::{Error, Hyperparameters, watches};
+use crate::{Encode, Error, Hyperparameters, watches};
 use groma_model::sampling::SamplingParameters;
 use serde::Deserialize;
 
@@ -256,6 +256,8 @@ impl Sampling {
 pub struct Voice<'a> {
     /// Decodes tokens, special ones left out.
     pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// What puts texts to the model, and says what its tokens are.
+    pub encoder: &'a dyn Encode,
     /// Tokens that end an answer.
     pub stop_ids: Vec<u32>,
     /// Texts that end an answer.

@@ -2,6 +2,7 @@
 
 use crate::moving::Moves;
 use crate::nearest::nearest;
+use crate::objective::Reads;
 use crate::parameter::{self, Variant};
 use crate::role::{Role, named_seats};
 use crate::{Error, Hyperparameters, Method, Parameter, watches};
@@ -78,6 +79,18 @@ impl Settings {
             head => head.clone(),
         };
         self.method.heads.iter().filter(|head| !(elsewhere && **head == Head::VALUE)).map(read).collect()
+    }
+
+    /// Whether who fills a role needs the policy's tokenizer and vocabulary: all who are compared with it token by token, but not a
+    /// teacher that reads texts.
+    pub fn shares_tokens(&self, role: Role) -> bool {
+        role.shares_tokens() && !(role == Role::Teacher && self.translates())
+    }
+
+    /// Whether its teacher reads texts, in tokens of its own.
+    pub(crate) fn translates(&self) -> bool {
+        // Settings were resolved, so the method can be built.
+        (self.method.build)(self).is_ok_and(|objective| matches!(objective.reads(), Reads::Spans { .. }))
     }
 
     /// Digest of all values that decide what is computed (not how often it is logged, evaluated, sampled or saved, nor what is

@@ -1,5 +1,8 @@
 //! Who teaches a student.
 
+use crate::Error;
+use crate::role::Role;
+
 /// Who teaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taught {
@@ -9,4 +12,9 @@ pub(crate) enum Taught {
     Reference,
     /// The policy as it is now, which reads the same.
     Policy,
+}
+
+/// The error where nobody does.
+pub(crate) fn no_teacher() -> Error {
+    Error::Role { role: Role::Teacher.name(), problem: "nobody is there to learn from".into() }
 }

@@ -71,10 +71,12 @@ pub fn train(model: &mut Transformer, mut session: Session) -> Result<Outcome, E
     let copies = reference.as_ref().map_or(0, Reference::copies) + lagging;
     check_memory(model, settings, session.train, &session.seats, copies)?;
     let critic = session.seat(Role::Critic).and_then(Seat::weights).map(Critic::of).transpose()?;
+    let vocabularies = roles::vocabularies(model, &session)?;
     let observers = std::mem::take(&mut session.observers);
     let around = Around {
         session: &session,
         teacher: session.seat(Role::Teacher).and_then(Seat::weights),
+        vocabularies: vocabularies.as_ref(),
         rewards: &rewards,
         costs: &costs,
         pass_rows,
@@ -540,6 +542,7 @@ pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Re
     let around = Around {
         session: &session,
         teacher: None,
+        vocabularies: None,
         rewards: &[],
         costs: &[],
         pass_rows,

@@ -10,23 +10,23 @@
 //! batch. `temperature` is that of sampling and of both distributions, as in TRL's distillation trainer; GKD's divergence has
 //! temperature 1 whatever is sampled at.
 
-use crate::collect::{Collector, Speaker};
+use crate::collect::Collector;
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::on_policy::{self, OnPolicy};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
 use crate::taught::Taught;
-use crate::{Error, Hyperparameters, Metrics, collect};
-use groma_data::{Shape, below};
+use crate::{Error, Hyperparameters, Metrics};
+use groma_data::Shape;
 use groma_kernels::Divergence;
 use groma_model::Head;
 use serde::Deserialize;
 use std::borrow::Cow;
 
 const TEACHER: &str = "teacher_model";
-const LMBDA: &str = "lmbda";
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -39,33 +39,25 @@ pub(crate) const METHOD: Method = Method {
     roles: &[Role::Teacher],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
-        &[
-            Parameter {
-                name: TEACHER,
-                kind: Kind::Text,
-                default: "null",
-                range: None,
-                doc: "Who is learned from: a directory, or hub id; of the same tokenizer and vocabulary. Must be given.",
-            },
-            Parameter {
-                name: LMBDA,
-                kind: Kind::Float,
-                default: "0.5",
-                range: Some(Range::closed(0.0, 1.0)),
-                doc: "Share of rows whose completions the model in training samples itself; 1 learns from its own alone.",
-            },
-            Parameter {
-                name: "beta",
-                kind: Kind::Float,
-                default: "0.5",
-                range: Some(Range::closed(0.0, 1.0)),
-                doc: "Which divergence: 0 is the forward KL (cover what the teacher says), 1 the reverse (say nothing else), between them Jensen-Shannon.",
-            },
-        ],
+        &[Parameter {
+            name: TEACHER,
+            kind: Kind::Text,
+            default: "null",
+            range: None,
+            doc: "Who is learned from: a directory, or hub id; of the same tokenizer and vocabulary (one of another teaches by `gold`). Must be given.",
+        }],
+        on_policy::PARAMETERS,
+        &[Parameter {
+            name: "beta",
+            kind: Kind::Float,
+            default: "0.5",
+            range: Some(Range::closed(0.0, 1.0)),
+            doc: "Which divergence: 0 is the forward KL (cover what the teacher says), 1 the reverse (say nothing else), between them Jensen-Shannon.",
+        }],
         rollout::SAMPLING,
     ],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &[collect::COMPLETIONS, &["on_policy"]],
+    metrics: on_policy::METRICS,
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Distillation::new(settings)?)),
@@ -75,10 +67,9 @@ pub(crate) const METHOD: Method = Method {
 #[derive(Clone, Debug, Deserialize)]
 struct Distillation {
     teacher_model: Option<String>,
-    lmbda: f64,
     beta: f32,
     #[serde(flatten)]
-    sampling: Sampling,
+    on_policy: OnPolicy,
 }
 
 impl Distillation {
@@ -89,50 +80,27 @@ impl Distillation {
         }
         Ok(distillation)
     }
-
-    /// Whether the student finds the completion to a row; drawn by the collection's seed and the row's place in it.
-    fn samples(&self, collector: &Collector<'_>, index: usize, row: &Group) -> Result<bool, Error> {
-        const UNIT: u64 = 1 << 53;
-        let completed = row.sequences().all(|sequence| sequence.scored_count() > 0);
-        if self.lmbda == 0.0 && !completed {
-            let problem = format!("{} has no completion to learn from: give completions, or set it to 1", row.place);
-            return Err(Error::Setting { method: METHOD.id, name: LMBDA.into(), value: "0".into(), problem });
-        }
-        let mut rng = collector.seed.named("on-policy").index(index as u64).rng();
-        Ok(!completed || (below(&mut rng, UNIT) as f64 / UNIT as f64) < self.lmbda)
-    }
 }
 
 impl Objective for Distillation {
     fn reads(&self) -> Reads {
         Reads::Divergence {
             kind: Divergence::of_beta(self.beta),
-            temperature: self.sampling.temperature,
+            temperature: self.on_policy.sampling.temperature,
             taught: Taught::Teacher,
         }
     }
 
     fn sampling(&self) -> Option<&Sampling> {
-        (self.lmbda > 0.0).then_some(&self.sampling)
+        self.on_policy.sampling()
     }
 
     fn collect<'a>(
         &mut self,
         collector: &mut Collector<'_>,
-        mut rows: Vec<Cow<'a, Group>>,
+        rows: Vec<Cow<'a, Group>>,
     ) -> Result<Vec<Cow<'a, Group>>, Error> {
-        let mut own = Vec::new();
-        for (index, row) in rows.iter().enumerate() {
-            let samples = self.samples(collector, index, row)?;
-            collector.metrics.add("on_policy", f64::from(u8::from(samples)), 1.0);
-            own.extend(samples.then_some(index));
-        }
-        if !own.is_empty() {
-            let prompts: Vec<Cow<'_, Group>> = own.iter().map(|&index| rows[index].clone()).collect();
-            let (found, _) = collector.samples(Speaker::Policy, &prompts, (&self.sampling, 1))?;
-            own.into_iter().zip(found).for_each(|(index, group)| rows[index] = Cow::Owned(group));
-        }
-        Ok(rows)
+        self.on_policy.collect(METHOD.id, collector, rows)
     }
 
     /// Completion tokens.

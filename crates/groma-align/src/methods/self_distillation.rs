@@ -292,6 +292,7 @@ mod tests {
                     policy: &model,
                     reference: Some(&reference),
                     teacher: None,
+                    vocabularies: None,
                     critic: None,
                     lagged: None,
                 },

@@ -1,13 +1,10 @@
 //! Distillation: TRL's numbers, a student that becomes its teacher, on given completions and on its own.
 
 use crate::support::{
-    Letters, beside, fingerprint, limits, model, model_on, prepared, rows, settings, spec, voice, weights,
+    Letters, beside, fingerprint, limits, model, model_on, of_groups, prepared, rows, settings, spec, voice, weights,
 };
 use crate::training::run;
-use groma_align::group::digest;
-use groma_align::{
-    Error, Group, History, LengthStatistics, Method, Prepared, Sequence, Session, Settings, prepare, setup, train,
-};
+use groma_align::{Error, Group, History, Method, Prepared, Sequence, Session, Settings, prepare, setup, train};
 use groma_data::Shape;
 use groma_kernels::Cpu;
 use groma_model::{Checkpoint, Transformer, Weights};
@@ -26,8 +23,7 @@ fn groups(fixture: &Value) -> Prepared {
     let ids = |row: &Value, name: &str| serde_json::from_value::<Vec<u32>>(row[name].clone()).unwrap();
     let group = |row| Group::of(String::new(), Sequence::completion(&ids(row, "prompt"), &ids(row, "completion")));
     let groups: Vec<Group> = fixture["rows"].as_array().unwrap().iter().map(group).collect();
-    let (lengths, digest) = (LengthStatistics::of(&groups), digest(&groups));
-    Prepared { groups, findings: Vec::new(), lengths, digest }
+    of_groups(groups)
 }
 
 /// Steps of training the fixture's student on its rows as they are.

@@ -11,6 +11,7 @@ mod adapters;
 mod attributes;
 mod backends;
 mod distillation;
+mod gold;
 mod ilql;
 mod losses;
 mod memory;

@@ -239,6 +239,11 @@ fn distillation_on_rows_and_on_samples() {
         "distillation",
         json!({"max_steps": 4, "learning_rate": 1e-2, "lmbda": 1.0, "beta": 1.0, "lora": {"dropout": 0.1}}),
     );
+    resumes_at_every_step(
+        "gold",
+        json!({"max_steps": 4, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "logging_steps": 3, "eval_steps": 2,
+            "uld_crossentropy_weight": 0.1}),
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A tiny Llama with random weights, a tokenizer of single characters, and rows for them.
 
 use groma_align::{
-    Boundary, Continuation, Conversation, Encode, Filler, Limits, Method, Prepared, Role, Seat, Settings, Voice,
-    prepare,
+    Boundary, Continuation, Conversation, Encode, Filler, Group, LengthStatistics, Limits, Method, Prepared, Role,
+    Seat, Settings, Token, Voice, group, prepare,
 };
 use groma_data::{Answer, Content, Location, Message, Row, Shape, Turns};
 use groma_kernels::{Backend, Cpu};
@@ -123,6 +123,21 @@ impl Letters {
         ids
     }
 
+    /// What a token says, where it says anything.
+    fn read(id: u32) -> Option<&'static str> {
+        const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+        match id {
+            3..=28 => LETTERS.get(id as usize - 3..id as usize - 2),
+            30 => Some(" "),
+            31 => Some(":"),
+            32 => Some("?"),
+            33 => Some("."),
+            34 => Some(","),
+            39 => Some("st"),
+            _ => None,
+        }
+    }
+
     fn text(text: &str) -> Vec<u32> {
         std::iter::once(BOS).chain(Self::characters(text)).collect()
     }
@@ -180,6 +195,15 @@ impl Encode for Letters {
 
     fn prompt(&self, prompt: &Content) -> groma_model::Result<Vec<u32>> {
         Ok(Self::text(&prompt.plain()))
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        ids.iter().filter_map(|&id| Self::read(id)).collect()
+    }
+
+    fn token(&self, id: u32) -> Option<Token> {
+        let text = Self::read(id).map_or(format!("<{id}>"), str::to_owned);
+        Some(Token { spelling: text.clone(), text })
     }
 
     fn bos(&self) -> Option<u32> {
@@ -303,14 +327,21 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     Settings::resolve(method, all.as_object().unwrap()).unwrap()
 }
 
+static LETTERS: Letters = Letters { doubled_bos: false, no_end: false, marks: false };
+
 /// One model in all seats that the settings name.
 pub(crate) fn beside<'a>(settings: &Settings, other: &'a Transformer) -> Vec<Seat<'a>> {
-    static LETTERS: Letters = Letters { doubled_bos: false, no_end: false, marks: false };
     let seat = |(role, name): (Role, String)| {
         let digest = Digest::of_bytes(fingerprint(other).as_bytes());
         Seat { role, name, digest, filler: Filler::Weights(other, &LETTERS) }
     };
     settings.seats().into_iter().map(seat).collect()
+}
+
+/// Groups as training takes them.
+pub(crate) fn of_groups(groups: Vec<Group>) -> Prepared {
+    let (lengths, digest) = (LengthStatistics::of(&groups), group::digest(&groups));
+    Prepared { groups, findings: Vec::new(), lengths, digest }
 }
 
 /// The method's first shape of rows, prepared.
@@ -320,7 +351,7 @@ pub(crate) fn prepared(settings: &Settings) -> Prepared {
 
 /// Speaks the tiny tokenizer's language.
 pub(crate) fn voice() -> Voice<'static> {
-    Voice { decode: &decode, stop_ids: vec![EOS], stop_strings: Vec::new() }
+    Voice { decode: &decode, encoder: &LETTERS, stop_ids: vec![EOS], stop_strings: Vec::new() }
 }
 
 fn decode(ids: &[u32]) -> String {

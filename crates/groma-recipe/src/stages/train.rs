@@ -135,8 +135,7 @@ impl<'a> Planned<'a> {
         check_parts(self.method, self.model.directory()?, self.seats_where(|role| !role.speaks())?)?;
         let (rows, held_out) = self.rows(runner)?;
         check_columns(&self.settings, all(&rows))?;
-        let sharing = self.seats_where(|role| role.shares_tokens() || role.reads_tokens())?;
-        check_seats(self.model.directory()?, sharing)?;
+        check_seats(&self.settings, self.model.directory()?, self.seats_where(|role| !role.speaks())?)?;
         let trainable = self.trainable(runner, recorder, &rows, held_out.as_ref())?;
         let output = runner.recipe.place(&stage.name, &Train::output());
         let target = runner.directory.inside(&output)?;

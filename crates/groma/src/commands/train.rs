@@ -48,7 +48,7 @@ pub(crate) fn run(flags: &Train, context: &Context) -> Result<ExitCode> {
     let paths = here.iter().map(|(_, name)| Ok(resolve::model(name, progress)?.0)).collect::<Result<Vec<_>>>()?;
     let seats = here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path));
     check_parts(method, &path, seats)?;
-    check_seats(&path, here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path)))?;
+    check_seats(&settings, &path, here.iter().zip(&paths).map(|((role, name), path)| (*role, &**name, &**path)))?;
     let open = |path: &PathBuf| resolve::open_directory(path, &flags.chat_template, context.work.backend.clone());
     let model = open(&path)?;
     resolve::say_reading(&model.tokenizer, context);

@@ -2,8 +2,8 @@
 
 use super::table::{Claim, Optimum, Order, Proof};
 use super::theory::Known;
-use super::world::{END, PROMPT, THREE, World, prepared};
-use crate::support::{beside, voice};
+use super::world::{END, PROMPT, THREE, World};
+use crate::support::{beside, of_groups as prepared, voice};
 use groma_align::{Group, Method, Outcome, Prepared, Session, Settings, Voice, evaluate, setup, train};
 use groma_model::Transformer;
 use serde_json::{Map, Value, json};

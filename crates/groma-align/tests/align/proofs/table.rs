@@ -248,6 +248,14 @@ pub(super) const PROOFS: &[Proof] = &[
         given: r#"{"lmbda": 0.0}"#,
         swap: Swap::None("rows prefer nothing"),
     },
+    Proof {
+        method: "gold",
+        kind: None,
+        golden: Golden::Cases("gold/cases.json"),
+        optimum: Optimum::Elsewhere("gold.rs"),
+        given: "{}",
+        swap: Swap::None("rows prefer nothing"),
+    },
     Proof { optimum: Optimum::Teacher, given: r#"{"max_completion_length": 2}"#, ..rewarded("iw_opd", POLICIES) },
     Proof {
         method: "self_distillation",

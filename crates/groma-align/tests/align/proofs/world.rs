@@ -1,7 +1,7 @@
 //! Worlds in which every completion can be listed, what each is worth there, and rows that say so.
 
 use crate::support::{spec, weights};
-use groma_align::{Group, LengthStatistics, Member, Prepared, Sequence, group};
+use groma_align::{Group, Member, Sequence};
 use groma_kernels::Cpu;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
 use groma_model::{Spec, Transformer};
@@ -187,10 +187,4 @@ fn group(members: Vec<Member>) -> Group {
 
 fn divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { divisor(b, a % b) }
-}
-
-/// As training takes them.
-pub(super) fn prepared(groups: Vec<Group>) -> Prepared {
-    let (lengths, digest) = (LengthStatistics::of(&groups), group::digest(&groups));
-    Prepared { groups, findings: Vec::new(), lengths, digest }
 }
