@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo | --tpo] [--sync]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --cpo | --orpo | --tpo | --sdft | --sdpo] [--sync]
 
 DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, --orpo ORPO, and --tpo TPO with its
 kinds, whose gold answers are the chosen ones of other rows. With --sync the reference of DPO or KTO follows the policy every five steps
@@ -10,6 +10,9 @@ kinds, whose gold answers are the chosen ones of other rows. With --sync the ref
 With --kto, eight rows of alternating labels are one batch, seen in every step: TRL mismatches prompts and completions within a
 batch, groma along all rows. With --orpo, TRL's cross-entropy is taken of completions alone, as groma takes it: TRL's own counts
 the tokens of prompts, too.
+
+With --sdft or --sdpo the model is its own teacher, of each kind of teacher and each mode: the chosen answer is what SDFT's teacher is
+told, and SDPO's is shown a completion. Both programs sample the likeliest token, so that completions are the same.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -94,6 +97,34 @@ def older(method):
     return config, type("InOrder", (InOrder, trainer), {"concatenated_forward": concatenated_forward})
 
 
+# What is compared of methods whose teacher is the model itself.
+TEACHERS = [
+    {"teacher_model_kind": kind, **mode}
+    for kind, mode in [
+        ("base", {"distillation_mode": "full_logits", "distillation_alpha": 0.5}),
+        ("live", {"distillation_mode": "topk_logits", "distillation_topk": 20, "distillation_alpha": 0.5, "distillation_add_tail": True}),
+        ("ema", {"distillation_mode": "topk_logits", "distillation_topk": 20, "distillation_alpha": 0.5}),
+        ("ema", {"distillation_mode": "sampled_token", "distillation_alpha": 1.0, "teacher_update_rate": 0.3, "teacher_sync_steps": 2}),
+    ]
+]
+
+
+def own_teacher(method, options):
+    """Config, trainer and what both are told, of SDFT or SDPO."""
+    kept = [key for teacher in TEACHERS for key in teacher] + ["max_completion_length", "top_k", "teacher_prompt_template"]
+    own = {key: options[key] for key in kept if key in options} | {"shuffle_dataset": False}
+    if method == "self_distillation":
+        from trl.experimental.sdft import SDFTConfig as config, SDFTTrainer as trainer
+
+        if options["distillation_mode"] != "topk_logits":
+            own["distillation_topk"] = None
+        return config, trainer, own | {"num_generations": 1}, {}
+    from trl.experimental.sdpo import SDPOConfig as config, SDPOTrainer as trainer
+
+    own |= {key: options[key] for key in ("num_generations", "success_reward_threshold")}
+    return config, trainer, own, {"reward_funcs": [lambda completions, **_: [1.0] * len(completions)]}
+
+
 def trl_run(method, model_dir, data, options, adapter, output):
     """Loss and metrics of each step, and seconds, of TRL's trainer."""
     transformers.set_seed(options["seed"])
@@ -107,11 +138,14 @@ def trl_run(method, model_dir, data, options, adapter, output):
         config = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, config)
         model.save_pretrained(adapter)
+    more = {}
     if method == "dpo":
         config, kind = trl.DPOConfig, trl.DPOTrainer
         own = {key: options[key] for key in ("label_smoothing", "use_weighting", "loss_type")}
     elif method == "kto":
         config, kind, own = trl.KTOConfig, trl.KTOTrainer, {"loss_type": options["loss_type"]}
+    elif method in ("self_distillation", "sdpo"):
+        config, kind, own, more = own_teacher(method, options)
     else:
         config, kind = older(method)
         own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options}
@@ -121,13 +155,13 @@ def trl_run(method, model_dir, data, options, adapter, output):
     arguments = config(
         output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
         gradient_checkpointing=False, dataloader_pin_memory=False,
-        beta=options["beta"], learning_rate=options["learning_rate"],
+        **({"beta": options["beta"], "max_length": options["max_length"]} if "beta" in options else {}), learning_rate=options["learning_rate"],
         max_steps=options["max_steps"], per_device_train_batch_size=options["per_device_train_batch_size"],
-        gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
+        gradient_accumulation_steps=options["gradient_accumulation_steps"],
         weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"],
         **own,
     )
-    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer, **more)
     started = time.time()
     trainer.train()
     seconds = time.time() - started
@@ -137,6 +171,8 @@ def trl_run(method, model_dir, data, options, adapter, output):
 def groma_run(method, model_dir, data_path, options, adapter):
     """The same of groma's trainer."""
     settings = dict(options, logging_steps=1, train_sampling_strategy="sequential", boundary="diverge")
+    if method == "sdpo":
+        settings["reward_funcs"] = "length"
     if settings.get("label_smoothing") == 0.0:
         # It exists with the losses alone that read it.
         del settings["label_smoothing"]
@@ -151,12 +187,16 @@ def groma_run(method, model_dir, data_path, options, adapter):
 def compare(name, ours, theirs, tolerance):
     """Prints both runs; returns the largest relative difference of the losses."""
     worst = 0.0
+    # A loss that goes through 0 is held against its usual size.
+    signs = {other["loss"] > 0 for other in theirs}
+    usual = sum(abs(other["loss"]) for other in theirs) / len(theirs) if len(signs) > 1 else 1e-12
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=True), 1):
-        difference = abs(mine["loss"] - other["loss"]) / max(abs(other["loss"]), 1e-12)
+        difference = abs(mine["loss"] - other["loss"]) / max(abs(other["loss"]), usual)
         worst = max(worst, difference)
         if step in (1, 2, 5, 10, len(ours)):
             norms = f"grad norm {mine['grad_norm']:.5f} {other['grad_norm']:.5f}"
-            margins = f"margins {mine['rewards/margins']:+.6f} {other['rewards/margins']:+.6f}"
+            margin = lambda found: found.get("rewards/margins", 0.0)
+            margins = f"margins {margin(mine):+.6f} {margin(other):+.6f}"
             print(f"  {name} step {step}: loss {mine['loss']:.7f} {other['loss']:.7f} ({difference:.1e}), {norms}, {margins}")
     metrics = {}
     for key in sorted(set(ours[0]) & set(theirs[0])):
@@ -181,12 +221,17 @@ def main():
     parser.add_argument("--no-lora", action="store_true", help="train the whole model alone, which needs no peft")
     parser.add_argument("--orpo", action="store_true", help="compare ORPO")
     parser.add_argument("--tpo", action="store_true", help="compare TPO; --loss-type is sigmoid, hinge, ipo or tpo-l")
+    parser.add_argument("--sdft", action="store_true", help="compare self-distillation")
+    parser.add_argument("--sdpo", action="store_true", help="compare SDPO")
     parser.add_argument("--sync", action="store_true", help="let the reference follow the policy")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
     method = "kto" if given.kto else "cpo" if given.cpo else "orpo" if given.orpo else "tpo" if given.tpo else "dpo"
+    method = "self_distillation" if given.sdft else "sdpo" if given.sdpo else method
+    if method in ("self_distillation", "sdpo"):
+        given.loss_type = TEACHERS
     if given.loss_type is None:
         given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "orpo": ["orpo"],
                            "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
@@ -196,6 +241,11 @@ def main():
             "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
             "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
         }
+        if method in ("self_distillation", "sdpo"):
+            del options["beta"], options["max_length"]
+            options |= {"max_completion_length": 16, "top_k": 1, **loss_type}
+            if method == "sdpo":
+                options |= {"num_generations": 2, "success_reward_threshold": -1e6}
         if method == "dpo":
             options |= {"loss_type": [loss_type], "use_weighting": given.use_weighting,
                         "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0}
@@ -212,18 +262,20 @@ def main():
         if given.sync:
             options |= SYNC
         # Cut completions are mismatched before or after the cut: none is.
-        data = rows(given.pairs, given.steps * 4, 250 if given.kto else sys.maxsize)
+        data = rows(given.pairs, given.steps * 4, 250 if given.kto or given.sdft or given.sdpo else sys.maxsize)
         if given.tpo:
             data = [{**row, "reference": other["chosen"]} for row, other in zip(data, data[1:] + data[:1])]
         if given.kto:
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
+        if given.sdft or given.sdpo:
+            data = [{"prompt": row["prompt"], "privileged_context": row["chosen"]} for row in data]
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "pairs.jsonl")
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row) + "\n" for row in data)
             runs = [("full", None), ("lora", os.path.join(directory, "adapter"))]
-            for name, adapter in runs[: 1 if given.no_lora or given.sync else 2]:
+            for name, adapter in runs[: 1 if given.no_lora or given.sync or given.sdft or given.sdpo else 2]:
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
                 theirs, slow = trl_run(method, given.model, dataset, options, adapter, directory)

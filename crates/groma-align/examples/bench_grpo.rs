@@ -54,12 +54,13 @@ fn answer(directory: &Path, line: &str) -> Outcome<Value> {
 }
 
 fn grpo(model: LocalModel, settings: &Settings, prompts: &[Row], whole: bool) -> Outcome<Value> {
-    let encoder = Encoder::of(&model);
-    let prepared = prepare(settings, prompts, &encoder, Limits::of(model.transformer.spec()))?;
+    let stop_ids = model.stop_ids();
+    let LocalModel { transformer, tokenizer, chat, .. } = model;
+    let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
+    let prepared = prepare(settings, prompts, &encoder, Limits::of(transformer.spec()))?;
     let stop_ids = if whole { Vec::new() } else { encoder.stop_ids.clone() };
-    let LocalModel { transformer, tokenizer, .. } = model;
     let decode = |ids: &[u32]| tokenizer.decode(ids, true).unwrap_or_default();
-    let voice = Voice { decode: &decode, stop_ids, stop_strings: Vec::new() };
+    let voice = Voice { decode: &decode, encoder: &encoder, stop_ids, stop_strings: Vec::new() };
     let mut first = First::default();
     let mut policy = setup(transformer, settings)?;
     let session = Session { voice: Some(voice), observers: vec![&mut first], ..Session::new(settings, &prepared) };

@@ -25,6 +25,7 @@ mod feed;
 mod findings;
 mod forecast;
 mod forest;
+mod forgetful;
 mod hyperparameters;
 mod known;
 mod learn;

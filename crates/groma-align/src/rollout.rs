@@ -1,5 +1,6 @@
 //! How methods sample from the model in training: names, defaults and sizes of TRL's online trainers.
 
+use crate::encode::Encode;
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
@@ -249,6 +250,8 @@ impl Sampling {
 pub struct Voice<'a> {
     /// Decodes tokens, special ones left out.
     pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// Encodes prompts that are made of answers.
+    pub encoder: &'a dyn Encode,
     /// Tokens that end an answer.
     pub stop_ids: Vec<u32>,
     /// Texts that end an answer.

@@ -136,7 +136,7 @@ impl Trainable {
         let seats = settings.seats().into_iter().filter_map(seat).collect::<Result<Vec<_>, Error>>()?;
         let decode = |ids: &[u32]| tokenizer.decode(ids, true).unwrap_or_default();
         let (stop_ids, stop_strings) = (encoder.stop_ids.clone(), chat.stop_strings.clone());
-        let voice = Voice { decode: &decode, stop_ids, stop_strings };
+        let voice = Voice { decode: &decode, encoder: &encoder, stop_ids, stop_strings };
         let session = Session {
             voice: Some(voice),
             seats,

@@ -106,7 +106,7 @@ impl Distillation {
 impl Objective for Distillation {
     fn reads(&self) -> Reads {
         Reads::Divergence {
-            kind: Divergence::of_beta(self.beta),
+            kind: Divergence::of_beta(self.beta).into(),
             temperature: self.sampling.temperature,
             taught: Taught::Teacher,
         }

@@ -293,6 +293,11 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
         all["num_generations"] = json!(4);
     }
+    if method.all_parameters().any(|parameter| parameter.name == "reprompt_template") {
+        let own = json!({"success_reward_threshold": -3.0, "distillation_weight": 0.3, "reprompt_template": "{solution}{feedback}{prompt}",
+            "solution_template": "{successful_previous_attempt}", "feedback_template": "{feedback_raw}"});
+        all.as_object_mut().unwrap().extend(own.as_object().cloned().unwrap());
+    }
     if method.all_parameters().any(|parameter| parameter.name == "attributes") {
         all["attributes"] = json!(["helpful", "long"]);
     }
@@ -303,9 +308,10 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     Settings::resolve(method, all.as_object().unwrap()).unwrap()
 }
 
+static LETTERS: Letters = Letters { doubled_bos: false, no_end: false, marks: false };
+
 /// One model in all seats that the settings name.
 pub(crate) fn beside<'a>(settings: &Settings, other: &'a Transformer) -> Vec<Seat<'a>> {
-    static LETTERS: Letters = Letters { doubled_bos: false, no_end: false, marks: false };
     let seat = |(role, name): (Role, String)| {
         let digest = Digest::of_bytes(fingerprint(other).as_bytes());
         Seat { role, name, digest, filler: Filler::Weights(other, &LETTERS) }
@@ -320,7 +326,7 @@ pub(crate) fn prepared(settings: &Settings) -> Prepared {
 
 /// Speaks the tiny tokenizer's language.
 pub(crate) fn voice() -> Voice<'static> {
-    Voice { decode: &decode, stop_ids: vec![EOS], stop_strings: Vec::new() }
+    Voice { decode: &decode, encoder: &LETTERS, stop_ids: vec![EOS], stop_strings: Vec::new() }
 }
 
 fn decode(ids: &[u32]) -> String {
