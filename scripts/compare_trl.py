@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares groma's preference losses with those of TRL: same weights, rows, order and hyperparameters, f32, no dropout.
 
-    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --bco | --cpo | --orpo | --tpo | --gold] [--sync]
+    python scripts/compare_trl.py MODEL_DIR PAIRS.jsonl[.gz] [--steps 20] [--tolerance 1e-3] [--kto | --bco | --cpo | --orpo | --tpo | --gold | --sdft | --sdpo] [--sync]
 
 DPO by default, of any --loss-type; --cpo compares CPO with its kinds, SimPO and AlphaPO among them, --orpo ORPO, and --tpo TPO with its
 kinds, whose gold answers are the chosen ones of other rows. With --sync the reference of DPO or KTO follows the policy every five steps
@@ -16,6 +16,9 @@ the tokens of prompts, too.
 With --gold the chosen answers are learned from a teacher of another tokenizer, which is made here: a byte-level BPE of 400 tokens,
 trained on the rows, and a Llama with random weights. MODEL_DIR must have a byte-level tokenizer, too. TRL merges tokens by its strategy
 `bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`.
+
+With --sdft or --sdpo the model is its own teacher, of each kind of teacher and each mode: the chosen answer is what SDFT's teacher is
+told, and SDPO's is shown a completion. Both programs sample the likeliest token, so that completions are the same.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -131,6 +134,34 @@ def older(method):
     return config, type("InOrder", (InOrder, trainer), {"concatenated_forward": concatenated_forward})
 
 
+# What is compared of methods whose teacher is the model itself.
+TEACHERS = [
+    {"teacher_model_kind": kind, **mode}
+    for kind, mode in [
+        ("base", {"distillation_mode": "full_logits", "distillation_alpha": 0.5}),
+        ("live", {"distillation_mode": "topk_logits", "distillation_topk": 20, "distillation_alpha": 0.5, "distillation_add_tail": True}),
+        ("ema", {"distillation_mode": "topk_logits", "distillation_topk": 20, "distillation_alpha": 0.5}),
+        ("ema", {"distillation_mode": "sampled_token", "distillation_alpha": 1.0, "teacher_update_rate": 0.3, "teacher_sync_steps": 2}),
+    ]
+]
+
+
+def own_teacher(method, options):
+    """Config, trainer and what both are told, of SDFT or SDPO."""
+    kept = [key for teacher in TEACHERS for key in teacher] + ["max_completion_length", "top_k", "teacher_prompt_template"]
+    own = {key: options[key] for key in kept if key in options} | {"shuffle_dataset": False}
+    if method == "self_distillation":
+        from trl.experimental.sdft import SDFTConfig as config, SDFTTrainer as trainer
+
+        if options["distillation_mode"] != "topk_logits":
+            own["distillation_topk"] = None
+        return config, trainer, own | {"num_generations": 1}, {}
+    from trl.experimental.sdpo import SDPOConfig as config, SDPOTrainer as trainer
+
+    own |= {key: options[key] for key in ("num_generations", "success_reward_threshold")}
+    return config, trainer, own, {"reward_funcs": [lambda completions, **_: [1.0] * len(completions)]}
+
+
 def trl_run(method, model_dir, data, options, adapter, output):
     """Loss and metrics of each step, and seconds, of TRL's trainer."""
     transformers.set_seed(options["seed"])
@@ -144,20 +175,22 @@ def trl_run(method, model_dir, data, options, adapter, output):
         config = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, config)
         model.save_pretrained(adapter)
+    more = {}
     if method == "dpo":
         config, kind = trl.DPOConfig, trl.DPOTrainer
         own = {key: options[key] for key in ("label_smoothing", "use_weighting", "loss_type")}
     elif method == "kto":
         config, kind, own = trl.KTOConfig, trl.KTOTrainer, {"loss_type": options["loss_type"]}
+    elif method in ("self_distillation", "sdpo"):
+        config, kind, own, more = own_teacher(method, options)
     else:
         config, kind = older(method)
         own = {key: options[key] for key in ("loss_type", "cpo_alpha", "simpo_gamma", "alpha", "tpo_alpha", "tpo_l_gamma") if key in options and method != "bco"}
-    taught = {}
     if method == "gold":
         skips = {f"uld_skip_{who}_eos": False for who in ("student", "teacher")}
         own = {key: options[key] for key in ("lmbda", "uld_use_hybrid_loss", "uld_crossentropy_weight", "max_completion_length")}
         own |= {"use_uld_loss": True, "uld_token_merge_strategy": "bayesian", "teacher_tokenizer_name_or_path": options["teacher_model"], **skips}
-        taught["teacher_model"] = transformers.AutoModelForCausalLM.from_pretrained(
+        more["teacher_model"] = transformers.AutoModelForCausalLM.from_pretrained(
             options["teacher_model"], dtype=torch.float32, attn_implementation="eager"
         )
     if method in ("dpo", "kto"):
@@ -166,13 +199,13 @@ def trl_run(method, model_dir, data, options, adapter, output):
     arguments = config(
         output_dir=output, bf16=False, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
         gradient_checkpointing=False, dataloader_pin_memory=False,
-        beta=options["beta"], learning_rate=options["learning_rate"],
+        **({"beta": options["beta"], "max_length": options["max_length"]} if "beta" in options else {}), learning_rate=options["learning_rate"],
         max_steps=options["max_steps"], per_device_train_batch_size=options["per_device_train_batch_size"],
-        gradient_accumulation_steps=options["gradient_accumulation_steps"], max_length=options["max_length"],
+        gradient_accumulation_steps=options["gradient_accumulation_steps"],
         weight_decay=options["weight_decay"], warmup_steps=options["warmup_steps"], lr_scheduler_type=options["lr_scheduler_type"], seed=options["seed"],
         **own,
     )
-    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer, **taught)
+    trainer = kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer, **more)
     started = time.time()
     trainer.train()
     seconds = time.time() - started
@@ -182,6 +215,8 @@ def trl_run(method, model_dir, data, options, adapter, output):
 def groma_run(method, model_dir, data_path, options, adapter):
     """The same of groma's trainer."""
     settings = dict(options, logging_steps=1, train_sampling_strategy="sequential", boundary="diverge")
+    if method == "sdpo":
+        settings["reward_funcs"] = "length"
     if settings.get("label_smoothing") == 0.0:
         # It exists with the losses alone that read it.
         del settings["label_smoothing"]
@@ -198,17 +233,23 @@ def groma_lines(method, model_dir, data_path, settings, *more):
     return [json.loads(line) for line in subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()]
 
 
-def apart(mine, other):
-    """Of the other, or of a thousandth where that is less."""
-    return abs(mine - other) / max(abs(other), 1e-3)
+def apart(mine, other, least=1e-3):
+    """Relative to the other, or to `least` where that is more."""
+    return abs(mine - other) / max(abs(other), least)
+
+
+def usual(values):
+    """What values are held against at least: their usual size where they go through 0, as some losses do."""
+    return sum(map(abs, values)) / len(values) if min(values) < 0 < max(values) else 1e-12
 
 
 def compare(name, ours, theirs, tolerance, judged=("loss",)):
     """Prints both runs; returns the largest relative difference of the losses."""
     worst = 0.0
     shown = [*judged, *(key for key in ("grad_norm", "rewards/margins", "kl", "objective/kl") if key in ours[0] and key in theirs[0])]
+    least = {key: usual([other[key] for other in theirs]) for key in judged}
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=True), 1):
-        difference = max(apart(mine[key], other[key]) for key in judged)
+        difference = max(apart(mine[key], other[key], least[key]) for key in judged)
         worst = max(worst, difference)
         if step in (1, 2, 5, 10, len(ours)):
             print(f"  {name} step {step} ({difference:.1e}): " + ", ".join(f"{key} {mine[key]:.7f} {other[key]:.7f}" for key in shown))
@@ -236,13 +277,17 @@ def main():
     parser.add_argument("--orpo", action="store_true", help="compare ORPO")
     parser.add_argument("--tpo", action="store_true", help="compare TPO; --loss-type is sigmoid, hinge, ipo or tpo-l")
     parser.add_argument("--gold", action="store_true", help="compare GOLD; --loss-type is hybrid or sorted")
+    parser.add_argument("--sdft", action="store_true", help="compare self-distillation")
+    parser.add_argument("--sdpo", action="store_true", help="compare SDPO")
     parser.add_argument("--sync", action="store_true", help="let the reference follow the policy")
     parser.add_argument("--use-weighting", action="store_true", help="weigh pairs as WPO does")
     parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the whole model; an adapter gets ten times as much")
     given = parser.parse_args()
     worst = 0.0
-    named = [name for name in ("kto", "bco", "cpo", "orpo", "tpo", "gold") if getattr(given, name)]
-    method = named[0] if named else "dpo"
+    named = [name for name in ("kto", "bco", "cpo", "orpo", "tpo", "gold", "sdft", "sdpo") if getattr(given, name)]
+    method = ("self_distillation" if given.sdft else named[0]) if named else "dpo"
+    if given.sdft or given.sdpo:
+        given.loss_type = TEACHERS
     if given.loss_type is None:
         given.loss_type = {"dpo": ["sigmoid"], "kto": ["kto", "apo_zero_unpaired"], "bco": ["bco"], "orpo": ["orpo"],
                            "gold": ["hybrid", "sorted"], "cpo": ["sigmoid", "hinge", "ipo", "simpo", "alphapo"], "tpo": ["sigmoid", "hinge", "ipo", "tpo-l"]}[method]
@@ -252,6 +297,11 @@ def main():
             "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 256, "weight_decay": 0.01,
             "warmup_steps": 3, "lr_scheduler_type": "linear", "seed": 42,
         }
+        if method in ("self_distillation", "sdpo"):
+            del options["beta"], options["max_length"]
+            options |= {"max_completion_length": 16, "top_k": 1, **loss_type}
+            if method == "sdpo":
+                options |= {"num_generations": 2, "success_reward_threshold": -1e6}
         if method == "dpo":
             options |= {"loss_type": [loss_type], "use_weighting": given.use_weighting,
                         "label_smoothing": 1e-3 if loss_type == "exo_pair" else 0.0}
@@ -271,7 +321,8 @@ def main():
         if given.sync:
             options |= SYNC
         # Cut completions are mismatched before or after the cut: none is.
-        data = rows(given.pairs, given.steps * 4, 250 if method in ("kto", "bco", "gold") else sys.maxsize)
+        longest = 250 if method in ("kto", "bco", "gold", "self_distillation", "sdpo") else sys.maxsize
+        data = rows(given.pairs, given.steps * 4, longest)
         if given.tpo:
             data = [{**row, "reference": other["chosen"]} for row, other in zip(data, data[1:] + data[:1])]
         if method in ("kto", "bco"):
@@ -279,6 +330,8 @@ def main():
             options["per_device_train_batch_size"] = 8
         if given.gold:
             data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data]
+        if given.sdft or given.sdpo:
+            data = [{"prompt": row["prompt"], "privileged_context": row["chosen"]} for row in data]
         with tempfile.TemporaryDirectory() as directory:
             if given.gold:
                 end = transformers.AutoTokenizer.from_pretrained(given.model).eos_token
@@ -287,7 +340,7 @@ def main():
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row) + "\n" for row in data)
             runs = [("full", None), ("lora", os.path.join(directory, "adapter"))]
-            for name, adapter in runs[: 1 if given.no_lora or given.sync else 2]:
+            for name, adapter in runs[: 1 if given.no_lora or given.sync or given.sdft or given.sdpo else 2]:
                 dataset = datasets.Dataset.from_list(data)
                 options["learning_rate"] = given.learning_rate * (10 if adapter else 1)
                 theirs, slow = trl_run(method, given.model, dataset, options, adapter, directory)

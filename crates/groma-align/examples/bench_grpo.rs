@@ -54,11 +54,11 @@ fn answer(directory: &Path, line: &str) -> Outcome<Value> {
 }
 
 fn grpo(model: LocalModel, settings: &Settings, prompts: &[Row], whole: bool) -> Outcome<Value> {
-    let encoder = Encoder::of(&model);
-    let prepared = prepare(settings, prompts, &encoder, Limits::of(model.transformer.spec()))?;
-    let stop_ids = if whole { Vec::new() } else { encoder.stop_ids.clone() };
+    let stop_ids = model.stop_ids();
     let LocalModel { transformer, tokenizer, chat, .. } = model;
-    let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids: stop_ids.clone() };
+    let encoder = Encoder { tokenizer: &tokenizer, chat: &chat, stop_ids };
+    let prepared = prepare(settings, prompts, &encoder, Limits::of(transformer.spec()))?;
+    let stop_ids = if whole { Vec::new() } else { encoder.stop_ids.clone() };
     let decode = |ids: &[u32]| encoder.decode(ids);
     let voice = Voice { decode: &decode, encoder: &encoder, stop_ids, stop_strings: Vec::new() };
     let mut first = First::default();

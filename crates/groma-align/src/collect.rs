@@ -10,7 +10,7 @@ use crate::rewards::{Granularity, NamedReward, Remote, Rollout, placed, token_en
 use crate::role::Role;
 use crate::rollout::{Rollouts, Sampling, Voice};
 use crate::sequence::Sequence;
-use crate::taught::{Taught, no_teacher};
+use crate::taught::no_teacher;
 use crate::time_spent::TimeSpent;
 use crate::{Encode, Error, Metrics, sampled};
 use groma_data::below;
@@ -83,29 +83,6 @@ impl<'a> Collector<'a> {
     pub(crate) fn told_by_teacher<'g>(&self, groups: Vec<Cow<'g, Group>>) -> Result<Vec<Cow<'g, Group>>, Error> {
         let teacher = Reference::Model(self.teacher.ok_or_else(no_teacher)?);
         teacher.attach(self.model, groups, self.temperature, self.pass_rows)
-    }
-
-    /// Notes how likely completions are to a teacher that is the model itself, behind what it reads in the prompts' place.
-    ///
-    /// # Errors
-    /// [`Error::Role`] where nobody is there to teach; those of the model.
-    pub(crate) fn taught(&self, groups: &mut [Group], taught: Taught) -> Result<(), Error> {
-        let policy = Reference::Model(self.model);
-        let teacher = match taught {
-            Taught::Policy => &policy,
-            _ => self.reference.ok_or_else(no_teacher)?,
-        };
-        let read = |group: &Group| {
-            let members = group.members.iter().map(|member| Member::new(member.taught())).collect();
-            Cow::Owned(Group { members, ..Group::default() })
-        };
-        let read = groups.iter().map(read).collect();
-        let said = teacher.attach(self.model, read, self.temperature, self.pass_rows)?;
-        let said = said.into_iter().flat_map(|group| group.into_owned().members);
-        for (member, said) in groups.iter_mut().flat_map(|group| &mut group.members).zip(said) {
-            member.reference = said.reference;
-        }
-        Ok(())
     }
 
     /// Groups with what a teacher reads of their members that has tokens of its own; notes which share of their tokens both say in
@@ -227,7 +204,11 @@ impl<'a> Collector<'a> {
         Ok(answers.groups)
     }
 
-    fn voice(&self) -> Result<&'a Voice<'a>, Error> {
+    /// What turns tokens into text and texts into tokens.
+    ///
+    /// # Errors
+    /// [`Error::Role`] where nobody can.
+    pub(crate) fn voice(&self) -> Result<&'a Voice<'a>, Error> {
         let missing = || Error::Role { role: "decoder", problem: "sampling needs the model's tokenizer".into() };
         self.voice.ok_or_else(missing)
     }

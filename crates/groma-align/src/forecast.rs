@@ -2,8 +2,9 @@
 
 use crate::group::Group;
 use crate::memory::{MemoryEstimate, divergence_values, head_values, masked_values};
-use crate::objective::Objective;
+use crate::objective::{Objective, Reads};
 use crate::role::{Role, Seat};
+use crate::taught::Compared;
 use crate::{Error, Prepared, Settings, rewards, value_head};
 use groma_model::spec::HeadKind;
 use groma_model::{Head, Room, Transformer};
@@ -45,9 +46,16 @@ pub fn estimate_memory(
             divergence_values(model.spec(), teacher.spec(), sizes.scored_tokens() as u64)
         }
         (HeadKind::Sequence, _) => head_values(head, model.spec(), sizes.head_rows(|group| group.members.len()) as u64),
-        (HeadKind::Unembedding, None) if sizes.compares => {
+        (HeadKind::Unembedding, None) => {
             let rows = sizes.scored_tokens() as u64;
-            head_values(head, model.spec(), rows) + divergence_values(model.spec(), model.spec(), rows)
+            let head = head_values(head, model.spec(), rows);
+            let divergence = divergence_values(model.spec(), model.spec(), rows);
+            match sizes.compares {
+                Compares::Nothing => head,
+                Compares::Tokens => 2 * head,
+                Compares::Distributions => divergence,
+                Compares::Both => head + divergence,
+            }
         }
         _ => head_values(head, model.spec(), sizes.scored_tokens() as u64),
     };
@@ -55,7 +63,10 @@ pub fn estimate_memory(
     let heads = heads + if sizes.masks { masked_values(model.spec(), sizes.scored_tokens() as u64) } else { 0 };
     let estimate = MemoryEstimate::new(model, rows, heads, settings.training.gradient_checkpointing);
     let sampled = estimate.with_sampling(model, sizes.sampled_at_once(), sizes.cached());
-    let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, rows));
+    let told = sizes.told();
+    let read = rows.max(told);
+    let sampled = sampled.before_passes(model, told);
+    let seated = of(Role::Teacher).chain(of(Role::Reference)).fold(sampled, |all, model| all.beside(model, read));
     let averaged = if rewards::averages(settings) { of(Role::Reward).next() } else { None };
     let seated = averaged.into_iter().fold(seated, MemoryEstimate::with_average);
     let asked = of(Role::Reward).chain(of(Role::Cost)).fold(seated, |all, model| all.beside(model, sizes.rewarded()));
@@ -82,8 +93,34 @@ struct Sizes<'a> {
     as_they_are: bool,
     /// Whether a lagged copy says what may be chosen.
     masks: bool,
-    /// Whether whole distributions are compared with the reference's.
-    compares: bool,
+    /// What is compared with what another model says, or the same behind another prompt.
+    compares: Compares,
+    /// Tokens that a teacher who is the model itself reads in a prompt's place, at most, by group.
+    told: Vec<usize>,
+}
+
+/// What the head holds for comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compares {
+    /// Log-probabilities are read alone.
+    Nothing,
+    /// They are read of a teacher too.
+    Tokens,
+    /// Divergences are read alone.
+    Distributions,
+    /// Log-probabilities and divergences are read.
+    Both,
+}
+
+impl Compares {
+    fn of(objective: &dyn Objective) -> Self {
+        match (objective.reads(), objective.compared()) {
+            (Reads::Divergence { .. }, _) => Compares::Distributions,
+            (_, Some((Compared::Distributions(_), _))) => Compares::Both,
+            (_, Some((Compared::Token, _))) => Compares::Tokens,
+            (_, None) => Compares::Nothing,
+        }
+    }
 }
 
 impl<'a> Sizes<'a> {
@@ -100,8 +137,10 @@ impl<'a> Sizes<'a> {
         let packs = objective.as_ref().and_then(|objective| objective.packs());
         let as_they_are = objective.as_ref().is_none_or(|objective| objective.learns_rows());
         let masks = objective.as_ref().is_some_and(|objective| objective.lag().is_some());
-        let compares = objective.as_ref().is_some_and(|objective| objective.divergence_from_reference().is_some());
-        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, masks, compares }
+        let compares = objective.as_ref().map_or(Compares::Nothing, |objective| Compares::of(&**objective));
+        let told = |group: &Group| objective.as_ref().map_or(0, |objective| objective.told(group));
+        let told = prepared.groups.iter().map(told).collect();
+        Sizes { settings, groups: &prepared.groups, packs, sampled, as_they_are, masks, compares, told }
     }
 
     fn micro(&self) -> usize {
@@ -117,6 +156,16 @@ impl<'a> Sizes<'a> {
             self.sum_of_largest(self.micro().div_ceil(members), prompt) + self.micro() * completion
         });
         sampled.max(if self.as_they_are { self.sum_of_largest(self.micro(), Group::tree_rows) } else { 0 })
+    }
+
+    /// Rows of a pass of a teacher who is the model itself, where each completion stands behind a prompt of its own; 0 where there is
+    /// none.
+    fn told(&self) -> usize {
+        let Some((members, _, completion)) = self.sampled.filter(|_| self.told.iter().any(|&tokens| tokens > 0)) else {
+            return 0;
+        };
+        let (prompts, members) = (self.micro().div_ceil(members), members.min(self.micro()));
+        largest(self.told.clone(), prompts).iter().sum::<usize>() * members + self.micro() * completion
     }
 
     /// What a head reads, where it reads so much of a row as it is.
@@ -157,11 +206,15 @@ impl<'a> Sizes<'a> {
 
     /// The sizes of so many groups, the largest.
     fn largest(&self, count: usize, size: impl Fn(&Group) -> usize) -> Vec<usize> {
-        let mut sizes: Vec<usize> = self.groups.iter().map(size).collect();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes.truncate(count);
-        sizes
+        largest(self.groups.iter().map(size).collect(), count)
     }
+}
+
+/// So many of some sizes, the largest.
+fn largest(mut sizes: Vec<usize>, count: usize) -> Vec<usize> {
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.truncate(count);
+    sizes
 }
 
 /// Tokens of a group's prompt.

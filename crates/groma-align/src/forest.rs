@@ -5,13 +5,14 @@ use crate::masked::Masked;
 use crate::noise::Noise;
 use crate::rivals::{Draws, Rivals};
 use crate::sequence::Sequence;
+use crate::taught::Compared;
 use crate::{Error, value_head};
 use groma_kernels::{
-    Cotangent, Divergence, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
+    Backend, Comparison, Cotangent, DivergenceVar, Gradients, HeadOutput, HeadVar, HeadWants, Tape, TeacherVar,
 };
 use groma_model::guidance::ActionMask;
 use groma_model::tree::distinct_rows;
-use groma_model::{Head, Pass, SegmentId, TokenTree, Transformer, View};
+use groma_model::{Head, Pass, TokenTree, Transformer, View};
 use groma_run::Seed;
 use std::sync::Arc;
 
@@ -26,11 +27,15 @@ pub(crate) fn tree_rows(sequences: &[&Sequence]) -> usize {
     }
 }
 
+/// A row, the token that it is to predict, and the number of the sequence.
+type Slot = (u32, u32, u32);
+
 /// The tree of some sequences, and where each of their scored tokens is predicted.
 #[derive(Debug)]
 pub(crate) struct Forest {
     tree: TokenTree,
-    ends: Vec<SegmentId>,
+    /// The rows of each sequence's tokens.
+    paths: Vec<Vec<u32>>,
     /// Rows whose hidden states are read, ascending.
     distinct: Arc<[u32]>,
     /// Per slot, which of them.
@@ -43,18 +48,42 @@ pub(crate) struct Forest {
 impl Forest {
     /// Shares the prefixes of `sequences`.
     pub(crate) fn new(sequences: &[&Sequence]) -> Self {
+        Forest::told_apart(sequences, &vec![0; sequences.len()])
+    }
+
+    /// The same where only sequences of one number share slots.
+    pub(crate) fn told_apart(sequences: &[&Sequence], numbers: &[u32]) -> Self {
         let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
         let (tree, ends) = TokenTree::share_prefixes(&ids);
-        let wanted: Vec<Vec<(u32, u32)>> =
-            sequences.iter().zip(&ends).map(|(s, &end)| predictions(&tree, s, end)).collect();
-        let mut unique: Vec<(u32, u32)> = wanted.iter().flatten().copied().collect();
+        let paths = ends.iter().map(|&end| tree.path_rows(end)).collect();
+        Forest::over((tree, paths), sequences, numbers)
+    }
+
+    /// The same of sequences that share nothing, in each of which some tokens are not seen by what follows them; never the first.
+    pub(crate) fn forgetful(sequences: &[&Sequence], forgotten: &[Vec<bool>]) -> Self {
+        let (mut tree, mut paths) = (TokenTree::new(), Vec::new());
+        for (sequence, forgotten) in sequences.iter().zip(forgotten) {
+            let first = tree.len() as u32;
+            grow_forgetful(&mut tree, &sequence.ids, forgotten);
+            paths.push((first..tree.len() as u32).collect());
+        }
+        Forest::over((tree, paths), sequences, &vec![0; sequences.len()])
+    }
+
+    /// Of a tree, and the rows of each sequence's tokens in it.
+    fn over((tree, paths): (TokenTree, Vec<Vec<u32>>), sequences: &[&Sequence], numbers: &[u32]) -> Self {
+        let wanted = |((sequence, path), &number): ((&&Sequence, &Vec<u32>), &u32)| -> Vec<Slot> {
+            sequence.scored().map(|at| (path[at - 1], sequence.ids[at], number)).collect()
+        };
+        let wanted: Vec<Vec<Slot>> = sequences.iter().zip(&paths).zip(numbers).map(wanted).collect();
+        let mut unique: Vec<Slot> = wanted.iter().flatten().copied().collect();
         unique.sort_unstable();
         unique.dedup();
-        let slot = |pair: &(u32, u32)| unique.partition_point(|other| other < pair) as u32;
-        let slots = wanted.iter().map(|pairs| pairs.iter().map(slot).collect()).collect();
-        let (distinct, rows) = distinct_rows(&unique.iter().map(|pair| pair.0).collect::<Vec<_>>());
-        let targets = unique.iter().map(|pair| pair.1).collect();
-        Forest { tree, ends, distinct, rows, targets, slots }
+        let place = |slot: &Slot| unique.partition_point(|other| other < slot) as u32;
+        let slots = wanted.iter().map(|slots| slots.iter().map(place).collect()).collect();
+        let (distinct, rows) = distinct_rows(&unique.iter().map(|slot| slot.0).collect::<Vec<_>>());
+        let targets = unique.iter().map(|slot| slot.1).collect();
+        Forest { tree, paths, distinct, rows, targets, slots }
     }
 
     /// Per scored token of a sequence, its place in the head's results.
@@ -105,12 +134,18 @@ impl Forest {
             .rivals
             .as_ref()
             .map(|draws| Rivals::of(&mut tape, &hidden, &unembed, &self.targets, ((softcap, temperature), draws)));
-        let divergence = beside
-            .compared
-            .as_ref()
-            .map(|(other, kind)| tape.divergence(&hidden, &unembed, other, *kind, softcap, temperature));
+        let divergence = match &beside.compared {
+            Some((other, Compared::Distributions(kind))) => {
+                Some(tape.divergence(&hidden, &unembed, other, *kind, softcap, temperature))
+            }
+            _ => None,
+        };
+        let taught = match &beside.compared {
+            Some((other, Compared::Token)) => self.says(model.backend(), other, temperature),
+            _ => Vec::new(),
+        };
         let actions = beside.actions.then(|| ActionValues::of(&mut tape, model, &hidden, &self.targets)).transpose()?;
-        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals, divergence, actions })
+        Ok(Scored { tape, head: Read::Whole(head), half, values, rivals, divergence, taught, actions })
     }
 
     /// [`Forest::forward`] of a policy that chooses among what a copy of it finds likely.
@@ -129,8 +164,8 @@ impl Forest {
         let hidden = self.hidden(model, &mut tape, run)?;
         let masked = Masked::of(&mut tape, (model, &hidden), &finds, &self.targets, (mask, run.temperature))?;
         let values = run.values.then(|| model.head(&mut tape, &Head::VALUE.name, &hidden)).transpose()?;
-        let (rivals, divergence, actions) = (None, None, None);
-        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals, divergence, actions })
+        let (rivals, divergence, taught, actions) = (None, None, Vec::new(), None);
+        Ok(Scored { tape, head: Read::Masked(masked), half: None, values, rivals, divergence, taught, actions })
     }
 
     /// Log-probabilities of scored tokens as the model has them, of its hidden states.
@@ -151,7 +186,7 @@ impl Forest {
         tape: &mut Tape<'m>,
         run: Run,
     ) -> Result<groma_kernels::Var, Error> {
-        let noise = run.noise.map(|noise| noise.rows(&self.tree, &self.ends, model.spec().hidden_size));
+        let noise = run.noise.map(|noise| noise.rows(self.tree.len(), &self.paths, model.spec().hidden_size));
         let pass = Pass { added: noise.as_deref(), ..run.pass() };
         let hidden = model.hidden_at(tape, &self.tree, &self.distinct, &pass)?;
         Ok(tape.gather_rows(&hidden, &self.rows))
@@ -182,13 +217,21 @@ impl Forest {
         Ok(TeacherVar { hidden, unembed: teacher.unembed()?, softcap: teacher.spec().final_softcap })
     }
 
+    /// How likely the token of each slot is to who teaches.
+    fn says(&self, backend: &Arc<dyn Backend>, teacher: &TeacherVar, temperature: f32) -> Vec<f32> {
+        let mut tape = Tape::inference(backend.clone());
+        let TeacherVar { hidden, unembed, softcap } = teacher;
+        let head = tape.head(hidden, unembed, &self.targets, *softcap, temperature, HeadWants::default());
+        head.output().logp.clone()
+    }
+
     /// Runs the model; how far its distribution at each slot is from the teacher's.
     pub(crate) fn forward_divergence<'m>(
         &self,
         model: &'m Transformer,
         tape: &mut Tape<'m>,
         teacher: &TeacherVar,
-        kind: Divergence,
+        kind: Comparison,
         run: Run,
     ) -> Result<DivergenceVar, Error> {
         let hidden = model.hidden_at(tape, &self.tree, &self.distinct, &run.pass())?;
@@ -213,12 +256,12 @@ impl Forest {
 
     /// The last row of each sequence.
     pub(crate) fn last_rows(&self) -> Vec<u32> {
-        self.ends.iter().map(|&end| self.tree.last_row(end).map_or(0, |row| row as u32)).collect()
+        self.paths.iter().map(|path| path.last().copied().unwrap_or(0)).collect()
     }
 
     /// The rows of a sequence's tokens that stand behind so many of them.
     pub(crate) fn rows_behind(&self, sequence: usize, counts: impl Iterator<Item = usize>) -> Vec<u32> {
-        let path = self.tree.path_rows(self.ends[sequence]);
+        let path = &self.paths[sequence];
         counts.map(|tokens| path[tokens - 1]).collect()
     }
 }
@@ -249,8 +292,8 @@ pub(crate) struct Run {
 pub(crate) struct Beside {
     /// A likely other token in the place of each.
     pub(crate) rivals: Option<Draws>,
-    /// How far the distribution at each is from another model's.
-    pub(crate) compared: Option<(TeacherVar, Divergence)>,
+    /// What is compared with somebody else's.
+    pub(crate) compared: Option<(TeacherVar, Compared)>,
     /// What heads of action values say.
     pub(crate) actions: bool,
 }
@@ -300,6 +343,7 @@ pub(crate) struct Scored<'m> {
     values: Option<groma_kernels::Var>,
     rivals: Option<Rivals>,
     divergence: Option<DivergenceVar>,
+    taught: Vec<f32>,
     actions: Option<ActionValues>,
 }
 
@@ -337,6 +381,11 @@ impl Scored<'_> {
         self.actions.as_ref().map_or(Vec::new(), |actions| actions.said(&self.tape))
     }
 
+    /// Log-probabilities of tokens to who teaches by slot, where they were wanted.
+    pub(crate) fn taught(&self) -> &[f32] {
+        &self.taught
+    }
+
     /// Adds the gradients of the sum over slots of what was read times its slope: log-probabilities, entropies where there are slopes
     /// for them (and all tokens may be chosen) and, where they were asked for, values, rivals, divergences and action values.
     pub(crate) fn backward(mut self, of: SlopesBySlot<'_>, gradients: &mut Gradients) {
@@ -372,8 +421,20 @@ pub(crate) fn in_passes(
     Ok(all)
 }
 
-/// Row and target of each scored token.
-fn predictions(tree: &TokenTree, sequence: &Sequence, end: SegmentId) -> Vec<(u32, u32)> {
-    let rows = tree.path_rows(end);
-    sequence.scored().map(|at| (rows[at - 1], sequence.ids[at])).collect()
+/// Grows a tree of its own in which a token that is forgotten ends a path, and what follows goes on before it.
+fn grow_forgetful(tree: &mut TokenTree, ids: &[u32], forgotten: &[bool]) {
+    let runs = forgotten.chunk_by(|one, next| !one && !next);
+    let mut at = 0;
+    let mut path = None;
+    for run in runs {
+        let tokens = &ids[at..at + run.len()];
+        match path {
+            None => path = Some(tree.root(tokens)),
+            Some(parent) if run[0] => {
+                tree.child_at(parent, at, tokens);
+            }
+            Some(parent) => path = Some(tree.child_at(parent, at, tokens)),
+        }
+        at += run.len();
+    }
 }

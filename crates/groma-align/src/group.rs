@@ -84,8 +84,11 @@ pub struct Estimate {
 }
 
 impl Member {
-    /// What a teacher that is the model itself reads: its completion behind another prompt.
+    /// What a teacher that is the model itself reads: its completion behind another prompt, or the same where there is none.
     pub(crate) fn taught(&self) -> Sequence {
+        if self.context.is_empty() {
+            return self.sequence.clone();
+        }
         Sequence::completion(&self.context, &self.sequence.ids[self.sequence.prompt().len()..])
     }
 

@@ -10,7 +10,7 @@ pub(crate) const CONTEXT_PLACE: &str = "{privileged_context}";
 /// The setting that names the columns of attributes.
 pub(crate) const ATTRIBUTES: &str = "attributes";
 /// The column of what a teacher is told beside the prompt.
-const CONTEXT: &str = "privileged_context";
+pub(crate) const CONTEXT: &str = "privileged_context";
 
 /// What the columns of a row say that are not part of its shape.
 pub(crate) struct Known {
@@ -25,6 +25,9 @@ impl Known {
     /// In words, where a column does not say what it should.
     pub(crate) fn of(row: &Row, masks: &Masks) -> Result<Self, String> {
         let attributes = attributes(&row.other, &masks.attributes)?;
+        if masks.asked_again {
+            asked_with(row.question(), &str::to_owned)?;
+        }
         let teacher_prompt = masks.teacher_prompt.as_ref().map(|template| taught(row, template)).transpose()?;
         Ok(Known { attributes, teacher_prompt })
     }
@@ -37,11 +40,30 @@ impl Known {
 fn taught(row: &Row, template: &str) -> Result<Content, String> {
     let told = row.other.get(CONTEXT).and_then(Value::as_str).filter(|told| !told.is_empty());
     let told = told.ok_or("the column `privileged_context` must hold what the teacher is told")?;
-    let with = |prompt: &str| {
-        let parts: Vec<String> = template.split(PROMPT_PLACE).map(|part| part.replace(CONTEXT_PLACE, told)).collect();
-        parts.join(prompt)
+    asked_with(row.question(), &|prompt| filled(template, &[(PROMPT_PLACE, prompt), (CONTEXT_PLACE, told)]))
+}
+
+/// A template with texts in their places; what stands in the texts is no place.
+pub(crate) fn filled(template: &str, texts: &[(&str, &str)]) -> String {
+    let (mut whole, mut rest) = (String::new(), template);
+    let next = |rest: &str| {
+        let found = texts.iter().filter_map(|(place, text)| Some((rest.find(place)?, place.len(), *text)));
+        found.min_by_key(|(at, ..)| *at)
     };
-    match row.question() {
+    while let Some((at, length, text)) = next(rest) {
+        whole += &rest[..at];
+        whole += text;
+        rest = &rest[at + length..];
+    }
+    whole + rest
+}
+
+/// A prompt with another text: of a conversation, another last turn of the user.
+///
+/// # Errors
+/// In words, where a conversation does not end with the user.
+pub(crate) fn asked_with(question: &Content, with: &dyn Fn(&str) -> String) -> Result<Content, String> {
+    match question {
         Content::Text(text) => Ok(Content::Text(with(text))),
         Content::Messages(turns) => {
             let mut turns = turns.clone();
@@ -72,6 +94,15 @@ fn attributes(columns: &Map<String, Value>, names: &[String]) -> Result<Vec<Opti
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn texts_that_look_like_places_are_none() {
+        let texts = [("{prompt}", "a {feedback} {prompt}"), ("{feedback}", "b")];
+        assert_eq!(
+            filled("<{prompt}|{feedback}|{prompt}|{other}", &texts),
+            "<a {feedback} {prompt}|b|a {feedback} {prompt}|{other}"
+        );
+    }
 
     #[test]
     fn columns_are_numbers_or_silent() {

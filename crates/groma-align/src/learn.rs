@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::Metrics;
 use crate::forest::{Beside, Forest, Run, SlopesBySlot};
+use crate::forgetful::forgotten;
 use crate::group::{Group, Member};
 use crate::noise::Noise;
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
@@ -10,13 +11,14 @@ use crate::reference::Reference;
 use crate::rivals::Draws;
 use crate::role::Role;
 use crate::sequence::Sequence;
-use crate::spans::{Comparison, Spans};
+use crate::spans::{self, Spans};
 use crate::taught::{Taught, no_teacher};
 use crate::vocabularies::Vocabularies;
-use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, Var};
+use groma_kernels::{Backend, Cotangent, Gradients, HeadOutput, HeadWants, Tape, TeacherVar, Var};
 use groma_model::{Head, Transformer};
 use groma_run::Seed;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,6 +72,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) dropout: Option<Seed>,
     /// Draws noise on embeddings, where the objective wants some; `None` for none.
     pub(crate) noise: Option<Seed>,
+    /// Draws what is forgotten, where the objective wants something to be; `None` for nothing.
+    pub(crate) forgets: Option<Seed>,
     /// Whether the backward pass runs each block again.
     pub(crate) recompute: bool,
 }
@@ -88,10 +92,22 @@ impl Learner<'_> {
         }
         let mut sum = 0.0;
         for (number, micro) in micros.iter().enumerate() {
-            let forest = forest(&groups[micro.clone()]);
+            let forest = self.forest(objective, groups, micro.clone());
             sum += self.micro(objective, step, (number, micro.clone()), &forest)?.sum;
         }
         Ok(Loss { value: sum / step.total.max(1.0), weight: step.total })
+    }
+
+    /// The tree of a micro-batch, in which some tokens may be forgotten; which, hangs on their place in the step alone.
+    fn forest(&self, objective: &dyn Objective, groups: &[Cow<'_, Group>], micro: Range<usize>) -> Forest {
+        let most = objective.forgets();
+        let Some(seed) = self.forgets.filter(|_| most > 0.0) else { return forest(&groups[micro]) };
+        let before: usize = groups[..micro.start].iter().map(|group| group.members.len()).sum();
+        let sequences: Vec<&Sequence> = groups[micro].iter().flat_map(|group| group.sequences()).collect();
+        let drawn = sequences.iter().zip(before as u64..);
+        let forgotten: Vec<Vec<bool>> =
+            drawn.map(|(sequence, index)| forgotten(sequence.ids.len(), most, seed.index(index))).collect();
+        Forest::forgetful(&sequences, &forgotten)
     }
 
     /// One micro-batch, given by its number and place in the step.
@@ -123,12 +139,13 @@ impl Learner<'_> {
         let values = critic.as_ref().map(Criticised::said).or_else(|| scored.values()).unwrap_or_default();
         let half = scored.half_temperature();
         let rivals = scored.rivals().unwrap_or_default();
-        let (divergences, actions) = (scored.divergences(), scored.actions());
+        let (divergences, taught, actions) = (scored.divergences(), scored.taught(), scored.actions());
         let said = Said {
             half,
             values: &values,
             rivals: &rivals,
             divergences,
+            taught,
             actions: &actions,
             ..Said::of_tokens(forest, scored.output())
         };
@@ -158,18 +175,29 @@ impl Learner<'_> {
             }
             Draws { among: objective.rivals(), keys }
         });
-        let compared = match objective.divergence_from_reference() {
-            Some(kind) => {
-                let missing = || Error::Role {
-                    role: Role::Reference.name(),
-                    problem: "nobody is there to be compared with".into(),
-                };
-                let (model, adapter) = self.models.reference.ok_or_else(missing)?.speaker(self.models.policy)?;
-                Some((forest.taught((model, adapter), forest)?, kind))
+        let compared = objective.compared();
+        let compared = compared.map(|(what, by)| Ok::<_, Error>((self.taught(by, groups, forest)?, what)));
+        Ok(Beside { rivals, compared: compared.transpose()?, actions: objective.action_values().is_some() })
+    }
+
+    /// What who teaches says of a micro-batch.
+    fn taught(&self, by: Taught, groups: &[Cow<'_, Group>], forest: &Forest) -> Result<TeacherVar, Error> {
+        let policy = self.models.policy;
+        let (role, teacher) = match by {
+            Taught::Teacher => (Role::Teacher, self.models.teacher.map(|teacher| (teacher, true))),
+            Taught::Reference => {
+                (Role::Reference, self.models.reference.map(|reference| reference.speaker(policy)).transpose()?)
             }
-            None => None,
+            Taught::Policy => (Role::Reference, Some((policy, true))),
         };
-        Ok(Beside { rivals, compared, actions: objective.action_values().is_some() })
+        let missing = || Error::Role { role: role.name(), problem: "nobody is there to be compared with".into() };
+        let teacher = teacher.ok_or_else(missing)?;
+        let members = || groups.iter().flat_map(|group| &group.members);
+        if by == Taught::Teacher || members().all(|member| member.context.is_empty()) {
+            return forest.taught(teacher, forest);
+        }
+        let read: Vec<Sequence> = members().map(Member::taught).collect();
+        forest.taught(teacher, &Forest::new(&read.iter().collect::<Vec<_>>()))
     }
 
     /// A critic's pass over the micro-batch.
@@ -215,22 +243,7 @@ impl Learner<'_> {
         forest: &Forest,
     ) -> Result<Slopes, Error> {
         let Reads::Divergence { kind, temperature, taught } = objective.reads() else { return Ok(Slopes::default()) };
-        let teacher = match taught {
-            Taught::Teacher => self.models.teacher.map(|teacher| (teacher, true)),
-            Taught::Reference => {
-                self.models.reference.map(|reference| reference.speaker(self.models.policy)).transpose()?
-            }
-            Taught::Policy => Some((self.models.policy, true)),
-        };
-        let teacher = teacher.ok_or_else(no_teacher)?;
-        let taught = match taught {
-            Taught::Teacher => forest.taught(teacher, forest)?,
-            Taught::Reference | Taught::Policy => {
-                let members = step.groups[micro.clone()].iter().flat_map(|group| &group.members);
-                let sequences: Vec<Sequence> = members.map(Member::taught).collect();
-                forest.taught(teacher, &Forest::new(&sequences.iter().collect::<Vec<_>>()))?
-            }
-        };
+        let taught = self.taught(taught, &step.groups[micro.clone()], forest)?;
         let mut tape = self.tape();
         let run = Run { temperature, ..self.policy(number) };
         let found = forest.forward_divergence(self.models.policy, &mut tape, &taught, kind, run)?;
@@ -254,7 +267,7 @@ impl Learner<'_> {
         let Reads::Spans { loss, likelihood } = objective.reads() else { return Ok(Slopes::default()) };
         let (policy, teacher) = (self.models.policy, self.models.teacher.ok_or_else(no_teacher)?);
         let vocabularies = self.models.vocabularies.ok_or_else(no_teacher)?;
-        let comparison = Comparison { policy, teacher, vocabularies, loss, likelihood };
+        let comparison = spans::Comparison { policy, teacher, vocabularies, loss, likelihood };
         let members: Vec<&Member> = step.groups[micro.clone()].iter().flat_map(|group| &group.members).collect();
         let found = Spans::of(comparison, (forest, &members), (self.tape(), self.policy(number)))?;
         let none = HeadOutput::default();
@@ -317,9 +330,17 @@ impl Criticised<'_> {
     }
 }
 
-/// The tree of all members of some groups.
+/// The tree of all members of some groups; who is taught behind something else shares no slot.
 pub(crate) fn forest(groups: &[Cow<'_, Group>]) -> Forest {
-    Forest::new(&groups.iter().flat_map(|group| group.sequences()).collect::<Vec<_>>())
+    let members = || groups.iter().flat_map(|group| &group.members);
+    let mut contexts = BTreeMap::new();
+    let numbers: Vec<u32> = members()
+        .map(|member| {
+            let next = contexts.len() as u32;
+            *contexts.entry(&member.context[..]).or_insert(next)
+        })
+        .collect();
+    Forest::told_apart(&members().map(|member| &member.sequence).collect::<Vec<_>>(), &numbers)
 }
 
 /// The rows in which the steps of the groups' members end, in their order.

@@ -28,6 +28,7 @@ mod feed;
 mod findings;
 mod forecast;
 mod forest;
+mod forgetful;
 mod hyperparameters;
 mod journal;
 mod known;

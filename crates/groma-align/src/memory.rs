@@ -62,10 +62,16 @@ impl MemoryEstimate {
         self.before_the_tape(rows as u64 * Room::row_bytes(model.spec()) / F32 + logits as u64)
     }
 
+    /// With passes of the model itself over so many rows, of which nothing is kept.
+    #[must_use]
+    pub(crate) fn before_passes(self, model: &Transformer, rows: usize) -> Self {
+        self.before_the_tape(rows as u64 * backward_values(model.spec()))
+    }
+
     /// With another model, which reads so many rows at once and keeps nothing of them.
     #[must_use]
     pub(crate) fn beside(self, model: &Transformer, rows: usize) -> Self {
-        let estimate = self.before_the_tape(rows as u64 * backward_values(model.spec()));
+        let estimate = self.before_passes(model, rows);
         let weights: u64 = model.parameters().iter().map(|(_, parameter)| read_one_way(parameter.buffer())).sum();
         MemoryEstimate { seats: estimate.seats + weights, ..estimate }
     }

@@ -56,6 +56,8 @@ pub(crate) struct Masks {
     pub(crate) tags: Vec<String>,
     /// What a teacher that is the model itself reads in the prompt's place, where the method has one: a template.
     pub(crate) teacher_prompt: Option<String>,
+    /// Whether prompts are asked again with more in their last turn.
+    pub(crate) asked_again: bool,
     /// Columns of a row that hold an attribute of its completion each; the model's head has an output for each.
     pub(crate) attributes: Vec<String>,
 }

@@ -23,6 +23,7 @@ mod nash_md;
 mod nlpo;
 mod online_dpo;
 mod orpo;
+mod own_teacher;
 mod policy;
 mod ppo;
 mod pro;
@@ -36,6 +37,7 @@ mod remax;
 mod reward;
 mod rloo;
 mod rrhf;
+mod sdpo;
 mod self_distillation;
 mod sft;
 mod simpo;
@@ -85,6 +87,7 @@ pub static METHODS: &[&Method] = &[
     &rloo::METHOD,
     &grpo::METHOD,
     &gmpo::METHOD,
+    &sdpo::METHOD,
     &ppo::METHOD,
     &nlpo::METHOD,
     &online_dpo::METHOD,

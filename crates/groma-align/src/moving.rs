@@ -5,9 +5,12 @@
 //! 1 is the paper's hard update, less a soft one. In f32, the products first, as PyTorch has them. A reference that moves is asked anew at
 //! each collection, and no table of it is kept.
 //!
+//! A teacher that is a mean of the model that it teaches (`ema`) is such a reference, with `teacher_update_rate` for α and
+//! `teacher_sync_steps`, as TRL's SDFT and SDPO have it.
+//!
 //! Where an adapter trains, the weights that are mixed are those with the adapter added in, so that the mixture is one of what both
-//! models compute with, and not of factors; TRL refuses adapters. The reference then is a whole model beside the policy, in memory and in
-//! checkpoints.
+//! models compute with, and not of factors; TRL refuses adapters, and for a teacher mixes factors, beginning at zero. The reference
+//! then is a whole model beside the policy, in memory and in checkpoints.
 //!
 //! Heads that follow others of the same model (Snell et al. 2022, arXiv 2206.11871, as trlX has it) move by the same mixture.
 
@@ -46,6 +49,36 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
+const TEACHER_KIND: &str = "teacher_model_kind";
+const EMA: &str = "ema";
+const RATE: &str = "teacher_update_rate";
+const TEACHER_STEPS: &str = "teacher_sync_steps";
+
+/// Hyperparameters of methods whose teacher is the model itself, as it was or as it is.
+pub(crate) const TEACHER: &[Parameter] = &[
+    parameter(
+        TEACHER_KIND,
+        Kind::Choice(&["base", "live", EMA]),
+        "\"base\"",
+        None,
+        "Who teaches: the model that training starts from (or ref_model), the model in training as it is now, or a mean of it over steps, which begins as base.",
+    ),
+    parameter(
+        RATE,
+        Kind::Float,
+        "0.05",
+        Some(Range { min: 0.0, min_excluded: true, max: 1.0, max_excluded: false }),
+        "Share of the model in training in the mean that teaches when that moves, with teacher_model_kind ema; 1 puts the model in its place.",
+    ),
+    parameter(
+        TEACHER_STEPS,
+        Kind::Integer,
+        "1",
+        Some(Range::at_least(1.0)),
+        "Optimizer steps between two moves of the mean that teaches, with teacher_model_kind ema.",
+    ),
+];
+
 /// How a reference moves, or a head that follows another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Moves {
@@ -59,14 +92,19 @@ struct Raw {
     sync_ref_model: bool,
     ref_model_mixup_alpha: Option<f64>,
     ref_model_sync_steps: Option<u64>,
+    teacher_model_kind: Option<String>,
+    teacher_update_rate: Option<f64>,
+    teacher_sync_steps: Option<u64>,
 }
 
 impl Moves {
     /// How the settings let the reference move, where they do.
     pub(crate) fn of(settings: &Hyperparameters) -> Result<Option<Self>, Error> {
         let raw: Raw = settings.typed()?;
-        let both = raw.ref_model_mixup_alpha.zip(raw.ref_model_sync_steps).filter(|_| raw.sync_ref_model);
-        Ok(both.map(|(alpha, every)| Moves { alpha, every }))
+        let reference = raw.ref_model_mixup_alpha.zip(raw.ref_model_sync_steps).filter(|_| raw.sync_ref_model);
+        let is_mean = raw.teacher_model_kind.as_deref() == Some(EMA);
+        let teacher = raw.teacher_update_rate.zip(raw.teacher_sync_steps).filter(|_| is_mean);
+        Ok(reference.or(teacher).map(|(alpha, every)| Moves { alpha, every }))
     }
 
     /// # Errors
@@ -76,7 +114,11 @@ impl Moves {
         if let Some(name) = [ALPHA, STEPS].into_iter().find(|name| settings.was_given(name) && !moves) {
             return Err(settings.invalid(name, format!("is read with {SYNC} alone: give both")));
         }
-        if moves && !compares && !watches::need_reference(&settings.values) {
+        if let Some(name) = [RATE, TEACHER_STEPS].into_iter().find(|name| settings.was_given(name) && !moves) {
+            return Err(settings.invalid(name, format!("is read with {TEACHER_KIND} {EMA} alone: give both")));
+        }
+        let follows = settings.values.get(SYNC).and_then(serde_json::Value::as_bool) == Some(true);
+        if follows && !compares && !watches::need_reference(&settings.values) {
             return Err(settings
                 .invalid(SYNC, "nobody asks the reference here, so that there is nothing to move: leave it out"));
         }

@@ -5,7 +5,6 @@
 //! several sequences share has the noise of the longest.
 
 use groma_data::uniform;
-use groma_model::{SegmentId, TokenTree};
 use groma_run::Seed;
 
 /// How strong it is, and what draws it.
@@ -16,11 +15,11 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
-    /// For each row of a tree whose sequences end there, `[rows, width]`.
-    pub(crate) fn rows(self, tree: &TokenTree, ends: &[SegmentId], width: usize) -> Vec<f32> {
-        let mut lengths = vec![1usize; tree.len()];
-        for path in ends.iter().map(|&end| tree.path_rows(end)) {
-            for &row in &path {
+    /// For each of so many rows, `[rows, width]`, of sequences whose tokens have these.
+    pub(crate) fn rows(self, rows: usize, paths: &[Vec<u32>], width: usize) -> Vec<f32> {
+        let mut lengths = vec![1usize; rows];
+        for path in paths {
+            for &row in path {
                 let length = &mut lengths[row as usize];
                 *length = path.len().max(*length);
             }
@@ -37,16 +36,18 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use groma_model::TokenTree;
 
     #[test]
     fn it_is_uniform_within_its_bounds_and_a_function_of_the_seed() {
         let long: Vec<u32> = (0..400).collect();
         let (tree, ends) = TokenTree::share_prefixes(&[&long[..], &long[..100], &[7, 8, 9, 10]]);
+        let paths: Vec<Vec<u32>> = ends.iter().map(|&end| tree.path_rows(end)).collect();
         let (noise, width) = (Noise { alpha: 5.0, seed: Seed::new(3) }, 16);
-        let found = noise.rows(&tree, &ends, width);
+        let found = noise.rows(tree.len(), &paths, width);
         assert_eq!((found.len(), tree.len()), (404 * width, 404));
-        assert_eq!(found, noise.rows(&tree, &ends, width));
-        assert_ne!(found, Noise { seed: Seed::new(4), ..noise }.rows(&tree, &ends, width));
+        assert_eq!(found, noise.rows(tree.len(), &paths, width));
+        assert_ne!(found, Noise { seed: Seed::new(4), ..noise }.rows(tree.len(), &paths, width));
         let bound = |length: f64| (5.0 / (length * width as f64).sqrt()) as f32;
         for (rows, length) in [(&found[..400 * width], 400.0), (&found[400 * width..], 4.0)] {
             let largest = rows.iter().fold(0.0f32, |most, value| most.max(value.abs()));

@@ -11,9 +11,9 @@ use crate::rewards::Panel;
 use crate::rivals::Among;
 use crate::rollout::{Rollouts, Sampling};
 use crate::span_loss::SpanLoss;
-use crate::taught::Taught;
+use crate::taught::{Compared, Taught};
 use crate::{Error, Metrics};
-use groma_kernels::{Divergence, HeadOutput};
+use groma_kernels::{Comparison, HeadOutput};
 use groma_model::Transformer;
 use groma_model::guidance::ActionMask;
 use groma_run::Cancel;
@@ -60,14 +60,27 @@ pub(crate) trait Objective {
     fn embedding_noise(&self) -> Option<f64> {
         None
     }
-    /// Whether it compares with a reference.
+    /// The share of a sequence's tokens that what follows does not see in training, at most.
+    fn forgets(&self) -> f64 {
+        0.0
+    }
+    /// Whether it learns from what a reference says of the tokens that it collects.
     fn needs_reference(&self) -> bool {
         false
     }
-    /// How far the policy's distribution at each scored token is from the reference's, where it learns from that as well: see
-    /// [`Said::divergences`]. Whoever asks for it reads tokens.
-    fn divergence_from_reference(&self) -> Option<Divergence> {
+    /// What of the policy is compared with somebody else at each scored token, where it learns from that beside log-probabilities,
+    /// and with whom: see [`Said::divergences`] and [`Said::taught`]. Whoever asks for it reads tokens.
+    fn compared(&self) -> Option<(Compared, Taught)> {
         None
+    }
+    /// Whether somebody must be there who is compared with, in whichever way.
+    fn asks_reference(&self) -> bool {
+        let learned = matches!(self.reads(), Reads::Divergence { taught: Taught::Reference, .. });
+        self.needs_reference() || learned || matches!(self.compared(), Some((_, Taught::Reference)))
+    }
+    /// Tokens that a teacher that is the model itself reads in a prompt's place, at most.
+    fn told(&self, prompt: &Group) -> usize {
+        prompt.members.iter().map(|member| member.context.len()).max().unwrap_or(0)
     }
     /// Among how many likeliest other tokens a rival is drawn, and by what, where rivals are read.
     fn rivals(&self) -> Among {
@@ -169,7 +182,7 @@ pub(crate) enum Reads {
     /// How far the distribution at scored tokens is from the teacher's.
     Divergence {
         /// Which.
-        kind: Divergence,
+        kind: Comparison,
         /// Of both distributions.
         temperature: f32,
         /// By whom.
@@ -218,6 +231,8 @@ pub(crate) struct Said<'a> {
     pub(crate) divergences: &'a [f32],
     /// By member and span; empty unless spans are read.
     pub(crate) spans: &'a [f32],
+    /// By slot, the log-probability of the token to who teaches; empty unless tokens are compared.
+    pub(crate) taught: &'a [f32],
     /// By slot, what the critic expects before the token; empty unless there is one.
     pub(crate) values: &'a [f32],
     /// By slot, the log-probability of the rival; empty unless rivals are read.
@@ -236,6 +251,7 @@ impl<'a> Said<'a> {
             scores: &[],
             divergences: &[],
             spans: &[],
+            taught: &[],
             values: &[],
             rivals: &[],
             actions: &[],
@@ -281,7 +297,7 @@ pub(crate) struct Slopes {
     pub(crate) entropies: Vec<f32>,
     /// By slot, for the log-probability of the rival; empty unless rivals are read.
     pub(crate) rivals: Vec<f32>,
-    /// By slot, for the divergence from the reference there; empty unless it is read beside log-probabilities.
+    /// By slot, for the divergence there; empty unless it is read beside log-probabilities.
     pub(crate) divergences: Vec<f32>,
     /// As [`Said::actions`].
     pub(crate) actions: Vec<ActionSlopes>,

@@ -57,7 +57,8 @@ fn slope(models: Models<'_>, objective: &mut dyn Objective, groups: &[Cow<'_, Gr
     let step = Step { groups, total: objective.total(groups) };
     let forest = forest(groups);
     let metrics = &mut Metrics::default();
-    let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
+    let mut learner =
+        Learner { models, gradients: None, metrics, dropout: None, noise: None, forgets: None, recompute: false };
     let slopes = learner.micro(objective, step, (0, 0..groups.len()), &forest)?;
     let of = |member: usize| -> f64 {
         match objective.reads() {

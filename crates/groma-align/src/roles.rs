@@ -119,8 +119,7 @@ pub(crate) fn reference<'a>(
     pace: Pace,
     pass_rows: usize,
 ) -> Result<Option<Reference<'a>>, Error> {
-    let compared = objective.divergence_from_reference().is_some();
-    if !(objective.needs_reference() || compared || watches::need_reference(&session.settings.values)) {
+    if !(objective.asks_reference() || watches::need_reference(&session.settings.values)) {
         return Ok(None);
     }
     let other = session.seat(Role::Reference).and_then(|seat| Some((seat.weights()?, seat.digest)));
@@ -130,7 +129,7 @@ pub(crate) fn reference<'a>(
     }
     let switch = crate::setup::has_adapter(model) && !session.continues_adapter && other.is_none();
     // A table has nothing to say of what is sampled, nor of what else might have been.
-    if objective.sampling().is_some() || compared {
+    if objective.sampling().is_some() || objective.compared().is_some() {
         return Ok(Some(match other {
             Some((other, _)) => Reference::Model(other),
             None if switch => Reference::WithoutAdapter,

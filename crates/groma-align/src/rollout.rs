@@ -1,10 +1,11 @@
 //! How methods sample from the model in training: names, defaults and sizes of TRL's online trainers.
 
+use crate::encode::Encode;
 use crate::parameter::{Kind, Parameter, Range, parameter};
 use crate::rewards::{self, Panel};
 use crate::role::Role;
 use crate::training::{OneOrMany, Training};
-use crate::{Encode, Error, Hyperparameters, watches};
+use crate::{Error, Hyperparameters, watches};
 use groma_model::sampling::SamplingParameters;
 use serde::Deserialize;
 

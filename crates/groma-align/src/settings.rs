@@ -131,8 +131,7 @@ impl Settings {
         self.check_seats()?;
         (self.method.masks)(self)?;
         let objective = (self.method.build)(self)?;
-        let compares = objective.needs_reference() || objective.divergence_from_reference().is_some();
-        Moves::check(self, compares)
+        Moves::check(self, objective.asks_reference())
     }
 
     /// A server says what it says in words; whoever wants more of a model needs its weights.

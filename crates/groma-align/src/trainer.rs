@@ -20,7 +20,7 @@ use crate::schedule::{Pace, Schedule};
 use crate::session::{Outcome, Session};
 use crate::state::{self, Changing, Checkpoints, Collection, Identity, State};
 use crate::time_spent::TimeSpent;
-use crate::watches::Chosen;
+use crate::watches::{self, Chosen};
 use crate::{Error, Metrics, Prepared, Settings, sampled};
 use groma_kernels::together;
 use groma_model::Transformer;
@@ -339,6 +339,7 @@ impl<'r, 'a> Run<'r, 'a> {
             metrics: &mut metrics,
             dropout: self.dropout.map(|seed| seed.index(step)),
             noise: Some(Seed::new(training.seed).named("neftune").index(step)),
+            forgets: Some(Seed::new(training.seed).named("forgotten").index(step)),
             recompute: training.gradient_checkpointing,
         };
         let loss = learner.learn(self.objective, &batch.groups, &batch.micros)?;
@@ -415,7 +416,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut collector = self.around.collector(models, metrics, seed);
         let mut groups = self.objective.collect(&mut collector, rows.groups)?;
         if self.objective.rollouts().is_some() {
-            if !self.objective.needs_reference() {
+            let watched = watches::need_reference(&self.around.session.settings.values);
+            if watched && !self.objective.needs_reference() {
                 groups = collector.referenced(groups)?;
             }
             sampled::measure_distance(collector.metrics, &groups);
@@ -604,7 +606,8 @@ fn measure(
     batch: &Batch<'_>,
     metrics: &mut Metrics,
 ) -> Result<Loss, Error> {
-    let mut learner = Learner { models, gradients: None, metrics, dropout: None, noise: None, recompute: false };
+    let mut learner =
+        Learner { models, gradients: None, metrics, dropout: None, noise: None, forgets: None, recompute: false };
     together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 

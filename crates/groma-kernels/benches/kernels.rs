@@ -239,14 +239,15 @@ fn divergence(criterion: &mut Criterion) {
     let (mut d_hidden, mut d_unembed) = (cpu.zeros(hidden.len()), cpu.zeros(unembed.len()));
     let product = (2 * shape.rows * shape.width * shape.vocab) as u64;
     let mut group = criterion.benchmark_group("divergence 2048x512, vocabulary 8192");
-    for kind in [Divergence::ForwardKl, Divergence::JensenShannon { beta: 0.5 }] {
+    for by in [Divergence::ForwardKl, Divergence::JensenShannon { beta: 0.5 }] {
+        let kind = by.into();
         let output = cpu.divergence(&hidden, &unembed, teacher, kind, shape);
         group.throughput(Throughput::Elements(2 * product));
-        group.bench_function(format!("{kind:?} forward"), |b| {
+        group.bench_function(format!("{by:?} forward"), |b| {
             b.iter(|| cpu.divergence(&hidden, &unembed, teacher, kind, shape));
         });
         group.throughput(Throughput::Elements(4 * product));
-        group.bench_function(format!("{kind:?} backward"), |b| {
+        group.bench_function(format!("{by:?} backward"), |b| {
             b.iter(|| {
                 let (to_hidden, to_unembed) = (Some(&mut d_hidden), Some(&mut d_unembed));
                 let (h, u) = (&hidden, &unembed);

@@ -19,7 +19,8 @@ mod threshold;
 pub use activation::Activation;
 pub use adamw::AdamW;
 pub use attention::{AttentionShape, KEY_PANEL, KeyOrder};
-pub use divergence::{Divergence, DivergenceOutput, Teacher};
+pub(crate) use divergence::Shares;
+pub use divergence::{Comparison, Divergence, DivergenceOutput, Support, Teacher};
 pub use edit::Edit;
 pub use head::{HeadOutput, HeadShape, HeadWants, TopTokens};
 pub use linear::{LinearOutput, WeightGradient};
@@ -367,7 +368,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         shape: HeadShape,
     ) -> DivergenceOutput;
     /// Gradient of `sum d_value[i] * value[i]` with respect to the student; logits are computed anew.
@@ -379,7 +380,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         output: &DivergenceOutput,
         d_value: &[f32],
         shape: HeadShape,

@@ -7,14 +7,15 @@ mod cpu;
 mod edit;
 mod error;
 mod layout;
+mod likeliest;
 mod mask;
 mod naive;
 mod pool;
 mod tape;
 pub use backend::{
-    Activation, AdamW, AttentionShape, Backend, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape, HeadWants,
-    KEY_PANEL, KeyOrder, LinearOutput, NormKind, NormShape, RotaryShape, RotaryStyle, Teacher, Threshold,
-    ThresholdShape, TopTokens, WeightGradient,
+    Activation, AdamW, AttentionShape, Backend, Comparison, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape,
+    HeadWants, KEY_PANEL, KeyOrder, LinearOutput, NormKind, NormShape, RotaryShape, RotaryStyle, Support, Teacher,
+    Threshold, ThresholdShape, TopTokens, WeightGradient,
 };
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Level, Precision, for_each_mut, together};

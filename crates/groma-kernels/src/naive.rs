@@ -17,7 +17,7 @@ use crate::edit;
 use crate::layout::AttentionLayout;
 use crate::mask::Mask;
 use crate::{
-    Activation, AdamW, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape,
+    Activation, AdamW, AttentionShape, Backend, Buffer, Comparison, DivergenceOutput, Edit, HeadOutput, HeadShape,
     HeadWants, KEY_PANEL, LinearOutput, NormShape, Precision, RotaryShape, Teacher, ThresholdShape, TopTokens,
     WeightGradient,
 };
@@ -508,10 +508,10 @@ impl Backend for Naive {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         shape: HeadShape,
     ) -> DivergenceOutput {
-        divergence::forward((values(hidden), values(unembed)), teacher, kind, shape)
+        divergence::forward((values(hidden), values(unembed)), teacher, comparison, shape)
     }
 
     fn divergence_backward(
@@ -521,13 +521,13 @@ impl Backend for Naive {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         _output: &DivergenceOutput,
         d_value: &[f32],
         shape: HeadShape,
     ) {
         let to = [d_hidden.map(values_mut), d_unembed.map(values_mut)];
-        divergence::backward(to, (values(hidden), values(unembed)), teacher, kind, d_value, shape);
+        divergence::backward(to, (values(hidden), values(unembed)), teacher, comparison, d_value, shape);
     }
 
     fn distributions(&self, x: &mut Buffer, width: usize, softcap: Option<f32>, temperature: f32) -> Vec<f64> {

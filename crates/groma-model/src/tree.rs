@@ -1,6 +1,6 @@
 //! The token tree: token sequences that share prefixes, each shared token held once.
 //!
-//! A tree is a forest of *segments*, runs of tokens with a parent. A token's position is its depth; it sees its own segment
+//! A tree is a forest of *segments*, runs of tokens with a parent. A token's position is its depth, unless said otherwise; it sees its own segment
 //! up to itself and its ancestor segments whole. Rows are laid out in the order of insertion, in which ancestors come
 //! first and the trees of the forest do not interleave. It is the only batch type of scoring, training and sampling: a
 //! padded batch is the forest of its rows, a preference pair a prompt with two children.
@@ -28,8 +28,10 @@ impl SegmentId {
 struct Segment {
     parent: Option<SegmentId>,
     rows: Range<usize>,
-    /// Depth of the first token.
+    /// Depth of the first token: how many tokens it sees.
     position: usize,
+    /// Its position, which is its depth unless tokens before it are not seen.
+    place: usize,
     /// Which tree of the forest.
     tree: usize,
 }
@@ -60,7 +62,7 @@ impl TokenTree {
     /// Starts a new tree with `tokens`; empty runs are allowed and hold no rows.
     pub fn root(&mut self, tokens: &[u32]) -> SegmentId {
         self.trees += 1;
-        self.push(None, 0, tokens)
+        self.push(None, 0, 0, tokens)
     }
 
     /// Continues `parent`, which must belong to the tree begun last.
@@ -68,17 +70,26 @@ impl TokenTree {
     /// # Panics
     /// If `parent` lies in an earlier tree: its rows would no longer be contiguous.
     pub fn child(&mut self, parent: SegmentId, tokens: &[u32]) -> SegmentId {
+        self.child_at(parent, self.path_len(parent), tokens)
+    }
+
+    /// The same where the first of the tokens stands at another position than behind the last that it sees: between both stand tokens
+    /// that it does not see. A window reaches as many tokens back as elsewhere, of those that are seen.
+    ///
+    /// # Panics
+    /// If `parent` lies in an earlier tree.
+    pub fn child_at(&mut self, parent: SegmentId, place: usize, tokens: &[u32]) -> SegmentId {
         let segment = &self.segments[parent.index()];
         assert_eq!(segment.tree + 1, self.trees, "only the last tree of a forest grows");
         let position = segment.position + segment.rows.len();
-        self.push(Some(parent), position, tokens)
+        self.push(Some(parent), position, place, tokens)
     }
 
-    fn push(&mut self, parent: Option<SegmentId>, position: usize, tokens: &[u32]) -> SegmentId {
+    fn push(&mut self, parent: Option<SegmentId>, position: usize, place: usize, tokens: &[u32]) -> SegmentId {
         let start = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
         let rows = start..self.tokens.len();
-        self.segments.push(Segment { parent, rows, position, tree: self.trees - 1 });
+        self.segments.push(Segment { parent, rows, position, place, tree: self.trees - 1 });
         SegmentId(self.segments.len() as u32 - 1)
     }
 
@@ -90,6 +101,7 @@ impl TokenTree {
             parent: s.parent.map(|p| SegmentId(p.0 + segment)),
             rows: s.rows.start + row..s.rows.end + row,
             position: s.position,
+            place: s.place,
             tree: s.tree + tree,
         }));
         self.trees += other.trees;
@@ -131,10 +143,10 @@ impl TokenTree {
         self.segments[segment.index()].parent
     }
 
-    /// Length of the path from the root to the end of `segment`, in tokens.
+    /// Length of the path from the root to the end of `segment`, in tokens; those that it does not see count.
     pub fn path_len(&self, segment: SegmentId) -> usize {
         let segment = &self.segments[segment.index()];
-        segment.position + segment.rows.len()
+        segment.place + segment.rows.len()
     }
 
     /// Length of the longest path, in tokens.
@@ -182,9 +194,9 @@ impl TokenTree {
         sequences.into_iter().flat_map(of_path).collect()
     }
 
-    /// Depth of each row.
+    /// Position of each row.
     pub fn positions(&self) -> Arc<[u32]> {
-        self.segments.iter().flat_map(|s| (0..s.rows.len()).map(|i| (s.position + i) as u32)).collect()
+        self.segments.iter().flat_map(|s| (0..s.rows.len()).map(|i| (s.place + i) as u32)).collect()
     }
 
     /// What the attention kernel reads: keys are the rows of the tree itself.
@@ -337,6 +349,22 @@ mod tests {
         let layout = tree.layout();
         assert_eq!(layout.trees, vec![0..3]);
         assert_eq!(layout.segments[2].ancestors, vec![KeySpan { start: 0, len: 3, position: 0 }]);
+    }
+
+    #[test]
+    fn what_is_not_seen_leaves_a_gap_in_positions_alone() {
+        let mut tree = TokenTree::new();
+        let root = tree.root(&[1, 2]);
+        let unseen = tree.child(root, &[3]);
+        let rest = tree.child_at(root, 3, &[4, 5]);
+        assert_eq!(&*tree.positions(), &[0, 1, 2, 3, 4]);
+        assert_eq!((tree.path_len(unseen), tree.path_len(rest)), (3, 5));
+        assert_eq!((tree.path_rows(unseen), tree.path_rows(rest)), (vec![0, 1, 2], vec![0, 1, 3, 4]));
+        let layout = tree.layout();
+        assert_eq!((layout.segments[2].position, layout.segments[2].ancestors.len()), (2, 1));
+        let mut forest = TokenTree::new();
+        forest.append(&tree);
+        assert_eq!(forest, tree);
     }
 
     #[test]

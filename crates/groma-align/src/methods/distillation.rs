@@ -85,7 +85,7 @@ impl Distillation {
 impl Objective for Distillation {
     fn reads(&self) -> Reads {
         Reads::Divergence {
-            kind: Divergence::of_beta(self.beta),
+            kind: Divergence::of_beta(self.beta).into(),
             temperature: self.on_policy.sampling.temperature,
             taught: Taught::Teacher,
         }

@@ -60,20 +60,8 @@ pub(crate) const METHOD: Method = Method {
                 None,
                 "What the losses of tokens are divided by, and how ratios count.",
             ),
-            parameter(
-                "epsilon",
-                Kind::Float,
-                "0.2",
-                ABOVE,
-                "How far the ratio to the sampler may fall below 1 or, without epsilon_high, rise above it.",
-            ),
-            parameter(
-                "epsilon_high",
-                Kind::Float,
-                "null",
-                ABOVE,
-                "How far the ratio may rise above 1 (clip-higher), epsilon where null; the cap of cispo's ratio itself.",
-            ),
+            RATIOS[0],
+            RATIOS[1],
             parameter(
                 "delta",
                 Kind::Float,
@@ -81,13 +69,7 @@ pub(crate) const METHOD: Method = Method {
                 ABOVE,
                 "What a ratio that is clipped on one side alone may count at most (two-sided clipping), such as 4; no limit where null.",
             ),
-            parameter(
-                "importance_sampling_level",
-                Kind::Choice(&["token", "sequence"]),
-                "\"token\"",
-                None,
-                "Ratios of tokens, or of whole completions, to the power of one over their length (GSPO).",
-            ),
+            RATIOS[2],
             parameter(
                 "use_bias_correction_kl",
                 Kind::Boolean,
@@ -114,6 +96,40 @@ pub(crate) const METHOD: Method = Method {
     build: |settings| Ok(Box::new(Grpo::new(settings)?)),
 };
 
+/// How ratios to the sampler count.
+pub(super) const RATIOS: &[Parameter] = &[
+    parameter(
+        "epsilon",
+        Kind::Float,
+        "0.2",
+        ABOVE,
+        "How far the ratio to the sampler may fall below 1 or, without epsilon_high, rise above it.",
+    ),
+    parameter(
+        "epsilon_high",
+        Kind::Float,
+        "null",
+        ABOVE,
+        "How far the ratio may rise above 1 (clip-higher), epsilon where null; the cap of cispo's ratio itself.",
+    ),
+    parameter(
+        "importance_sampling_level",
+        Kind::Choice(&["token", "sequence"]),
+        "\"token\"",
+        None,
+        "Ratios of tokens, or of whole completions, to the power of one over their length (GSPO).",
+    ),
+];
+
+/// Divides advantages.
+pub(super) const SCALE: Parameter = parameter(
+    "scale_rewards",
+    Kind::Choice(&["group", "batch", "none"]),
+    "\"group\"",
+    None,
+    "Divide advantages by the deviation of rewards in their group, in all that was sampled at once, or not.",
+);
+
 /// Hyperparameters of every method of this kind.
 pub(super) const SHARED: &[Parameter] = &[
     parameter(
@@ -123,13 +139,7 @@ pub(super) const SHARED: &[Parameter] = &[
         NOT_NEGATIVE,
         "Weight of the distance to the reference (k3) in the loss; 0 needs no reference.",
     ),
-    parameter(
-        "scale_rewards",
-        Kind::Choice(&["group", "batch", "none"]),
-        "\"group\"",
-        None,
-        "Divide advantages by the deviation of rewards in their group, in all that was sampled at once, or not.",
-    ),
+    SCALE,
     parameter(
         "top_entropy_quantile",
         Kind::Float,
@@ -151,6 +161,7 @@ pub(super) const SHARED: &[Parameter] = &[
 struct Raw {
     #[serde(default)]
     loss_type: Option<String>,
+    #[serde(default)]
     beta: f64,
     epsilon: f64,
     epsilon_high: Option<f64>,
@@ -159,7 +170,9 @@ struct Raw {
     #[serde(default)]
     importance_sampling_level: Level,
     scale_rewards: Scale,
+    #[serde(default = "all")]
     top_entropy_quantile: f64,
+    #[serde(default)]
     entropy_coef: f64,
     #[serde(default)]
     use_bias_correction_kl: bool,
@@ -187,6 +200,11 @@ enum Scale {
     Group,
     Batch,
     None,
+}
+
+/// The share of tokens that are learned from, unless a method chooses among them.
+fn all() -> f64 {
+    1.0
 }
 
 impl Raw {
@@ -218,7 +236,7 @@ pub(super) struct Grpo {
 }
 
 impl Grpo {
-    fn new(settings: &Hyperparameters) -> Result<Self, Error> {
+    pub(super) fn new(settings: &Hyperparameters) -> Result<Self, Error> {
         let raw: Raw = settings.typed()?;
         let kind = KINDS.iter().find(|kind| Some(kind.variant.id) == raw.loss_type.as_deref());
         let kind = kind.ok_or_else(|| settings.invalid("loss_type", "is not known"))?;

@@ -6,6 +6,7 @@
 
 use crate::group::{Group, Member};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
+use crate::taught::{Compared, Taught};
 use crate::{Hyperparameters, Metrics};
 use groma_data::Shape;
 use groma_kernels::Divergence;
@@ -114,8 +115,8 @@ impl Objective for Ranking {
         self.reference
     }
 
-    fn divergence_from_reference(&self) -> Option<Divergence> {
-        self.held_by
+    fn compared(&self) -> Option<(Compared, Taught)> {
+        Some((Compared::Distributions(self.held_by?.into()), Taught::Reference))
     }
 
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {

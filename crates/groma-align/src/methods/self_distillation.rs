@@ -2,16 +2,14 @@
 //!
 //! Shenfeld et al. 2026, arXiv 2601.19897 (SDFT), as TRL's experimental trainer has it; with a prompt's context for `C`, Askell et
 //! al. 2021, arXiv 2112.00861 (context distillation), on the student's own samples. The student finds a completion `y` to the prompt
-//! `x`; with `q` the teacher's distribution at a token of it, behind `C` and `x`, and `p` the student's behind `x` alone, the loss of
-//! a completion is the mean over its tokens of `alpha KL(q|m) + (1 - alpha) KL(p|m)`, where `m = alpha q + (1 - alpha) p`; `KL(q|p)`
-//! for `alpha = 0`, `KL(p|q)` for `alpha = 1` (`full_logits`); or, of the tokens alone that were sampled, `(log p - log q) log p`
-//! with the difference held, whose slope is that of `KL(p|q)` in expectation (`sampled_token`). The loss of a step is the mean over
-//! completions. No gradient goes through sampling or the teacher.
+//! `x`; the teacher is asked behind `C` and `x`, the student behind `x` alone, and the loss of a completion is the mean over its tokens
+//! of what `own_teacher.rs` compares there. The loss of a step is the mean over completions. No gradient goes through sampling.
 //!
-//! TRL's default compares the student's 100 likeliest tokens, which it has to keep as logits; here whole distributions are compared
-//! in chunks. It samples several completions of a prompt at once, here one; and its averaged teacher (`ema`), its truncation of
-//! prompts and several passes over what was sampled, which alone need its clipped ratio, are left out.
+//! TRL's default is `topk_logits` with 100; here whole distributions are compared in chunks, and no logits are kept. It samples several
+//! completions of a prompt at once, here one; and its truncation of prompts and several passes over what was sampled, which alone need
+//! its clipped ratio, are left out.
 
+use super::own_teacher::{self, Learned, OwnTeacher};
 use crate::collect::{Collector, Speaker};
 use crate::group::{Group, Member};
 use crate::known::{CONTEXT_PLACE, PROMPT_PLACE};
@@ -21,19 +19,14 @@ use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
 use crate::rollout::{self, Sampling};
 use crate::sequence::Sequence;
-use crate::taught::Taught;
-use crate::{Error, Hyperparameters, Metrics, collect, reference};
+use crate::taught::{Compared, Taught};
+use crate::{Error, Hyperparameters, Metrics, collect, moving, reference};
 use groma_data::Shape;
-use groma_kernels::Divergence;
 use groma_model::Head;
 use serde::Deserialize;
 use std::borrow::Cow;
 
 const TEMPLATE: &str = "teacher_prompt_template";
-const MODE: &str = "distillation_mode";
-const ALPHA: &str = "distillation_alpha";
-const SAMPLED: &str = "sampled_token";
-const BASE: &str = "base";
 
 /// The record.
 pub(crate) const METHOD: Method = Method {
@@ -46,28 +39,9 @@ pub(crate) const METHOD: Method = Method {
     roles: &[Role::Reference],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
+        own_teacher::PARAMETERS,
+        moving::TEACHER,
         &[
-            Parameter {
-                name: MODE,
-                kind: Kind::Choice(&["full_logits", SAMPLED]),
-                default: "\"full_logits\"",
-                range: None,
-                doc: "What is compared at each token: both distributions, or how likely the sampled token is to both.",
-            },
-            Parameter {
-                name: ALPHA,
-                kind: Kind::Float,
-                default: "0.5",
-                range: Some(Range::closed(0.0, 1.0)),
-                doc: "Which divergence: 0 is the forward KL (cover what the teacher says), 1 the reverse, as sampled_token has it, between them Jensen-Shannon.",
-            },
-            Parameter {
-                name: "teacher_model_kind",
-                kind: Kind::Choice(&[BASE, "live"]),
-                default: "\"base\"",
-                range: None,
-                doc: "Who teaches: the model that training starts from (or ref_model), or the model in training as it is now.",
-            },
             Parameter {
                 name: "generate_from_teacher",
                 kind: Kind::Boolean,
@@ -94,7 +68,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
     ],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: &[collect::COMPLETIONS, &["self_distillation/distillation_loss"]],
+    metrics: &[collect::COMPLETIONS, &[own_teacher::LOSS]],
     masks: |settings| {
         let SelfDistillation { teacher_prompt_template, .. } = SelfDistillation::new(settings)?;
         Ok(Masks { teacher_prompt: Some(teacher_prompt_template), ..Masks::default() })
@@ -106,9 +80,8 @@ pub(crate) const METHOD: Method = Method {
 /// Values of the parameters above.
 #[derive(Clone, Debug, Deserialize)]
 struct SelfDistillation {
-    distillation_mode: String,
-    distillation_alpha: f32,
-    teacher_model_kind: String,
+    #[serde(flatten)]
+    teacher: OwnTeacher,
     generate_from_teacher: bool,
     teacher_prompt_template: String,
     num_loss_tokens_to_skip: usize,
@@ -118,31 +91,12 @@ struct SelfDistillation {
 
 impl SelfDistillation {
     fn new(settings: &Hyperparameters) -> Result<Self, Error> {
-        let method: SelfDistillation = settings.typed()?;
+        let method = SelfDistillation { teacher: OwnTeacher::new(settings)?, ..settings.typed()? };
         let template = &method.teacher_prompt_template;
         if !template.contains(PROMPT_PLACE) || !template.contains(CONTEXT_PLACE) {
             return Err(settings.invalid(TEMPLATE, format!("must hold {PROMPT_PLACE} and {CONTEXT_PLACE}")));
         }
-        if method.by_token() && method.distillation_alpha != 1.0 {
-            let problem = format!("must be 1 with {MODE} {SAMPLED}, which is the reverse KL");
-            return Err(settings.invalid(ALPHA, problem));
-        }
-        if !method.is_base() {
-            reference::unasked_unless(settings, &format!("teacher_model_kind is {BASE}"))?;
-        }
         Ok(method)
-    }
-
-    fn by_token(&self) -> bool {
-        self.distillation_mode == SAMPLED
-    }
-
-    fn is_base(&self) -> bool {
-        self.teacher_model_kind == BASE
-    }
-
-    fn taught(&self) -> Taught {
-        if self.is_base() { Taught::Reference } else { Taught::Policy }
     }
 
     /// How much of a member's loss each of its tokens is.
@@ -164,21 +118,21 @@ fn as_the_teacher_reads(row: &Group) -> Group {
 impl Objective for SelfDistillation {
     fn reads(&self) -> Reads {
         let temperature = self.sampling.temperature;
-        match self.by_token() {
+        match self.teacher.by_token() {
             true => Reads::Tokens { temperature, half_temperature: false },
             false => {
-                let kind = Divergence::of_beta(self.distillation_alpha);
-                Reads::Divergence { kind, temperature, taught: self.taught() }
+                let (kind, taught) = (self.teacher.comparison(), self.teacher.taught());
+                Reads::Divergence { kind, temperature, taught }
             }
         }
     }
 
-    fn sampling(&self) -> Option<&Sampling> {
-        Some(&self.sampling)
+    fn compared(&self) -> Option<(Compared, Taught)> {
+        self.teacher.by_token().then(|| (self.teacher.compared(), self.teacher.taught()))
     }
 
-    fn needs_reference(&self) -> bool {
-        self.is_base()
+    fn sampling(&self) -> Option<&Sampling> {
+        Some(&self.sampling)
     }
 
     fn collect<'a>(
@@ -203,9 +157,6 @@ impl Objective for SelfDistillation {
                 member.context.clone_from(&prompt.context);
             }
         }
-        if self.by_token() {
-            collector.taught(&mut found, self.taught())?;
-        }
         Ok(found.into_iter().map(Cow::Owned).collect())
     }
 
@@ -221,33 +172,21 @@ impl Objective for SelfDistillation {
         said: &Said<'_>,
         metrics: &mut Metrics,
     ) -> Slopes {
-        let members = step.groups[micro].iter().flat_map(|group| &group.members);
+        let members = step.groups[micro].iter().map(|group| group.members.len()).sum();
         let (mut sum, mut slopes) = (0.0, Vec::new());
-        for (index, member) in members.enumerate() {
-            // By token a value, and its slope with respect to what was read.
-            let by_token: Vec<(f64, f64)> = match self.by_token() {
-                false => said.of(index, said.divergences).iter().map(|&value| (f64::from(value), 1.0)).collect(),
-                true => {
-                    said.logps(index).iter().zip(&member.reference).map(|(&p, &q)| held(p.into(), q.into())).collect()
-                }
-            };
-            let weights = self.weights(by_token.len());
-            for (&(value, _), &weight) in by_token.iter().zip(&weights) {
+        for member in 0..members {
+            let learned = self.teacher.learned(said, member);
+            let weights = self.weights(learned.len());
+            for (Learned { value, .. }, &weight) in learned.iter().zip(&weights) {
                 sum += weight * value;
                 if weight > 0.0 {
-                    metrics.add("self_distillation/distillation_loss", value, 1.0);
+                    metrics.add(own_teacher::LOSS, *value, 1.0);
                 }
             }
-            slopes.push(by_token.iter().zip(&weights).map(|((_, slope), weight)| slope * weight).collect());
+            slopes.push(learned.iter().zip(&weights).map(|(learned, weight)| learned.slope * weight).collect());
         }
         Slopes { sum, logps: said.spread(&slopes, 1.0 / step.total.max(1.0)), ..Slopes::default() }
     }
-}
-
-/// Of one token how likely it is to student and teacher: `(log p - log q) log p`, the difference held.
-fn held(student: f64, teacher: f64) -> (f64, f64) {
-    let difference = student - teacher;
-    (difference * student, difference)
 }
 
 #[cfg(test)]
@@ -278,13 +217,12 @@ mod tests {
                 Settings::resolve(Method::find("self_distillation").unwrap(), case["settings"].as_object().unwrap());
             let mut objective = SelfDistillation::new(&settings.unwrap()).unwrap();
             let rows: Vec<[Vec<u32>; 3]> = serde_json::from_value(cases["rows"].clone()).unwrap();
-            let teacher: Vec<Vec<f32>> = serde_json::from_value(case["teacher"].clone()).unwrap();
-            let group = |([prompt, context, completion], teacher): (&[Vec<u32>; 3], &Vec<f32>)| {
-                let sequence = Sequence::completion(prompt, completion);
-                let member = Member { context: context.clone(), reference: teacher.clone(), ..Member::new(sequence) };
+            let group = |[prompt, context, completion]: &[Vec<u32>; 3]| {
+                let member =
+                    Member { context: context.clone(), ..Member::new(Sequence::completion(prompt, completion)) };
                 Cow::Owned(Group { members: vec![member], ..Group::default() })
             };
-            let groups: Vec<_> = rows.iter().zip(&teacher).map(group).collect();
+            let groups: Vec<_> = rows.iter().map(group).collect();
             let mut gradients = Both::default();
             let reference = crate::reference::Reference::Model(&model);
             let mut learner = Learner {
@@ -300,6 +238,7 @@ mod tests {
                 metrics: &mut Metrics::default(),
                 dropout: None,
                 noise: None,
+                forgets: None,
                 recompute: false,
             };
             let loss = learner.learn(&mut objective, &groups, &[0..1, 1..groups.len()]).unwrap();

@@ -55,6 +55,13 @@ pub(crate) const METHOD: Method = Method {
             doc: "Strength of uniform noise on embeddings in training (NEFTune), alpha / sqrt(tokens x width); 5 is usual, none where null.",
         },
         Parameter {
+            name: "fcm_max_ratio",
+            kind: Kind::Float,
+            default: "0.0",
+            range: Some(Range::closed(0.0, 1.0)),
+            doc: "Forgetful causal masking in training: of each text, a share of tokens drawn up to this is not attended to by what follows; 0.05 with chain of hindsight.",
+        },
+        Parameter {
             name: "loss_type",
             kind: Kind::Variant(token_losses::VARIANTS),
             default: "\"nll\"",
@@ -80,6 +87,7 @@ struct SftSettings {
     assistant_only_loss: bool,
     packing: bool,
     neftune_noise_alpha: Option<f64>,
+    fcm_max_ratio: f64,
     loss_type: String,
 }
 
@@ -87,6 +95,7 @@ struct SftSettings {
 struct Sft {
     pack_tokens: Option<usize>,
     noise: Option<f64>,
+    forgets: f64,
     loss: &'static TokenLoss,
 }
 
@@ -98,7 +107,12 @@ impl Sft {
             return Err(settings.invalid("packing", "needs max_length, to which packs are filled"));
         }
         let loss = token_losses::kind(&sft.loss_type).unwrap_or(&token_losses::KINDS[0]);
-        Ok(Sft { pack_tokens: limit.filter(|_| sft.packing), noise: sft.neftune_noise_alpha, loss })
+        Ok(Sft {
+            pack_tokens: limit.filter(|_| sft.packing),
+            noise: sft.neftune_noise_alpha,
+            forgets: sft.fcm_max_ratio,
+            loss,
+        })
     }
 }
 
@@ -113,6 +127,10 @@ impl Objective for Sft {
 
     fn embedding_noise(&self) -> Option<f64> {
         self.noise
+    }
+
+    fn forgets(&self) -> f64 {
+        self.forgets
     }
 
     /// Supervised tokens.

@@ -15,6 +15,7 @@ use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range, Variant};
 use crate::role::Role;
+use crate::taught::{Compared, Taught};
 use crate::{Error, Hyperparameters, Metrics, moving, reference};
 use groma_data::Shape;
 use groma_kernels::Divergence;
@@ -141,8 +142,8 @@ impl Objective for Tdpo {
         true
     }
 
-    fn divergence_from_reference(&self) -> Option<Divergence> {
-        Some(Divergence::ForwardKl)
+    fn compared(&self) -> Option<(Compared, Taught)> {
+        Some((Compared::Distributions(Divergence::ForwardKl.into()), Taught::Reference))
     }
 
     fn total(&self, groups: &[Cow<'_, Group>]) -> f64 {

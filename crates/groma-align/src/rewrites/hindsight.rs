@@ -13,7 +13,7 @@ pub(super) const REWRITE: Rewrite = Rewrite {
     doc: "Of pairs and rankings, one conversation in which all answers follow each other, each behind a request for an answer as \
           good as it is; `sft` learns from the answers alone. Later, the request for a good one gets one: it goes behind the \
           question, on a line of its own, which is what is made of prompts alone. Differs from the paper: rows are conversations, so that the model needs a chat \
-          template; no past tokens are masked.",
+          template; past tokens are masked where `sft` is told so (`fcm_max_ratio`).",
     data: &[Shape::Preference, Shape::Ranked, Shape::PromptOnly],
     parameters: &[
         Parameter {

@@ -27,6 +27,7 @@ mod reward_server;
 mod rewrites;
 mod rollouts;
 mod rows;
+mod sdpo;
 mod self_distillation;
 mod settings;
 mod support;

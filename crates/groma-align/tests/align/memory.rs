@@ -57,7 +57,9 @@ fn rows(settings: &Settings, letters: usize) -> Prepared {
             lines.map(|line| completion(line, &text(line, 9), &text(line + 5, letters))).collect()
         }
         Shape::PromptOnly => {
-            lines.map(|line| Row::of_prompt(Content::Text(text(line, letters)), place(line))).collect()
+            let told = |line| [("privileged_context".to_owned(), text(line + 3, 2 * letters).into())];
+            let prompt = |line| Row::of_prompt(Content::Text(text(line, letters)), place(line));
+            lines.map(|line| Row { other: told(line).into_iter().collect(), ..prompt(line) }).collect()
         }
         _ => lines.map(pair).collect(),
     };
@@ -94,6 +96,7 @@ fn peak(method: &str, given: Value, spec: Spec, letters: usize, rounded: bool) -
 #[test]
 fn the_estimate_is_within_a_fifth() {
     let checkpointing = json!({"gradient_checkpointing": true});
+    let told = json!({"max_completion_length": 100, "teacher_model_kind": "live", "lora": {"r": 8}, "distillation_mode": "full_logits"});
     let mut wrong = Vec::new();
     for (method, given, mlp, letters) in [
         ("sft", json!({}), Mlp::Gated, 300),
@@ -115,6 +118,8 @@ fn the_estimate_is_within_a_fifth() {
         ("ppo", json!({"max_completion_length": 150}), Mlp::Gated, 60),
         ("ppo", json!({"max_completion_length": 150, "value_model": "critic", "lora": {"r": 8}}), Mlp::Gated, 60),
         ("ppo", json!({"max_completion_length": 100, "value_model": "critic"}), Mlp::Plain, 60),
+        ("self_distillation", told.clone(), Mlp::Gated, 60),
+        ("sdpo", told, Mlp::Gated, 60),
         ("distillation", json!({"lmbda": 0.0}), Mlp::Gated, 200),
         ("distillation", json!({"lmbda": 1.0, "max_completion_length": 150, "lora": {"r": 8}}), Mlp::Gated, 60),
         ("dpo", json!({"ref_model": "other"}), Mlp::Gated, 200),

@@ -70,6 +70,46 @@ fn every_method_that_has_one_moves_it() {
     }
 }
 
+/// A teacher that takes the model's place after each step is the model itself; one that never moves in time is where it began; and one
+/// that moves is neither. With an adapter as without.
+#[test]
+fn a_mean_of_the_model_teaches() {
+    for adapter in [json!({}), json!({"lora": {"r": 2}})] {
+        for (method, own) in [
+            (
+                "self_distillation",
+                json!({"max_completion_length": 4, "teacher_prompt_template": "{privileged_context}{prompt}"}),
+            ),
+            (
+                "sdpo",
+                json!({"distillation_weight": 1.0, "distillation_mode": "full_logits", "success_reward_threshold": -20.0}),
+            ),
+        ] {
+            let losses = |kind: Value| {
+                let mut given = json!({"max_steps": 4, "learning_rate": 1e-2, "per_device_train_batch_size": 8});
+                for more in [&own, &adapter, &kind] {
+                    given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                }
+                let settings = settings(method, given);
+                run(&settings, &prepared(&settings), model(4)).0.steps.into_iter().map(|s| s.loss).collect::<Vec<_>>()
+            };
+            let (base, live) =
+                (losses(json!({"teacher_model_kind": "base"})), losses(json!({"teacher_model_kind": "live"})));
+            let ema = |more: Value| {
+                let mut given = json!({"teacher_model_kind": "ema"});
+                given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                losses(given)
+            };
+            let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * b.abs().max(1e-2));
+            let what = format!("{method} {adapter}");
+            assert!(near(&ema(json!({"teacher_sync_steps": 9})), &base), "{what}");
+            assert!(near(&ema(json!({"teacher_update_rate": 1.0})), &live), "{what}");
+            let half = ema(json!({"teacher_update_rate": 0.5}));
+            assert!(near(&half[..1], &base[..1]) && !near(&half, &base) && !near(&half, &live), "{what}");
+        }
+    }
+}
+
 #[test]
 fn what_would_be_ignored_is_refused() {
     let refused = |method: &str, given: Value| {

@@ -107,6 +107,20 @@ fn a_reference_that_moves() {
     resumes_at_every_step("nash_md", moving(json!({"ref_model_mixup_alpha": 1.0})));
 }
 
+/// A teacher that is a mean of the model, where several steps learn from what was sampled at once, with an adapter and without.
+#[test]
+fn a_teacher_that_is_a_mean() {
+    for adapter in [json!({}), json!({"lora": {"r": 2}})] {
+        let mut given = json!({"max_steps": 4, "learning_rate": 1e-2, "num_iterations": 2, "teacher_sync_steps": 2,
+            "teacher_update_rate": 0.5, "distillation_mode": "full_logits", "distillation_alpha": 0.5});
+        given.as_object_mut().unwrap().extend(adapter.as_object().unwrap().clone());
+        resumes_at_every_step("sdpo", given);
+        let mut given = json!({"max_steps": 4, "learning_rate": 1e-2, "teacher_model_kind": "ema"});
+        given.as_object_mut().unwrap().extend(adapter.as_object().unwrap().clone());
+        resumes_at_every_step("self_distillation", given);
+    }
+}
+
 #[test]
 fn sft_packed() {
     resumes_at_every_step(
@@ -114,6 +128,13 @@ fn sft_packed() {
         json!({"max_steps": 5, "per_device_train_batch_size": 2, "packing": true,
         "max_length": 50, "learning_rate": 1e-3, "weight_decay": 0.1}),
     );
+}
+
+#[test]
+fn sft_that_forgets() {
+    let forgets =
+        json!({"max_steps": 4, "learning_rate": 1e-2, "fcm_max_ratio": 0.5, "logging_steps": 3, "eval_steps": 2});
+    resumes_at_every_step("sft", forgets);
 }
 
 #[test]

@@ -317,6 +317,11 @@ pub(crate) fn settings(method: &str, given: Value) -> Settings {
     if method.all_parameters().any(|parameter| parameter.name == "num_generations") {
         all["num_generations"] = json!(4);
     }
+    if method.all_parameters().any(|parameter| parameter.name == "reprompt_template") {
+        let own = json!({"success_reward_threshold": -3.0, "distillation_weight": 0.3, "reprompt_template": "{solution}{feedback}{prompt}",
+            "solution_template": "{successful_previous_attempt}", "feedback_template": "{feedback_raw}"});
+        all.as_object_mut().unwrap().extend(own.as_object().cloned().unwrap());
+    }
     if method.all_parameters().any(|parameter| parameter.name == "attributes") {
         all["attributes"] = json!(["helpful", "long"]);
     }

@@ -54,6 +54,7 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
     for (method, extra) in [
         ("sft", json!({})),
         ("sft", json!({"loss_type": "dft"})),
+        ("sft", json!({"fcm_max_ratio": 0.4})),
         ("dpo", json!({"use_weighting": true})),
         ("reward", json!({"center_rewards_coefficient": 0.1})),
         ("process_reward", json!({})),
@@ -72,6 +73,8 @@ fn how_a_batch_is_cut_into_micro_batches_does_not_matter() {
         ("grpo", json!({"loss_type": "sapo", "top_entropy_quantile": 0.3, "entropy_coef": 0.01, "beta": 0.1})),
         ("grpo", json!({"dynamic_sampling": true, "num_generations": 2})),
         ("gmpo", json!({"beta": 0.1})),
+        ("sdpo", json!({})),
+        ("sdpo", json!({"distillation_mode": "full_logits", "distillation_alpha": 0.5, "num_iterations": 2})),
         (
             "rloo",
             json!({"reward_funcs": ["regex", "length"], "regex_pattern": "[a-e]", "reward_granularity": ["span", "completion"]}),
@@ -208,6 +211,20 @@ fn dynamic_fine_tuning_and_chunked_cross_entropy() {
 }
 
 /// Noise on embeddings moves the loss in training, the more the stronger it is, and not where it is measured.
+/// What is forgotten changes training, and nothing that is measured.
+#[test]
+fn tokens_are_forgotten_in_training_alone() {
+    let of = |most: f64| {
+        let settings = settings("sft", json!({"max_steps": 2, "learning_rate": 1e-2, "fcm_max_ratio": most}));
+        let (rows, start) = (prepared(&settings), setup(model(1), &settings).unwrap());
+        let measured = evaluate(&start, &settings, &rows).unwrap();
+        (measured, run(&settings, &rows, model(1)).0.steps[0].loss)
+    };
+    let (plain, forgetful) = (of(0.0), of(0.6));
+    assert_eq!(plain.0, forgetful.0);
+    assert!((plain.1 - forgetful.1).abs() > 1e-4, "{} {}", plain.1, forgetful.1);
+}
+
 #[test]
 fn noise_on_embeddings_is_for_training_alone() {
     let given = |alpha: serde_json::Value| {

@@ -8,7 +8,7 @@ use crate::edit;
 use crate::layout::AttentionLayout;
 use crate::pool::{Lease, Stay};
 use crate::{
-    Activation, AdamW, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape,
+    Activation, AdamW, AttentionShape, Backend, Buffer, Comparison, DivergenceOutput, Edit, HeadOutput, HeadShape,
     HeadWants, LinearOutput, NormShape, RotaryShape, Teacher, ThresholdShape, TopTokens, WeightGradient,
 };
 use std::borrow::Cow;
@@ -409,10 +409,10 @@ impl Backend for Cpu {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         shape: HeadShape,
     ) -> DivergenceOutput {
-        head::divergence(self, (hidden.host(), unembed), teacher, kind, shape)
+        head::divergence(self, (hidden.host(), unembed), teacher, comparison, shape)
     }
 
     fn divergence_backward(
@@ -422,13 +422,13 @@ impl Backend for Cpu {
         hidden: &Buffer,
         unembed: &Buffer,
         teacher: Teacher<'_>,
-        kind: Divergence,
+        comparison: Comparison,
         output: &DivergenceOutput,
         d_value: &[f32],
         shape: HeadShape,
     ) {
         let to = (d_hidden.map(Buffer::host_mut), d_unembed.map(Buffer::host_mut));
-        head::divergence_backward(self, to, (hidden.host(), unembed), teacher, kind, (output, d_value), shape);
+        head::divergence_backward(self, to, (hidden.host(), unembed), teacher, comparison, (output, d_value), shape);
     }
 
     fn distributions(&self, x: &mut Buffer, width: usize, softcap: Option<f32>, temperature: f32) -> Vec<f64> {

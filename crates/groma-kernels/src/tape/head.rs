@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::head_var::{DivergenceVar, HeadVar, TeacherVar};
 use super::record::{Op, Tape};
 use super::var::Var;
-use crate::{Buffer, Divergence, HeadOutput, HeadShape, HeadWants};
+use crate::{Buffer, Comparison, HeadOutput, HeadShape, HeadWants};
 
 impl<'m> Tape<'m> {
     /// Log-probabilities of `targets`, one a hidden row; unembed `[vocab, width]`.
@@ -50,18 +50,18 @@ impl<'m> Tape<'m> {
         hidden: &Var,
         unembed: &Var,
         teacher: &TeacherVar,
-        kind: Divergence,
+        comparison: impl Into<Comparison>,
         softcap: Option<f32>,
         temperature: f32,
     ) -> DivergenceVar {
         assert_eq!(hidden.rows, teacher.hidden.rows, "student and teacher stand at the same rows");
         assert_eq!(unembed.rows, teacher.unembed.rows, "student and teacher have one vocabulary");
-        let shape = head_shape(hidden, unembed, softcap, temperature);
-        let output = self.backend.divergence(&hidden.buffer, &unembed.buffer, teacher.teacher(), kind, shape);
+        let (shape, comparison) = (head_shape(hidden, unembed, softcap, temperature), comparison.into());
+        let output = self.backend.divergence(&hidden.buffer, &unembed.buffer, teacher.teacher(), comparison, shape);
         let output = Arc::new(output);
         let key = self.records(hidden, unembed).then(|| {
             let (hidden, unembed, teacher) = (hidden.clone(), unembed.clone(), teacher.clone());
-            self.push_op(Op::Divergence { hidden, unembed, teacher, kind, output: output.clone(), shape })
+            self.push_op(Op::Divergence { hidden, unembed, teacher, comparison, output: output.clone(), shape })
         });
         DivergenceVar { output, key }
     }

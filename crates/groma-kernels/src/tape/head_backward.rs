@@ -22,12 +22,12 @@ pub(super) fn backward(flow: &mut Flow, op: Op, slopes: Slopes<'_>) {
             flow.give_back(hidden.key, dh);
             flow.give_back(unembed.key, du);
         }
-        (Op::Divergence { hidden, unembed, teacher, kind, output, shape }, Slopes::Divergence { d_value }) => {
+        (Op::Divergence { hidden, unembed, teacher, comparison, output, shape }, Slopes::Divergence { d_value }) => {
             let (h, u) = (&hidden.buffer, &unembed.buffer);
             let mut dh = flow.lend(hidden.key, h.len());
             let mut du = flow.lend(unembed.key, u.len());
             let (backend, teacher) = (&flow.backend, teacher.teacher());
-            backend.divergence_backward(dh.as_mut(), du.as_mut(), h, u, teacher, kind, &output, d_value, shape);
+            backend.divergence_backward(dh.as_mut(), du.as_mut(), h, u, teacher, comparison, &output, d_value, shape);
             flow.give_back(hidden.key, dh);
             flow.give_back(unembed.key, du);
         }

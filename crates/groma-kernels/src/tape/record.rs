@@ -8,7 +8,7 @@ use super::key::Key;
 use super::var::{Saved, Var};
 use crate::layout::AttentionLayout;
 use crate::{
-    Activation, AttentionShape, Backend, Buffer, Divergence, DivergenceOutput, Edit, HeadOutput, HeadShape, NormShape,
+    Activation, AttentionShape, Backend, Buffer, Comparison, DivergenceOutput, Edit, HeadOutput, HeadShape, NormShape,
     RotaryShape, RotaryStyle, ThresholdShape,
 };
 
@@ -200,7 +200,7 @@ pub(super) enum Op<'m> {
         hidden: Var,
         unembed: Var,
         teacher: TeacherVar,
-        kind: Divergence,
+        comparison: Comparison,
         output: Arc<DivergenceOutput>,
         shape: HeadShape,
     },

@@ -1,8 +1,8 @@
 //! Divergence from a teacher: against f64 and TRL, gradients against central differences, and bits by row.
 use super::common::{assert_close, assert_same, backends, doubles, on_threads, values, weight};
 use groma_kernels::{
-    Backend, Buffer, Cotangent, Cpu, Divergence, DivergenceOutput, Gradients, HeadShape, ParameterId, Tape, Teacher,
-    TeacherVar, Var,
+    Backend, Buffer, Comparison, Cotangent, Cpu, Divergence, DivergenceOutput, Gradients, HeadShape, ParameterId,
+    Support, Tape, Teacher, TeacherVar, Var,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -25,8 +25,28 @@ fn kl(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.exp() * (a - b)).sum()
 }
 
-fn reference(student: &[f64], teacher: &[f64], kind: Divergence) -> f64 {
-    match kind {
+/// The distribution among the student's likeliest tokens.
+fn among(logs: &[f64], likeliest: &[usize], tail: bool) -> Vec<f64> {
+    let mut kept: Vec<f64> = likeliest.iter().map(|&token| logs[token]).collect();
+    let sum: f64 = kept.iter().map(|logp| logp.exp()).sum();
+    match tail {
+        true => kept.push((1.0 - sum).max(0.0).ln()),
+        false => kept.iter_mut().for_each(|logp| *logp -= sum.ln()),
+    }
+    kept
+}
+
+/// `chooses`: the student's log-probabilities by which the likeliest tokens are chosen.
+fn reference(student: &[f64], teacher: &[f64], Comparison { by, among: support }: Comparison, chooses: &[f64]) -> f64 {
+    if let Support::Likeliest { count, tail } = support
+        && count < student.len()
+    {
+        let mut tokens: Vec<usize> = (0..student.len()).collect();
+        tokens.sort_by(|&a, &b| chooses[b].total_cmp(&chooses[a]).then(a.cmp(&b)));
+        let [student, teacher] = [student, teacher].map(|logs| among(logs, &tokens[..count], tail));
+        return reference(&student, &teacher, by.into(), &student);
+    }
+    match by {
         Divergence::ForwardKl => kl(teacher, student),
         Divergence::ReverseKl => kl(student, teacher),
         Divergence::JensenShannon { beta } => {
@@ -44,15 +64,15 @@ struct Problem {
     shape: HeadShape,
     width: usize,
     softcap: Option<f32>,
-    kind: Divergence,
+    kind: Comparison,
 }
 
 impl Problem {
-    fn new(shape: HeadShape, width: usize, kind: Divergence) -> Self {
+    fn new(shape: HeadShape, width: usize, kind: impl Into<Comparison>) -> Self {
         let scaled = |len, seed, scale: f32| values(len, seed).into_iter().map(|x| scale * x).collect::<Vec<f32>>();
         let student = [scaled(shape.rows * shape.width, 1, 2.0), scaled(shape.vocab * shape.width, 2, 1.0)];
         let teacher = [scaled(shape.rows * width, 3, 3.0), scaled(shape.vocab * width, 4, 1.0)];
-        Problem { student, teacher, shape, width, softcap: None, kind }
+        Problem { student, teacher, shape, width, softcap: None, kind: kind.into() }
     }
 
     /// Values of the first rows, and the gradients with respect to hidden states and unembedding, added to 0.5 and -0.5.
@@ -78,12 +98,16 @@ impl Problem {
         let [hidden, unembed] = [&student[0], &student[1]];
         let teacher = [doubles(&self.teacher[0]), doubles(&self.teacher[1])];
         let HeadShape { softcap, temperature, .. } = self.shape;
-        let rows = hidden.chunks_exact(self.shape.width).zip(teacher[0].chunks_exact(self.width));
-        rows.map(|(own, theirs)| {
-            let own = logs(own, unembed, softcap, temperature);
-            reference(&own, &logs(theirs, &teacher[1], self.softcap, temperature), self.kind)
-        })
-        .collect()
+        let [chooses, chooses_unembed] = self.student.each_ref().map(|values| doubles(values));
+        let rows = hidden.chunks_exact(self.shape.width).zip(chooses.chunks_exact(self.shape.width));
+        rows.zip(teacher[0].chunks_exact(self.width))
+            .map(|((own, chooses), theirs)| {
+                let [own, chooses] =
+                    [(own, unembed), (chooses, &chooses_unembed)].map(|(h, w)| logs(h, w, softcap, temperature));
+                let theirs = logs(theirs, &teacher[1], self.softcap, temperature);
+                reference(&own, &theirs, self.kind, &chooses)
+            })
+            .collect()
     }
 
     fn check(&self) {
@@ -126,6 +150,11 @@ fn kinds() -> impl Strategy<Value = Divergence> {
     ]
 }
 
+fn supports() -> impl Strategy<Value = Support> {
+    let likeliest = (1usize..40, any::<bool>()).prop_map(|(count, tail)| Support::Likeliest { count, tail });
+    prop_oneof![Just(Support::All), likeliest]
+}
+
 fn shapes() -> impl Strategy<Value = HeadShape> {
     (1usize..12, 1usize..24, 1usize..150, prop::option::of(2.0f32..30.0), 0.5f32..2.0)
         .prop_map(|(rows, width, vocab, softcap, temperature)| HeadShape { rows, width, vocab, softcap, temperature })
@@ -135,9 +164,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn values_and_gradients_are_right(
-        shape in shapes(), width in 1usize..20, softcap in prop::option::of(2.0f32..30.0), kind in kinds(),
+        shape in shapes(), width in 1usize..20, softcap in prop::option::of(2.0f32..30.0), by in kinds(), among in supports(),
     ) {
-        Problem { softcap, ..Problem::new(shape, width, kind) }.check();
+        Problem { softcap, ..Problem::new(shape, width, Comparison { by, among }) }.check();
     }
 }
 
@@ -174,7 +203,7 @@ fn trl_has_the_same_losses_and_gradients() {
             },
             width: size("teacher_width"),
             softcap: None,
-            kind: Divergence::of_beta(case["beta"].as_f64().unwrap() as f32),
+            kind: Divergence::of_beta(case["beta"].as_f64().unwrap() as f32).into(),
         };
         for cpu in backends() {
             let (output, gradients) = problem.run(cpu, problem.shape.rows, &vec![1.0; problem.shape.rows], false);
@@ -199,16 +228,37 @@ fn divergences_are_what_they_are_called() {
     let values = |problem: &Problem| problem.run(&cpu, 4, &[0.0; 4], false).0.value;
     let forward = values(&problem);
     std::mem::swap(&mut problem.student, &mut problem.teacher);
-    problem.kind = Divergence::ReverseKl;
+    problem.kind = Divergence::ReverseKl.into();
     assert_close(&values(&problem), &doubles(&forward), 1e-6, "exchanged");
-    problem.kind = Divergence::JensenShannon { beta: 0.5 };
+    problem.kind = Divergence::JensenShannon { beta: 0.5 }.into();
     assert!(values(&problem).iter().all(|&value| value > 0.0 && value < std::f32::consts::LN_2));
     problem.teacher = problem.student.clone();
     for kind in KINDS {
-        problem.kind = kind;
+        problem.kind = kind.into();
         let (output, gradients) = problem.run(&cpu, 4, &[1.0; 4], false);
         assert_close(&output.value, &[0.0; 4], 1e-6, "the teacher itself");
         assert_close(&gradients[0], &[0.5; 28], 1e-6, "at the minimum");
+    }
+}
+
+/// Of one likely token and all others there are two; where all tokens are likely, the rest is no token more.
+#[test]
+fn likeliest_tokens_are_a_vocabulary_of_their_own() {
+    let shape = HeadShape { rows: 4, width: 7, vocab: 30, softcap: None, temperature: 1.0 };
+    let cpu = Cpu::new();
+    for by in KINDS {
+        let values = |among| {
+            let problem = Problem::new(shape, 7, Comparison { by, among });
+            problem.run(&cpu, 4, &[0.0; 4], false).0.value
+        };
+        let all = doubles(&values(Support::All));
+        for tail in [false, true] {
+            assert_close(&values(Support::Likeliest { count: 30, tail }), &all, 2e-6, "all of them");
+            let few = values(Support::Likeliest { count: 3, tail });
+            // What is put together is never further apart than it was.
+            assert!(!tail || few.iter().zip(&all).all(|(&few, &all)| f64::from(few) <= all + 1e-6), "{few:?} {all:?}");
+        }
+        assert_eq!(values(Support::Likeliest { count: 1, tail: false }), [0.0; 4], "one token is certain");
     }
 }
 
@@ -229,7 +279,8 @@ fn bits_of_a_row_do_not_depend_on_the_others_or_on_threads() {
     const ROWS: usize = 500;
     let shape = HeadShape { rows: ROWS, width: 12, vocab: 4500, softcap: None, temperature: 1.0 };
     let d_value = values(ROWS, 6);
-    for kind in KINDS {
+    let narrow = Comparison { by: KINDS[2], among: Support::Likeliest { count: 100, tail: true } };
+    for kind in KINDS.map(Comparison::from).into_iter().chain([narrow]) {
         let problem = Problem::new(shape, 8, kind);
         for cpu in backends() {
             let one = on_threads(1, || problem.run(cpu, ROWS, &d_value, false));

@@ -291,6 +291,27 @@ pub(super) const FROM_TEXT: &[Line] = &[
         ("groma-align/tests/align/rewrites.rs", "a_refinement_follows_feedback_and_is_taken_apart_again"),
     ),
     at(
+        "Masking of past tokens in chain of hindsight",
+        "Liu 2022; Liu 2023",
+        "train sft",
+        "groma-align/src/forgetful.rs",
+        ("groma-align/src/forgetful.rs", "attention_is_masked_as_a_dense_mask_does_it"),
+    ),
+    at(
+        "SDPO",
+        "Hübotter 2026",
+        "train sdpo",
+        "groma-align/src/methods/sdpo.rs",
+        ("groma-align/tests/align/sdpo.rs", "the_policy_says_without_feedback_what_it_said_with_it"),
+    ),
+    at(
+        "Averaged teachers",
+        "Shenfeld 2026; Hübotter 2026",
+        "train self_distillation",
+        "groma-align/src/moving.rs",
+        ("groma-align/tests/align/moving.rs", "a_mean_of_the_model_teaches"),
+    ),
+    at(
         "Context distillation",
         "Askell 2021; Shenfeld 2026",
         "train self_distillation",

@@ -421,6 +421,7 @@ pub(super) const PROOFS: &[Proof] = &[
     grpo("sapo"),
     grpo("luspo"),
     Proof { optimum: Optimum::Open("weights of its own also where the policy has not moved"), ..grpo("vespo") },
+    Proof { optimum: Optimum::Elsewhere("sdpo.rs"), ..rewarded("sdpo", Golden::Cases("sdpo.json")) },
     rewarded("reinforce", Golden::Beside("methods/advantages.rs")),
     rewarded("reinforce_plus_plus", Golden::Beside("methods/reinforce_plus_plus.rs")),
     rewarded("remax", Golden::Beside("methods/advantages.rs")),

@@ -3,14 +3,16 @@
 //!
 //! With `p` the student's distribution, `q` the teacher's and `m = (1 - β) p + β q` (Agarwal et al. 2024, arXiv 2306.13649,
 //! equation 1; as TRL's GKD): forward `KL(q|p)`, reverse `KL(p|q)`, Jensen-Shannon `β KL(q|m) + (1 - β) KL(p|m)`. With
-//! respect to the student's logits: `p - q`; and `p (s - E_p s)` with `s = log p/q`, or `(1 - β) log p/m`.
+//! respect to the student's logits: `p - q`; and `p (s - E_p s)` with `s = log p/q`, or `(1 - β) log p/m`. Among the likeliest tokens
+//! alone, `likeliest.rs` has both.
 use super::{BLOCK, Part, Place, ROWS, add_products, finished, logits, row_sums};
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::combine;
 use crate::cpu::math::{exp, ln_of_share};
 use crate::cpu::parallel::{SharedMut, collect, for_each};
 use crate::cpu::simd::{Vector, multiversion};
-use crate::{Buffer, Divergence, DivergenceOutput, HeadShape, HeadWants, Teacher};
+use crate::likeliest::Likeliest;
+use crate::{Buffer, Comparison, Divergence, DivergenceOutput, HeadShape, HeadWants, Support, Teacher};
 
 /// Most logits of either model that exist at once, where that leaves enough rows for a product.
 const LOGITS: usize = 1 << 21;
@@ -185,7 +187,7 @@ pub(crate) fn forward(
     cpu: &Cpu,
     student: (&[f32], &Buffer),
     teacher: Teacher<'_>,
-    kind: Divergence,
+    comparison: Comparison,
     shape: HeadShape,
 ) -> DivergenceOutput {
     let problem = Problem::new(cpu, student, teacher, shape);
@@ -196,7 +198,7 @@ pub(crate) fn forward(
         let rows = collect(part.rows, part.rows * part.tokens * COST, [0.0; 4], |row| {
             // SAFETY: each task has its own row of both.
             let [own, teacher] = lines.map(|line| unsafe { line.slice(row * part.tokens, part.tokens) });
-            row_values(cpu, own, teacher, kind, &problem.shapes)
+            row_values(cpu, own, teacher, comparison, &problem.shapes)
         });
         for [value, mean_score, own, teacher] in rows {
             output.value.push(value as f32);
@@ -209,10 +211,19 @@ pub(crate) fn forward(
 }
 
 /// Divergence, mean score and both log-sum-exps of one row, whose logits are finished in place.
-fn row_values(cpu: &Cpu, own: &mut [f32], teacher: &mut [f32], kind: Divergence, shapes: &[HeadShape; 2]) -> [f64; 4] {
-    let sums = |line: &mut [f32], shape| row_sums(cpu, line, 0, usize::MAX, HeadWants::default(), shape).log_sum_exp();
-    let (of_own, of_teacher) = (sums(own, &shapes[0]), sums(teacher, &shapes[1]));
-    let row = Row::new(kind, of_own, of_teacher);
+fn row_values(
+    cpu: &Cpu,
+    own: &mut [f32],
+    teacher: &mut [f32],
+    comparison: Comparison,
+    shapes: &[HeadShape; 2],
+) -> [f64; 4] {
+    let [of_own, of_teacher] = finish(cpu, [own, teacher], shapes);
+    if let Support::Likeliest { count, tail } = comparison.among {
+        let likeliest = Likeliest::new(own, teacher, comparison.by, (count, tail));
+        return [likeliest.value(), likeliest.mean_score(), of_own, of_teacher];
+    }
+    let row = Row::new(comparison.by, of_own, of_teacher);
     let mut total = [0.0; 2];
     for (own, teacher) in own.chunks(BLOCK).zip(teacher.chunks(BLOCK)) {
         let block = block_values(cpu.level, own, teacher, row);
@@ -221,13 +232,31 @@ fn row_values(cpu: &Cpu, own: &mut [f32], teacher: &mut [f32], kind: Divergence,
     [total[0], total[1], of_own, of_teacher]
 }
 
+/// Finishes both lines of a row in place; the log-sum-exp of each.
+fn finish(cpu: &Cpu, lines: [&mut [f32]; 2], shapes: &[HeadShape; 2]) -> [f64; 2] {
+    let [own, teacher] = lines;
+    [(own, &shapes[0]), (teacher, &shapes[1])]
+        .map(|(line, shape)| row_sums(cpu, line, 0, usize::MAX, HeadWants::default(), shape).log_sum_exp())
+}
+
+/// Turns the student's finished logits into the gradient of its raw ones, among the likeliest tokens.
+fn likeliest_gradient(likeliest: &Likeliest, own: &mut [f32], factor: f32, shape: &HeadShape) {
+    let (factor, temperature) = (f64::from(factor), f64::from(shape.temperature));
+    let mut slopes = vec![0.0; own.len()];
+    likeliest.gradient(own, &mut |token, slope| {
+        let capped = f64::from(own[token]) * temperature / f64::from(shape.softcap.unwrap_or(f32::INFINITY));
+        slopes[token] = (factor * slope * (1.0 - capped * capped) / temperature) as f32;
+    });
+    own.copy_from_slice(&slopes);
+}
+
 /// See [`crate::Backend::divergence_backward`].
 pub(crate) fn backward(
     cpu: &Cpu,
     (mut d_hidden, mut d_unembed): (Option<&mut [f32]>, Option<&mut [f32]>),
     student: (&[f32], &Buffer),
     teacher: Teacher<'_>,
-    kind: Divergence,
+    comparison: Comparison,
     (output, d_value): (&DivergenceOutput, &[f32]),
     shape: HeadShape,
 ) {
@@ -240,7 +269,12 @@ pub(crate) fn backward(
             // SAFETY: each task has its own row of both.
             let [own, teacher] = lines.map(|line| unsafe { line.slice(offset * part.tokens, part.tokens) });
             let at = part.first_row + offset;
-            let row = Row::new(kind, output.log_sum_exp[at], output.teacher_log_sum_exp[at]);
+            if let Support::Likeliest { count, tail } = comparison.among {
+                finish(cpu, [own, teacher], &problem.shapes);
+                let likeliest = Likeliest::new(own, teacher, comparison.by, (count, tail));
+                return likeliest_gradient(&likeliest, own, d_value[at], &problem.shapes[0]);
+            }
+            let row = Row::new(comparison.by, output.log_sum_exp[at], output.teacher_log_sum_exp[at]);
             block_gradient(cpu.level, own, teacher, row, output.mean_score[at], d_value[at], &problem.shapes);
         });
         add_products(cpu, &part, own.values(), student, (d_hidden.as_deref_mut(), d_unembed.as_deref_mut()), shape);
