@@ -19,8 +19,9 @@
 //! Rewards: of rankings, the scores, at the last token; of what is labelled and of pairs, 1 for what is wanted and -1 for what is
 //! not, there as well; of answers in steps the same, at the token that ends the step.
 //!
-//! Otherwise than in trlX: heads are linear, where it has a layer between; the mean is over the tokens of a step, not of a
-//! micro-batch; rewards are taken as they are, where it brings those of all rows to mean 0 and deviation 1. There are two heads of action values always.
+//! Otherwise than in trlX: heads are linear, where it has a layer between, and begin near zero; the mean is over the tokens of a step,
+//! not of a micro-batch; rewards are taken as they are, where it brings those of all rows to mean 0 and deviation 1; there are two heads
+//! of action values always.
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::guidance::Rule;
 
 /// Makes tokens likelier by how much more they are worth than was to be expected: `p(next) ∝ p_model(next) e^{beta (Q - V)}`.
 ///
-/// Snell et al. 2022, arXiv 2206.11871, section 4.3, as in trlX: `Q` is the least that the copies of the model's action values say,
+/// Snell et al. 2022, arXiv 2206.11871, as in trlX: `Q` is the least that the copies of the model's action values say,
 /// `V` its value. Filters (`top_k`, `top_p`) and the temperature come after it. `V` is the same for all tokens of a place, and
 /// changes nothing but the size of the weights. Otherwise than in the paper, one model says both what is likely and what is worth most.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -30,12 +30,18 @@ const TEXT_LIMIT: usize = 128;
 const WIDTH_LIMIT: usize = 1 << 20;
 const COUNT_LIMIT: usize = 64;
 
-/// How a head's parameter starts: zeros, or a matrix as PyTorch starts a linear layer, drawn from the seed by its name.
-pub(crate) fn fresh(parameter: &Parameter, seed: Option<Seed>) -> Tensor {
+/// Of what PyTorch would begin with, how much action values begin with: what nobody learns of a token stays as it began, and answers
+/// that go by worth hear it.
+const ACTION_START: f32 = 1.0 / 16.0;
+
+/// How a head's parameter starts: zeros, or a matrix as PyTorch starts a linear layer (action values nearer to zero), drawn from the
+/// seed by its name.
+pub(crate) fn fresh(head: &Head, parameter: &Parameter, seed: Option<Seed>) -> Tensor {
     let mut tensor = Tensor::zeros(parameter.shape.clone());
     if let (Some(seed), [_, width]) = (seed, &parameter.shape[..]) {
         let mut rng = seed.named(&parameter.name).rng();
-        let bound = 1.0 / (*width as f32).sqrt();
+        let share = if head.kind == HeadKind::Action { ACTION_START } else { 1.0 };
+        let bound = share / (*width as f32).sqrt();
         tensor.values.iter_mut().for_each(|value| *value = (2.0 * uniform(&mut rng) - 1.0) * bound);
     }
     tensor

@@ -61,9 +61,10 @@ impl Transformer {
         let mut kept: BTreeMap<String, StoredParameter> =
             self.parameters.truncate(trunk).into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
         let mut fresh = BTreeSet::new();
-        for parameter in heads.iter().flat_map(|head| head.parameters(&spec)) {
+        let of_heads = heads.iter().flat_map(|head| head.parameters(&spec).into_iter().map(move |one| (head, one)));
+        for (head, parameter) in of_heads {
             let stored = kept.remove(&parameter.name).unwrap_or_else(|| {
-                let values = self.backend.upload(&crate::spec::heads::fresh(&parameter, seed).values);
+                let values = self.backend.upload(&crate::spec::heads::fresh(head, &parameter, seed).values);
                 let (rows, width) = matrix(&parameter.shape);
                 fresh.insert(parameter.name.clone());
                 StoredParameter::new(parameter.name, rows, width, true, values)
