@@ -11,7 +11,7 @@ use groma_model::Head;
 use groma_run::Digest;
 use serde_json::{Map, Value};
 
-/// Settings that change what is seen of a run, and nothing in its weights.
+/// Settings that change what is seen of a run or how somebody is asked, and nothing in its weights.
 const NOT_COMPUTED: &[&str] = &[
     "logging_steps",
     "eval_steps",
@@ -20,6 +20,10 @@ const NOT_COMPUTED: &[&str] = &[
     "per_device_eval_batch_size",
     "preflight",
     "gradient_checkpointing",
+    "reward_url_batch",
+    "reward_url_retries",
+    "reward_url_timeout",
+    "reward_url_key_env",
 ];
 const SAMPLE_STEPS: &str = "sample_steps";
 /// Settings that are read with [`SAMPLE_STEPS`] alone.

@@ -67,8 +67,7 @@ impl Table {
             file: self.file.to_string(),
             found: found.name.to_owned(),
             columns: self.column_names(),
-            needed: needed.join(" or "),
-            help: unfit::help(found.shape, accepted),
+            needed: format!("{} rows are needed{}", needed.join(" or "), unfit::help(found.shape, accepted)),
         }
     }
 }

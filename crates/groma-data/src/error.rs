@@ -97,7 +97,7 @@ pub enum Error {
         known: String,
     },
     /// The shape is known but not what is needed.
-    #[error("`{file}` holds {found} rows (columns {columns}), but {needed} rows are needed{help}")]
+    #[error("`{file}` holds {found} rows (columns {columns}), but {needed}")]
     WrongShape {
         /// The file.
         file: String,
@@ -105,10 +105,8 @@ pub enum Error {
         found: String,
         /// Its columns.
         columns: String,
-        /// The shapes that would do.
+        /// That rows of other shapes are needed, what these look like, and how they are made.
         needed: String,
-        /// What these look like, and how they are made.
-        help: String,
     },
     /// A column to be renamed is not there, or its new name is taken.
     #[error("cannot rename column `{from}` of `{file}` to `{to}`: {why}")]

@@ -128,6 +128,6 @@ fn pairs_that_cannot_be_made_of_the_rows_are_refused() {
     assert!(error.contains("none of 2 prompts of `rows.jsonl` has one"), "{error}");
     of_rows("demonstrations", "{\"prompt\": \"Who?\", \"completion\": \" I.\"}\n").unwrap();
     let error = of_rows("truth", bare).unwrap_err();
-    assert!(error.contains("rows.jsonl:1") && error.contains("`truth`"), "{error}");
+    assert!(error.contains("rows.jsonl:1: `truth`: the row has no such column"), "{error}");
     of_rows("judge", bare).unwrap();
 }
