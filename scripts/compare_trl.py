@@ -13,7 +13,8 @@ the tokens of prompts, too.
 
 With --gold the chosen answers are learned from a teacher of another tokenizer, which is made here: a byte-level BPE of 400 tokens,
 trained on the rows, and a Llama with random weights. MODEL_DIR must have a byte-level tokenizer, too. TRL merges tokens by its strategy
-`bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`.
+`bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`. Rows come one at a time: TRL fills batches up from the left,
+which models with learned positions notice. Answers are ASCII: a character that both cut alike into several tokens is whole here.
 
 PAIRS holds Anthropic's transcripts (`chosen`, `rejected`) or `prompt`, `chosen`, `rejected`. Both trainers get the same
 JSONL with explicit prompts. For the run with LoRA, PEFT draws the adapter, and groma starts from its file. Needs torch,
@@ -245,7 +246,7 @@ def main():
             options["loss_type"] = loss_type
         elif method == "gold":
             options |= {"beta": 0.5, "lmbda": 0.0, "uld_use_hybrid_loss": loss_type == "hybrid", "uld_crossentropy_weight": 0.1,
-                        "max_completion_length": 128}
+                        "max_completion_length": 128, "per_device_train_batch_size": 1}
         elif loss_type == "alphapo":
             options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
         elif loss_type == "simpo":
@@ -264,7 +265,7 @@ def main():
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
         if given.gold:
-            data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data]
+            data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data if row["chosen"].isascii()]
         with tempfile.TemporaryDirectory() as directory:
             if given.gold:
                 end = transformers.AutoTokenizer.from_pretrained(given.model).eos_token
