@@ -15,7 +15,8 @@ the tokens of prompts, too.
 
 With --gold the chosen answers are learned from a teacher of another tokenizer, which is made here: a byte-level BPE of 400 tokens,
 trained on the rows, and a Llama with random weights. MODEL_DIR must have a byte-level tokenizer, too. TRL merges tokens by its strategy
-`bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`.
+`bayesian`, and learns the end of answers; kinds are `hybrid` and `sorted`. Rows come one at a time: TRL fills batches up from the left,
+which models with learned positions notice. Answers are ASCII: a character that both cut alike into several tokens is whole here.
 
 With --sdft or --sdpo the model is its own teacher, of each kind of teacher and each mode: the chosen answer is what SDFT's teacher is
 told, and SDPO's is shown a completion. Both programs sample the likeliest token, so that completions are the same.
@@ -309,7 +310,7 @@ def main():
             options["loss_type"] = loss_type
         elif method == "gold":
             options |= {"beta": 0.5, "lmbda": 0.0, "uld_use_hybrid_loss": loss_type == "hybrid", "uld_crossentropy_weight": 0.1,
-                        "max_completion_length": 128}
+                        "max_completion_length": 128, "per_device_train_batch_size": 1}
         elif loss_type == "alphapo":
             options |= {"loss_type": "simpo", "beta": 2.5, "simpo_gamma": 0.3, "cpo_alpha": 0.0, "alpha": 0.25}
         elif loss_type == "simpo":
@@ -329,7 +330,7 @@ def main():
             data = labelled(data[:8])
             options["per_device_train_batch_size"] = 8
         if given.gold:
-            data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data]
+            data = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in data if row["chosen"].isascii()]
         if given.sdft or given.sdpo:
             data = [{"prompt": row["prompt"], "privileged_context": row["chosen"]} for row in data]
         with tempfile.TemporaryDirectory() as directory:
