@@ -116,6 +116,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "detox",
     "self-diagnosis",
     "rl4f",
+    "almost",
 ];
 
 impl Recipe {
