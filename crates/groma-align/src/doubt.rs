@@ -122,7 +122,7 @@ impl Seen {
 
     fn product(&mut self, difference: &[f64], weight: f64) {
         for (row, value) in self.products.chunks_exact_mut(self.width).zip(difference) {
-            row.iter_mut().zip(&difference[..]).for_each(|(sum, other)| *sum += weight * value * other);
+            row.iter_mut().zip(difference).for_each(|(sum, other)| *sum += weight * value * other);
         }
     }
 
@@ -218,11 +218,10 @@ mod tests {
         let apart: Vec<f64> = (0..n).map(|i| f64::from(feature[i]) - mean(i)).collect();
         (0..n).for_each(|i| (matrix[i][i], matrix[i][n]) = (matrix[i][i] + ridge, apart[i]));
         for pivot in 0..n {
-            for row in (0..n).filter(|row| *row != pivot) {
-                let factor = matrix[row][pivot] / matrix[pivot][pivot];
-                for column in pivot..=n {
-                    matrix[row][column] -= factor * matrix[pivot][column];
-                }
+            let own = matrix[pivot].clone();
+            for (_, row) in matrix.iter_mut().enumerate().filter(|(row, _)| *row != pivot) {
+                let factor = row[pivot] / own[pivot];
+                row.iter_mut().zip(&own).for_each(|(value, other)| *value -= factor * other);
             }
         }
         let square: f64 = (0..n).map(|i| matrix[i][n] / matrix[i][i] * apart[i]).sum();

@@ -59,8 +59,8 @@ pub use names::name_apart;
 pub use reading::Reading;
 pub use recipe::{ALIGN, BUILT_IN, LOOP, Recipe, VILLAGE};
 pub use records::{
-    Attack, Chosen, Compare, Condition, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Pairs, Rate,
-    Rewrite, TaskConfig, Train,
+    Attack, Chosen, Compare, Condition, Configuration, Contrast, Frontier, Gate, Generate, Inner, Inspect, Measure,
+    Oversee, Pairs, Rate, Rewrite, TaskConfig, Train,
 };
 pub use resolve::{Find, Resolve};
 pub use rows::read_rows;

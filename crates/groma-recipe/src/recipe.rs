@@ -117,6 +117,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "ilql",
     "self-diagnosis",
     "rl4f",
+    "almost",
 ];
 
 impl Recipe {

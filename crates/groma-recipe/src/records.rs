@@ -2,6 +2,7 @@
 
 pub(crate) mod attack;
 mod compare;
+mod contrast;
 mod frontier;
 mod gate;
 mod generate;
@@ -16,6 +17,7 @@ mod train;
 
 pub use attack::Attack;
 pub use compare::Compare;
+pub use contrast::{Configuration, Contrast};
 pub use frontier::Frontier;
 pub use gate::{Condition, Gate};
 pub use generate::{Generate, Pairs};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::declared::Declared;
 use crate::records::{
-    Attack, Compare, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rate, Rewrite, Train,
+    Attack, Compare, Contrast, Frontier, Gate, Generate, Inner, Inspect, Measure, Oversee, Rate, Rewrite, Train,
 };
 
 /// A stage of a recipe.
@@ -23,6 +23,8 @@ pub enum Stage {
     Compare(Compare),
     /// Lets a model answer prompts.
     Generate(Generate),
+    /// Makes pairs of what better and worse configurations answer.
+    Contrast(Contrast),
     /// Makes rows of other rows.
     Rewrite(Rewrite),
     /// Lets a reward model rate answers.
@@ -74,6 +76,7 @@ impl Stage {
             Stage::Measure(stage) => stage,
             Stage::Compare(stage) => stage,
             Stage::Generate(stage) => stage,
+            Stage::Contrast(stage) => stage,
             Stage::Rewrite(stage) => stage,
             Stage::Rate(stage) => stage,
             Stage::Inspect(stage) => stage,

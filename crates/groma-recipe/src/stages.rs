@@ -2,6 +2,7 @@
 
 mod attack;
 mod compare;
+mod contrast;
 mod divergence;
 mod frontier;
 mod gate;
@@ -26,6 +27,7 @@ pub(crate) fn work(stage: &Stage) -> &dyn StageWork {
         Stage::Measure(stage) => stage,
         Stage::Compare(stage) => stage,
         Stage::Generate(stage) => stage,
+        Stage::Contrast(stage) => stage,
         Stage::Rewrite(stage) => stage,
         Stage::Rate(stage) => stage,
         Stage::Inspect(stage) => stage,

@@ -70,6 +70,21 @@ max_new_tokens = 5
 pairs = "truth"
 
 [[stage]]
+kind = "contrast"
+name = "ranked"
+data = "village:train/prompts"
+limit = 6
+max_new_tokens = 5
+
+[[stage.ranked]]
+model = "sft"
+examples = "village:train/dialogues"
+shots = 2
+
+[[stage.ranked]]
+model = "base"
+
+[[stage]]
 kind = "train"
 name = "dpo"
 method = "dpo"
@@ -89,7 +104,7 @@ fn answers_become_pairs_to_train_on() {
     let spin = read("data/spin.pairs.jsonl");
     assert!((1..=6).contains(&spin.len()), "one answer each, and none that was demonstrated");
     assert!(spin.iter().all(|row| demonstrations.contains(row["chosen"][0]["content"].as_str().unwrap())));
-    for name in ["rewarded", "likely"] {
+    for name in ["rewarded", "likely", "ranked"] {
         let pairs = read(&format!("data/{name}.pairs.jsonl"));
         assert!((1..=6).contains(&pairs.len()), "{name}: one of each prompt, where answers are not worth the same");
         assert!(pairs.iter().all(|row| row["chosen"] != row["rejected"] && row["prompt"].is_array()), "{name}");
@@ -103,6 +118,8 @@ fn what_cannot_be_preferred_is_refused() {
     assert!(error("by = \"proxy\"", "").contains("by must be given"));
     assert!(error("pairs = \"truth\"", "pairs = \"truth\"\nby = \"proxy\"").contains("by must be left out"));
     assert!(error("num_generations = 2", "num_generations = 1").contains("num_generations must be 2 or more"));
+    assert!(error("shots = 2", "shots = 0").contains("shots must be 1 or more with examples"));
+    assert!(error("[[stage.ranked]]\nmodel = \"base\"\n", "").contains("ranked must be two configurations"));
     assert!(error("by = \"proxy\"", "by = \"sft\"").contains("needs a reward model"));
 }
 

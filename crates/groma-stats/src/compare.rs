@@ -77,7 +77,7 @@ impl Statistic {
 impl Sample {
     /// Of statistics of one score: after less before, row by row.
     fn differences(&self) -> Vec<f64> {
-        self.rows.iter().map(|row| row[1] - row[0]).collect()
+        self.rows.iter().map(|row| self.first(row, 1) - self.first(row, 0)).collect()
     }
 
     /// Of a share that one instrument read on both sides: the test of what it read, and the interval of that over what the

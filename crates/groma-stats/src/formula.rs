@@ -15,8 +15,11 @@ pub struct Formula {
     pub uncertainty: Uncertainty,
     /// What the scores of items become before they are added up, where that of one hangs on those of the others, as a rank does: from
     /// all items' scores to as many of each. `None` where they are added up as they are.
-    pub placed: Option<fn(&[&[f64]]) -> Vec<Vec<f64>>>,
+    pub placed: Option<Place>,
 }
+
+/// From the scores of all items to what each adds.
+pub type Place = fn(&[&[f64]]) -> Vec<Vec<f64>>;
 
 /// What a formula reads.
 #[derive(Clone, Copy, Debug)]

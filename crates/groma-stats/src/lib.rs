@@ -37,7 +37,7 @@ pub use cluster::{clustered_interval, clustered_standard_error, sum_by_cluster};
 pub use compare::Difference;
 pub use detection::{detection_interval, detection_rate};
 pub use estimate::{Estimate, LEVEL, RESAMPLES, Resampling};
-pub use formula::{Across, Formula, Statistic, Sums, Uncertainty};
+pub use formula::{Across, Formula, Place, Statistic, Sums, Uncertainty};
 pub use formulas::FORMULAS;
 pub use holm::holm;
 pub use interval::{Interval, Method};

@@ -112,6 +112,11 @@ impl Sample {
         error_of(&Sums { of: sums.get(side * k..(side + 1) * k)?, n: *sums.last()? })
     }
 
+    /// Of a row, the first of the numbers that the formula adds up of a side.
+    pub(crate) fn first(&self, row: &[f64], side: usize) -> f64 {
+        row[side * self.statistic.formula.sums]
+    }
+
     /// Of a share that an instrument read on both sides: what it read, as a plain share.
     pub(crate) fn as_read(&self) -> Sample {
         let k = self.statistic.formula.sums;

@@ -29,7 +29,7 @@ pub(super) fn rouge(kind: Rouge, text: &str, reference: &str) -> f64 {
     let (shared, of_text, of_reference) = match kind {
         Rouge::Runs(n) => {
             let (mut left, count) = (counts(&reference, n), |words: &[&str]| (words.len() + 1).saturating_sub(n));
-            let taken = text.windows(n).filter(|run| left.get_mut(*run).is_some_and(|left| taken(left))).count();
+            let taken = text.windows(n).filter(|run| left.get_mut(*run).is_some_and(taken)).count();
             (taken, count(&text), count(&reference))
         }
         Rouge::Longest => (longest_common(&text, &reference), text.len(), reference.len()),

@@ -3,7 +3,7 @@
 mod answered;
 mod pairs;
 
-use groma_data::{ReadOptions, Shape, ShapeOptions, read};
+use groma_data::{Content, ReadOptions, Shape, ShapeOptions, read};
 use groma_lm::{Ask, Control, Kind, LanguageModel, SamplingParameters};
 use groma_run::{EventKind, Finished, Recorder, Seed};
 use serde_json::json;
@@ -21,8 +21,9 @@ use crate::rows::question;
 use crate::runner::Runner;
 use crate::stage_work::StageWork;
 use crate::worth::Worth;
-use answered::{Answered, Question};
-use pairs::{Prefers, demonstration};
+pub(super) use answered::{Answered, Question};
+use pairs::demonstration;
+pub(super) use pairs::{Prefers, row as pair};
 
 impl StageWork for Generate {
     fn check(&self, recipe: &Recipe, resolve: Resolve<'_>) -> Result<Vec<String>, Error> {
@@ -102,6 +103,7 @@ impl Generate {
     }
 
     fn asks(&self, prompts: &[Question], seed: Seed) -> Vec<Ask> {
+        let prompts: Vec<Content> = prompts.iter().map(|question| question.prompt.clone()).collect();
         let sampling = SamplingParameters {
             max_new_tokens: self.max_new_tokens,
             temperature: self.temperature,
@@ -109,13 +111,7 @@ impl Generate {
             samples: self.num_generations,
             ..SamplingParameters::default()
         };
-        let ask = |(index, question): (usize, &Question)| Ask {
-            prompt: question.prompt.clone(),
-            sampling: sampling.clone(),
-            seed: seed.index(index as u64),
-            logps: false,
-        };
-        prompts.iter().enumerate().map(ask).collect()
+        asks(&prompts, &sampling, seed)
     }
 
     fn answer(
@@ -177,8 +173,19 @@ impl Generate {
     }
 }
 
+/// What is asked, each with a seed of its own.
+pub(super) fn asks(prompts: &[Content], sampling: &SamplingParameters, seed: Seed) -> Vec<Ask> {
+    let ask = |(index, prompt): (usize, &Content)| Ask {
+        prompt: prompt.clone(),
+        sampling: sampling.clone(),
+        seed: seed.index(index as u64),
+        logps: false,
+    };
+    prompts.iter().enumerate().map(ask).collect()
+}
+
 /// The different prompts of a file's rows, in their order.
-fn prompts(path: &Path, limit: Option<usize>, seed: Seed) -> Result<Vec<Question>, Error> {
+pub(super) fn prompts(path: &Path, limit: Option<usize>, seed: Seed) -> Result<Vec<Question>, Error> {
     let table = read(path, &ReadOptions::default())?.limited(limit, seed);
     let rows = table.into_rows(&ShapeOptions::default(), Shape::ALL)?;
     let mut found: Vec<Question> = Vec::new();

@@ -124,13 +124,18 @@ mod tests {
             before.iter().zip(after).map(|(a, b)| [a.as_slice(), b].concat()).collect::<Vec<_>>()
         };
         let (weak, strong) = (drawn(120, 0.1, 3), drawn(120, 0.8, 4));
-        let found = |scores: Vec<Vec<f64>>| with(|how| AREA.compare(&items(&names, &scores, |_| None), how)).unwrap();
-        let better = found(pair(&weak, &strong));
-        assert!(
-            better.difference > 0.25 && better.p_value.unwrap() < 0.01 && better.interval.unwrap().low > 0.1,
-            "{better:?}"
-        );
-        let same = found(pair(&weak, &weak));
+        let keys: Vec<String> = (0..120).map(|i| (i / 3).to_string()).collect();
+        let found = |scores: Vec<Vec<f64>>, clustered: bool| {
+            let cluster = |i: usize| clustered.then(|| keys[i].as_str());
+            with(|how| AREA.compare(&items(&names, &scores, cluster), how)).unwrap()
+        };
+        for clustered in [false, true] {
+            let better = found(pair(&weak, &strong), clustered);
+            let interval = better.interval.unwrap();
+            assert!(better.difference > 0.25 && better.p_value.unwrap() < 0.01 && interval.low > 0.1, "{better:?}");
+            assert!(interval.contains(better.difference), "{better:?}");
+        }
+        let same = found(pair(&weak, &weak), false);
         assert_eq!((same.difference, same.p_value), (0.0, Some(1.0)));
     }
 }

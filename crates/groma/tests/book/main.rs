@@ -289,6 +289,8 @@ fn recipes_and_their_keys_are_those_of_their_records() {
         ("`decoding` of a measuring stage", "groma-recipe/src/decoding.rs", "Decoding"),
         ("`kind = \"compare\"`", "groma-recipe/src/records/compare.rs", "Compare"),
         ("`kind = \"generate\"`", "groma-recipe/src/records/generate.rs", "Generate"),
+        ("`kind = \"contrast\"`", "groma-recipe/src/records/contrast.rs", "Contrast"),
+        ("`ranked` of a contrasting stage", "groma-recipe/src/records/contrast.rs", "Configuration"),
         ("`kind = \"rewrite\"`", "groma-recipe/src/records/rewrite.rs", "Rewrite"),
         ("`kind = \"rate\"`", "groma-recipe/src/records/rate.rs", "Rate"),
         ("`kind = \"inspect\"`", "groma-recipe/src/records/inspect.rs", "Inspect"),

@@ -129,10 +129,12 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "groma-align/src/methods/f_dpg.rs",
         ("groma-align/src/methods/f_dpg.rs", "the_gradient_is_that_of_the_divergence"),
     ),
-    left_out(
+    at(
         "ALMoST",
         "Kim 2023",
-        "its comparisons come from models of several sizes and prompts, of which one run has one; rows made so are read like all pairs",
+        "run almost",
+        "groma-recipe/src/stages/contrast.rs",
+        ("groma-recipe/src/stages/contrast.rs", "preferences_are_transitive_with_and_without_filter"),
     ),
     at(
         "Second Thoughts",

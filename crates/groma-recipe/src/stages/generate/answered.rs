@@ -4,20 +4,20 @@ use groma_data::{Content, Row};
 use serde_json::{Value, json};
 
 /// A prompt, and the row that it is from.
-pub(super) struct Question {
-    pub(super) prompt: Content,
-    pub(super) row: Row,
+pub(in crate::stages) struct Question {
+    pub(in crate::stages) prompt: Content,
+    pub(in crate::stages) row: Row,
 }
 
 /// A prompt with a model's answers.
-pub(super) struct Answered<'a> {
-    pub(super) question: &'a Question,
-    pub(super) texts: Vec<String>,
+pub(in crate::stages) struct Answered<'a> {
+    pub(in crate::stages) question: &'a Question,
+    pub(in crate::stages) texts: Vec<String>,
 }
 
 impl Answered<'_> {
     /// A row for each answer, in the form of the prompt, with what else the prompt's row has.
-    pub(super) fn rows(&self) -> impl Iterator<Item = Value> + '_ {
+    pub(in crate::stages) fn rows(&self) -> impl Iterator<Item = Value> + '_ {
         let Question { prompt, row } = self.question;
         self.texts.iter().map(move |text| {
             let mut columns = row.other.clone();

@@ -17,13 +17,13 @@ use super::answered::Answered;
 const VERDICT_TOKENS: usize = 512;
 
 /// How answers are preferred, and who is asked for that.
-pub(super) struct Prefers<'a> {
-    pub(super) pairs: Pairs,
+pub(in crate::stages) struct Prefers<'a> {
+    pub(in crate::stages) pairs: Pairs,
     /// Who answered.
-    pub(super) model: &'a Asked,
+    pub(in crate::stages) model: &'a Asked,
     /// The reward model, or who answers are held against.
-    pub(super) by: Option<&'a Asked>,
-    pub(super) control: Control<'a>,
+    pub(in crate::stages) by: Option<&'a Asked>,
+    pub(in crate::stages) control: Control<'a>,
 }
 
 impl Prefers<'_> {
@@ -44,7 +44,10 @@ impl Prefers<'_> {
     }
 
     /// What each answer is worth; nothing where nobody said.
-    fn scores(&self, answered: &[Answered<'_>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
+    ///
+    /// # Errors
+    /// As [`Prefers::of`].
+    pub(in crate::stages) fn scores(&self, answered: &[Answered<'_>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
         let by_answer = match self.pairs {
             Pairs::Demonstrations | Pairs::Truth => {
                 return answered.iter().map(|answered| by_truth(answered)).collect();
@@ -131,7 +134,8 @@ fn best_and_worst(texts: &[String], scores: &[Option<f64>]) -> Option<(usize, us
     (best.1 > worst.1 && texts[best.0] != texts[worst.0]).then_some((best.0, worst.0))
 }
 
-fn row(prompt: &Content, chosen: &str, rejected: &str) -> Value {
+/// A row of a pair.
+pub(in crate::stages) fn row(prompt: &Content, chosen: &str, rejected: &str) -> Value {
     json!({ "prompt": prompt, "chosen": prompt.answered(chosen), "rejected": prompt.answered(rejected) })
 }
 
