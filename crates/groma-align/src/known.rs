@@ -27,6 +27,8 @@ impl Known {
         let attributes = attributes(&row.other, &masks.attributes)?;
         if masks.asked_again {
             asked_with(row.question(), &str::to_owned)?;
+            let feedback = row.other.get(CONTEXT).filter(|value| !value.is_null() && !value.is_string());
+            feedback.map_or(Ok(()), |value| Err(format!("the column `{CONTEXT}` must hold a text, found {value}")))?;
         }
         let teacher_prompt = masks.teacher_prompt.as_ref().map(|template| taught(row, template)).transpose()?;
         Ok(Known { attributes, teacher_prompt })

@@ -108,6 +108,17 @@ fn what_succeeded_is_shown_to_the_others() {
 }
 
 #[test]
+fn rows_whose_feedback_is_no_text_are_bad() {
+    let mut wrong = rows(&[("who?", "")]);
+    wrong[0].other.insert("privileged_context".into(), json!(7));
+    let settings = settings("sdpo", json!({}));
+    let error = prepare(&settings, &wrong, &Letters::default(), limits()).unwrap_err().to_string();
+    assert!(error.contains("rows.jsonl:1") && error.contains("privileged_context") && error.contains('7'), "{error}");
+    wrong[0].other.insert("privileged_context".into(), Value::Null);
+    assert_eq!(prepare(&settings, &wrong, &Letters::default(), limits()).unwrap().groups.len(), 1);
+}
+
+#[test]
 fn a_prompt_that_cannot_be_asked_again_is_a_bad_row() {
     let ends = |role: &str| -> Content { vec![Message::new("user", "who?"), Message::new(role, "me")].into() };
     let settings = settings("sdpo", json!({}));
