@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn tokens_are_the_same_by_spelling_then_by_text_and_ends_are() {
         let half = "\u{fffd}";
-        let own = tokens(&[("</s>", "</s>"), ("▁the", " the"), ("a", "a"), ("<0x20>", " "), ("▁", " "), ("<0xC3>", half)]);
+        let own =
+            tokens(&[("</s>", "</s>"), ("▁the", " the"), ("a", "a"), ("<0x20>", " "), ("▁", " "), ("<0xC3>", half)]);
         let mut its = tokens(&[("a", "a"), ("Ġthe", " the"), ("Ġ", " "), ("Ã", half), ("<|end|>", "<|end|>")]);
         its.push(None);
         let found = Vocabularies::paired(&own, &its, [(0, 4)].into_iter());
