@@ -115,20 +115,8 @@ pub(super) const BY_REINFORCEMENT: &[Line] = &[
         "a list of problems, without a procedure; those that can be measured are in [watching](watching.md) and `groma run overoptimisation`",
     ),
     left_out("RLHF, a note", "Radhakrishnan 2022", "a description, without a procedure"),
-    at(
-        "A-LoL",
-        "Baheti 2023",
-        "train a_lol",
-        "groma-align/src/methods/a_lol.rs",
-        ("groma-align/src/methods/a_lol.rs", "values_and_slopes_are_those_of_the_equation"),
-    ),
-    at(
-        "f-DPG",
-        "Go 2023",
-        "train f_dpg",
-        "groma-align/src/methods/f_dpg.rs",
-        ("groma-align/src/methods/f_dpg.rs", "the_gradient_is_that_of_the_divergence"),
-    ),
+    at("A-LoL", "Baheti 2023", "train a_lol", "groma-align/src/methods/a_lol.rs", AGAINST_REFERENCE),
+    at("f-DPG", "Go 2023", "train f_dpg", "groma-align/src/methods/f_dpg.rs", TILT),
     at(
         "ALMoST",
         "Kim 2023",

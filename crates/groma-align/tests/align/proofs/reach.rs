@@ -1,12 +1,14 @@
 //! Trains, and holds what came of it against what was to come.
 
+use super::steps;
 use super::table::{Claim, Optimum, Order, Proof};
-use super::theory::Known;
-use super::world::{END, PROMPT, THREE, World};
+use super::theory::{Known, Theory};
+use super::world::{ASKED, END, PROMPT, THREE, World};
 use crate::support::{beside, of_groups as prepared, voice};
-use groma_align::{Group, Method, Outcome, Prepared, Session, Settings, Voice, evaluate, setup, train};
+use groma_align::{Group, History, Method, Outcome, Prepared, Role, Session, Settings, Voice, evaluate, setup, train};
 use groma_model::Transformer;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 const SEED: u64 = 3;
 
@@ -25,7 +27,8 @@ pub(super) fn reached(proof: &Proof) -> Option<Reached> {
         Optimum::Order(claim) => order(proof, claim),
         Optimum::Scores(rows) => scores(proof, *rows),
         Optimum::Teacher => teacher(proof),
-        Optimum::Elsewhere(_) | Optimum::Open(_) => return None,
+        Optimum::Steps(rows) => steps(proof, *rows),
+        Optimum::Elsewhere(_) => return None,
     };
     Some(found)
 }
@@ -33,12 +36,25 @@ pub(super) fn reached(proof: &Proof) -> Option<Reached> {
 fn policy(proof: &Proof, claim: &Claim) -> Reached {
     let world = claim.world;
     let run = Training::new(proof, world, (claim.rows)(world));
-    let (before, model, _) = run.go(None);
-    let reference = world.logps(&before);
-    let theory = (claim.theory)(&Known::new(world, reference.clone(), &run.settings.values));
+    let mut history = History::default();
+    let (before, model, _) = run.watched(None, &mut history);
+    let (reference, seen) = (world.logps(&before), mean_reward(&run.rows, &history));
+    let theory = (claim.theory)(&Known::new(world, reference.clone(), &run.settings.values, seen));
     assert!((theory.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{}: theory gives no distribution", proof.name());
     let (before, after) = (distance(&theory, &reference), distance(&theory, &world.logps(&model)));
     Reached { before, after, near: claim.near }
+}
+
+/// Over all steps and rows, the mean of what labelled rows were found to be worth, as it is logged; 0 where nothing is labelled.
+fn mean_reward(rows: &Prepared, history: &History) -> f64 {
+    let labels = || rows.groups.iter().flat_map(|group| &group.members).filter_map(|member| member.label);
+    let wanted = labels().filter(|wanted| *wanted).count() as f64 / labels().count().max(1) as f64;
+    let of = |metrics: &BTreeMap<String, f64>, side: &str| metrics.get(&format!("rewards/{side}")).copied();
+    let mean = |(_, metrics): &(u64, BTreeMap<String, f64>)| {
+        let (chosen, rejected) = (of(metrics, "chosen")?, of(metrics, "rejected")?);
+        Some(wanted * chosen + (1.0 - wanted) * rejected)
+    };
+    history.logged.iter().filter_map(mean).sum::<f64>() / history.logged.len().max(1) as f64
 }
 
 /// The shares of pairs that are not in order.
@@ -71,6 +87,26 @@ fn scores(proof: &Proof, rows: fn(World) -> Vec<Group>) -> Reached {
     };
     let worst = |model: &Transformer| THREE.ordered_pairs().iter().map(|pair| off(model, pair)).fold(0.0, f64::max);
     Reached { before: worst(&before), after: worst(&model), near: 0.02 }
+}
+
+/// The largest distance of what is said of a step from how often it is right where the same was said before, and of what is said of all
+/// steps of an answer together from how often they all are.
+fn steps(proof: &Proof, rows: fn(World) -> Vec<Group>) -> Reached {
+    let run = Training::new(proof, THREE, rows(THREE));
+    let (before, model, _) = run.go(None);
+    let rows = &run.rows.groups;
+    let said = |model: &Transformer, text: &[u32]| {
+        evaluate(model, &run.settings, &prepared(vec![steps::row(text)])).unwrap()["eval_reward/right"]
+    };
+    let off = |model: &Transformer, ids: &[u32]| {
+        let text = [PROMPT, ids].concat();
+        let steps = || (PROMPT.len() + 1..=text.len()).map(|end| &text[..end]);
+        let together: f64 = steps().map(|begun| said(model, begun)).product();
+        let each = steps().map(|begun| (said(model, begun) - steps::right(rows, begun)).abs());
+        each.fold((together - steps::all_right(rows, &text)).abs(), f64::max)
+    };
+    let worst = |model: &Transformer| THREE.completions().iter().map(|ids| off(model, ids)).fold(0.0, f64::max);
+    Reached { before: worst(&before), after: worst(&model), near: 5e-3 }
 }
 
 fn teacher(proof: &Proof) -> Reached {
@@ -120,6 +156,13 @@ fn exchanged(mut group: Group) -> Group {
     group
 }
 
+/// How far two theories of policy gradients are from each other, in nats.
+pub(super) fn apart(one: Theory, other: Theory) -> f64 {
+    let settings = json!({"beta": 0.5, "num_generations": 32});
+    let known = Known::new(ASKED, ASKED.logps(&ASKED.model(SEED)), settings.as_object().unwrap(), 0.0);
+    distance(&one(&known), &other(&known).into_iter().map(f64::ln).collect::<Vec<_>>())
+}
+
 /// Jensen and Shannon's divergence of a distribution from one that is given by its logarithms, in nats.
 fn distance(theory: &[f64], policy: &[f64]) -> f64 {
     let from = |p: f64, middle: f64| if p > 0.0 { p * (p / middle).ln() } else { 0.0 };
@@ -147,10 +190,13 @@ impl Training {
     fn with(proof: &Proof, given: Map<String, Value>, world: World, rows: Vec<Group>) -> Self {
         let method = Method::find(proof.method).unwrap();
         let mut all = json!({"learning_rate": 1e-2, "lr_scheduler_type": "cosine", "max_steps": 500,
-            "per_device_train_batch_size": rows.len(), "weight_decay": 0.0});
+            "per_device_train_batch_size": rows.len(), "weight_decay": 0.0, "logging_steps": 1});
         let more = if method.samples() {
-            json!({"max_completion_length": world.longest, "temperature": 1.0, "lr_scheduler_type": "linear"})
-        } else if method.roles.contains(&groma_align::Role::Teacher) {
+            let mut rewarded = if method.roles.contains(&Role::Reward) { world.rules() } else { json!({}) };
+            let how = json!({"max_completion_length": world.longest, "temperature": 1.0, "max_steps": 400});
+            rewarded.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
+            rewarded
+        } else if method.roles.contains(&Role::Teacher) {
             json!({"teacher_model": "teacher"})
         } else {
             json!({})
@@ -164,11 +210,21 @@ impl Training {
 
     /// The model before and after, and how it ended; measured on other rows where they are given.
     fn go(&self, held_out: Option<&Prepared>) -> (Transformer, Transformer, Outcome) {
+        self.watched(held_out, &mut History::default())
+    }
+
+    /// The same, with all that was logged.
+    fn watched(&self, held_out: Option<&Prepared>, history: &mut History) -> (Transformer, Transformer, Outcome) {
         let model = || setup(self.world.model(SEED), &self.settings).unwrap();
         let mut trained = model();
         let (seats, voice) = (beside(&self.settings, &self.other), Voice { stop_ids: vec![END], ..voice() });
-        let session =
-            Session { seats, voice: Some(voice), evaluation: held_out, ..Session::new(&self.settings, &self.rows) };
+        let session = Session {
+            seats,
+            voice: Some(voice),
+            evaluation: held_out,
+            observers: vec![history],
+            ..Session::new(&self.settings, &self.rows)
+        };
         let outcome = train(&mut trained, session).unwrap();
         (model(), trained, outcome)
     }

@@ -1,7 +1,8 @@
 //! What is proved of each method and kind, and by what.
 
+use super::by_token;
 use super::theory::{self, Theory};
-use super::world::{BEST, THREE, TWO, World};
+use super::world::{ASKED, BEST, GRADED, NAMED, THREE, TWO, World};
 use groma_align::Group;
 use serde_json::{Map, Value};
 
@@ -38,10 +39,10 @@ pub(super) enum Optimum {
     Scores(fn(World) -> Vec<Group>),
     /// The teacher.
     Teacher,
+    /// Of each step of rows, how often it is right behind what was said before; all steps of an answer together, how often they are.
+    Steps(fn(World) -> Vec<Group>),
     /// That of a test in another file of `tests/align`, which names the method.
     Elsewhere(&'static str),
-    /// None that theory gives in closed form, for this reason.
-    Open(&'static str),
 }
 
 /// A distribution that theory predicts.
@@ -110,6 +111,13 @@ impl Proof {
 
 const fn policy(world: World, rows: fn(World) -> Vec<Group>, theory: Theory) -> Optimum {
     Optimum::Policy(Claim { world, rows, theory, near: 2e-4 })
+}
+
+/// How far from what theory predicts a policy may end that learns from what it samples.
+pub(super) const NEAR_BY_SAMPLING: f64 = 1e-3;
+
+const fn sampled(world: World, theory: Theory) -> Optimum {
+    Optimum::Policy(Claim { world, rows: World::prompts, theory, near: NEAR_BY_SAMPLING })
 }
 
 /// By log-ratios to the reference, where better completions are always preferred.
@@ -200,11 +208,18 @@ const fn rewarded(method: &'static str, golden: Golden) -> Proof {
     Proof { method, kind: None, golden, optimum: TILT, given: "{}", swap: REWARDS }
 }
 
-const fn grpo(kind: &'static str) -> Proof {
-    let optimum = Optimum::Open(
-        "each token hears of its own distance alone: the default kind ends over 0.045 nats from the tilt (tilt.rs), others were not tried",
-    );
-    Proof { kind: Some(("loss_type", kind)), optimum, ..rewarded("grpo", POLICIES) }
+const GROUPS: &str = r#"{"beta": 0.5, "scale_rewards": "none", "num_generations": 32, "num_iterations": 2}"#;
+const CAPPED: &str =
+    r#"{"beta": 0.5, "scale_rewards": "none", "num_generations": 32, "num_iterations": 2, "epsilon_high": 5.0}"#;
+/// GSPO, with the distance that has no ratio in it.
+const WHOLE: &str = r#"{"beta": 0.5, "scale_rewards": "none", "num_generations": 32, "num_iterations": 2, "loss_type": "grpo",
+    "use_bias_correction_kl": false}"#;
+/// Two of a prompt say less than many.
+const PAIRS: &str = r#"{"beta": 0.5, "num_generations": 2, "num_iterations": 2, "max_steps": 800}"#;
+
+/// A policy gradient whose tokens hear of their own distance alone; its ratios are at work, as each collection is learned from twice.
+const fn grpo(kind: &'static str, theory: Theory, given: &'static str) -> Proof {
+    Proof { kind: Some(("loss_type", kind)), optimum: sampled(ASKED, theory), given, ..rewarded("grpo", POLICIES) }
 }
 
 /// Reward models of rankings.
@@ -219,16 +234,29 @@ const fn reward(kind: &'static str) -> Proof {
     }
 }
 
-const PAIRS_OF_DPO: Optimum = Optimum::Open("the loss of a pair is that of dpo; what is sampled moves with the policy");
-
 const fn f_dpg(kind: &'static str, optimum: Optimum) -> Proof {
     let golden = Golden::Beside("methods/f_dpg.rs");
     Proof { kind: Some(("f_divergence", kind)), optimum, ..rewarded("f_dpg", golden) }
 }
 
-const fn online(method: &'static str, kind: &'static str, optimum: Optimum) -> Proof {
+const fn online(method: &'static str, kind: &'static str, optimum: Optimum, given: &'static str) -> Proof {
     let golden = Golden::Beside("methods/policy.rs");
-    Proof { kind: Some(("loss_type", kind)), optimum, ..rewarded(method, golden) }
+    Proof { kind: Some(("loss_type", kind)), optimum, given, ..rewarded(method, golden) }
+}
+
+/// The loss of a pair is least at the same difference for all pairs, so that it does not count how often they are sampled.
+const fn online_gap(method: &'static str, kind: &'static str, theory: Theory, given: &'static str) -> Proof {
+    online(method, kind, sampled(NAMED, theory), given)
+}
+
+const fn a_lol(kind: Option<(&'static str, &'static str)>, theory: Theory, given: &'static str) -> Proof {
+    Proof {
+        swap: Swap::None("each answer has a reward of its own"),
+        kind,
+        given,
+        optimum: policy(GRADED, World::ranking, theory),
+        ..rewarded("a_lol", Golden::Beside("methods/a_lol.rs"))
+    }
 }
 
 const LOSSES: Golden = Golden::Cases("losses.json");
@@ -279,9 +307,7 @@ pub(super) const PROOFS: &[Proof] = &[
         method: "process_reward",
         kind: None,
         golden: Golden::Cases("process_reward/cases.json"),
-        optimum: Optimum::Open(
-            "right steps end above 0.9 and wrong ones below 0.1 in reward_models.rs; no closed form is compared",
-        ),
+        optimum: Optimum::Steps(World::steps),
         given: "{}",
         swap: Swap::None("steps are right or wrong, and none is chosen"),
     },
@@ -310,8 +336,9 @@ pub(super) const PROOFS: &[Proof] = &[
     dpo(
         "aot_unpaired",
         TRL,
-        Optimum::Open("sorted ratios are compared, whosever they are: 1 pair in 40 ends out of order"),
-        r#"{"beta": 0.5}"#,
+        // Where it is near, what is chosen changes places with its like from step to step.
+        Optimum::Policy(Claim { world: TWO, rows: World::ordered_pairs, theory: theory::smoothed, near: 1e-3 }),
+        r#"{"beta": 0.5, "label_smoothing": 0.1}"#,
     ),
     dpo("apo_zero", LOSSES, BY_RATIO, r#"{"beta": 0.5}"#),
     dpo("apo_down", LOSSES, BY_RATIO, r#"{"beta": 0.5}"#),
@@ -338,10 +365,7 @@ pub(super) const PROOFS: &[Proof] = &[
     tdpo("tdpo2", BY_RATIO),
     kto("kto", BY_LABEL),
     kto("apo_zero_unpaired", BY_LABEL),
-    kto(
-        "bco",
-        Optimum::Open("the mean of all rewards that were seen follows slowly: 0.02 nats are left after 500 steps"),
-    ),
+    kto("bco", policy(THREE, |world| world.mismatched(World::labelled), theory::classifier)),
     cpo("sigmoid", policy(THREE, World::pairs, theory::tilt_of_nothing), r#"{"beta": 0.5, "cpo_alpha": 0.0}"#),
     cpo("hinge", policy(TWO, World::pairs, theory::hinge_of_nothing), r#"{"beta": 0.7, "cpo_alpha": 0.0}"#),
     cpo("ipo", policy(TWO, World::pairs, theory::ipo_of_nothing), r#"{"beta": 0.2, "cpo_alpha": 0.0}"#),
@@ -413,31 +437,54 @@ pub(super) const PROOFS: &[Proof] = &[
         given: "{}",
         swap: Swap::Flips(World::labelled),
     },
-    grpo("dapo"),
-    grpo("grpo"),
-    grpo("bnpo"),
-    grpo("dr_grpo"),
-    grpo("cispo"),
-    grpo("sapo"),
-    grpo("luspo"),
-    Proof { optimum: Optimum::Open("weights of its own also where the policy has not moved"), ..grpo("vespo") },
+    grpo("dapo", by_token::equally, GROUPS),
+    grpo("grpo", by_token::by_length, GROUPS),
+    grpo("bnpo", by_token::equally, GROUPS),
+    grpo("dr_grpo", by_token::equally, GROUPS),
+    grpo("cispo", by_token::equally, CAPPED),
+    grpo("sapo", by_token::by_length, GROUPS),
+    grpo("luspo", by_token::equally, GROUPS),
+    grpo("vespo", by_token::equally, GROUPS),
+    Proof { kind: Some(("importance_sampling_level", "sequence")), ..grpo("", by_token::from_reference, WHOLE) },
+    Proof {
+        kind: Some(("scale_rewards", "group")),
+        golden: Golden::Beside("methods/policy.rs"),
+        ..grpo("", by_token::by_wins, PAIRS)
+    },
     Proof { optimum: Optimum::Elsewhere("sdpo.rs"), ..rewarded("sdpo", Golden::Cases("sdpo.json")) },
     rewarded("reinforce", Golden::Beside("methods/advantages.rs")),
     rewarded("reinforce_plus_plus", Golden::Beside("methods/reinforce_plus_plus.rs")),
     rewarded("remax", Golden::Beside("methods/advantages.rs")),
     rewarded("rloo", POLICIES),
-    Proof {
-        optimum: Optimum::Open("GRPO's distance by token, and a geometric mean of ratios"),
-        ..rewarded("gmpo", POLICIES)
-    },
+    Proof { optimum: sampled(ASKED, by_token::from_reference), given: GROUPS, ..rewarded("gmpo", POLICIES) },
     rewarded("ppo", Golden::Cases("ppo.json")),
     rewarded("nlpo", Golden::Beside("masked.rs")),
-    online("online_dpo", "sigmoid", TILT),
-    online("online_dpo", "hinge", PAIRS_OF_DPO),
-    online("online_dpo", "ipo", PAIRS_OF_DPO),
-    online("xpo", "sigmoid", TILT),
-    online("xpo", "hinge", PAIRS_OF_DPO),
-    online("xpo", "ipo", PAIRS_OF_DPO),
+    online("online_dpo", "sigmoid", TILT, "{}"),
+    online_gap(
+        "online_dpo",
+        "hinge",
+        theory::hinge,
+        r#"{"beta": 0.7, "preference": "bradley_terry", "max_steps": 200}"#,
+    ),
+    online_gap(
+        "online_dpo",
+        "ipo",
+        theory::ipo_of_whole,
+        r#"{"beta": 0.2, "preference": "bradley_terry", "max_steps": 200}"#,
+    ),
+    online("xpo", "sigmoid", TILT, "{}"),
+    online_gap(
+        "xpo",
+        "hinge",
+        theory::hinge,
+        r#"{"beta": 0.7, "preference": "bradley_terry", "alpha": 0.0, "max_steps": 200}"#,
+    ),
+    online_gap(
+        "xpo",
+        "ipo",
+        theory::ipo_of_whole,
+        r#"{"beta": 0.2, "preference": "bradley_terry", "alpha": 0.0, "max_steps": 200}"#,
+    ),
     rewarded("nash_md", Golden::Cases("online_losses.json")),
     rewarded("a2po", POLICIES),
     rewarded("raft", Golden::Beside("methods/raft.rs")),
@@ -445,15 +492,17 @@ pub(super) const PROOFS: &[Proof] = &[
     f_dpg("reverse_kl", TILT),
     f_dpg("forward_kl", TILT),
     f_dpg("jensen_shannon", TILT),
-    f_dpg("total_variation", Optimum::Open("its slope has one size, near the tilt as far from it")),
     Proof {
-        swap: Swap::None("each answer has a reward of its own"),
-        optimum: Optimum::Open("answers that are better than expected are learned, by how much"),
-        ..rewarded("a_lol", Golden::Beside("methods/a_lol.rs"))
+        given: r#"{"beta": 0.5, "num_generations": 32}"#,
+        ..f_dpg("total_variation", sampled(ASKED, theory::tilt))
     },
     Proof {
         swap: Swap::None("each answer has a reward of its own"),
         optimum: Optimum::Elsewhere("ilql.rs"),
         ..rewarded("ilql", Golden::Cases("ilql.json"))
     },
+    a_lol(None, theory::clipped_by_whole, r#"{"epsilon": 0.5}"#),
+    a_lol(Some(("a_lol_variant", "sequence")), theory::clipped_by_token, r#"{"epsilon": 0.5}"#),
+    a_lol(Some(("a_lol_variant", "ref_free")), theory::leftover, "{}"),
+    a_lol(Some(("a_lol_variant", "kl")), theory::leftover_less_distance, r#"{"beta": 0.05}"#),
 ];

@@ -11,26 +11,28 @@ pub(super) struct Known<'a> {
     /// Log-probabilities of the reference, which training starts from.
     pub(super) reference: Vec<f64>,
     pub(super) settings: &'a Map<String, Value>,
+    /// The mean of all rewards of rows that training saw, each time that it did.
+    pub(super) seen: f64,
 }
 
 /// The distribution over completions that a setting comes to.
 pub(super) type Theory = fn(&Known<'_>) -> Vec<f64>;
 
 impl<'a> Known<'a> {
-    pub(super) fn new(world: World, reference: Vec<f64>, settings: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(world: World, reference: Vec<f64>, settings: &'a Map<String, Value>, seen: f64) -> Self {
         let worths = world.worths().into_iter().map(f64::from).collect();
-        Known { completions: world.completions(), worths, reference, settings }
+        Known { completions: world.completions(), worths, reference, settings, seen }
     }
 
-    fn setting(&self, name: &str) -> f64 {
+    pub(super) fn setting(&self, name: &str) -> f64 {
         self.settings[name].as_f64().unwrap()
     }
 
-    fn beta(&self) -> f64 {
+    pub(super) fn beta(&self) -> f64 {
         self.setting("beta")
     }
 
-    fn length(&self, completion: usize) -> f64 {
+    pub(super) fn length(&self, completion: usize) -> f64 {
         self.completions[completion].len() as f64
     }
 
@@ -39,7 +41,7 @@ impl<'a> Known<'a> {
         f64::from(u8::from(self.worths[completion] > 1.0))
     }
 
-    fn all(&self, of: impl Fn(usize) -> f64) -> Vec<f64> {
+    pub(super) fn all(&self, of: impl Fn(usize) -> f64) -> Vec<f64> {
         (0..self.worths.len()).map(of).collect()
     }
 
@@ -71,20 +73,31 @@ impl<'a> Known<'a> {
         normalised(&logits).into_iter().map(f64::exp).collect()
     }
 
+    /// What can follow a prefix, in order.
+    pub(super) fn follow(&self, prefix: &[u32]) -> Vec<u32> {
+        let begun = self.completions.iter().filter(|ids| ids.len() > prefix.len() && ids.starts_with(prefix));
+        let mut follow: Vec<u32> = begun.map(|ids| ids[prefix.len()]).collect();
+        follow.sort_unstable();
+        follow.dedup();
+        follow
+    }
+
+    /// Of something by completion, the sum over those that begin with a prefix.
+    fn begun(&self, prefix: &[u32], of: impl Fn(usize) -> f64) -> f64 {
+        (0..self.completions.len()).filter(|&i| self.completions[i].starts_with(prefix)).map(of).sum()
+    }
+
+    /// What log-probabilities of completions say of the next token.
+    pub(super) fn next(&self, logps: &[f64], prefix: &[u32], id: u32) -> f64 {
+        let of = |prefix: &[u32]| self.begun(prefix, |i| logps[i].exp());
+        of(&[prefix, &[id]].concat()) / of(prefix)
+    }
+
     /// Of each completion, the sum over its tokens of `KL(ref || π)` of the next token.
     fn moved(&self, logps: &[f64]) -> Vec<f64> {
-        let begun = |logps: &[f64], prefix: &[u32]| -> f64 {
-            let those = self.completions.iter().zip(logps).filter(|(ids, _)| ids.starts_with(prefix));
-            those.map(|(_, logp)| logp.exp()).sum()
-        };
         let at = |prefix: &[u32]| -> f64 {
-            let next = |logps: &[f64], id: u32| begun(logps, &[prefix, &[id]].concat()) / begun(logps, prefix);
-            let mut follow: Vec<u32> =
-                self.completions.iter().filter(|ids| ids.starts_with(prefix)).map(|ids| ids[prefix.len()]).collect();
-            follow.sort_unstable();
-            follow.dedup();
-            let of = |id: u32| (next(&self.reference, id), next(logps, id));
-            follow.into_iter().map(of).map(|(p, q)| p * (p / q).ln()).sum()
+            let of = |id: u32| (self.next(&self.reference, prefix, id), self.next(logps, prefix, id));
+            self.follow(prefix).into_iter().map(of).map(|(p, q)| p * (p / q).ln()).sum()
         };
         self.all(|i| (0..self.completions[i].len()).map(|place| at(&self.completions[i][..place])).sum())
     }
@@ -105,7 +118,7 @@ impl<'a> Known<'a> {
 }
 
 /// Where a rising function passes through 0.
-fn root(low: f64, high: f64, rising: impl Fn(f64) -> f64) -> f64 {
+pub(super) fn root(low: f64, high: f64, rising: impl Fn(f64) -> f64) -> f64 {
     let halve = |(low, high): (f64, f64), _| {
         let middle = 0.5 * (low + high);
         if rising(middle) > 0.0 { (low, middle) } else { (middle, high) }
@@ -206,6 +219,11 @@ pub(super) fn ipo(known: &Known<'_>) -> Vec<f64> {
     known.of_scores(|i| gap * known.better(i), |i, score| known.reference[i] + known.length(i) * score)
 }
 
+/// The same by whole completions.
+pub(super) fn ipo_of_whole(known: &Known<'_>) -> Vec<f64> {
+    gap(known, 1.0 / (6.0 * known.beta()))
+}
+
 /// The same without a reference.
 pub(super) fn ipo_of_nothing(known: &Known<'_>) -> Vec<f64> {
     gap_by_token(known, 1.0 / (6.0 * known.beta()))
@@ -245,6 +263,13 @@ pub(super) fn discopop(known: &Known<'_>) -> Vec<f64> {
     gap(known, best / known.beta())
 }
 
+/// Between sorted log-ratios of chosen and of rejected completions, the one difference at which `-(1 - ε) log σ(x) - ε log σ(-x)` is
+/// least: where it holds for all of them, no quantile of the one is nearer to that of the other (Melnyk et al. 2024).
+pub(super) fn smoothed(known: &Known<'_>) -> Vec<f64> {
+    let error = known.setting("label_smoothing");
+    gap(known, ((1.0 - error) / error).ln() / known.beta())
+}
+
 /// Noise-contrastive alignment: of a completion that wins `w` and loses `l` comparisons, `w log σ(x) + (w + l) / 2 log σ(-x)` is to
 /// be largest, `x = beta u` (Chen et al. 2024).
 pub(super) fn nca(known: &Known<'_>) -> Vec<f64> {
@@ -260,6 +285,72 @@ pub(super) fn bco(known: &Known<'_>) -> Vec<f64> {
         let ((won, lost), x) = (known.wins(i), known.beta() * (logp - known.reference[i]));
         known.beta() / 100.0 * (-won * sigmoid(-x) + lost * sigmoid(x))
     })
+}
+
+/// A classifier of wanted and unwanted rows by how far `beta u` is above the mean that training has seen.
+pub(super) fn classifier(known: &Known<'_>) -> Vec<f64> {
+    let most = 1.0 + known.worths.iter().copied().fold(0.0, f64::max);
+    known.of_slopes(|i, logp| {
+        let (wanted, x) = (known.worths[i], known.beta() * (logp - known.reference[i]) - known.seen);
+        known.beta() / 10.0 * (-wanted * sigmoid(-x) + (most - wanted) * sigmoid(x))
+    })
+}
+
+/// What completions are worth above the mean, where they are.
+fn above(known: &Known<'_>) -> Vec<f64> {
+    let mean = known.worths.iter().sum::<f64>() / known.worths.len() as f64;
+    known.all(|i| (known.worths[i] - mean).max(0.0))
+}
+
+/// In proportion to the advantage that is left over (Baheti et al. 2023, without a reference).
+pub(super) fn leftover(known: &Known<'_>) -> Vec<f64> {
+    shares(above(known))
+}
+
+/// The same less what the distance to the reference costs, where that is less than every advantage.
+pub(super) fn leftover_less_distance(known: &Known<'_>) -> Vec<f64> {
+    shares(above(known).into_iter().map(|advantage| (advantage - known.beta()).max(0.0)).collect())
+}
+
+/// `π = c A clip(π / ref)`: where the advantage counts for more than the reference has, the ratio ends above what counts, and elsewhere
+/// below.
+pub(super) fn clipped_by_whole(known: &Known<'_>) -> Vec<f64> {
+    let reference = known.all(|i| known.reference[i].exp());
+    clipped_shares(known, &above(known), &reference)
+}
+
+/// The same at each token, of the advantages of all that begins with it.
+pub(super) fn clipped_by_token(known: &Known<'_>) -> Vec<f64> {
+    let advantages = above(known);
+    let next = |prefix: &[u32], token: u32| {
+        let follow = known.follow(prefix);
+        let of = |id: &u32| known.begun(&[prefix, &[*id]].concat(), |i| advantages[i]);
+        let reference: Vec<f64> = follow.iter().map(|&id| known.next(&known.reference, prefix, id)).collect();
+        let found = clipped_shares(known, &follow.iter().map(of).collect::<Vec<_>>(), &reference);
+        found[follow.iter().position(|&id| id == token).unwrap()]
+    };
+    known.all(|i| {
+        let ids = &known.completions[i];
+        (0..ids.len()).take_while(|_| advantages[i] > 0.0).map(|place| next(&ids[..place], ids[place])).product::<f64>()
+            * f64::from(u8::from(advantages[i] > 0.0))
+    })
+}
+
+/// `p = c A (1 ± ε)`, with the sign of `c A - ref`.
+fn clipped_shares(known: &Known<'_>, advantages: &[f64], reference: &[f64]) -> Vec<f64> {
+    let epsilon = known.setting("epsilon");
+    let at = |scale: f64| {
+        let share = |(advantage, reference): (&f64, &f64)| {
+            scale * advantage * if scale * advantage > *reference { 1.0 + epsilon } else { 1.0 - epsilon }
+        };
+        advantages.iter().zip(reference).map(share).collect::<Vec<f64>>()
+    };
+    at(root(0.0, 1e3, |scale| at(scale).iter().sum::<f64>() - 1.0))
+}
+
+fn shares(of: Vec<f64>) -> Vec<f64> {
+    let total: f64 = of.iter().sum();
+    of.into_iter().map(|one| one / total).collect()
 }
 
 /// The square of how far `u` is from `1 / (2 beta)` where a completion wins, and from the opposite where it loses (Wu et al. 2024).
@@ -299,27 +390,20 @@ pub(super) fn best(known: &Known<'_>) -> Vec<f64> {
 
 /// What is chosen, as often as it is.
 pub(super) fn chosen(known: &Known<'_>) -> Vec<f64> {
-    let won: Vec<f64> = known.all(|i| known.wins(i).0);
-    let total: f64 = won.iter().sum();
-    won.into_iter().map(|won| won / total).collect()
+    shares(known.all(|i| known.wins(i).0))
 }
 
 /// The distribution of the rows.
 pub(super) fn rows(known: &Known<'_>) -> Vec<f64> {
-    let total: f64 = known.worths.iter().sum();
-    known.worths.iter().map(|worth| worth / total).collect()
+    shares(known.worths.clone())
 }
 
 /// At each token, the one that rows have most often: what weighs tokens by their probability keeps to what is likeliest.
 pub(super) fn likeliest_of_rows(known: &Known<'_>) -> Vec<f64> {
-    let of_rows = |prefix: &[u32]| -> f64 {
-        let begins = known.completions.iter().zip(&known.worths).filter(|(ids, _)| ids.starts_with(prefix));
-        begins.map(|(_, worth)| worth).sum()
-    };
     let mut path = Vec::new();
     while !known.completions.contains(&path) {
-        let next = known.completions.iter().filter(|ids| ids.starts_with(&path)).map(|ids| ids[path.len()]);
-        let often = |id: &u32| of_rows(&[&path[..], &[*id]].concat());
+        let often = |id: &u32| known.begun(&[&path[..], &[*id]].concat(), |i| known.worths[i]);
+        let next = known.follow(&path).into_iter();
         let best = next.max_by(|a, b| often(a).total_cmp(&often(b)).then(b.cmp(a))).unwrap();
         path.push(best);
     }
@@ -339,17 +423,11 @@ pub(super) fn pro(known: &Known<'_>) -> Vec<f64> {
 /// At each token, `a / p - b / (1 - p)` is the same for all that can follow, of which `a` are wanted and `b` unwanted.
 pub(super) fn unlikelihood(known: &Known<'_>) -> Vec<f64> {
     let most = known.worths.iter().copied().fold(0.0, f64::max) + 1.0;
-    let counts = |prefix: &[u32]| {
-        let begins = known.completions.iter().zip(&known.worths).filter(|(ids, _)| ids.starts_with(prefix));
-        begins.fold((0.0, 0.0), |sum, (_, worth)| (sum.0 + worth, sum.1 + most - worth))
-    };
+    let counts =
+        |prefix: &[u32]| (known.begun(prefix, |i| known.worths[i]), known.begun(prefix, |i| most - known.worths[i]));
     let share = |(a, b): (f64, f64), price: f64| root(0.0, 1.0, |p| price - a / p + b / (1.0 - p));
     let next = |prefix: &[u32], token: u32| {
-        let mut follow: Vec<u32> =
-            known.completions.iter().filter(|ids| ids.starts_with(prefix)).map(|ids| ids[prefix.len()]).collect();
-        follow.dedup();
-        follow.sort_unstable();
-        follow.dedup();
+        let follow = known.follow(prefix);
         let of = |id: u32| counts(&[prefix, &[id]].concat());
         let price = root(-1e6, 1e6, |price| 1.0 - follow.iter().map(|&id| share(of(id), price)).sum::<f64>());
         share(of(token), price)

@@ -5,6 +5,7 @@ use groma_align::{Group, Member, Sequence};
 use groma_kernels::Cpu;
 use groma_model::score::{ScoreOptions, ScoreRequest, score};
 use groma_model::{Spec, Transformer};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What ends a completion.
@@ -29,8 +30,24 @@ pub(super) const TWO: World = World { worth: &[1, 2, 2], ..THREE };
 
 /// The same completions, of which one is worth more than all others.
 pub(super) const BEST: World = World { worth: &[1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1], ..THREE };
+/// The same, of which some are worth a little more than the mean, and some much more.
+pub(super) const GRADED: World = World { worth: &[1, 2, 4, 6, 9], ..THREE };
+
+/// The token that a rule looks for, in what `support::voice` makes of it.
+const NAME: &str = "a";
+/// The same completions, of which those are worth 2 that have the letter.
+pub(super) const NAMED: World = World { worth: &[1, 1, 1, 2, 1, 1, 2, 1, 1, 2, 2, 2, 2], ..THREE };
+/// The same, of which the shortest is worth 6.
+pub(super) const ASKED: World = World { worth: &[6, 1, 1, 2, 1, 1, 2, 1, 1, 2, 2, 2, 2], ..THREE };
 
 impl World {
+    /// Settings of rules whose reward is the logarithm of what completions of [`NAMED`] or [`ASKED`] are worth, but for a constant.
+    pub(super) fn rules(self) -> Value {
+        let shortest = f64::from(self.worth[0]).ln();
+        json!({"reward_funcs": ["length", "regex"], "length_target": 1, "regex_pattern": NAME,
+            "reward_weights": [shortest, std::f64::consts::LN_2]})
+    }
+
     /// Every completion: so many tokens without an end, or fewer and an end.
     pub(super) fn completions(self) -> Vec<Vec<u32>> {
         let (mut whole, mut open) = (Vec::new(), vec![Vec::new()]);
@@ -63,6 +80,26 @@ impl World {
         let logps: Vec<f64> = scores.iter().map(|score| score.sum()).collect();
         assert!((logps.iter().map(|logp| logp.exp()).sum::<f64>() - 1.0).abs() < 1e-5, "these are all");
         logps
+    }
+
+    /// The prompt, as often as completions are sampled at once.
+    pub(super) fn prompts(self) -> Vec<Group> {
+        let prompt = Sequence { ids: PROMPT.to_vec(), supervised: vec![false; PROMPT.len()] };
+        vec![group(vec![Member::new(prompt)]); 512]
+    }
+
+    /// Every completion five times, each token a step, judged up to the first that is wrong: the first token is right in 2, 3 or 4 of
+    /// 5 cases, by what it is, and the second, where it comes to that, in all but one or but one, by what the whole is worth.
+    pub(super) fn steps(self) -> Vec<Group> {
+        let row = |index: usize, row: u32| {
+            let (ids, worth) = (&self.completions()[index], self.worths()[index]);
+            let first = 2 + ids[0].min(2);
+            let second = if worth > 1 { first - 1 } else { 1 };
+            let judged = [row < first, row < second].into_iter().take(if row < first { ids.len() } else { 1 });
+            let steps = judged.enumerate().map(|(step, right)| (PROMPT.len() + step + 1, right)).collect();
+            group(vec![Member { steps, ..self.member(index) }])
+        };
+        (0..self.completions().len()).flat_map(|index| (0..5).map(move |one| row(index, one))).collect()
     }
 
     fn member(self, index: usize) -> Member {
