@@ -205,6 +205,9 @@ impl<'m> Spans<'m> {
     }
 }
 
+/// Logits `[spans, vocab]` of a model, and of each row the log-sum-exp.
+type Lines = (Vec<f32>, Vec<f64>);
+
 /// One model at the last tokens of a few spans.
 #[derive(Debug)]
 struct Side {
@@ -219,7 +222,7 @@ struct Side {
 
 impl Side {
     /// Logits `[spans, vocab]` with the final cap, and the log-sum-exp of each row at the temperature.
-    fn logits(&self, backend: &dyn Backend) -> (Vec<f32>, Vec<f64>) {
+    fn logits(&self, backend: &dyn Backend) -> Lines {
         let (rows, width, vocab) = (self.hidden.rows(), self.hidden.width(), self.unembed.rows());
         let mut logits = backend.scratch(rows * vocab);
         backend.linear(&mut logits, self.hidden.buffer(), self.unembed.buffer(), None, rows, width, vocab);
@@ -228,7 +231,7 @@ impl Side {
     }
 
     /// Of a span, log-probabilities of what is before with each token behind.
-    fn joint(&self, (logits, sums): &(Vec<f32>, Vec<f64>), span: usize) -> Vec<f64> {
+    fn joint(&self, (logits, sums): &Lines, span: usize) -> Vec<f64> {
         let vocab = self.unembed.rows();
         let shift = self.before[span] - sums[span];
         let row = &logits[span * vocab..(span + 1) * vocab];
@@ -249,7 +252,7 @@ impl Chunk {
     /// Gives each span, with its place for a result, to `task`: its log-probabilities, and how both models differ there.
     fn each<T: Send>(
         &self,
-        (own, its): &((Vec<f32>, Vec<f64>), (Vec<f32>, Vec<f64>)),
+        (own, its): &(Lines, Lines),
         results: &mut [T],
         task: impl Fn(usize, &[f64], Difference, &mut T) + Sync + Send,
     ) {
