@@ -98,7 +98,7 @@ impl<'a> Collector<'a> {
     ) -> Result<Vec<Cow<'g, Group>>, Error> {
         let (teacher, its) = (self.teacher.ok_or_else(no_teacher)?, self.teacher_encoder.ok_or_else(no_teacher)?);
         let readers = Readers { own: self.voice()?.encoder, its, longest: teacher.spec().max_positions };
-        let (mut strange, mut known) = (None, false);
+        let mut readings = Vec::new();
         for group in &mut groups {
             let read = group.members.iter().map(|member| readers.translate(group, member, aligning));
             let read = read.collect::<Result<Vec<_>, Error>>()?;
@@ -108,15 +108,15 @@ impl<'a> Collector<'a> {
                 self.metrics.add("aligned", shared as f64, member.sequence.scored_count() as f64);
                 // What is sampled may be anything.
                 if member.sampled.is_empty() && met.texts {
-                    known |= met.share;
-                    strange.get_or_insert_with(|| group.place.clone());
+                    readings.push((group.place.clone(), met.share));
                 }
                 member.translation = Some(translation);
             }
         }
-        match strange.filter(|_| !known) {
-            Some(place) => Err(unreadable(&place)),
-            None => Ok(groups),
+        // One row may be an odd one.
+        match &readings[..] {
+            [(place, _), _, ..] if readings.iter().all(|(_, share)| !share) => Err(unreadable(place)),
+            _ => Ok(groups),
         }
     }
 

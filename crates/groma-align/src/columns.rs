@@ -85,6 +85,7 @@ mod tests {
             ),
             (json!({"reward_funcs": "truth"}), "truth and worth"),
             (json!({"reward_funcs": "stimulus", "judge_model": "m"}), "answer, solution or ground_truth"),
+            (json!({"reward_funcs": "refined", "judge_model": "m", "refined_reference": "golden"}), "`golden`"),
         ] {
             let error = check_columns(&settings(given), bare.iter()).unwrap_err().to_string();
             assert!(error.contains("reward_funcs") && error.contains(columns) && error.contains("2 rows"), "{error}");
@@ -96,6 +97,8 @@ mod tests {
         assert!(check_columns(&costs, bare.iter()).unwrap_err().to_string().contains("cost_funcs"));
         let patterned = json!({"reward_funcs": "stimulus", "judge_model": "m", "stimulus_pattern": "2"});
         check_columns(&settings(patterned), bare.iter()).unwrap();
+        let referred = json!({"reward_funcs": "refined", "judge_model": "m", "refined_reference": "result"});
+        check_columns(&settings(referred), bare.iter()).unwrap();
     }
 
     #[test]

@@ -60,7 +60,9 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-#[derive(Clone, Debug, Deserialize)]
+/// At their defaults where a method keeps no limit.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 struct Raw {
     cost_funcs: Option<OneOrMany<String>>,
     cost_model: Option<OneOrMany<String>>,

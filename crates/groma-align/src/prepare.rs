@@ -70,7 +70,7 @@ pub fn prepare(settings: &Settings, rows: &[Row], encoder: &dyn Encode, limits: 
 /// that could not be read, and together they may be as many as [`OnBadRow`] says.
 ///
 /// # Errors
-/// As [`prepare`].
+/// As [`prepare`], but for columns that no row has: [`check_columns`] looks for them, across all files that are learned from.
 pub fn prepare_read(settings: &Settings, rows: &Rows, encoder: &dyn Encode, limits: Limits) -> Result<Prepared, Error> {
     check_shapes(settings, &rows.rows)?;
     let mut prepared = prepare_after(settings, &rows.rows, rows.bad.clone(), encoder, limits)?;

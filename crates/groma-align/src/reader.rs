@@ -53,11 +53,12 @@ impl Readers<'_> {
         if let Some(learned) = read.learned {
             sequence.supervised = learned;
         }
+        let is_cut = sequence.ids.len() > self.longest;
         sequence.ids.truncate(self.longest);
         sequence.supervised.truncate(self.longest);
         let its = Completion::new(self.its, &sequence);
         let spans = spans(&own, &its, aligning);
-        let met = Met { texts: !own.text.is_empty(), share: !spans.is_empty() };
+        let met = Met { texts: !own.text.is_empty() && !is_cut, share: !spans.is_empty() };
         Ok((Translation { sequence, spans }, met))
     }
 }
@@ -65,7 +66,7 @@ impl Readers<'_> {
 /// What came of a completion's translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Met {
-    /// Whether the completion says anything.
+    /// Whether the completion says anything, and the teacher reads all of it.
     pub(crate) texts: bool,
     /// Whether any of it is said by both in the same places.
     pub(crate) share: bool,
@@ -143,9 +144,10 @@ fn by_text(own: &Completion, its: &Completion, ends: bool) -> Vec<(Range<usize>,
             (from, cut) = (at, a);
         }
     }
-    let whole = from == (own.ends.len(), its.ends.len());
+    let whole = cut == own.text.len() && cut == its.text.len();
     if ends && whole && own.stops && its.stops {
-        found.push((from.0..from.0 + 1, from.1..from.1 + 1));
+        let (own, its) = (own.ends.len(), its.ends.len());
+        found.push((own..own + 1, its..its + 1));
     }
     found
 }
@@ -190,6 +192,8 @@ mod tests {
         assert_eq!(found(&own, &its, BOTH), [(0..2, 0..1)]);
         assert_eq!(found(&cut(&["A"], true), &cut(&["a"], true), BOTH), []);
         assert_eq!(found(&cut(&[], true), &cut(&[], true), BOTH), [(0..1, 0..1)], "both say nothing, and end");
+        let silent = cut(&["a", ""], true);
+        assert_eq!(found(&silent, &cut(&["a"], true), BOTH), [(0..1, 0..1), (2..3, 1..2)], "the last one says nothing");
     }
 
     /// Two tokens of three bytes each make a character, cut at different bytes by the other.

@@ -535,7 +535,7 @@ impl<'r, 'a> Run<'r, 'a> {
 /// Those of the model; and for methods that compare with a reference or sample, which are not at hand here.
 pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Result<BTreeMap<String, f64>, Error> {
     let mut objective = (settings.method.build)(settings)?;
-    if objective.needs_reference() || objective.sampling().is_some() || settings.method.roles.contains(&Role::Teacher) {
+    if objective.asks_reference() || objective.sampling().is_some() || settings.method.roles.contains(&Role::Teacher) {
         return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the roles"));
     }
     let session = Session::new(settings, rows);

@@ -204,7 +204,7 @@ fn heads_are_read_from_class_labels_and_list() {
     let topic = Head::named("topic", HeadKind::Sequence, 5);
     assert_eq!(heads("llama", listed), [Head::UNEMBEDDING, Head::VALUE, topic]);
     for (wrong, part) in [
-        (item("value", "layer", 1), "sequence or token"),
+        (item("value", "layer", 1), "sequence, token, action or action_copy"),
         (item("value", "token", 0), "a width"),
         (item("value", "token", 1 << 40), "a width"),
         (item("blocks.0.mlp.up", "token", 1), "letters"),

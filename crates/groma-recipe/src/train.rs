@@ -9,7 +9,7 @@ use groma_align::{
 };
 use groma_data::Rows;
 use groma_lm::{Encoder, LanguageModel, Spent};
-use groma_model::{BaseModel, LocalModel, Transformer};
+use groma_model::{BaseModel, ChatTemplate, LocalModel, Tokenizer, Transformer};
 use groma_report::WandbRun;
 use groma_run::{Advance, Digest, Disk, Event, EventKind, Finding, Hasher, Level, Progress, Recorder};
 use std::collections::BTreeMap;
@@ -121,16 +121,14 @@ impl Trainable {
         let mut observers: Vec<&mut dyn Observer> = vec![&mut watcher];
         observers.extend(log.as_mut().map(|log| log as &mut dyn Observer));
         observers.extend(sampler.as_mut().map(|sampler| sampler as &mut dyn Observer));
-        let mut tokens_and_template = Hasher::default();
-        tokens_and_template.part(tokenizer.digest().as_bytes());
-        tokens_and_template.part(chat.template.identity().as_bytes());
         let encoders: Vec<Encoder> = weights.iter().map(Encoder::of).collect();
         let mut here = weights.iter().zip(&encoders);
         let seat = |(role, name): (Role, String)| match role.speaks() {
             true => judge.map(|(model, digest)| Ok(Seat { role, name, digest, filler: Filler::Asked(model) })),
             false => here.next().map(|(model, encoder)| {
                 let filler = Filler::Weights(&model.transformer, encoder);
-                Ok(Seat { role, name, digest: model.digest()?, filler })
+                let digest = if settings.shares_tokens(role) { model.digest()? } else { reader_digest(model)? };
+                Ok(Seat { role, name, digest, filler })
             }),
         };
         let seats = settings.seats().into_iter().filter_map(seat).collect::<Result<Vec<_>, Error>>()?;
@@ -145,7 +143,7 @@ impl Trainable {
             resume: true,
             across_machines: work.across_machines,
             model_digest,
-            tokenizer_digest: tokens_and_template.finish(),
+            tokenizer_digest: tokens_and_template(&tokenizer, &chat),
             continues_adapter: is_adapter,
             cancel: work.cancel.clone(),
             observers,
@@ -185,6 +183,22 @@ impl Trainable {
 }
 
 /// What a training is called in a dashboard: its id is that of what it reads, so that a resumed one goes on under it.
+/// Of all that decides what tokens a text has.
+fn tokens_and_template(tokenizer: &Tokenizer, chat: &ChatTemplate) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.part(tokenizer.digest().as_bytes());
+    hasher.part(chat.template.identity().as_bytes());
+    hasher.finish()
+}
+
+/// Of a model that reads texts in tokens of its own.
+fn reader_digest(model: &LocalModel) -> Result<Digest, Error> {
+    let mut hasher = Hasher::default();
+    hasher.part(model.digest()?.as_bytes());
+    hasher.part(tokens_and_template(&model.tokenizer, &model.chat).as_bytes());
+    Ok(hasher.finish())
+}
+
 fn wandb_run(settings: &Settings, train: &Prepared, model: Digest, output: &Path) -> Result<WandbRun, Error> {
     let mut id = Hasher::default();
     [settings.digest()?, train.digest, model].iter().for_each(|digest| id.part(digest.as_bytes()));
@@ -205,7 +219,7 @@ fn joined(mut parts: Vec<Prepared>) -> Prepared {
 }
 
 /// The tokenizer's files, with the chat template that the model was trained with where it brought none.
-fn output_files(tokenizer: &groma_model::Tokenizer, chat: &groma_model::ChatTemplate) -> Vec<(String, Vec<u8>)> {
+fn output_files(tokenizer: &Tokenizer, chat: &ChatTemplate) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> =
         tokenizer.files().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
     // Read for its stop tokens, but written with the model.

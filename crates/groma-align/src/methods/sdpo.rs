@@ -22,7 +22,7 @@ use crate::parameter::{Kind, Range, parameter};
 use crate::rewarded::Rewarded;
 use crate::role::Role;
 use crate::taught::{Compared, Taught};
-use crate::{Error, Hyperparameters, Metrics, collect, constraint, moving, reference, rollout};
+use crate::{Error, Hyperparameters, Metrics, collect, moving, reference, rollout};
 use groma_data::Shape;
 use groma_model::Head;
 use reprompt::Reprompt;
@@ -43,7 +43,7 @@ pub(crate) const METHOD: Method = Method {
     paper: "arXiv:2601.20802",
     doc: "Samples a group of completions of each prompt and learns what the model itself finds of each once it is shown one that succeeded, or feedback.",
     data: &[Shape::PromptOnly],
-    roles: &[Role::Reference, Role::Reward, Role::Cost],
+    roles: &[Role::Reference, Role::Reward],
     heads: &[Head::UNEMBEDDING],
     parameters: &[
         rollout::SAMPLING,
@@ -78,7 +78,6 @@ pub(crate) const METHOD: Method = Method {
         ],
         grpo::RATIOS,
         reprompt::PARAMETERS,
-        constraint::PARAMETERS,
     ],
     overrides: &[
         ("max_completion_length", "256"),

@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     paper: "arXiv:2411.15124",
     doc: "1 where the completion is the row's answer, solution or ground_truth, else 0.",
     parameters: &[],
-    wants: |_| Some(RIGHT_ANSWER),
+    wants: |_| Some(wants_right_answer()),
     build: |_, _| Ok(Box::new(EachBy(score))),
 };
 
@@ -23,13 +23,32 @@ fn score(rollout: &Rollout<'_>) -> Option<f64> {
 }
 
 /// What rows must have where an answer is held against the right one.
-pub(super) const RIGHT_ANSWER: Wanted =
-    Wanted { columns: "answer, solution or ground_truth", has: |columns| answer(columns).is_some() };
+pub(super) fn wants_right_answer() -> Wanted {
+    Wanted::new("answer, solution or ground_truth", |columns| answer(columns).is_some())
+}
 
 /// The answer that the row brings.
 pub(super) fn right_answer(rollout: &Rollout<'_>) -> Option<String> {
-    match rollout.answer()? {
+    rollout.answer().and_then(written)
+}
+
+/// What a column holds, as a text; nothing where it is null.
+pub(super) fn written(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::written;
+    use serde_json::json;
+
+    #[test]
+    fn answers_are_texts_or_written_as_such() {
+        let texts = [json!("two"), json!(2), json!(null)].map(|value| written(&value));
+        assert_eq!(texts, [Some("two".to_owned()), Some("2".to_owned()), None]);
     }
 }

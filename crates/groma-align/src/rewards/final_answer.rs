@@ -4,7 +4,7 @@
 //! in `\boxed{}`; where there is neither, the last number counts. Numbers are compared as numbers. Rows without an answer get no value; a
 //! completion that says none is wrong. TRL's `accuracy_reward` compares expressions by algebra besides.
 
-use super::exact_match::{RIGHT_ANSWER, right_answer};
+use super::exact_match::{right_answer, wants_right_answer};
 use super::reward::Rollout;
 use super::rule::{EachBy, Rule};
 
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     paper: "arXiv:2110.14168",
     doc: "1 where the final answer of the completion (behind ####, in \\boxed{}, or its last number) is that of the row's answer, solution or ground_truth, else 0.",
     parameters: &[],
-    wants: |_| Some(RIGHT_ANSWER),
+    wants: |_| Some(wants_right_answer()),
     build: |_, _| Ok(Box::new(EachBy(score))),
 };
 

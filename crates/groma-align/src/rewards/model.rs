@@ -83,7 +83,8 @@ impl<'a> ModelReward<'a> {
     /// If the model has no score head.
     pub(super) fn new(model: &'a Transformer, encoder: &'a dyn Encode, parts: &Parts) -> Result<Self, Error> {
         Spec::require_reward(&model.spec().outputs, "a reward or cost of completions")?;
-        if parts.pessimism > 0.0 && !model.spec().outputs.iter().any(Head::doubts) {
+        let doubts = model.spec().outputs.iter().any(Head::doubts) && !model.spec().rewards_steps();
+        if parts.pessimism > 0.0 && !doubts {
             let problem = "the model keeps nothing of its comparisons, which pessimism goes by: train it with keep_covariance = true";
             return Err(Error::Role { role: "reward", problem: problem.into() });
         }

@@ -6,11 +6,11 @@
 //! has no reference, has no value. Differs from the paper: which similarity is a setting for all tasks, and any method that
 //! samples can learn from it, not PPO alone.
 
-use super::exact_match::{RIGHT_ANSWER, right_answer};
+use super::exact_match::{right_answer, wants_right_answer, written};
 use super::frozen::{ANSWERS, Frozen, Names, longest};
 use super::reward::{Reward, Rollout};
 use super::rouge::{Rouge, rouge};
-use super::rule::Rule;
+use super::rule::{Rule, Wanted};
 use crate::parameter::{Kind, Parameter};
 use crate::{Error, Hyperparameters};
 use groma_lm::LanguageModel;
@@ -48,14 +48,30 @@ pub(super) const RULE: Rule = Rule {
         },
         longest(NAMES.length),
     ],
-    wants: |settings| settings.values.get(REFERENCE).is_none_or(Value::is_null).then_some(RIGHT_ANSWER),
+    wants: |settings| Some(column(settings).map_or_else(wants_right_answer, wants_column)),
     build: |settings, model| Ok(Box::new(Refined::new(settings, model)?)),
 };
 
-const NAMES: Names =
-    Names { rule: "refined", template: "refined_template", length: "refined_max_new_tokens", slot: "{critique}" };
+const NAMES: Names = Names {
+    rule: "refined",
+    template: "refined_template",
+    length: "refined_max_new_tokens",
+    slot: "{critique}",
+    needs_prompt: false,
+};
 const SIMILARITY: &str = "refined_similarity";
 const REFERENCE: &str = "refined_reference";
+
+/// The column that is named for the reference.
+fn column(settings: &Hyperparameters) -> Option<String> {
+    settings.values.get(REFERENCE).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// What rows must have where a column is named for the reference.
+fn wants_column(column: String) -> Wanted {
+    let columns = format!("the column `{column}` ({REFERENCE})");
+    Wanted::new(columns, move |row| row.get(&column).is_some_and(|value| !value.is_null()))
+}
 
 struct Refined<'a> {
     frozen: Frozen<'a>,
@@ -75,13 +91,12 @@ impl<'a> Refined<'a> {
             Some("exact") => |answer, reference| f64::from(u8::from(answer.trim() == reference.trim())),
             _ => |answer, reference| rouge(Rouge::Longest, answer, reference),
         };
-        let reference = text(REFERENCE).map(str::to_owned);
-        Ok(Refined { frozen: Frozen::new(settings, model, &NAMES)?, reference, similarity })
+        Ok(Refined { frozen: Frozen::new(settings, model, &NAMES)?, reference: column(settings), similarity })
     }
 
     fn reference(&self, rollout: &Rollout<'_>) -> Option<String> {
         match &self.reference {
-            Some(column) => rollout.columns.get(column)?.as_str().map(str::to_owned),
+            Some(column) => rollout.columns.get(column).and_then(written),
             None => right_answer(rollout),
         }
     }

@@ -31,7 +31,7 @@ impl<'a> Rollout<'a> {
 
 /// The right answer among the columns of a row.
 pub(super) fn answer(columns: &Map<String, Value>) -> Option<&Value> {
-    ANSWERS.iter().find_map(|name| columns.get(*name)).filter(|answer| !answer.is_null())
+    ANSWERS.iter().filter_map(|name| columns.get(*name)).find(|answer| !answer.is_null())
 }
 
 /// Says what completions are worth.
@@ -98,4 +98,21 @@ pub(crate) struct NamedReward<'a> {
     /// Where what it says lies.
     pub(crate) granularity: Granularity,
     pub(crate) reward: Box<dyn Reward + 'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_that_is_null_hides_no_solution() {
+        for (row, right) in [
+            (json!({"answer": null, "solution": 2}), Some(json!(2))),
+            (json!({"answer": 1, "solution": 2}), Some(json!(1))),
+            (json!({"answer": null}), None),
+        ] {
+            assert_eq!(answer(row.as_object().unwrap()), right.as_ref(), "{row}");
+        }
+    }
 }

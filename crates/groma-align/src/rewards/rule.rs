@@ -6,18 +6,27 @@ use crate::{Error, Hyperparameters};
 use groma_lm::LanguageModel;
 use groma_run::Cancel;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Makes a rule.
 pub(super) type Build =
     for<'a> fn(&Hyperparameters, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
 
 /// What a rule wants of the columns of a row.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// In words.
-    pub(crate) columns: &'static str,
+    pub(crate) columns: Cow<'static, str>,
     /// Whether a row has it.
-    pub(crate) has: fn(&Map<String, Value>) -> bool,
+    pub(crate) has: Box<dyn Fn(&Map<String, Value>) -> bool + Send + Sync>,
+}
+
+impl Wanted {
+    pub(super) fn new(
+        columns: impl Into<Cow<'static, str>>,
+        has: impl Fn(&Map<String, Value>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Wanted { columns: columns.into(), has: Box::new(has) }
+    }
 }
 
 /// A rule as data.

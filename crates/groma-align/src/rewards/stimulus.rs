@@ -5,7 +5,7 @@
 //! with the hint behind it, and the reward is 1 where its answer holds the row's `answer`, or matches a pattern; what it does not
 //! answer has no value. Differs from the paper: the answer is looked for, and not compared word by word.
 
-use super::exact_match::{RIGHT_ANSWER, right_answer};
+use super::exact_match::{right_answer, wants_right_answer};
 use super::frozen::{ANSWERS, Frozen, Names, longest};
 use super::reward::{Reward, Rollout};
 use super::rule::Rule;
@@ -39,12 +39,17 @@ pub(super) const RULE: Rule = Rule {
         },
         longest(NAMES.length),
     ],
-    wants: |settings| settings.values.get(PATTERN).is_none_or(Value::is_null).then_some(RIGHT_ANSWER),
+    wants: |settings| settings.values.get(PATTERN).is_none_or(Value::is_null).then(wants_right_answer),
     build: |settings, model| Ok(Box::new(Stimulus::new(settings, model)?)),
 };
 
-const NAMES: Names =
-    Names { rule: "stimulus", template: "stimulus_template", length: "stimulus_max_new_tokens", slot: "{hint}" };
+const NAMES: Names = Names {
+    rule: "stimulus",
+    template: "stimulus_template",
+    length: "stimulus_max_new_tokens",
+    slot: "{hint}",
+    needs_prompt: true,
+};
 const PATTERN: &str = "stimulus_pattern";
 
 struct Stimulus<'a> {

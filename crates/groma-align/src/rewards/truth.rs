@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     paper: "arXiv:2210.10760",
     doc: "The sum of the row's worth {name: number} over what its truth {name: check} finds the completion to do: the gold of rows such as `village:train/prompts`.",
     parameters: &[],
-    wants: |_| Some(Wanted { columns: "truth and worth", has: |columns| read(columns).is_some() }),
+    wants: |_| Some(Wanted::new("truth and worth", |columns| read(columns).is_some())),
     build: |_, _| Ok(Box::new(EachBy(score))),
 };
 

@@ -2,6 +2,7 @@
 
 use super::rewrite::{Rewrite, typed};
 use super::turns::completion;
+use crate::known::{PROMPT_PLACE, filled};
 use crate::parameter::{Kind, Parameter};
 use groma_data::{Answer, Content, Row, Shape};
 use serde::Deserialize;
@@ -39,12 +40,12 @@ pub(super) const REWRITE: Rewrite = Rewrite {
         if !question.contains(ANSWER) {
             return Err(format!("the setting `question` must hold {ANSWER}"));
         }
-        let question = question.replace("{attribute}", &attribute);
-        Ok(Box::new(move |row| Ok(rows(row, &question))))
+        Ok(Box::new(move |row| Ok(rows(row, &question, &attribute))))
     },
 };
 
 const ANSWER: &str = "{answer}";
+const ATTRIBUTE: &str = "{attribute}";
 
 #[derive(Debug, Deserialize)]
 struct Diagnosis {
@@ -52,14 +53,28 @@ struct Diagnosis {
     question: String,
 }
 
-fn rows(row: &Row, question: &str) -> Vec<Row> {
+fn rows(row: &Row, question: &str, attribute: &str) -> Vec<Row> {
     let prompt = row.question().plain();
     let one = |(index, answer): (usize, &Answer)| {
         let wanted = answer.label.unwrap_or(index == 0);
-        // What is put in place of one slot is not searched for the other.
-        let parts: Vec<String> = question.split(ANSWER).map(|part| part.replace("{prompt}", &prompt)).collect();
-        let asked = Content::Text(parts.join(answer.content.plain().trim()));
+        let said = answer.content.plain();
+        let places = [(ANSWER, said.trim()), (ATTRIBUTE, attribute), (PROMPT_PLACE, prompt.as_str())];
+        let asked = Content::Text(filled(question, &places));
         completion(row, asked, Content::Text(if wanted { " No" } else { " Yes" }.to_owned()))
     };
     row.answers.iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use groma_data::Location;
+
+    #[test]
+    fn texts_that_look_like_places_are_none() {
+        let text = |text: &str| Content::Text(text.to_owned());
+        let row = Row::completion(text("{answer}?"), text(" {attribute} "), Location::new("rows.jsonl", 1));
+        let made = rows(&row, "{prompt}|{answer}|{attribute}", "{answer} {prompt}");
+        assert_eq!(made[0].question().plain(), "{answer}?|{attribute}|{answer} {prompt}");
+    }
 }

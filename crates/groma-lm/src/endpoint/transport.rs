@@ -240,7 +240,7 @@ impl Transport {
         let body = response.into_body().into_with_config().limit(u64::MAX).reader().take(self.options.max_answer_bytes);
         let (sender, lines) = sync_channel(LINES_AHEAD);
         // It ends with the answer, or with the first line that nobody takes.
-        std::thread::spawn(move || BufReader::new(body).lines().try_for_each(|line| sender.send(line)));
+        self.spawn(move || drop(BufReader::new(body).lines().try_for_each(|line| sender.send(line))))?;
         loop {
             match lines.recv_timeout(NAP) {
                 _ if cancel.is_requested() => return Err(Failure::Interrupted),
@@ -267,14 +267,14 @@ impl Transport {
             request = request.header("authorization", key.authorization());
         }
         let body = body.to_owned();
-        let response = unless_stopped(cancel, move || request.send(body))?;
+        let response = self.unless_stopped(cancel, move || request.send(body))?;
         response.map_err(|error| self.unanswered(&error))
     }
 
     fn body(&self, response: Response<Body>, cancel: &Cancel) -> Result<Vec<u8>, Failure> {
         let limit = self.options.max_answer_bytes;
         let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader().take(limit + 1);
-        let read = unless_stopped(cancel, move || {
+        let read = self.unless_stopped(cancel, move || {
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).map(|_| bytes)
         })?;
@@ -283,6 +283,38 @@ impl Transport {
             return Err(refused(format!("the answer of {} is larger than {limit} bytes", self.host)));
         }
         Ok(bytes)
+    }
+
+    /// What waits for a server, on a thread of its own, so that a stop is heard meanwhile; what is then left of it ends with its time
+    /// limit.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`]; [`Failure::Unavailable`] where there is no thread for it, and where that ends without an answer.
+    fn unless_stopped<T: Send + 'static>(
+        &self,
+        cancel: &Cancel,
+        wait: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (sender, answers) = sync_channel(1);
+        self.spawn(move || drop(sender.send(wait())))?;
+        loop {
+            match answers.recv_timeout(NAP) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) if cancel.is_requested() => return Err(Failure::Interrupted),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.unavailable("the thread that waited for it died".to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Does work on a thread of its own, for which nobody waits.
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let spawned = std::thread::Builder::new().spawn(work);
+        spawned.map(drop).map_err(|error| {
+            self.unavailable(format!("no thread can be started to wait for it ({error}); ask fewer at once"))
+        })
     }
 
     /// Where a redirect leads: the same host by the same scheme, with the body sent again, or nowhere.
@@ -366,22 +398,6 @@ impl Transport {
     }
 }
 
-/// What waits for a server, on a thread of its own, so that a stop is heard meanwhile; what is then left of it ends with its time limit.
-///
-/// # Errors
-/// [`Failure::Interrupted`].
-fn unless_stopped<T: Send + 'static>(cancel: &Cancel, wait: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let (sender, answers) = sync_channel(1);
-    std::thread::spawn(move || drop(sender.send(wait())));
-    loop {
-        match answers.recv_timeout(NAP) {
-            Ok(answer) => return Ok(answer),
-            Err(RecvTimeoutError::Timeout) if !cancel.is_requested() => {}
-            Err(_) => return Err(Failure::Interrupted),
-        }
-    }
-}
-
 fn refused(reason: String) -> Failure {
     Failure::Refused { reason }
 }
@@ -413,6 +429,20 @@ fn retry_after(headers: &HeaderMap, now: groma_run::Timestamp) -> Option<Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_no_stop() {
+        let address = Address::parse("http://localhost:9/v1#m").unwrap();
+        let transport = Transport::new(&address, EndpointOptions::default());
+        let cancel = Cancel::default();
+        assert_eq!(transport.unless_stopped(&cancel, || 7), Ok(7));
+        let died = transport.unless_stopped(&cancel, || -> u8 { panic!("on purpose") });
+        assert!(matches!(&died, Err(Failure::Unavailable { reason }) if reason.contains("died")), "{died:?}");
+        cancel.request();
+        let (never, waits) = sync_channel::<()>(0);
+        assert_eq!(transport.unless_stopped(&cancel, move || waits.recv().is_ok()), Err(Failure::Interrupted));
+        drop(never);
+    }
 
     #[test]
     fn waits_that_servers_ask_for() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use groma_data::{Content, Shape, Turns};
+use groma_data::{Content, Message, Shape, Turns};
 use groma_eval::{EstimateOptions, Metric, estimate};
 use groma_lm::{Control, Kind, LanguageModel, SamplingParameters};
 use groma_run::{EventKind, Finished, Interval, Item, Measurement, Recorder, Seed, counted};
@@ -82,19 +82,39 @@ struct Ranked<'a> {
 
 impl Ranked<'_> {
     /// The worked examples, the same for all prompts.
-    fn examples(&self, seed: Seed) -> Result<Vec<(Content, Content)>, Error> {
+    ///
+    /// # Errors
+    /// Those of reading, and [`Error::Recipe`] where there are fewer than are wanted.
+    fn examples(&self, recipe: &str, seed: Seed) -> Result<Vec<(Content, Content)>, Error> {
         let Some(file) = &self.examples else { return Ok(Vec::new()) };
         let seed = seed.named("examples");
-        let rows = read_rows(&file.path, Shape::ALL, Some(self.configuration.shots), seed, &Reading::default())?;
+        let wanted = self.configuration.shots;
+        let rows = read_rows(&file.path, Shape::ALL, Some(wanted), seed, &Reading::default())?;
         let example = |row| {
             let (_, prompt, answer) = question(row);
-            prompt.map(|prompt| (prompt, answer))
+            prompt.filter(|_| !answer.is_empty()).map(|prompt| (prompt, answer))
         };
-        Ok(rows.rows.iter().filter_map(example).collect())
+        let found: Vec<_> = rows.rows.iter().filter_map(example).collect();
+        if found.len() < wanted {
+            return Err(self.too_few(recipe, found.len()));
+        }
+        Ok(found)
+    }
+
+    fn too_few(&self, recipe: &str, found: usize) -> Error {
+        let Configuration { examples, shots, .. } = self.configuration;
+        let name = examples.as_deref().unwrap_or_default();
+        let problem = format!(
+            "shots = {shots}, and the rows drawn of the examples `{name}` have {} with a prompt and an answer; lower shots, or name \
+             data whose rows all have both",
+            counted(found as u64, "row")
+        );
+        Error::Recipe { name: recipe.to_owned(), problem }
     }
 }
 
-/// A prompt with examples before it: turns of the conversation, or texts with an empty line between them.
+/// A prompt with examples before it: turns of the conversation, or texts with an empty line between them. Of the system turns of a
+/// conversation, the prompt's own alone are left.
 fn shown(examples: &[(Content, Content)], prompt: &Content) -> Content {
     match prompt {
         Content::Text(text) => {
@@ -102,16 +122,22 @@ fn shown(examples: &[(Content, Content)], prompt: &Content) -> Content {
             Content::Text(before.collect::<String>() + text)
         }
         Content::Messages(turns) => {
-            let of = |content: &Content| match content {
-                Content::Messages(turns) => turns.messages.clone(),
-                Content::Text(_) => Vec::new(),
-            };
             let system = turns.messages.iter().take_while(|turn| turn.role == "system").count();
             let (first, rest) = turns.messages.split_at(system);
-            let before = examples.iter().flat_map(|(asked, answer)| [of(asked), of(answer)].concat());
+            let before = examples
+                .iter()
+                .flat_map(|(asked, answer)| [turns_of(asked, "user"), turns_of(answer, "assistant")].concat());
             let messages = first.iter().cloned().chain(before).chain(rest.iter().cloned()).collect();
             Content::Messages(Turns { messages, ..turns.clone() })
         }
+    }
+}
+
+/// The turns of an example but for the system's; a text is one turn of its speaker.
+fn turns_of(content: &Content, speaker: &str) -> Vec<Message> {
+    match content {
+        Content::Messages(turns) => turns.iter().filter(|turn| turn.role != "system").cloned().collect(),
+        Content::Text(text) => vec![Message::new(speaker, text.as_str())],
     }
 }
 
@@ -206,7 +232,7 @@ impl Contrast {
         one: &Ranked<'_>,
         (seed, finished): (Seed, &mut Finished),
     ) -> Result<Vec<Option<String>>, Error> {
-        let examples = one.examples(seed)?;
+        let examples = one.examples(&runner.recipe.name, seed)?;
         let sampling = SamplingParameters {
             max_new_tokens: self.max_new_tokens,
             temperature: self.temperature,
@@ -297,7 +323,8 @@ impl Contrast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use groma_data::{Location, Message, Row};
+    use crate::model::Place;
+    use groma_data::{Location, Row};
 
     fn stage(own: Value) -> Contrast {
         let mut all = json!({"name": "c", "data": "d", "ranked": [{"model": "a"}, {"model": "b"}]});
@@ -362,5 +389,35 @@ mod tests {
         assert_eq!(shown(&[example], &prompt).shown(), "system: be kind\n\nuser: a?\n\nassistant: b.\n\nuser: c?");
         let text = |text: &str| Content::Text(text.to_owned());
         assert_eq!(shown(&[(text("a? "), text("b."))], &text("c? ")).plain(), "a? b.\n\nc? ");
+    }
+
+    #[test]
+    fn examples_fit_into_a_conversation() {
+        let prompt = Content::from(vec![Message::new("system", "be kind"), Message::new("user", "c?")]);
+        let expected = "system: be kind\n\nuser: a?\n\nassistant: b.\n\nuser: c?";
+        let text = |text: &str| Content::Text(text.to_owned());
+        assert_eq!(shown(&[(text("a?"), text("b."))], &prompt).shown(), expected);
+        let asked = Content::from(vec![Message::new("system", "be rude"), Message::new("user", "a?")]);
+        assert_eq!(shown(&[(asked, text("b."))], &prompt).shown(), expected);
+    }
+
+    #[test]
+    fn fewer_examples_than_are_wanted_are_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows.jsonl");
+        std::fs::write(&path, "{\"prompt\": \"a?\", \"completion\": \"b.\"}\n").unwrap();
+        let of = |shots: usize| {
+            let configuration = json!({"model": "a", "examples": "worked:rows", "shots": shots});
+            let configuration: Configuration = serde_json::from_value(configuration).unwrap();
+            let file = DataFile::new(path.clone()).unwrap();
+            let model = Model { place: Place::Here(path.clone()), name: "a".into(), digest: file.digest };
+            let one = Ranked { configuration: &configuration, model, examples: Some(file) };
+            one.examples("r", Seed::new(0)).map(|examples| examples.len())
+        };
+        assert_eq!(of(1).unwrap(), 1);
+        let error = of(2).unwrap_err().to_string();
+        for part in ["`r`", "shots = 2", "`worked:rows` have 1 row"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -288,6 +288,20 @@ pub(super) const FROM_TEXT: &[Line] = &[
         ("groma-align/src/forgetful.rs", "attention_is_masked_as_a_dense_mask_does_it"),
     ),
     at(
+        "GOLD, universal logit distillation",
+        "Patiño 2025; Boizard 2024",
+        "train gold",
+        "groma-align/src/methods/gold.rs",
+        ("groma-align/tests/align/gold.rs", "a_student_of_words_says_what_a_teacher_of_letters_says"),
+    ),
+    at(
+        "Importance-weighted on-policy distillation",
+        "arXiv:2606.22600",
+        "train iw_opd",
+        "groma-align/src/methods/iw_opd.rs",
+        ("groma-align/tests/align/proofs.rs", "what_samples_reaches_the_optimum_of_theory"),
+    ),
+    at(
         "SDPO",
         "Hübotter 2026",
         "train sdpo",
