@@ -287,19 +287,22 @@ impl Encode for Lower {
 #[test]
 fn a_teacher_that_reads_another_text_is_refused() {
     const CAPITALS: Cut = Cut(&["X", "D", "o", "xo"]);
-    let given = json!({"teacher_model": "teacher", "lmbda": 0.0, "max_steps": 1, "per_device_train_batch_size": 1});
+    let given = json!({"teacher_model": "teacher", "lmbda": 0.0, "max_steps": 1, "per_device_train_batch_size": 2});
     let settings = Settings::resolve(Method::find("gold").unwrap(), given.as_object().unwrap()).unwrap();
-    let go = |said: &str| {
-        let rows = [Row::completion(text("X"), text(said), place(7))];
+    let go = |said: &[&str]| {
+        let row = |(at, said): (usize, &&str)| Row::completion(text("X"), text(said), place(7 + at as u64));
+        let rows: Vec<Row> = said.iter().enumerate().map(row).collect();
         let limits = Limits { vocab_size: CAPITALS.size(), max_positions: 64 };
         let rows = prepare(&settings, &rows, &CAPITALS, limits).unwrap();
         teach(CAPITALS.model(1), (&CAPITALS, &LETTERS.model(2), &Lower), (&settings, &rows))
     };
-    let refused = go("Do").unwrap_err().to_string();
+    let refused = go(&["Do", "Do"]).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refused.contains("rows.jsonl:7") && refused.contains("another text"), "{refused}");
     // As far as both agree: `xo`, and no end.
-    let (history, _) = go("xoD").unwrap();
+    let (history, _) = go(&["xoD"]).unwrap();
     assert!(history.steps[0].loss > 0.0, "{history:?}");
+    // One row may be an odd one.
+    assert!(go(&["Do"]).is_ok() && go(&["Do", "xoD"]).is_ok());
 }
 
 #[test]
