@@ -224,7 +224,7 @@ def groma_run(method, model_dir, data_path, options, adapter):
     if adapter is not None:
         settings["lora"] = {"r": 8, "alpha": 16.0}
     lines = groma_lines(method, adapter or model_dir, data_path, settings)
-    return [line["metrics"] for line in lines[:-1]], lines[-1]["seconds"]
+    return [line["metrics"] for line in lines if "metrics" in line], lines[-1]["seconds"]
 
 
 def groma_lines(method, model_dir, data_path, settings, *more):
