@@ -79,11 +79,12 @@ impl Journal {
     }
 
     /// # Errors
-    /// A link in its place, which would lead elsewhere.
+    /// A link in its place, which would lead elsewhere, and what is no file, which may never end.
     fn check_place(&self) -> Result<(), Error> {
-        match self.path.is_symlink() {
-            true => Err(self.damaged("it is a link, which is not followed".to_owned())),
-            false => Ok(()),
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_symlink() => Err(self.damaged("it is a link, which is not followed".to_owned())),
+            Ok(found) if !found.is_file() => Err(self.damaged("it is no file".to_owned())),
+            _ => Ok(()),
         }
     }
 

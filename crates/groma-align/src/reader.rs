@@ -91,12 +91,11 @@ impl Completion {
         let stops = encoder.stops();
         let stop = ids[from..].iter().position(|id| stops.contains(id));
         let end = stop.map_or(ids.len(), |place| from + place);
-        // With the token before, as a tokenizer may say a text otherwise where it begins.
-        let begin = from.saturating_sub(1);
         let decode = |ids: &[u32]| encoder.decode(ids);
+        let begin = before(&ids[..from], &decode);
         let whole = decode(&ids[begin..end]);
         let mut ends = token_ends(&ids[begin..end], &whole, &decode);
-        let before = if begin < from { ends.remove(0) } else { 0 };
+        let before = ends.drain(..from - begin).last().unwrap_or(0);
         ends.iter_mut().for_each(|end| *end -= before);
         let counted: Vec<usize> = sequence.scored().collect();
         let last = if stop.is_some() { end + 1 } else { end };
@@ -115,6 +114,14 @@ impl Completion {
         let (first, last) = (self.scored[tokens.start]?, self.scored[tokens.end - 1]?);
         (last - first + 1 == tokens.len()).then_some(first..last + 1)
     }
+}
+
+/// From which token of a prompt on its completion is decoded: with what comes before it, as a tokenizer may say a text otherwise where
+/// it begins, and from the start of a character on, which has four bytes at most.
+fn before(prompt: &[u32], decode: &dyn Fn(&[u32]) -> String) -> usize {
+    let from = prompt.len();
+    let is_whole = |begin: &usize| !decode(&prompt[*begin..]).starts_with('\u{FFFD}');
+    (from.saturating_sub(4)..from).rev().find(is_whole).unwrap_or(from)
 }
 
 /// Where two completions say the same, as far as all of their tokens count there.

@@ -20,6 +20,7 @@ const NOT_COMPUTED: &[&str] = &[
     "per_device_eval_batch_size",
     "preflight",
     "gradient_checkpointing",
+    "covariance_ridge",
     "reward_url_batch",
     "reward_url_retries",
     "reward_url_timeout",

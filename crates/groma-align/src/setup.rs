@@ -21,9 +21,10 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
         Spec::require_prediction(&model.spec().outputs, &format!("the method `{}`", method.id))?;
     }
     let doubt = doubt::is_kept(settings).then(|| Head::doubt(model.spec().hidden_size));
-    let heads: Vec<Head> = settings.heads().into_iter().chain(doubt.clone()).collect();
+    let heads: Vec<Head> = settings.heads().into_iter().chain(doubt).collect();
     // What was kept of another training would tell of the wrong rows.
-    let stale = model.spec().outputs.iter().any(|head| head.doubts() && Some(head) != doubt.as_ref());
+    let kept = |head: &Head| head.doubts() || matches!(head.kind, HeadKind::Action | HeadKind::ActionCopy);
+    let stale = model.spec().outputs.iter().any(|head| kept(head) && !heads.contains(head));
     if stale || heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
         // Two opinions that began alike would stay alike.
         let differ = heads.iter().any(|head| head.kind == HeadKind::Action);

@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Train a model by one method.
     #[command(
-        after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2 --log tensorboard"
+        after_help = "Example:\n  groma train dpo --model my-model --data pairs.jsonl --output aligned --set beta=0.2 --log tensorboard\n\nSettings of a method: groma train METHOD --help"
     )]
     Train(Train),
     /// Measure a model.

@@ -28,6 +28,8 @@ mod runs;
 mod score;
 mod train;
 
+pub(crate) use methods::help as method_help;
+
 /// Does a command.
 pub(crate) fn run(command: Command, context: &Context) -> Result<ExitCode> {
     match command {

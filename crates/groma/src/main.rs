@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::Error;
+use clap::error::{Error, ErrorKind};
 
 use failure::Failure;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     groma_run::silence_caught_panics();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(error) => return method_help(&error).unwrap_or_else(|| misused(&error)),
     };
     terminal::speak_json(cli.global.json);
     let context = match terminal::Context::new(&cli.global) {
@@ -38,6 +38,14 @@ fn main() -> ExitCode {
         },
         Err(failure) => failure.report(),
     }
+}
+
+/// Shows a method's own help where it was asked for with the method's name.
+fn method_help(error: &Error) -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let help = (error.kind() == ErrorKind::DisplayHelp).then(|| commands::method_help(&arguments)).flatten()?;
+    terminal::print(&help);
+    Some(ExitCode::SUCCESS)
 }
 
 /// Shows what a user ought to have said, in JSON where JSON was asked for; help is no misuse.

@@ -8,4 +8,4 @@ mod progress;
 
 pub(crate) use context::Context;
 pub(crate) use document::print_json;
-pub(crate) use output::{colours, columns, lost, print, say, speak_json, tell};
+pub(crate) use output::{colours, columns, folded, lost, print, say, speak_json, tell};

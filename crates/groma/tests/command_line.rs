@@ -93,6 +93,33 @@ fn every_command_has_help_with_an_example() {
     }
 }
 
+/// Each method's help has its own settings, an example that resolves, a row that it takes, and lines of 80 characters but for
+/// these.
+#[test]
+fn help_of_training_is_that_of_the_method() {
+    let place = Workplace::new();
+    let methods = json(&place.done(&["methods", "--json"]));
+    for method in methods.as_array().unwrap() {
+        let id = method["id"].as_str().unwrap();
+        let help = text(&place.groma(&["train", id, "--help"]).env("COLUMNS", "80").output().unwrap().stdout);
+        for setting in method["settings"].as_array().unwrap() {
+            assert!(help.contains(setting["name"].as_str().unwrap()), "{id}: {}", setting["name"]);
+        }
+        let (page, example) = help.split_once("Example:\n").unwrap();
+        assert!(page.lines().skip(1).all(|line| line.chars().count() <= 80 || !line.trim().contains(' ')), "{page}");
+        let given: Vec<&str> = example.lines().next().unwrap().split(" --set ").skip(1).collect();
+        let given: serde_json::Map<String, Value> = given
+            .iter()
+            .map(|pair| pair.split_once('=').unwrap())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let found = groma_align::Method::find(id).unwrap();
+        if given.values().all(|value| value != "...") {
+            groma_align::Settings::resolve(found, &given).unwrap_or_else(|error| panic!("{id}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn wrong_usage_is_exit_code_2_with_a_suggestion() {
     let place = Workplace::new();

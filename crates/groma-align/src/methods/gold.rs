@@ -163,9 +163,10 @@ impl Gold {
                 let other = if name == MATCHED { UNMATCHED } else { MATCHED };
                 Err(settings.invalid(name, format!("needs {other} beside it: give both, or none")))
             }
-            _ if gold.uld_distillation_weight + gold.uld_crossentropy_weight == 0.0 => {
-                Err(settings.invalid(DISTILLATION, "and uld_crossentropy_weight are both 0: nothing would be learned"))
-            }
+            _ if gold.uld_distillation_weight + gold.uld_crossentropy_weight == 0.0 => Err(settings.invalid(
+                DISTILLATION,
+                "uld_crossentropy_weight is 0, too, and nothing would be learned: give one of them",
+            )),
             _ => Ok(gold),
         }
     }

@@ -76,6 +76,23 @@ fn losses_gradients_and_steps_are_those_of_trl() {
     }
 }
 
+/// Prompts whose last token is a part of a character: the teacher, here the same model, reads what the student says.
+#[test]
+fn prompts_may_end_within_a_character() {
+    let model = of_fixture("student");
+    let encoder = Encoder::of(&model);
+    let given = json!({"teacher_model": "teacher", "lmbda": 0.0, "max_steps": 1, "per_device_train_batch_size": 3});
+    let settings = Settings::resolve(Method::find("gold").unwrap(), given.as_object().unwrap()).unwrap();
+    let row = |(at, prompt): (usize, &str)| Row::completion(text(prompt), text(" hello"), place(at as u64));
+    let rows: Vec<Row> = ["Привет", "你好", "hi 🎉"].into_iter().enumerate().map(row).collect();
+    let limits = Limits::of(model.transformer.spec());
+    let rows = prepare(&settings, &rows, &encoder, limits).unwrap();
+    let student = of_fixture("student").transformer;
+    let (history, _) = teach(student, (&encoder, &model.transformer, &encoder), (&settings, &rows)).unwrap();
+    let (_, metrics) = &history.logged[0];
+    assert!((metrics["aligned"] - 1.0).abs() < 1e-9 && history.steps[0].loss.abs() < 1e-6, "{metrics:?}");
+}
+
 /// Where both cut texts alike, what is left is generalised knowledge distillation.
 #[test]
 fn a_teacher_with_the_same_tokens_teaches_what_distillation_does() {

@@ -14,6 +14,31 @@ pub(crate) fn columns() -> usize {
     said.or_else(asked).filter(|columns| *columns > 0).unwrap_or(USUAL)
 }
 
+/// A text in lines of at most so many characters, each begun by `indent`; what has no space in it is left whole.
+pub(crate) fn folded(text: &str, indent: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(indent.chars().count());
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut used = 0;
+        lines.push_str(indent);
+        for word in line.split(' ') {
+            let long = word.chars().count();
+            if used > 0 && used + 1 + long > room {
+                lines.push('\n');
+                lines.push_str(indent);
+                used = 0;
+            } else if used > 0 {
+                lines.push(' ');
+                used += 1;
+            }
+            lines.push_str(word);
+            used += long;
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
 /// Whether all that is written is JSON.
 static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
 
