@@ -95,7 +95,7 @@ impl Completion {
         let begin = before(&ids[..from], &decode);
         let whole = decode(&ids[begin..end]);
         let mut ends = token_ends(&ids[begin..end], &whole, &decode);
-        let before = ends.drain(..from - begin).last().unwrap_or(0);
+        let before = ends.drain(..from - begin).next_back().unwrap_or(0);
         ends.iter_mut().for_each(|end| *end -= before);
         let counted: Vec<usize> = sequence.scored().collect();
         let last = if stop.is_some() { end + 1 } else { end };

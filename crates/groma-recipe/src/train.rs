@@ -113,7 +113,7 @@ impl Trainable {
             findings.iter().for_each(|finding| recorder.finding(finding.clone()));
         }
         let mut transformer = setup(transformer, &settings)?;
-        let mut watcher = Watcher { progress: work.progress.clone(), recorder, begun: false };
+        let mut watcher = Watcher { progress: work.progress.clone(), recorder, steps: 0, learned: false };
         let sampler = |q| Sampler::new(q, encoder.clone(), recorder, Disk::files(), checkpoints);
         let mut sampler = questions.as_ref().map(sampler);
         let run = wandb_run(&settings, &train, model_digest, output)?;
@@ -158,6 +158,7 @@ impl Trainable {
             std::fs::create_dir_all(parent).map_err(groma_run::Error::io("create", parent))?;
         }
         watcher.progress.finish(&format!("loss {:.4}", outcome.train_loss));
+        watcher.conclude();
         let mut files = output_files(&tokenizer, &chat);
         if let (Some(sampler), None) = (&sampler, recorder) {
             files.push(sampler.file()?);
@@ -182,7 +183,6 @@ impl Trainable {
     }
 }
 
-/// What a training is called in a dashboard: its id is that of what it reads, so that a resumed one goes on under it.
 /// Of all that decides what tokens a text has.
 fn tokens_and_template(tokenizer: &Tokenizer, chat: &ChatTemplate) -> Digest {
     let mut hasher = Hasher::default();
@@ -199,6 +199,7 @@ fn reader_digest(model: &LocalModel) -> Result<Digest, Error> {
     Ok(hasher.finish())
 }
 
+/// What a training is called in a dashboard: its id is that of what it reads, so that a resumed one goes on under it.
 fn wandb_run(settings: &Settings, train: &Prepared, model: Digest, output: &Path) -> Result<WandbRun, Error> {
     let mut id = Hasher::default();
     [settings.digest()?, train.digest, model].iter().for_each(|digest| id.part(digest.as_bytes()));
@@ -269,14 +270,41 @@ impl CardText {
 struct Watcher<'a> {
     progress: Arc<dyn Progress>,
     recorder: Option<&'a Recorder>,
-    begun: bool,
+    /// Steps that it saw.
+    steps: u64,
+    /// Whether the gradient of any was not 0.
+    learned: bool,
+}
+
+impl Watcher<'_> {
+    fn warn(&self, message: String, step: Option<u64>) {
+        self.progress.message(Level::Warning, &message);
+        if let Some(recorder) = self.recorder {
+            recorder.event(Event { step, message: Some(message), ..Event::new(EventKind::Warning) });
+        }
+    }
+
+    /// Says it where no step changed anything, which may have many reasons that are no errors each by itself.
+    fn conclude(&self) {
+        if self.steps > 0 && !self.learned {
+            let steps = groma_run::counted(self.steps, "step");
+            self.warn(
+                format!(
+                    "nothing was learned: the gradient was 0 in all of {steps}; see in the metrics whether completions had no \
+                     score (`unscored`), scores had no differences, or all weights of the loss are 0"
+                ),
+                None,
+            );
+        }
+    }
 }
 
 impl Observer for Watcher<'_> {
     fn step(&mut self, report: &StepReport, _model: &Transformer) -> Result<(), String> {
-        if !self.begun {
+        self.steps += 1;
+        self.learned |= report.grad_norm != 0.0;
+        if self.steps == 1 {
             // The first step is in no rate: it fills the pool of buffers.
-            self.begun = true;
             let stage = self.recorder.map_or("train", |recorder| recorder.stage());
             self.progress.begin(stage, Some(report.total_steps), "step");
             return Ok(());
@@ -303,11 +331,6 @@ impl Observer for Watcher<'_> {
     }
 
     fn alarmed(&mut self, alarm: &Alarm) {
-        let message = format!("alarm: {alarm}");
-        self.progress.message(Level::Warning, &message);
-        if let Some(recorder) = self.recorder {
-            let (step, message) = (Some(alarm.step), Some(message));
-            recorder.event(Event { step, message, ..Event::new(EventKind::Warning) });
-        }
+        self.warn(format!("alarm: {alarm}"), Some(alarm.step));
     }
 }

@@ -12,12 +12,15 @@ use std::borrow::Cow;
 pub(super) type Build =
     for<'a> fn(&Hyperparameters, Option<&'a dyn LanguageModel>) -> Result<Box<dyn Reward + 'a>, Error>;
 
+/// Whether a row's columns are what a rule wants.
+type HasColumns = dyn Fn(&Map<String, Value>) -> bool + Send + Sync;
+
 /// What a rule wants of the columns of a row.
 pub(crate) struct Wanted {
     /// In words.
     pub(crate) columns: Cow<'static, str>,
     /// Whether a row has it.
-    pub(crate) has: Box<dyn Fn(&Map<String, Value>) -> bool + Send + Sync>,
+    pub(crate) has: Box<HasColumns>,
 }
 
 impl Wanted {
