@@ -1,11 +1,11 @@
 //! What the columns of a row say that are not part of its shape, for methods that learn from them.
 
 use crate::method::Masks;
+use crate::template::{PROMPT_PLACE, filled};
 use groma_data::{Content, Row};
 use serde_json::{Map, Value};
 
-/// Where a teacher's template has the prompt, and where what the teacher is told beside.
-pub(crate) const PROMPT_PLACE: &str = "{prompt}";
+/// Where a teacher's template has what the teacher is told beside the prompt.
 pub(crate) const CONTEXT_PLACE: &str = "{privileged_context}";
 /// The setting that names the columns of attributes.
 pub(crate) const ATTRIBUTES: &str = "attributes";
@@ -45,21 +45,6 @@ fn taught(row: &Row, template: &str) -> Result<Content, String> {
     asked_with(row.question(), &|prompt| filled(template, &[(PROMPT_PLACE, prompt), (CONTEXT_PLACE, told)]))
 }
 
-/// A template with texts in their places; what stands in the texts is no place.
-pub(crate) fn filled(template: &str, texts: &[(&str, &str)]) -> String {
-    let (mut whole, mut rest) = (String::new(), template);
-    let next = |rest: &str| {
-        let found = texts.iter().filter_map(|(place, text)| Some((rest.find(place)?, place.len(), *text)));
-        found.min_by_key(|(at, ..)| *at)
-    };
-    while let Some((at, length, text)) = next(rest) {
-        whole += &rest[..at];
-        whole += text;
-        rest = &rest[at + length..];
-    }
-    whole + rest
-}
-
 /// A prompt with another text: of a conversation, another last turn of the user.
 ///
 /// # Errors
@@ -96,15 +81,6 @@ fn attributes(columns: &Map<String, Value>, names: &[String]) -> Result<Vec<Opti
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn texts_that_look_like_places_are_none() {
-        let texts = [("{prompt}", "a {feedback} {prompt}"), ("{feedback}", "b")];
-        assert_eq!(
-            filled("<{prompt}|{feedback}|{prompt}|{other}", &texts),
-            "<a {feedback} {prompt}|b|a {feedback} {prompt}|{other}"
-        );
-    }
 
     #[test]
     fn columns_are_numbers_or_silent() {

@@ -71,6 +71,7 @@ mod span_loss;
 mod spans;
 mod state;
 mod taught;
+mod template;
 mod time_spent;
 mod trainer;
 mod training;

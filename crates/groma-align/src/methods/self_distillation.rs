@@ -12,7 +12,7 @@
 use super::own_teacher::{self, Learned, OwnTeacher};
 use crate::collect::{Collector, Speaker};
 use crate::group::{Group, Member};
-use crate::known::{CONTEXT_PLACE, PROMPT_PLACE};
+use crate::known::CONTEXT_PLACE;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
 use crate::parameter::{Kind, Parameter, Range};
@@ -20,6 +20,7 @@ use crate::role::Role;
 use crate::rollout::{self, Sampling};
 use crate::sequence::Sequence;
 use crate::taught::{Compared, Taught};
+use crate::template::PROMPT_PLACE;
 use crate::{Error, Hyperparameters, Metrics, collect, moving, reference};
 use groma_data::Shape;
 use groma_model::Head;

@@ -1,9 +1,9 @@
 //! A frozen model that is asked the row's question with the completion beside it: what it answers is what the completion is worth by.
 
 use super::reward::Rollout;
-use crate::known::{PROMPT_PLACE, filled};
 use crate::parameter::{Kind, Parameter, Range};
 use crate::role::Role;
+use crate::template::{PROMPT_PLACE, filled};
 use crate::{Error, Hyperparameters};
 use groma_data::{Content, Message};
 use groma_lm::{Ask, Control, Failure, LanguageModel, Reply};

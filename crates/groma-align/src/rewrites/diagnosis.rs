@@ -2,8 +2,8 @@
 
 use super::rewrite::{Rewrite, typed};
 use super::turns::completion;
-use crate::known::{PROMPT_PLACE, filled};
 use crate::parameter::{Kind, Parameter};
+use crate::template::{PROMPT_PLACE, filled};
 use groma_data::{Answer, Content, Row, Shape};
 use serde::Deserialize;
 

@@ -3,8 +3,9 @@
 
 use crate::collect::Collector;
 use crate::group::{Group, Member};
-use crate::known::{CONTEXT, PROMPT_PLACE, asked_with, filled};
+use crate::known::{CONTEXT, asked_with};
 use crate::parameter::{Kind, Parameter, Range, parameter};
+use crate::template::{PROMPT_PLACE, filled};
 use crate::{Error, Hyperparameters, Metrics};
 use groma_data::Content;
 use serde::Deserialize;
