@@ -1,10 +1,10 @@
 //! Whose completions a student learns from: those of the rows, or what it samples itself.
 
+use crate::Error;
 use crate::collect::{Collector, Speaker};
 use crate::group::Group;
 use crate::parameter::{Kind, Parameter, Range};
 use crate::rollout::Sampling;
-use crate::{Error, collect};
 use groma_data::below;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[Parameter {
 }];
 
 /// What is logged of it.
-pub(crate) const METRICS: &[&[&str]] = &[collect::COMPLETIONS, &["on_policy"]];
+pub(crate) const METRICS: &[&str] = &["on_policy"];
 
 /// Values of [`PARAMETERS`], and how is sampled.
 #[derive(Clone, Debug, Deserialize)]

@@ -11,7 +11,7 @@ use groma_model::Head;
 use groma_run::Digest;
 use serde_json::{Map, Value};
 
-/// Settings that change what is seen of a run or how somebody is asked, and nothing in its weights.
+/// Settings that change what is seen of a run, how somebody is asked or what is made of the last step, and no step.
 const NOT_COMPUTED: &[&str] = &[
     "logging_steps",
     "eval_steps",

@@ -10,8 +10,9 @@ const ALL_LINEAR: &str = "all-linear";
 
 /// Makes a model ready for `settings`.
 ///
-/// A model without the method's heads gets them in place of its own, at zero (those of action values at random): reward models a score. With `lora` a fresh adapter is attached, unless one
-/// is there already, and it alone trains (with heads other than the unembedding); else everything trains but copies that follow heads.
+/// A model without the method's heads gets them in place of its own, at zero (those of action values at random): reward models a
+/// score. So does one with heads that tell of another training. With `lora` a fresh adapter is attached, unless one is there already,
+/// and it alone trains (with heads other than the unembedding); else everything trains but heads that no gradient changes.
 ///
 /// # Errors
 /// If `lora.target_modules` names no layer of the model, or the model refuses.
@@ -23,20 +24,19 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
     let doubt = doubt::is_kept(settings).then(|| Head::doubt(model.spec().hidden_size));
     let heads: Vec<Head> = settings.heads().into_iter().chain(doubt).collect();
     // What was kept of another training would tell of the wrong rows.
-    let kept = |head: &Head| head.doubts() || matches!(head.kind, HeadKind::Action | HeadKind::ActionCopy);
-    let stale = model.spec().outputs.iter().any(|head| kept(head) && !heads.contains(head));
+    let of_training = |head: &Head| head.doubts() || matches!(head.kind, HeadKind::Action | HeadKind::ActionCopy);
+    let stale = model.spec().outputs.iter().any(|head| of_training(head) && !heads.contains(head));
     if stale || heads.iter().any(|head| model.spec().head(&head.name) != Some(head)) {
         // Two opinions that began alike would stay alike.
         let differ = heads.iter().any(|head| head.kind == HeadKind::Action);
         model.set_heads(&heads, differ.then(|| Seed::new(settings.training.seed).named("heads")))?;
     }
     let spec = model.spec().clone();
-    let stays = |name: &str| spec.is_copied_parameter(name) || is_of_doubt(name);
     let Some(wanted) = &settings.training.lora else {
         if has_adapter(&model) {
             return Err(settings.invalid("lora", "an adapter is attached: give `lora` to train it, or merge it first"));
         }
-        model.parameters_mut().set_trainable(|name| !stays(name));
+        model.parameters_mut().set_trainable(|name| !spec.is_set_parameter(name));
         model.freeze();
         return Ok(model);
     };
@@ -44,7 +44,9 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
         let lora = fresh(model.spec(), wanted, settings)?;
         model.attach(&lora)?;
     }
-    model.parameters_mut().set_trainable(|name| is_factor(name) || (spec.is_head_parameter(name) && !stays(name)));
+    model
+        .parameters_mut()
+        .set_trainable(|name| is_factor(name) || (spec.is_head_parameter(name) && !spec.is_set_parameter(name)));
     model.freeze();
     Ok(model)
 }
@@ -52,11 +54,6 @@ pub fn setup(mut model: Transformer, settings: &Settings) -> Result<Transformer,
 /// Whether an adapter is attached.
 pub(crate) fn has_adapter(model: &Transformer) -> bool {
     model.parameters().iter().any(|(_, parameter)| is_factor(&parameter.name))
-}
-
-/// Whether a parameter is set when all else has been learned.
-fn is_of_doubt(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(head, _)| head == Head::doubt(1).name)
 }
 
 fn is_factor(name: &str) -> bool {

@@ -2,9 +2,10 @@
 //!
 //! A checkpoint is a directory `step-00000012`, written whole or not at all: `state.json` (step, counters, accumulators,
 //! digests of what the run depends on, the method's own state, and what was sampled and is still learned from),
-//! `weights.safetensors` (parameters that train, and copies of heads that follow them; those of a critic of its own as `critic.NAME`, of a copy that lags behind as
-//! `lagged.NAME`, all of a reference that moves as `reference.NAME`), `moments.safetensors` (both moments, as `m.NAME` and `v.NAME`).
-//! What a method adds up over the whole run lies beside all checkpoints (see [`crate::journal`]), and `state.json` says how much of it counts.
+//! `weights.safetensors` (parameters that train, and copies of heads that follow them; those of a critic of its own as `critic.NAME`,
+//! of a copy that lags behind as `lagged.NAME`, all of a reference that moves as `reference.NAME`), `moments.safetensors` (both moments,
+//! as `m.NAME` and `v.NAME`). What a method adds up over the whole run lies beside all checkpoints (see [`crate::journal`]), and
+//! `state.json` says how much of it counts.
 //! The data position is the step itself: the order of rows is a function of seed and step.
 
 use crate::alarms::Watched;

@@ -4,8 +4,9 @@ use crate::alarm::Alarm;
 use crate::critic::Critic;
 use crate::feed::{Batch, Feed};
 use crate::forecast::{check_memory, largest_micro_batch};
+use crate::held_out::{held_out_metrics, measure};
 use crate::journal::Journal;
-use crate::learn::{Both, Learner, Loss, Models};
+use crate::learn::{Both, Learner};
 use crate::moving::Moves;
 use crate::objective::Objective;
 use crate::observer::{Collected, Observer, StepReport};
@@ -21,7 +22,7 @@ use crate::session::{Outcome, Session};
 use crate::state::{self, Changing, Checkpoints, Collection, Identity, State};
 use crate::time_spent::TimeSpent;
 use crate::watches::{self, Chosen};
-use crate::{Error, Metrics, Prepared, Settings, sampled};
+use crate::{Error, Metrics, Prepared, sampled};
 use groma_kernels::together;
 use groma_model::Transformer;
 use groma_model::training::Optimizer;
@@ -529,31 +530,6 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 }
 
-/// Evaluates a model on groups, outside of a run: the metrics that training would log, with the prefix `eval_`.
-///
-/// # Errors
-/// Those of the model; and for methods that compare with a reference or sample, which are not at hand here.
-pub fn evaluate(model: &Transformer, settings: &Settings, rows: &Prepared) -> Result<BTreeMap<String, f64>, Error> {
-    let mut objective = (settings.method.build)(settings)?;
-    if objective.asks_reference() || objective.sampling().is_some() || settings.method.roles.contains(&Role::Teacher) {
-        return Err(settings.invalid("eval_steps", "held-out rows are evaluated during training, beside the roles"));
-    }
-    let session = Session::new(settings, rows);
-    // No pass of a reference is made.
-    let (pass_rows, temperature) = (0, objective.reads().temperature());
-    let around = Around {
-        session: &session,
-        teacher: None,
-        vocabularies: None,
-        rewards: &[],
-        costs: &[],
-        pass_rows,
-        temperature,
-        cancel: &session.cancel,
-    };
-    held_out_metrics(around.models(model, None, None, None), &around, &mut *objective, rows)
-}
-
 /// The models that change.
 fn changing<'t>(
     model: &'t mut Transformer,
@@ -567,48 +543,6 @@ fn changing<'t>(
     let reference = reference.map(|model| Changing { prefix: "reference.", model, optimizer: None });
     let policy = Changing { prefix: "", model, optimizer: Some(optimizer) };
     [Some(policy), critic, reference].into_iter().flatten().collect()
-}
-
-fn held_out_metrics(
-    models: Models<'_>,
-    around: &Around<'_, '_>,
-    objective: &mut dyn Objective,
-    rows: &Prepared,
-) -> Result<BTreeMap<String, f64>, Error> {
-    let training = &around.session.settings.training;
-    let batch_rows = match objective.rollouts() {
-        Some(rollouts) => rollouts.prompts(training),
-        None => training.per_device_eval_batch_size,
-    };
-    let mut metrics = Metrics::default();
-    let feed = Feed::new(&rows.groups, objective.packs());
-    let all: Vec<usize> = (0..feed.rows()).collect();
-    let seed = Seed::new(training.seed).named("held-out rollouts");
-    for (number, rows) in all.chunks(batch_rows).enumerate() {
-        let rows = feed.batch(rows, rows.len());
-        let mut collector = around.collector(models, &mut metrics, seed.index(number as u64));
-        collector.rows = &[];
-        let groups = together(|| objective.collect(&mut collector, rows.groups))?;
-        let batch = match objective.rollouts() {
-            None => Batch { groups, micros: rows.micros },
-            Some(_) => Batch::of_members(groups, training.per_device_train_batch_size),
-        };
-        let loss = measure(models, objective, &batch, &mut metrics)?;
-        metrics.add("loss", loss.value * loss.weight, loss.weight);
-    }
-    Ok(metrics.values("eval_"))
-}
-
-/// The loss and metrics of one batch, without gradients.
-fn measure(
-    models: Models<'_>,
-    objective: &mut dyn Objective,
-    batch: &Batch<'_>,
-    metrics: &mut Metrics,
-) -> Result<Loss, Error> {
-    let mut learner =
-        Learner { models, gradients: None, metrics, dropout: None, noise: None, forgets: None, recompute: false };
-    together(|| learner.learn(objective, &batch.groups, &batch.micros))
 }
 
 /// Whether a path holds a checkpoint that could be resumed.

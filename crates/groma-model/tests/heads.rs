@@ -146,7 +146,7 @@ fn action_values_are_written_and_read_back() {
     assert_eq!(weights["q1.weight"].shape, [model.spec().vocab_size, model.spec().hidden_size]);
     for (copy, head) in [("target_q1.weight", "q1.weight"), ("target_q2.weight", "q2.weight")] {
         assert_eq!(weights[copy], weights[head]);
-        assert!(model.spec().is_copied_parameter(copy) && !model.spec().is_copied_parameter(head));
+        assert!(model.spec().is_set_parameter(copy) && !model.spec().is_set_parameter(head));
     }
     let directory = tempfile::tempdir().unwrap();
     let (whole, beside) = (directory.path().join("whole"), directory.path().join("adapter"));

@@ -12,6 +12,7 @@ mod measure;
 mod oversee;
 mod rate;
 mod rewrite;
+mod sampling;
 mod task_config;
 mod train;
 

@@ -10,7 +10,7 @@
 //! batch. `temperature` is that of sampling and of both distributions, as in TRL's distillation trainer; GKD's divergence has
 //! temperature 1 whatever is sampled at.
 
-use crate::collect::Collector;
+use crate::collect::{self, Collector};
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
@@ -57,7 +57,7 @@ pub(crate) const METHOD: Method = Method {
         rollout::SAMPLING,
     ],
     overrides: &[("learning_rate", "2e-5")],
-    metrics: on_policy::METRICS,
+    metrics: &[collect::COMPLETIONS, on_policy::METRICS],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Distillation::new(settings)?)),

@@ -11,7 +11,7 @@
 //! that follow, and is not here; a character is not torn where it is made of several tokens; what ends a text is one token of both,
 //! whatever it is called, and learned; tokens also are the same that read alike where two vocabularies spell them otherwise.
 
-use crate::collect::Collector;
+use crate::collect::{self, Collector};
 use crate::group::Group;
 use crate::method::{Masks, Method};
 use crate::objective::{Objective, Reads, Said, Slopes, Step};
@@ -123,7 +123,7 @@ pub(crate) const METHOD: Method = Method {
         ("top_p", "0.95"),
         ("max_completion_length", "128"),
     ],
-    metrics: &[on_policy::METRICS[0], on_policy::METRICS[1], &["aligned", "spans", "distillation_loss"]],
+    metrics: &[collect::COMPLETIONS, on_policy::METRICS, &["aligned", "spans", "distillation_loss"]],
     masks: |_| Ok(Masks::default()),
     arrange: |groups, _| groups,
     build: |settings| Ok(Box::new(Gold::new(settings)?)),

@@ -64,9 +64,9 @@ impl Spec {
         self.is_parameter_of(name, |head| head.kind != HeadKind::Unembedding)
     }
 
-    /// Whether a parameter belongs to a copy of a head, which never trains.
-    pub fn is_copied_parameter(&self, name: &str) -> bool {
-        self.is_parameter_of(name, |head| head.kind == HeadKind::ActionCopy)
+    /// Whether a parameter belongs to a head that no gradient changes: a copy of another, or what is set when all else has been learned.
+    pub fn is_set_parameter(&self, name: &str) -> bool {
+        self.is_parameter_of(name, |head| head.kind == HeadKind::ActionCopy || head.doubts())
     }
 
     fn is_parameter_of(&self, name: &str, wanted: impl Fn(&Head) -> bool) -> bool {

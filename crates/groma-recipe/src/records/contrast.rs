@@ -1,8 +1,8 @@
 //! The record of a stage that makes pairs of what better and worse configurations answer.
 
-use groma_lm::SamplingParameters;
 use serde::{Deserialize, Serialize};
 
+use super::sampling;
 use crate::declared::Declared;
 use crate::output::{Output, OutputKind, Reference};
 use crate::records::TaskConfig;
@@ -25,13 +25,13 @@ pub struct Contrast {
     /// Who answers, from the best to the worst, at least two.
     pub ranked: Vec<Configuration>,
     /// Longest answer, in tokens.
-    #[serde(default = "default_tokens")]
+    #[serde(default = "sampling::tokens")]
     pub max_new_tokens: usize,
     /// 0 gives the most likely answer.
-    #[serde(default = "default_temperature")]
+    #[serde(default = "sampling::temperature")]
     pub temperature: f32,
     /// Keep the most likely tokens that reach this probability together.
-    #[serde(default = "all")]
+    #[serde(default = "sampling::top_p")]
     pub top_p: f32,
     /// Leave out pairs whose preferred answer holds one of these texts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,18 +58,6 @@ pub struct Configuration {
     /// So many of them, drawn by the seed, the same before each prompt.
     #[serde(default)]
     pub shots: usize,
-}
-
-fn default_tokens() -> usize {
-    SamplingParameters::default().max_new_tokens
-}
-
-fn default_temperature() -> f32 {
-    SamplingParameters::default().temperature
-}
-
-fn all() -> f32 {
-    SamplingParameters::default().top_p
 }
 
 impl Declared for Contrast {

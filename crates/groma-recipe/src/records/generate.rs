@@ -1,8 +1,8 @@
 //! The record of a stage that lets a model answer prompts.
 
-use groma_lm::SamplingParameters;
 use serde::{Deserialize, Serialize};
 
+use super::sampling;
 use crate::declared::Declared;
 use crate::output::{Output, OutputKind, Reference};
 use crate::records::TaskConfig;
@@ -28,13 +28,13 @@ pub struct Generate {
     #[serde(default = "one")]
     pub num_generations: usize,
     /// Longest answer, in tokens.
-    #[serde(default = "default_tokens")]
+    #[serde(default = "sampling::tokens")]
     pub max_new_tokens: usize,
     /// 0 gives the most likely answer.
-    #[serde(default = "default_temperature")]
+    #[serde(default = "sampling::temperature")]
     pub temperature: f32,
     /// Keep the most likely tokens that reach this probability together.
-    #[serde(default = "all")]
+    #[serde(default = "sampling::top_p")]
     pub top_p: f32,
     /// Make pairs of the answers. `demonstrations`: the row's own answer is preferred to each (SPIN). Else the best answer to a prompt is
     /// preferred to the worst, where they differ: by `truth`, the row's `truth` and `worth`; by `reward`, a reward model's; by `judge`, a
@@ -80,18 +80,6 @@ impl Pairs {
 
 fn one() -> usize {
     1
-}
-
-fn default_tokens() -> usize {
-    SamplingParameters::default().max_new_tokens
-}
-
-fn default_temperature() -> f32 {
-    SamplingParameters::default().temperature
-}
-
-fn all() -> f32 {
-    SamplingParameters::default().top_p
 }
 
 impl Declared for Generate {
